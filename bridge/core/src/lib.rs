@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The rules of replication, in reading order. No I/O, no clock, no environment, no SDK.
+//!
+//! One batch goes through [`pipeline`]: [`envelope`] reads each message, [`decision`] says what it means here, the
+//! store and the peers do it, [`settlement`] says how each delivery ends, and [`carry_out`] ends it.
+
+#![warn(missing_docs)]
+
+pub mod pipeline;
+
+pub mod envelope;
+pub mod event;
+pub mod version;
+
+pub mod decision;
+pub mod portable;
+pub mod size;
+
+pub mod carry_out;
+mod conclude;
+pub mod reason;
+pub mod settlement;
+
+pub mod failure;
+pub mod port;
+pub mod record;
+
+pub mod circuit;
+pub mod limits;
+pub mod retry;
+
+mod json;

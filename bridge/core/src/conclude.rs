@@ -1,0 +1,91 @@
+//! From what the store and the peers answered to how the delivery ends, without I/O: the table of the design as code.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use crate::{
+    event::SiteId,
+    failure::{PortError, Recovery},
+    pipeline::Write,
+    reason::{Reason, Refusal},
+    retry::Backoff,
+    settlement::{Letter, Settlement},
+};
+
+/// What became of the write to the site's own store.
+#[derive(Clone, Debug)]
+pub(crate) enum Applied {
+    /// The store has this version or a later one.
+    Done(Write),
+    /// The store failed, or refused the record.
+    Failed(Arc<PortError>),
+    /// The worker's own bug.
+    Panicked,
+}
+
+impl Applied {
+    /// What the write of the greatest version of a key means for another event of that key in the same batch, which
+    /// had no write of its own. `same`: the other event has that very version.
+    pub(crate) fn for_coalesced(&self, same: bool) -> Self {
+        match self {
+            Self::Done(_) if same => Self::Done(Write::Duplicate),
+            Self::Done(_) => Self::Done(Write::Superseded),
+            other => other.clone(),
+        }
+    }
+}
+
+/// What a peer's queue answered.
+pub(crate) type Forwarded = Result<(), Arc<PortError>>;
+
+/// The delivery that is concluded.
+pub(crate) struct Attempt<'a> {
+    pub(crate) site: &'a SiteId,
+    pub(crate) number: u32,
+    pub(crate) number_max: u32,
+    pub(crate) retry: Backoff,
+}
+
+/// Concludes one delivery.
+///
+/// The site's own store decides first. A peer never halts a site and never delays it: whatever keeps a peer from
+/// confirming, also lost permissions or a missing queue, leaves the event owed to it in a dead letter.
+pub(crate) fn conclude<'a>(
+    attempt: &Attempt<'_>,
+    applied: &Applied,
+    forwarded: impl Iterator<Item = (&'a SiteId, &'a Forwarded)>,
+    rng: &mut fastrand::Rng,
+) -> Settlement {
+    let failed: Vec<(&SiteId, &Arc<PortError>)> =
+        forwarded.filter_map(|(site, sent)| Some((site, sent.as_ref().err()?))).collect();
+    let peers: BTreeSet<SiteId> = failed.iter().map(|(site, _)| (*site).clone()).collect();
+    let mut retry_or = |reason: Reason, detail: String, hint: Option<Duration>| {
+        if attempt.number < attempt.number_max {
+            return Settlement::Retry { after: attempt.retry.delay(attempt.number, hint, rng) };
+        }
+        let detail = format!("given up after {} deliveries; {detail}", attempt.number);
+        dead_letter(reason, detail, with_site(&peers, attempt.site))
+    };
+    match applied {
+        Applied::Failed(error) => match error.kind.recovery() {
+            Recovery::Retry => retry_or(Reason::RetriesExhausted, error.chain(), error.kind.retry_after()),
+            Recovery::DeadLetter => dead_letter(Reason::StoreRejected, error.chain(), with_site(&peers, attempt.site)),
+            Recovery::Halt => Settlement::Halt { detail: error.chain() },
+        },
+        Applied::Panicked => retry_or(Reason::Panicked, "the worker panicked, see its log".to_owned(), None),
+        Applied::Done(_) if failed.is_empty() => Settlement::Ack,
+        Applied::Done(_) => {
+            let refused = failed.iter().all(|(_, error)| error.kind.recovery() == Recovery::DeadLetter);
+            let reason = if refused { Reason::PeerRejected } else { Reason::PeerUnavailable };
+            let detail: Vec<_> = failed.iter().map(|(site, error)| format!("{site}: {}", error.chain())).collect();
+            dead_letter(reason, detail.join("; "), peers)
+        }
+    }
+}
+
+fn with_site(peers: &BTreeSet<SiteId>, site: &SiteId) -> BTreeSet<SiteId> {
+    peers.iter().chain([site]).cloned().collect()
+}
+
+fn dead_letter(reason: Reason, detail: String, owed: BTreeSet<SiteId>) -> Settlement {
+    Settlement::DeadLetter(Letter { refusal: Refusal::new(reason, detail), owed })
+}

@@ -1,0 +1,412 @@
+//! From the bytes of a message to an [`Event`], or to the reason why not.
+//!
+//! Two envelopes are read: our own (`schema/event.v1.schema.json`) and `CloudEvents` 1.0 in structured JSON mode
+//! (`schema/cloudevents.md`). An event is never written here: what is forwarded are the bytes that came in, so that
+//! members which this version does not know pass untouched.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
+use uuid::Uuid;
+
+use crate::{
+    event::{Event, Key, Op, Payload, SiteId, Timestamp},
+    json::{self, JsonError},
+    limits, portable,
+    reason::{Reason, Refusal},
+};
+
+/// The contract's version that this code reads.
+const SCHEMA_VERSION: u64 = 1;
+
+/// Reads the event in `body`; the entity's key stands at the JSON pointer `key_pointer` of its payload unless the event
+/// names it.
+///
+/// The answer depends on nothing else, so every site gives the same one.
+///
+/// # Errors
+/// The first rule of the contract that the message breaks.
+pub fn decode(body: &[u8], key_pointer: &str) -> Result<Event, Refusal> {
+    if body.len() > limits::EVENT_BYTES_MAX {
+        let (size, limit) = (body.len(), limits::EVENT_BYTES_MAX);
+        return Err(Refusal::new(
+            Reason::TooLarge,
+            format!("the message has {size} bytes, no event may have over {limit}"),
+        ));
+    }
+    let text =
+        std::str::from_utf8(body).map_err(|error| Refusal::new(Reason::NotJson, format!("not UTF-8: {error}")))?;
+    let members = match json::parse(text) {
+        Ok(Value::Object(members)) => members,
+        Ok(_) => return Err(Refusal::new(Reason::NotJson, "JSON, but not an object")),
+        Err(JsonError::Syntax(error)) => return Err(Refusal::new(Reason::NotJson, format!("not JSON: {error}"))),
+        Err(JsonError::DuplicateMember(path)) => {
+            return Err(Refusal::new(
+                Reason::DuplicateMember,
+                format!("{path} occurs twice; parsers disagree which one counts"),
+            ));
+        }
+    };
+    let cloud_event = members.contains_key("specversion") && !members.contains_key("event_id");
+    let names = if cloud_event { &CLOUD_EVENT } else { &NATIVE };
+    Fields { names, members }.read(text, key_pointer)
+}
+
+/// The body as every queue can carry it.
+///
+/// SQS refuses a few characters that JSON strings may hold ("Amazon SQS message quotas": U+FFFE, U+FFFF). They are
+/// written as JSON escapes, which means the same to every reader; all other bodies pass byte for byte. `body` must have
+/// been [decoded](decode), or the characters might stand outside of a string.
+pub fn forwardable(body: &Bytes) -> Bytes {
+    let refused = |c: char| matches!(c, '\u{fffe}' | '\u{ffff}');
+    match std::str::from_utf8(body) {
+        Ok(text) if text.contains(refused) => {
+            text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff").into_bytes().into()
+        }
+        _ => body.clone(),
+    }
+}
+
+/// What the fields of an event are called in one kind of envelope.
+struct Names {
+    version: &'static str,
+    event_id: &'static str,
+    source_region: &'static str,
+    op_type: &'static str,
+    timestamp: &'static str,
+    key: &'static str,
+    payload: &'static str,
+}
+
+const NATIVE: Names = Names {
+    version: "schema_version",
+    event_id: "event_id",
+    source_region: "source_region",
+    op_type: "op_type",
+    timestamp: "timestamp",
+    key: "key",
+    payload: "payload",
+};
+
+const CLOUD_EVENT: Names = Names {
+    version: "schemaversion",
+    event_id: "id",
+    source_region: "source",
+    op_type: "type",
+    timestamp: "time",
+    key: "subject",
+    payload: "data",
+};
+
+struct Fields {
+    names: &'static Names,
+    members: Map<String, Value>,
+}
+
+impl Fields {
+    fn read(mut self, text: &str, key_pointer: &str) -> Result<Event, Refusal> {
+        self.check_versions()?;
+        let names = self.names;
+        let id = self.text(names.event_id, "a UUID").and_then(|id| {
+            parse_uuid(id).ok_or_else(|| invalid(names.event_id, format!("{id:?} is not a UUID in hyphenated form")))
+        })?;
+        let origin: SiteId = self
+            .text(names.source_region, "a site, cloud:region")?
+            .parse()
+            .map_err(|error| invalid(names.source_region, error))?;
+        let op = self.op()?;
+        let timestamp = self.text(names.timestamp, "an RFC 3339 timestamp")?;
+        let timestamp = parse_timestamp(timestamp).map_err(|error| invalid(names.timestamp, error))?;
+        self.check_payload()?;
+        let key = self.key(key_pointer)?;
+        let payload = self.take_payload();
+        let path = format!("/{}", names.payload);
+        if op != Op::Delete {
+            portable::check(&payload, raw_payload(text), &path)
+                .map_err(|error| Refusal::new(Reason::NotPortable, error))?;
+        }
+        // A malformed trace context starts a new trace ("W3C Trace Context", 3.2); it is no reason to refuse an event.
+        let traceparent = self.members.get("traceparent").and_then(Value::as_str).map(str::to_owned);
+        Ok(Event { id, origin, op, key, payload, timestamp, traceparent })
+    }
+
+    fn check_versions(&self) -> Result<(), Refusal> {
+        let unsupported = |name: &str, value: &Value, known: &str| {
+            Refusal::new(
+                Reason::UnsupportedSchemaVersion,
+                format!("/{name}: {value} is not {known}, the only version known here"),
+            )
+        };
+        if self.is_cloud_event() {
+            let spec = &self.members["specversion"];
+            if spec != "1.0" {
+                return Err(unsupported("specversion", spec, "\"1.0\""));
+            }
+            self.check_content_type()?;
+        }
+        match self.members.get(self.names.version) {
+            Some(version) if version.as_u64() != Some(SCHEMA_VERSION) => {
+                Err(unsupported(self.names.version, version, "1"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_content_type(&self) -> Result<(), Refusal> {
+        if self.members.contains_key("data_base64") {
+            return Err(invalid("data_base64", "the payload must be a JSON object in data"));
+        }
+        let Some(given) = self.members.get("datacontenttype") else { return Ok(()) };
+        let media_type =
+            given.as_str().and_then(|text| text.split(';').next()).map(|text| text.trim().to_ascii_lowercase());
+        match media_type {
+            Some(media_type) if media_type.ends_with("/json") || media_type.ends_with("+json") => Ok(()),
+            _ => Err(invalid("datacontenttype", format!("{given} is not JSON"))),
+        }
+    }
+
+    fn is_cloud_event(&self) -> bool {
+        self.names.event_id == CLOUD_EVENT.event_id
+    }
+
+    fn text(&self, name: &str, kind: &str) -> Result<&str, Refusal> {
+        match self.members.get(name) {
+            Some(Value::String(text)) => Ok(text),
+            Some(other) => Err(invalid(name, format!("must be {kind}, is {}", kind_of(other)))),
+            None => Err(invalid(name, format!("is missing; it must be {kind}"))),
+        }
+    }
+
+    fn op(&self) -> Result<Op, Refusal> {
+        let name = self.names.op_type;
+        let text = self.text(name, "one of create, update, upsert, delete")?;
+        let word = if self.is_cloud_event() { text.rsplit('.').next().unwrap_or(text) } else { text };
+        let word = match word {
+            "created" | "updated" | "upserted" | "deleted" if self.is_cloud_event() => {
+                // create-d and update-d, but upsert-ed.
+                word.strip_suffix("ed").filter(|stem| *stem == "upsert").unwrap_or(&word[..word.len() - 1])
+            }
+            word => word,
+        };
+        word.parse().map_err(|error| invalid(name, error))
+    }
+
+    fn key(&self, key_pointer: &str) -> Result<Key, Refusal> {
+        let pointer = format!("/{}{key_pointer}", self.names.payload);
+        let (path, value) = match self.members.get(self.names.key) {
+            Some(value) => (format!("/{}", self.names.key), Some(value)),
+            None => {
+                let payload = self.members.get(self.names.payload);
+                (pointer, payload.and_then(|payload| payload.pointer(key_pointer)))
+            }
+        };
+        let refused = |what: String| Refusal::new(Reason::InvalidKey, format!("{path}: {what}"));
+        let text: Cow<str> = match value {
+            Some(Value::String(text)) => text.into(),
+            Some(Value::Number(number)) if number.is_i64() || number.is_u64() => number.to_string().into(),
+            Some(other) => return Err(refused(format!("a key must be a string or an integer, is {}", kind_of(other)))),
+            None => return Err(refused("there is no key".to_owned())),
+        };
+        text.parse().map_err(|error: crate::event::KeyError| refused(error.to_string()))
+    }
+
+    fn check_payload(&self) -> Result<(), Refusal> {
+        match self.members.get(self.names.payload) {
+            Some(Value::Object(_)) => Ok(()),
+            Some(other) => Err(invalid(self.names.payload, format!("must be a JSON object, is {}", kind_of(other)))),
+            None => Err(invalid(self.names.payload, "is missing; it must be a JSON object")),
+        }
+    }
+
+    fn take_payload(&mut self) -> Payload {
+        match self.members.remove(self.names.payload) {
+            Some(Value::Object(payload)) => payload,
+            _ => Payload::new(),
+        }
+    }
+}
+
+/// The payload's own text, where numbers still have all their digits.
+fn raw_payload(text: &str) -> &str {
+    #[derive(Deserialize)]
+    struct Raw<'a> {
+        #[serde(borrow, alias = "data")]
+        payload: Option<&'a RawValue>,
+    }
+    // The whole text, where both names stand in it: more is checked then, never less.
+    serde_json::from_str::<Raw>(text).ok().and_then(|raw| raw.payload).map_or(text, RawValue::get)
+}
+
+fn invalid(name: &str, what: impl std::fmt::Display) -> Refusal {
+    Refusal::new(Reason::InvalidEvent, format!("/{name}: {what}"))
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// Only the hyphenated form: the `uuid` crate also reads braces, URNs and bare digits, other sites' tools do not.
+fn parse_uuid(text: &str) -> Option<Uuid> {
+    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
+}
+
+/// Reads an RFC 3339 timestamp with an offset and at most nine digits of a second.
+///
+/// A leap second counts as the next second, as POSIX time does: stores and clocks of both clouds know none.
+pub fn parse_timestamp(text: &str) -> Result<Timestamp, String> {
+    let wrong = |what: &str| format!("{:?} {what}", text.chars().take(40).collect::<String>());
+    let fraction = text.split_once('.').map_or(0, |(_, rest)| rest.bytes().take_while(u8::is_ascii_digit).count());
+    if fraction > limits::FRACTION_DIGITS_MAX {
+        return Err(wrong("has more than nine digits of a second"));
+    }
+    let shape = || wrong("is not an RFC 3339 timestamp with an offset, as in 2026-11-21T01:02:03.5Z");
+    if !text.is_ascii() || !matches!(text.as_bytes().get(10), Some(b'T' | b't')) {
+        return Err(shape());
+    }
+    let parsed: DateTime<Utc> = DateTime::parse_from_rfc3339(text).map_err(|_| shape())?.into();
+    let nanoseconds = parsed.nanosecond();
+    let utc = match nanoseconds.checked_sub(1_000_000_000) {
+        Some(within) => parsed.with_nanosecond(within).ok_or_else(shape)? + TimeDelta::seconds(1),
+        None => parsed,
+    };
+    if (0..=9999).contains(&utc.year()) { Ok(Timestamp { utc, text: text.to_owned() }) } else { Err(shape()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn native() -> Value {
+        serde_json::json!({
+            "event_id": "01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11",
+            "source_region": "aws:us-east-1",
+            "op_type": "update",
+            "payload": { "id": "order-42", "total": 1999 },
+            "timestamp": "2026-11-21T01:02:03.123456Z",
+        })
+    }
+
+    fn with(pointer: &str, value: Value) -> Value {
+        let mut event = native();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        event.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(name.to_owned(), value);
+        event
+    }
+
+    fn read(event: &Value) -> Result<Event, Refusal> {
+        decode(event.to_string().as_bytes(), "/id")
+    }
+
+    #[test]
+    fn an_event_is_read() {
+        let event = read(&native()).unwrap();
+        assert_eq!(event.key.as_str(), "order-42");
+        assert_eq!(event.op, Op::Update);
+        assert_eq!(
+            event.version().as_str(),
+            "2026-11-21T01:02:03.123456000Z aws:us-east-1                    01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11"
+        );
+    }
+
+    #[test]
+    fn a_cloud_event_is_the_same_event() {
+        let cloud_event = |kind: &str| {
+            serde_json::json!({
+                "specversion": "1.0",
+                "id": "01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11",
+                "source": "aws:us-east-1",
+                "type": kind,
+                "time": "2026-11-21T01:02:03.123456Z",
+                "datacontenttype": "application/json; charset=utf-8",
+                "data": { "id": "order-42", "total": 1999 },
+            })
+        };
+        for kind in ["update", "com.example.order.updated", "bridge.update"] {
+            assert_eq!(read(&cloud_event(kind)).unwrap(), read(&native()).unwrap());
+        }
+        for (kind, op) in [("a.created", Op::Create), ("a.upserted", Op::Upsert), ("a.deleted", Op::Delete)] {
+            assert_eq!(read(&cloud_event(kind)).unwrap().op, op);
+        }
+        assert_eq!(read(&cloud_event("a.changed")).unwrap_err().reason, Reason::InvalidEvent);
+        let mut big = cloud_event("update");
+        big["data"]["n"] = 9_007_199_254_740_993_u64.into();
+        assert_eq!(read(&big).unwrap_err().reason, Reason::NotPortable);
+    }
+
+    #[test]
+    fn the_first_broken_rule_is_named() {
+        let cases = [
+            (with("/event_id", "{01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11}".into()), Reason::InvalidEvent, "/event_id"),
+            (with("/source_region", 7.into()), Reason::InvalidEvent, "/source_region: must be a site"),
+            (with("/op_type", "UPDATE".into()), Reason::InvalidEvent, "/op_type"),
+            (with("/payload", Value::Null), Reason::InvalidEvent, "/payload: must be a JSON object, is null"),
+            (with("/payload", serde_json::json!({})), Reason::InvalidKey, "/payload/id: there is no key"),
+            (with("/payload/id", 1.5.into()), Reason::InvalidKey, "/payload/id: a key must be"),
+            (with("/payload/id", "".into()), Reason::InvalidKey, "empty"),
+            (with("/payload/id", "/".repeat(342).into()), Reason::InvalidKey, "1026 bytes"),
+            (with("/schema_version", "1".into()), Reason::UnsupportedSchemaVersion, "/schema_version"),
+            (with("/timestamp", "yesterday".into()), Reason::InvalidEvent, "/timestamp: \"yesterday\" is not"),
+            (with("/payload/n", 9_007_199_254_740_993_u64.into()), Reason::NotPortable, "/payload/n: 9007199254740993"),
+        ];
+        for (event, reason, detail) in cases {
+            let refusal = read(&event).unwrap_err();
+            assert_eq!(refusal.reason, reason, "{event}");
+            assert!(refusal.detail.contains(detail), "{} should contain {detail}", refusal.detail);
+        }
+    }
+
+    #[test]
+    fn only_the_key_of_a_delete_counts() {
+        let mut delete = with("/op_type", "delete".into());
+        delete["payload"]["n"] = 9_007_199_254_740_993_u64.into();
+        assert_eq!(read(&delete).unwrap().op, Op::Delete);
+    }
+
+    #[test]
+    fn a_key_may_be_named_and_may_be_an_integer() {
+        assert_eq!(read(&with("/key", "other".into())).unwrap().key.as_str(), "other");
+        assert_eq!(read(&with("/payload/id", 42.into())).unwrap().key.as_str(), "42");
+        let nested = with("/payload/order", serde_json::json!({ "no": "7" }));
+        assert_eq!(decode(nested.to_string().as_bytes(), "/order/no").unwrap().key.as_str(), "7");
+    }
+
+    #[test]
+    fn timestamps_are_compared_in_utc_to_the_nanosecond() {
+        let utc = |text: &str| parse_timestamp(text).unwrap().utc;
+        assert_eq!(utc("2026-11-21T06:32:03.5+05:30"), utc("2026-11-21t01:02:03.500000000z"));
+        assert_eq!(utc("2016-12-31T23:59:60.25Z"), utc("2017-01-01T00:00:00.25Z"));
+        for text in [
+            "2026-11-21T01:02:03",
+            "2026-11-21",
+            "2026-11-21 01:02:03Z",
+            "2026-11-21T01:02:03.1234567890Z",
+            "2026-13-21T01:02:03Z",
+            "2026-02-30T01:02:03Z",
+            "0000-01-01T00:00:00+01:00",
+            "9999-12-31T23:59:59-01:00",
+            "2026-11-21T01:02:03\u{2212}01:00",
+            "",
+            "2026-11-21T24:00:00Z",
+        ] {
+            assert!(parse_timestamp(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_sqs_refuses_travels_as_an_escape() {
+        let body = Bytes::from("{\"a\":\"x\u{ffff}\"}");
+        assert_eq!(forwardable(&body), Bytes::from("{\"a\":\"x\\uffff\"}"));
+        let plain = Bytes::from_static(b"{ }");
+        assert_eq!(forwardable(&plain).as_ptr(), plain.as_ptr(), "no copy is made of what passes anyway");
+    }
+}

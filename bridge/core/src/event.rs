@@ -1,0 +1,216 @@
+//! The unit of replication: one change of one key, as its origin accepted it.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::{limits, version::Version};
+
+/// The whole state of an entity.
+pub type Payload = Map<String, Value>;
+
+/// One change of one key. Its wire form is read by [`envelope`](crate::envelope).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Names the change.
+    pub id: Uuid,
+    /// The site that accepted the write.
+    pub origin: SiteId,
+    /// What was done.
+    pub op: Op,
+    /// The entity.
+    pub key: Key,
+    /// The entity's whole new state; of a delete only the key in it counts.
+    pub payload: Payload,
+    /// When the write happened at its origin.
+    pub timestamp: Timestamp,
+    /// W3C trace context of the write, if the producer sent one.
+    pub traceparent: Option<String>,
+}
+
+impl Event {
+    /// The place of this change in the total order of all changes.
+    pub fn version(&self) -> Version {
+        Version::new(self.timestamp.utc, &self.origin, self.id)
+    }
+}
+
+/// What an event did to its entity. All but `Delete` carry its whole new state, and so mean the same to a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// The entity is new.
+    Create,
+    /// The entity was there before.
+    Update,
+    /// Either of the two.
+    Upsert,
+    /// The entity is gone; a tombstone keeps its version.
+    Delete,
+}
+
+impl Op {
+    /// The word in an event and in a record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Upsert => "upsert",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+impl FromStr for Op {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "create" => Ok(Self::Create),
+            "update" => Ok(Self::Update),
+            "upsert" => Ok(Self::Upsert),
+            "delete" => Ok(Self::Delete),
+            _ => Err(format!("{text:?} is not one of create, update, upsert, delete")),
+        }
+    }
+}
+
+/// A site, `cloud:region`: one queue, one dead-letter queue and one store in one region of one cloud.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SiteId(Arc<str>);
+
+impl SiteId {
+    /// The name as configured and as in `source_region`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part before the colon.
+    pub fn cloud(&self) -> &str {
+        self.0.split_once(':').map_or("", |(cloud, _)| cloud)
+    }
+
+    /// The part after the colon.
+    pub fn region(&self) -> &str {
+        self.0.split_once(':').map_or("", |(_, region)| region)
+    }
+}
+
+impl FromStr for SiteId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let part = |part: &str| {
+            part.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        if text.len() > limits::SITE_ID_BYTES_MAX {
+            return Err(format!("{text:?} is longer than {} bytes", limits::SITE_ID_BYTES_MAX));
+        }
+        match text.split_once(':') {
+            Some((cloud, region)) if part(cloud) && part(region) => Ok(Self(text.into())),
+            _ => Err(format!(
+                "{text:?} is not of the form cloud:region, in lower-case letters, digits and hyphens, as in aws:us-east-1"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for SiteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for SiteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The entity's key: not empty, and short enough for every store.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// The key as the event named it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The key as a Cosmos DB `id`.
+    ///
+    /// Cosmos forbids `/ \ ? #` in ids; those, control characters, a blank at the end and the escape character itself
+    /// are written as `~` and two hexadecimal digits per byte. `~` because no URL encoding ever touches it.
+    pub fn escaped(&self) -> String {
+        escape(&self.0)
+    }
+}
+
+/// Why a text cannot be a key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// No store takes an empty key.
+    #[error("the key is empty")]
+    Empty,
+    /// Longer than a store takes.
+    #[error("the key has {size_bytes} bytes once escaped for Cosmos DB, the limit is {}", limits::KEY_BYTES_MAX)]
+    TooLong {
+        /// The size after escaping.
+        size_bytes: usize,
+    },
+}
+
+impl FromStr for Key {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() {
+            return Err(KeyError::Empty);
+        }
+        let size_bytes = escape(text).len();
+        if size_bytes > limits::KEY_BYTES_MAX {
+            return Err(KeyError::TooLong { size_bytes });
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+fn escape(key: &str) -> String {
+    use fmt::Write;
+    let last = key.len() - key.chars().next_back().map_or(0, char::len_utf8);
+    let mut escaped = String::with_capacity(key.len());
+    for (at, c) in key.char_indices() {
+        if matches!(c, '/' | '\\' | '?' | '#' | '~') || c.is_control() || (at == last && c.is_whitespace()) {
+            let mut utf8 = [0; 4];
+            for byte in c.encode_utf8(&mut utf8).bytes() {
+                write!(escaped, "~{byte:02X}").expect("a String takes all");
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+/// When a write happened: the instant, and the text that its producer wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timestamp {
+    /// The instant, to the nanosecond.
+    pub utc: DateTime<Utc>,
+    /// As it stands in the event, kept for the record.
+    pub text: String,
+}

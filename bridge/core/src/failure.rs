@@ -1,0 +1,146 @@
+//! Failures of ports, and the two questions that the worker asks of them: what now, and may it have happened?
+//!
+//! What happened is told in words common to all clouds ([`FailureKind`]); the vendor's own error stays the `source`,
+//! for the log. Losing to a newer version, a duplicate and an empty queue are outcomes, never failures.
+
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use std::time::Duration;
+
+/// A failed operation on a queue or a store.
+#[derive(Debug, thiserror::Error)]
+#[error("{backend}: {operation} failed: {kind}")]
+pub struct PortError {
+    /// The adapter that failed, and what it was talking to, for example `dynamodb bridge-records`.
+    pub backend: String,
+    /// The port's method that failed, for example `put_if_newer`.
+    pub operation: &'static str,
+    /// What went wrong.
+    pub kind: FailureKind,
+    /// The vendor's own error, with its request id where there is one.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl PortError {
+    /// A failure without a vendor's error behind it.
+    pub fn new(backend: impl Into<String>, operation: &'static str, kind: FailureKind) -> Self {
+        Self { backend: backend.into(), operation, kind, source: None }
+    }
+
+    /// Adds the vendor's own error.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The whole chain of causes in one line, for a log or a dead letter's detail.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            let cause_text = cause.to_string();
+            if !text.ends_with(&cause_text) {
+                text.push_str(": ");
+                text.push_str(&cause_text);
+            }
+            next = cause.source();
+        }
+        text
+    }
+}
+
+/// What went wrong, in words common to all clouds.
+///
+/// There is no "other": an adapter that meets an unknown error says [`FailureKind::Unavailable`], which is retried,
+/// and the source in the log shows what deserves a kind of its own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FailureKind {
+    /// The backend asked for fewer requests.
+    #[error("throttled")]
+    Throttled {
+        /// The delay that the backend asked for, if it named one.
+        retry_after: Option<Duration>,
+    },
+    /// The backend could not be reached, or answered that it cannot serve for now.
+    #[error("unavailable")]
+    Unavailable,
+    /// No answer came in time: the effect may have happened.
+    #[error("timed out")]
+    TimedOut,
+    /// The receipt is stale: the message may be in other hands by now, or gone.
+    #[error("the lease on the message was lost")]
+    LeaseLost,
+    /// The item is larger than the backend accepts.
+    #[error("{size_bytes} bytes are over the limit of {limit_bytes} bytes")]
+    TooLarge {
+        /// Size of the rejected item.
+        size_bytes: u64,
+        /// The backend's limit.
+        limit_bytes: u64,
+    },
+    /// The backend refused the content of this one item.
+    #[error("refused: {detail}")]
+    Rejected {
+        /// What the backend said.
+        detail: String,
+    },
+    /// The credentials were refused.
+    #[error("access denied")]
+    Unauthorized,
+    /// The queue, table or container does not exist.
+    #[error("does not exist")]
+    Missing,
+}
+
+/// Whom a failure concerns, and so what the worker does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// Nobody: the same request may succeed later.
+    Retry,
+    /// The message: it can never succeed, others can.
+    DeadLetter,
+    /// The operator: no message can succeed until the deployment is mended.
+    Halt,
+}
+
+impl FailureKind {
+    /// Returns what the worker does next.
+    ///
+    /// The match names every kind, so that a new kind cannot be added without an answer.
+    pub fn recovery(&self) -> Recovery {
+        match self {
+            Self::Throttled { .. } | Self::Unavailable | Self::TimedOut | Self::LeaseLost => Recovery::Retry,
+            Self::TooLarge { .. } | Self::Rejected { .. } => Recovery::DeadLetter,
+            Self::Unauthorized | Self::Missing => Recovery::Halt,
+        }
+    }
+
+    /// Returns whether the operation may have taken effect although it failed.
+    pub fn outcome_unknown(&self) -> bool {
+        match self {
+            Self::Unavailable | Self::TimedOut => true,
+            Self::Throttled { .. }
+            | Self::LeaseLost
+            | Self::TooLarge { .. }
+            | Self::Rejected { .. }
+            | Self::Unauthorized
+            | Self::Missing => false,
+        }
+    }
+
+    /// The delay that the backend asked for.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after } => *retry_after,
+            Self::Unavailable
+            | Self::TimedOut
+            | Self::LeaseLost
+            | Self::TooLarge { .. }
+            | Self::Rejected { .. }
+            | Self::Unauthorized
+            | Self::Missing => None,
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! One batch of deliveries, from bytes to settlements. Read this file first.
+//!
+//! The steps stand in [`Worker::replicate`]. Nothing is acknowledged before it is durable here and with every peer, or
+//! in the dead-letter queue.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{FutureExt, StreamExt, future, stream};
+
+use crate::{
+    circuit::{Circuit, CircuitPolicy, CircuitState},
+    conclude::{Applied, Attempt, Forwarded, conclude},
+    decision::{Decision, Rules, decide},
+    envelope,
+    event::{Event, Key, SiteId},
+    failure::{FailureKind, PortError, Recovery},
+    port::{Clock, Delivery, Message, Properties, PutOutcome, Queue, Store},
+    reason::Refusal,
+    record::Record,
+    retry::Backoff,
+    settlement::{Letter, Settlement, property},
+};
+
+/// How hard a worker tries, and how much it does at once.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// JSON pointer of the key in a payload.
+    pub key_pointer: String,
+    /// How long a tombstone lives.
+    pub tombstone_life: Duration,
+    /// Deliveries of one message before it is set aside.
+    pub attempts_max: u32,
+    /// Delays between deliveries.
+    pub retry: Backoff,
+    /// Sends to a peer, within one delivery, before the event is owed to it.
+    pub peer_attempts_max: u32,
+    /// Delays between those sends.
+    pub peer_retry: Backoff,
+    /// When to stop trying a peer at all for a while.
+    pub circuit: CircuitPolicy,
+    /// Whether a peer gets every event, or of one batch only the latest of each key.
+    pub forward: Forward,
+    /// Keys that are written at the same time.
+    pub concurrent_writes: usize,
+}
+
+/// Which events of one batch a peer gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// Every one.
+    All,
+    /// The latest of each key: fewer requests, and the same stores in the end.
+    Latest,
+}
+
+/// A site to forward to.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its name.
+    pub site: SiteId,
+    /// Its queue.
+    pub queue: Arc<dyn Queue>,
+    circuit: Mutex<Circuit>,
+}
+
+impl Peer {
+    /// A peer that is taken to be up.
+    pub fn new(site: SiteId, queue: Arc<dyn Queue>, policy: CircuitPolicy) -> Self {
+        Self { site, queue, circuit: Mutex::new(Circuit::new(policy)) }
+    }
+
+    /// What its circuit breaker is doing.
+    pub fn circuit(&self) -> CircuitState {
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner).state()
+    }
+}
+
+/// What became of one delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// How to end the delivery.
+    pub settlement: Settlement,
+    /// What the store said, if it was asked and answered.
+    pub write: Option<Write>,
+    /// The event, if it was one: its key and version, for logs and metrics.
+    pub event: Option<(Key, crate::version::Version)>,
+}
+
+/// What an event did to its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Write {
+    /// It is the stored state now.
+    Applied,
+    /// The store held a later write.
+    Superseded,
+    /// The store held this very write.
+    Duplicate,
+}
+
+impl Write {
+    /// The word in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Superseded => "superseded",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
+/// Replicates for one site.
+#[derive(Debug)]
+pub struct Worker {
+    /// What the site knows.
+    pub rules: Rules,
+    /// How hard it tries.
+    pub policy: Policy,
+    /// The site's own store.
+    pub store: Arc<dyn Store>,
+    /// Every other site.
+    pub peers: Vec<Peer>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Jitter, and names of sends.
+    pub rng: Mutex<fastrand::Rng>,
+}
+
+/// A delivery that is an event, and what is to be done with it.
+struct Task {
+    /// Its place in the batch.
+    index: usize,
+    event: Event,
+    decision: Decision,
+}
+
+impl Worker {
+    /// Decides, applies and forwards a batch; answers how to settle each delivery, in the order of the batch.
+    ///
+    /// # Cancel safety
+    /// Safe to drop at any await: what was not answered is not settled, and is delivered again.
+    pub async fn replicate(&self, batch: &[Delivery]) -> Vec<Verdict> {
+        // 1. Decode, validate and decide, without I/O.
+        let mut tasks = Vec::with_capacity(batch.len());
+        let mut verdicts: BTreeMap<usize, Verdict> = BTreeMap::new();
+        for (index, delivery) in batch.iter().enumerate() {
+            match self.prepare(delivery) {
+                Ok((event, decision)) => tasks.push(Task { index, event, decision }),
+                Err(settlement) => drop(verdicts.insert(index, Verdict { settlement, write: None, event: None })),
+            }
+        }
+
+        // 2. Apply here and forward to every peer, at the same time.
+        let (applied, forwarded) = future::join(self.apply(&tasks), self.forward(&tasks, batch)).await;
+
+        // 3. Conclude, without I/O.
+        for task in &tasks {
+            let applied = applied.get(&task.index).unwrap_or(&Applied::Panicked);
+            let forwarded = forwarded.iter().filter_map(|(site, sent)| Some((site, sent.get(&task.index)?)));
+            let attempt = Attempt {
+                site: &self.rules.site,
+                number: batch[task.index].attempt,
+                number_max: self.policy.attempts_max,
+                retry: self.policy.retry,
+            };
+            let settlement = self.with_rng(|rng| conclude(&attempt, applied, forwarded, rng));
+            let write = if let Applied::Done(write) = applied { Some(*write) } else { None };
+            let event = Some((task.event.key.clone(), task.event.version()));
+            verdicts.insert(task.index, Verdict { settlement, write, event });
+        }
+        verdicts.into_values().collect()
+    }
+
+    /// Reads one delivery. A panic is the worker's own bug: it costs this delivery an attempt, the batch goes on.
+    fn prepare(&self, delivery: &Delivery) -> Result<(Event, Decision), Settlement> {
+        let read = || {
+            let event = envelope::decode(&delivery.body, &self.policy.key_pointer)?;
+            let body_bytes = envelope::forwardable(&delivery.body).len();
+            let decision = decide(&self.rules, &event, body_bytes, self.clock.now())?;
+            Ok((event, decision))
+        };
+        match std::panic::catch_unwind(AssertUnwindSafe(read)) {
+            Ok(result) => {
+                result.map_err(|refusal: Refusal| Settlement::DeadLetter(Letter { refusal, owed: BTreeSet::new() }))
+            }
+            Err(_) => {
+                let attempt = Attempt {
+                    site: &self.rules.site,
+                    number: delivery.attempt,
+                    number_max: self.policy.attempts_max,
+                    retry: self.policy.retry,
+                };
+                Err(self.with_rng(|rng| conclude(&attempt, &Applied::Panicked, std::iter::empty(), rng)))
+            }
+        }
+    }
+
+    /// Writes what the batch leaves of each key; answers by place in the batch.
+    async fn apply(&self, tasks: &[Task]) -> BTreeMap<usize, Applied> {
+        let mut keys: BTreeMap<&Key, Vec<&Task>> = BTreeMap::new();
+        for task in tasks {
+            keys.entry(&task.event.key).or_default().push(task);
+        }
+        let concurrent = self.policy.concurrent_writes.max(1);
+        let writes = keys.into_values().map(|tasks| self.apply_key(tasks));
+        stream::iter(writes).buffer_unordered(concurrent).flat_map(stream::iter).collect().await
+    }
+
+    /// Writes the greatest version among `tasks`, which are of one key; the others are superseded by it. Where the
+    /// store refuses that one record, the next one gets its chance.
+    async fn apply_key(&self, mut tasks: Vec<&Task>) -> Vec<(usize, Applied)> {
+        tasks.sort_by_cached_key(|task| task.event.version());
+        let mut results = Vec::with_capacity(tasks.len());
+        while let Some(greatest) = tasks.pop() {
+            let put = AssertUnwindSafe(self.put(&greatest.event)).catch_unwind().await;
+            let applied = put.unwrap_or(Applied::Panicked);
+            let refused = match &applied {
+                Applied::Failed(error) => error.kind.recovery() == Recovery::DeadLetter,
+                Applied::Panicked => true,
+                Applied::Done(_) => false,
+            };
+            if !refused {
+                let version = greatest.event.version();
+                for other in tasks.drain(..) {
+                    let same = other.event.version() == version;
+                    results.push((other.index, applied.for_coalesced(same)));
+                }
+            }
+            results.push((greatest.index, applied));
+        }
+        results
+    }
+
+    async fn put(&self, event: &Event) -> Applied {
+        let record = Record::new(event, &self.rules.site, self.clock.now(), self.policy.tombstone_life);
+        match self.store.put_if_newer(&record).await {
+            Ok(PutOutcome::Stored { .. }) => Applied::Done(Write::Applied),
+            Ok(PutOutcome::Kept { current }) if current == record.version => Applied::Done(Write::Duplicate),
+            Ok(PutOutcome::Kept { .. }) => Applied::Done(Write::Superseded),
+            Err(error) => Applied::Failed(Arc::new(error)),
+        }
+    }
+
+    /// Sends to every peer what this site is the origin of; answers by peer and place in the batch.
+    async fn forward(&self, tasks: &[Task], batch: &[Delivery]) -> Vec<(SiteId, BTreeMap<usize, Forwarded>)> {
+        let own: Vec<&Task> = tasks.iter().filter(|task| task.decision == Decision::ApplyAndForward).collect();
+        let chosen = match self.policy.forward {
+            Forward::All => own,
+            Forward::Latest => latest_of_each_key(own),
+        };
+        if chosen.is_empty() {
+            return Vec::new();
+        }
+        let sends = self.peers.iter().map(|peer| async {
+            let messages = chosen.iter().map(|task| self.message(&task.event, &batch[task.index])).collect();
+            let sent = AssertUnwindSafe(self.send(peer, messages)).catch_unwind().await;
+            let sent = sent.unwrap_or_else(|_| vec![Err(panicked(peer)); chosen.len()]);
+            let by_index = chosen.iter().map(|task| task.index).zip(sent).collect();
+            (peer.site.clone(), by_index)
+        });
+        future::join_all(sends).await
+    }
+
+    /// Sends messages to one peer, those that failed again and again within the peer's budget.
+    async fn send(&self, peer: &Peer, messages: Vec<Message>) -> Vec<Forwarded> {
+        let circuit = || peer.circuit.lock().unwrap_or_else(PoisonError::into_inner);
+        if !circuit().allows(self.clock.now()) {
+            let open = PortError::new(peer.queue.to_string(), "send", FailureKind::Unavailable)
+                .caused_by("not tried: the circuit is open after earlier failures");
+            return vec![Err(Arc::new(open)); messages.len()];
+        }
+        let mut results: Vec<Option<Forwarded>> = vec![None; messages.len()];
+        let mut attempt = 1;
+        loop {
+            let waiting: Vec<usize> = (0..messages.len()).filter(|at| !is_final(results[*at].as_ref())).collect();
+            if waiting.is_empty() {
+                break;
+            }
+            if attempt > self.policy.peer_attempts_max.max(1) {
+                break;
+            }
+            if attempt > 1 {
+                let hint =
+                    waiting.iter().filter_map(|at| results[*at].as_ref()?.as_ref().err()?.kind.retry_after()).max();
+                let pause = self.with_rng(|rng| self.policy.peer_retry.delay(attempt - 1, hint, rng));
+                self.clock.sleep(pause.min(self.policy.peer_retry.max)).await;
+            }
+            let portion: Vec<Message> = waiting.iter().map(|at| messages[*at].clone()).collect();
+            let answers = peer.queue.send(&portion).await;
+            for (at, answer) in waiting.into_iter().zip(answers) {
+                results[at] = Some(answer.map_err(Arc::new));
+            }
+            attempt += 1;
+        }
+        let unanswered = || Err(Arc::new(PortError::new(peer.queue.to_string(), "send", FailureKind::Unavailable)));
+        let results: Vec<Forwarded> = results.into_iter().map(|result| result.unwrap_or_else(unanswered)).collect();
+        let reached = results.iter().any(|result| match result {
+            Ok(()) => true,
+            Err(error) => error.kind.recovery() == Recovery::DeadLetter,
+        });
+        circuit().record(reached, self.clock.now());
+        results
+    }
+
+    /// The event as it travels: the bytes that came in, under a name that no other send has.
+    fn message(&self, event: &Event, delivery: &Delivery) -> Message {
+        let mut properties = Properties::from([(property::EVENT_ID.to_owned(), event.id.to_string())]);
+        let traceparent = event.traceparent.as_ref().or_else(|| delivery.properties.get(property::TRACEPARENT));
+        if let Some(traceparent) = traceparent {
+            properties.insert(property::TRACEPARENT.to_owned(), traceparent.clone());
+        }
+        Message { id: self.fresh_id(), body: envelope::forwardable(&delivery.body), properties }
+    }
+
+    /// A name for one send. Random, and never derived from the event: a queue's duplicate detection would swallow a
+    /// replay of the same event.
+    pub fn fresh_id(&self) -> String {
+        let random = self.with_rng(|rng| rng.u128(..));
+        uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid().to_string()
+    }
+
+    fn with_rng<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Whether trying again would not change the answer.
+fn is_final(result: Option<&Forwarded>) -> bool {
+    match result {
+        Some(Ok(())) => true,
+        Some(Err(error)) => error.kind.recovery() != Recovery::Retry,
+        None => false,
+    }
+}
+
+fn latest_of_each_key(tasks: Vec<&Task>) -> Vec<&Task> {
+    let mut latest: BTreeMap<&Key, &Task> = BTreeMap::new();
+    for task in tasks {
+        let held = latest.entry(&task.event.key).or_insert(task);
+        if held.event.version() < task.event.version() {
+            *held = task;
+        }
+    }
+    latest.into_values().collect()
+}
+
+fn panicked(peer: &Peer) -> Arc<PortError> {
+    let error = PortError::new(peer.queue.to_string(), "send", FailureKind::Unavailable);
+    Arc::new(error.caused_by("the adapter panicked, see the log"))
+}

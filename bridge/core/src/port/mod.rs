@@ -1,0 +1,13 @@
+//! What the bridge asks of a cloud: a queue, a store and a clock.
+//!
+//! Each port is the smallest set of verbs that all clouds can honour, without default methods: a default that a layer
+//! forgets to forward is a silent bug. The contract of each is a suite in `tests/conformance`, which memory, every
+//! adapter and every layer pass.
+
+mod clock;
+mod queue;
+mod store;
+
+pub use clock::Clock;
+pub use queue::{Delivery, Message, Properties, Queue, Receipt};
+pub use store::{PutOutcome, Store};

@@ -1,0 +1,99 @@
+//! A queue that delivers at least once and in no particular order.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use crate::failure::PortError;
+
+/// Named texts beside a body: message attributes in SQS, application properties in Service Bus.
+pub type Properties = BTreeMap<String, String>;
+
+/// Proof of one delivery; a later delivery of the same message has another one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Receipt(pub String);
+
+/// One hand-over of one message. The same message may be delivered again.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Proof of this delivery.
+    pub receipt: Receipt,
+    /// The broker's name for the message, for logs and for a host's answer.
+    pub message_id: String,
+    /// How often the message was delivered, counting this delivery and those of the copies before it; starts at 1.
+    pub attempt: u32,
+    /// When the message, or the first of its copies, came into the queue, by the broker's clock.
+    pub first_seen: Option<DateTime<Utc>>,
+    /// The body, byte for byte.
+    pub body: Bytes,
+    /// The texts beside the body.
+    pub properties: Properties,
+}
+
+/// A message to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Names this send, and is kept over its own retries; never reused for another send of the same event, or a
+    /// queue's duplicate detection would swallow a replay.
+    pub id: String,
+    /// The body, byte for byte.
+    pub body: Bytes,
+    /// The texts beside the body; at most [`limits::PROPERTIES_MAX`](crate::limits::PROPERTIES_MAX).
+    pub properties: Properties,
+}
+
+/// A queue that delivers at least once and in no particular order.
+///
+/// Calls on many items answer for each item, in the order of the items. Every method is cancel safe: a call that is
+/// dropped may have taken effect, and nothing is lost by it.
+#[async_trait]
+pub trait Queue: fmt::Debug + fmt::Display + Send + Sync {
+    /// Takes up to `max` messages and hides each from other receivers for [`Queue::lease`].
+    ///
+    /// Waits up to `wait` for the first message and hardly longer for more; returns none when none came. The adapter
+    /// asks the backend in portions that it allows; `max` may be any number over 0.
+    ///
+    /// # Errors
+    /// Whatever the backend says of the queue as a whole; no message is lost by an error.
+    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, PortError>;
+
+    /// How long a delivery stays hidden unless it is extended or settled.
+    fn lease(&self) -> Duration;
+
+    /// Hides delivered messages for a whole [`Queue::lease`] from now.
+    ///
+    /// # Errors
+    /// [`FailureKind::LeaseLost`](crate::failure::FailureKind::LeaseLost) where the receipt is stale: another worker
+    /// may hold the message already.
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>>;
+
+    /// Removes messages for good. Removing one twice is not an error.
+    ///
+    /// # Errors
+    /// `LeaseLost` where the backend can tell that the receipt is stale; the message will be delivered again.
+    async fn ack(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>>;
+
+    /// Gives a message back, to be delivered again after at least `after` (rounded up to whole seconds) with an
+    /// attempt that is greater by one, however the backend does it: where it cannot hide a message for a chosen time,
+    /// a copy is scheduled and the message then removed.
+    ///
+    /// # Errors
+    /// `LeaseLost` where the receipt is stale; the message will be delivered again anyway.
+    async fn retry(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError>;
+
+    /// Appends messages, in as few requests as the backend allows.
+    ///
+    /// `Ok` means that the backend has it durably. After an error whose
+    /// [outcome is unknown](crate::failure::FailureKind::outcome_unknown) the message may be there nevertheless: sending
+    /// again may duplicate it, which the version order absorbs.
+    ///
+    /// # Errors
+    /// `TooLarge` with both figures and `Rejected` concern one item alone.
+    async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>>;
+
+    /// Hands back what was delivered to this process but not to a caller, and closes connections. The next call
+    /// opens them again.
+    async fn close(&self);
+}

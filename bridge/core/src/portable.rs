@@ -1,0 +1,287 @@
+//! What both stores can hold exactly.
+//!
+//! A payload must come back equal from DynamoDB and from Cosmos DB. DynamoDB keeps numbers as decimals within a range,
+//! Cosmos keeps them as IEEE doubles; so a number is portable if its decimal value survives the trip through a double
+//! and back (shortest form) and lies in DynamoDB's range. What is not portable is refused at its origin, never rounded.
+
+use serde_json::{Map, Number, Value, value::RawValue};
+
+use crate::{json::segment_text, limits};
+
+/// What one of the stores cannot hold exactly.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {what}")]
+pub struct NotPortable {
+    /// Where in the event, as a JSON pointer.
+    pub path: String,
+    /// What stands there, and what a store would make of it.
+    pub what: String,
+}
+
+impl NotPortable {
+    fn below(self, parent: &str) -> Self {
+        Self { path: format!("{parent}{}", self.path), what: self.what }
+    }
+}
+
+/// Checks a payload; `text` is the JSON that it was read from, and `path` where in the event it stands.
+///
+/// The text is needed because a parsed number has already been through a double.
+///
+/// # Errors
+/// The first thing in the payload that is not portable.
+pub fn check(payload: &Map<String, Value>, text: &str, path: &str) -> Result<(), NotPortable> {
+    check_shape(payload, 1).map_err(|error| error.below(path))?;
+    if numbers(text).all(|number| portable_number(number).is_ok()) {
+        return Ok(());
+    }
+    let raw: &RawValue = serde_json::from_str(text).expect("the payload was parsed from this text");
+    find_number(raw, path).map_or(Ok(()), Err)
+}
+
+/// Writes every number of `value` in one way, so that values which two stores spell differently compare as equal:
+/// a double without a fraction becomes an integer, and minus zero becomes zero.
+#[must_use]
+pub fn canonical(value: Value) -> Value {
+    match value {
+        Value::Number(number) => Value::Number(canonical_number(number)),
+        Value::Array(items) => Value::Array(items.into_iter().map(canonical).collect()),
+        Value::Object(members) => Value::Object(members.into_iter().map(|(k, v)| (k, canonical(v))).collect()),
+        other => other,
+    }
+}
+
+/// Doubles hold every integer up to here (2^53).
+const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
+
+fn canonical_number(number: Number) -> Number {
+    match number.as_f64() {
+        #[allow(clippy::cast_possible_truncation, reason = "within 2^53, and without a fraction")]
+        Some(double) if double.fract() == 0.0 && double.abs() <= INTEGER_MAX => Number::from(double as i64),
+        // Integers beyond 2^53 that are portable have a double of the same decimal value: one spelling for both.
+        Some(double) => Number::from_f64(double).unwrap_or(number),
+        None => number,
+    }
+}
+
+/// Nesting and member names.
+fn check_shape(members: &Map<String, Value>, level: usize) -> Result<(), NotPortable> {
+    members.iter().try_for_each(|(name, value)| {
+        if name.is_empty() {
+            let what = "a member with an empty name; DynamoDB needs at least one character".to_owned();
+            return Err(NotPortable { path: "/".to_owned(), what });
+        }
+        check_nesting(value, level + 1).map_err(|error| error.below(&segment_text(name)))
+    })
+}
+
+fn check_nesting(value: &Value, level: usize) -> Result<(), NotPortable> {
+    match value {
+        Value::Array(_) | Value::Object(_) if level > limits::PAYLOAD_LEVELS_MAX => Err(NotPortable {
+            path: String::new(),
+            what: format!("more than {} levels of nesting; DynamoDB takes no more", limits::PAYLOAD_LEVELS_MAX),
+        }),
+        Value::Object(members) => check_shape(members, level),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .try_for_each(|(at, item)| check_nesting(item, level + 1).map_err(|error| error.below(&format!("/{at}")))),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+    }
+}
+
+/// The number literals of a valid JSON text, in order.
+fn numbers(text: &str) -> impl Iterator<Item = &str> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while at < bytes.len() {
+            match bytes[at] {
+                b'"' => {
+                    at += 1;
+                    while bytes[at] != b'"' {
+                        at += if bytes[at] == b'\\' { 2 } else { 1 };
+                    }
+                    at += 1;
+                }
+                b'-' | b'0'..=b'9' => {
+                    let start = at;
+                    while at < bytes.len() && matches!(bytes[at], b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E') {
+                        at += 1;
+                    }
+                    return Some(&text[start..at]);
+                }
+                _ => at += 1,
+            }
+        }
+        None
+    })
+}
+
+/// The first number below `raw` that is not portable.
+fn find_number(raw: &RawValue, path: &str) -> Option<NotPortable> {
+    let text = raw.get();
+    match text.as_bytes()[0] {
+        b'{' => {
+            let members: std::collections::BTreeMap<String, &RawValue> =
+                serde_json::from_str(text).expect("it begins as an object, and was parsed before");
+            members.iter().find_map(|(name, value)| find_number(value, &format!("{path}{}", segment_text(name))))
+        }
+        b'[' => {
+            let items: Vec<&RawValue> =
+                serde_json::from_str(text).expect("it begins as an array, and was parsed before");
+            items.iter().enumerate().find_map(|(at, item)| find_number(item, &format!("{path}/{at}")))
+        }
+        b'-' | b'0'..=b'9' => {
+            let what = portable_number(text).err()?;
+            Some(NotPortable { path: path.to_owned(), what })
+        }
+        _ => None,
+    }
+}
+
+/// Whether a number's decimal value survives both stores; if not, the words for it, with both figures.
+fn portable_number(literal: &str) -> Result<(), String> {
+    // Fifteen digits always survive a double (IEEE 754 binary64), so most numbers end here.
+    if literal.len() <= 15 && literal.bytes().all(|b| b.is_ascii_digit() || b == b'-' || b == b'.') {
+        return Ok(());
+    }
+    let shown: String = literal.chars().take(64).collect();
+    let double: f64 = literal.parse().map_err(|_| format!("{shown} is not a number"))?;
+    let wanted = Decimal::read(literal).ok_or_else(|| format!("{shown} is beyond every store's range"))?;
+    let held = Decimal::read(&format!("{double:e}"));
+    if held.as_ref() != Some(&wanted) {
+        return Err(format!("{shown} would become {double:e} in Cosmos DB, which keeps doubles"));
+    }
+    if double != 0.0 && !limits::NUMBER_MAGNITUDE.contains(&double.abs()) {
+        return Err(format!("{shown} is outside DynamoDB's range of 1e-130 to 9.99e125"));
+    }
+    Ok(())
+}
+
+/// A decimal value in its one normal form: `0.DIGITS * 10^exponent`, without zeros at either end.
+#[derive(Debug, PartialEq, Eq)]
+struct Decimal {
+    negative: bool,
+    digits: String,
+    exponent: i64,
+}
+
+impl Decimal {
+    /// Reads a JSON number; `None` if its exponent is beyond 64 bits, or if it is a double's "inf".
+    fn read(literal: &str) -> Option<Self> {
+        let (negative, unsigned) = literal.strip_prefix('-').map_or((false, literal), |rest| (true, rest));
+        let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+        let exponent: i64 = exponent.strip_prefix('+').unwrap_or(exponent).parse().ok()?;
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = format!("{whole}{fraction}");
+        if !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let significant = digits.trim_start_matches('0');
+        if significant.is_empty() {
+            return Some(Self { negative: false, digits: String::new(), exponent: 0 });
+        }
+        let leading_zeros = i64::try_from(digits.len() - significant.len()).ok()?;
+        let exponent = exponent.checked_add(i64::try_from(whole.len()).ok()?)?.checked_sub(leading_zeros)?;
+        Some(Self { negative, digits: significant.trim_end_matches('0').to_owned(), exponent })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn verdict(payload: &str) -> Result<(), NotPortable> {
+        let Value::Object(members) = serde_json::from_str(payload).unwrap() else { panic!("{payload} is no object") };
+        check(&members, payload, "/payload")
+    }
+
+    #[test]
+    fn numbers_that_survive_a_double_are_portable() {
+        let good = [
+            "0",
+            "-0",
+            "-0.0",
+            "0.1",
+            "1.50",
+            "1e21",
+            "1E+2",
+            "9007199254740991",
+            "9007199254740992",
+            "123456789012345680",
+            "1e-130",
+            "9.99e125",
+            "0.30000000000000004",
+            "5e-7",
+            "1000000000000000000000",
+            "0e999",
+            "0.000",
+        ];
+        for number in good {
+            assert_eq!(portable_number(number), Ok(()), "{number}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_a_store_would_round_are_not() {
+        let bad = [
+            "9007199254740993",
+            "18446744073709551616",
+            "123456789012345681",
+            "0.1000000000000000055511151231257827",
+            "1e-200",
+            "1e126",
+            "1e-400",
+            "-1e300",
+            "1e99999999999999999999",
+            "0.12345678901234567890",
+        ];
+        for number in bad {
+            assert!(portable_number(number).is_err(), "{number}");
+        }
+    }
+
+    #[test]
+    fn the_offender_is_named_with_both_figures() {
+        let error = verdict(r#"{"note":"9007199254740993","a":[1,{"b/c":9007199254740993}]}"#).unwrap_err();
+        assert_eq!(error.path, "/payload/a/1/b~1c");
+        assert!(error.what.starts_with("9007199254740993 would become 9.007199254740992e15"), "{}", error.what);
+        assert_eq!(verdict(r#"{"a":"-1e999","b\"2":"7"}"#), Ok(()), "strings are not numbers");
+    }
+
+    #[test]
+    fn shapes_that_dynamodb_cannot_hold_are_named() {
+        let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+        assert_eq!(verdict(&nested(limits::PAYLOAD_LEVELS_MAX)), Ok(()));
+        assert!(verdict(&nested(limits::PAYLOAD_LEVELS_MAX + 1)).unwrap_err().what.contains("levels"));
+        assert_eq!(verdict(r#"{"a":[{"":1}]}"#).unwrap_err().path, "/payload/a/0/");
+    }
+
+    #[test]
+    fn one_value_has_one_spelling() {
+        let spellings = serde_json::json!([1.0, 1, -0.0, 0, 1e21, 123_456_789_012_345_680_u64, 1.5]);
+        let canonical = canonical(spellings);
+        assert_eq!(canonical.to_string(), "[1,1,0,0,1e+21,1.2345678901234568e+17,1.5]");
+    }
+
+    proptest! {
+        #[test]
+        fn every_double_in_range_is_portable_in_its_shortest_form(double in any::<f64>()) {
+            let in_range = double == 0.0 || limits::NUMBER_MAGNITUDE.contains(&double.abs());
+            if double.is_finite() {
+                let literal = serde_json::to_string(&double).unwrap();
+                prop_assert_eq!(portable_number(&literal).is_ok(), in_range);
+            }
+        }
+
+        #[test]
+        fn an_integer_is_portable_exactly_if_its_double_prints_it(integer in any::<i64>()) {
+            #[allow(clippy::cast_precision_loss, reason = "the loss is what is tested")]
+            let survives = format!("{}", integer as f64) == integer.to_string();
+            prop_assert_eq!(portable_number(&integer.to_string()).is_ok(), survives);
+        }
+    }
+}

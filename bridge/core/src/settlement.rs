@@ -1,0 +1,92 @@
+//! How a delivery ends, as data: the worker says it, the host carries it out.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use crate::{
+    event::SiteId,
+    limits,
+    port::{Delivery, Message, Properties},
+    reason::Refusal,
+};
+
+/// How a delivery ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Done: remove the message.
+    Ack,
+    /// Not now: deliver it again after this long.
+    Retry {
+        /// How long to hide the message.
+        after: Duration,
+    },
+    /// Set it aside, where an operator finds it.
+    DeadLetter(Letter),
+    /// Take nothing more, and give this message back untouched: none can succeed until an operator acts.
+    Halt {
+        /// What is broken.
+        detail: String,
+    },
+}
+
+/// Why a message is set aside, and who has not confirmed its event yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// The code, and the words for it.
+    pub refusal: Refusal,
+    /// The sites that have not confirmed the event: `replay --to owed` sends it to just these.
+    pub owed: BTreeSet<SiteId>,
+}
+
+/// Names of the properties of a letter, and of a message that was given back as a copy.
+pub mod property {
+    /// The code of `schema/dead-letter-reasons.json`.
+    pub const REASON: &str = "reason";
+    /// What is wrong, in words.
+    pub const DETAIL: &str = "detail";
+    /// The queue that the message was taken from.
+    pub const SOURCE_QUEUE: &str = "source_queue";
+    /// How often the message was delivered.
+    pub const ATTEMPT: &str = "attempt";
+    /// When the message first came into its queue, RFC 3339.
+    pub const FIRST_SEEN: &str = "first_seen";
+    /// The sites that have not confirmed the event, separated by commas.
+    pub const OWED: &str = "owed";
+    /// The event's name, on forwarded messages: for people who look into a queue.
+    pub const EVENT_ID: &str = "event_id";
+    /// W3C trace context.
+    pub const TRACEPARENT: &str = "traceparent";
+}
+
+impl Letter {
+    /// The message to put into the dead-letter queue: the body byte for byte, the letter as properties.
+    ///
+    /// The message's own properties are kept as far as every queue has room for them; the letter's come first.
+    pub fn message(&self, delivery: &Delivery, source_queue: &str, id: String) -> Message {
+        let mut properties = Properties::new();
+        let mut set = |name: &str, value: String| properties.insert(name.to_owned(), value);
+        set(property::REASON, self.refusal.reason.to_string());
+        set(property::DETAIL, self.refusal.detail.clone());
+        set(property::SOURCE_QUEUE, source_queue.to_owned());
+        set(property::ATTEMPT, delivery.attempt.to_string());
+        if let Some(first_seen) = delivery.first_seen {
+            set(property::FIRST_SEEN, rfc3339(first_seen));
+        }
+        if !self.owed.is_empty() {
+            let owed: Vec<_> = self.owed.iter().map(SiteId::as_str).collect();
+            set(property::OWED, owed.join(","));
+        }
+        for (name, value) in &delivery.properties {
+            if properties.len() < limits::PROPERTIES_MAX && !value.is_empty() {
+                properties.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        Message { id, body: delivery.body.clone(), properties }
+    }
+}
+
+/// The form of times in properties.
+pub fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
