@@ -1,1 +1,39 @@
-fn main() {}
+//! `bridge`: replicates events between AWS and Azure. Boot, as a story.
+
+mod assemble;
+mod command;
+mod config;
+mod exit;
+mod host;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // 1. What was asked for.
+    let cli = match command::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
+
+    // 2. Logs, before anything can go wrong.
+    telemetry::init(&cli.log);
+
+    // 3. One runtime for all hosts and commands.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::failed(&anyhow::Error::new(error).context("the runtime did not start")),
+    };
+
+    // 4. Do it.
+    let result = runtime.block_on(command::run(cli));
+    // Whatever still runs in the background must not hold the process open.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    match result {
+        Ok(code) => code.into(),
+        Err(error) => exit::failed(&error),
+    }
+}

@@ -82,3 +82,55 @@ impl fmt::Debug for Version {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Few of each, so that ties are common, and some that are prefixes of others.
+    fn parts() -> impl Strategy<Value = (i64, u32, &'static str, u128)> {
+        let seconds =
+            prop_oneof![Just(0_i64), Just(1), Just(-1), Just(253_402_300_799), -62_167_219_200..253_402_300_800_i64];
+        let nanos = prop_oneof![Just(0_u32), Just(1), Just(500_000_000), 0..1_000_000_000_u32];
+        let site =
+            prop::sample::select(vec!["aws:us", "aws:us-east-1", "aws:us-east-10", "aws:us0", "azure:us", "a:0"]);
+        (seconds, nanos, site, prop_oneof![Just(0_u128), Just(1), any::<u128>()])
+    }
+
+    fn version((seconds, nanos, site, id): (i64, u32, &str, u128)) -> Version {
+        let timestamp = DateTime::from_timestamp(seconds, nanos).unwrap();
+        Version::new(timestamp, &site.parse().unwrap(), Uuid::from_u128(id))
+    }
+
+    proptest! {
+        /// The text's byte order is the order of the fields; and an order of texts is total by nature.
+        #[test]
+        fn texts_compare_as_their_fields_do(one in parts(), other in parts()) {
+            let fields = |(seconds, nanos, site, id): (i64, u32, &'static str, u128)| {
+                (seconds, nanos, site.as_bytes(), Uuid::from_u128(id).to_string().into_bytes())
+            };
+            prop_assert_eq!(version(one).cmp(&version(other)), fields(one).cmp(&fields(other)));
+        }
+
+        #[test]
+        fn a_version_has_one_width_and_reads_back(parts in parts()) {
+            let version = version(parts);
+            prop_assert_eq!(version.as_str().len(), WIDTH);
+            prop_assert_eq!(version.as_str().parse(), Ok(version.clone()));
+            prop_assert_eq!(version.origin().to_string(), parts.2);
+            prop_assert_eq!(version.timestamp(), DateTime::from_timestamp(parts.0, parts.1).unwrap());
+        }
+    }
+
+    #[test]
+    fn what_is_no_version_is_refused() {
+        let good = version((0, 0, "aws:us-east-1", 7));
+        for bad in
+            ["", "2026", &good.as_str()[1..], &good.as_str().to_uppercase(), &format!("{good} "), &"é".repeat(60)]
+        {
+            assert!(bad.parse::<Version>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! From the configuration to a worker: the one place where adapters are named and wired.
+
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context;
+use bridge_adapters::{
+    aws::{AwsClients, AwsCredentials, AwsOptions, DynamodbStore, SqsQueue, SqsQueueOptions, StaticCredentials},
+    azure::{
+        CosmosCredential, CosmosOptions, CosmosStore, identity,
+        service_bus::{ServiceBusConnection, ServiceBusOptions, ServiceBusQueue, Timeouts},
+    },
+    clock::SystemClock,
+};
+use bridge_core::{
+    decision::Rules,
+    event::SiteId,
+    pipeline::{Peer, Worker},
+    port::{Queue, Store},
+};
+
+use crate::config::{AwsSite, AzureSite, Config, ServiceBusAccess, SiteConfig};
+
+/// All that works for one site.
+#[derive(Debug)]
+pub(crate) struct Worksite {
+    pub(crate) worker: Worker,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) dead_letters: Arc<dyn Queue>,
+}
+
+impl Worksite {
+    /// Closes every queue.
+    pub(crate) async fn close(&self) {
+        self.queue.close().await;
+        self.dead_letters.close().await;
+        for peer in &self.worker.peers {
+            peer.queue.close().await;
+        }
+    }
+}
+
+/// The ports of one site. Nothing is sent until they are used.
+#[derive(Debug)]
+pub(crate) struct SitePorts {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) dead_letters: Arc<dyn Queue>,
+    pub(crate) store: Arc<dyn Store>,
+}
+
+/// The worker of `site`, with every other site as its peer.
+pub(crate) async fn worksite(config: &Config, site: &SiteId) -> anyhow::Result<Worksite> {
+    let own = ports(config, site).await?;
+    let mut peers = Vec::new();
+    for id in config.sites.keys().filter(|id| *id != site) {
+        peers.push(Peer::new(id.clone(), ports(config, id).await?.queue, config.policy.circuit));
+    }
+    let worker = Worker {
+        rules: Rules {
+            site: site.clone(),
+            sites: config.sites.keys().cloned().collect(),
+            clock_skew_max: config.clock_skew_max,
+            message_bytes_max: config.message_bytes_max(),
+        },
+        policy: config.policy.clone(),
+        store: own.store,
+        peers,
+        clock: Arc::new(SystemClock),
+        rng: Mutex::new(fastrand::Rng::new()),
+    };
+    Ok(Worksite { worker, queue: own.queue, dead_letters: own.dead_letters })
+}
+
+/// The ports of `site`.
+pub(crate) async fn ports(config: &Config, site: &SiteId) -> anyhow::Result<SitePorts> {
+    let ports = match &config.sites[site] {
+        SiteConfig::Aws(aws) => aws_ports(site, aws).await,
+        SiteConfig::Azure(azure) => azure_ports(azure),
+    };
+    ports.with_context(|| format!("sites.{site}"))
+}
+
+async fn aws_ports(id: &SiteId, site: &AwsSite) -> anyhow::Result<SitePorts> {
+    let credentials = match &site.access_key {
+        Some((access_key_id, secret)) => AwsCredentials::Static(StaticCredentials {
+            access_key_id: access_key_id.clone(),
+            secret_access_key: secret.reveal().to_owned(),
+        }),
+        None => AwsCredentials::Ambient,
+    };
+    let options = AwsOptions {
+        region: id.region().to_owned(),
+        sqs_endpoint: site.sqs_endpoint.clone(),
+        dynamodb_endpoint: site.dynamodb_endpoint.clone(),
+        credentials,
+    };
+    let clients = AwsClients::new(&options).await?;
+    let queue = |url: &url::Url| -> Arc<dyn Queue> {
+        let (lease, message_bytes_max) = (site.lease, site.message_bytes_max);
+        let options = SqsQueueOptions { queue_url: url.to_string(), lease, message_bytes_max };
+        Arc::new(SqsQueue::new(clients.sqs.clone(), options))
+    };
+    Ok(SitePorts {
+        queue: queue(&site.queue_url),
+        dead_letters: queue(&site.dead_letter_queue_url),
+        store: Arc::new(DynamodbStore::new(clients.dynamodb.clone(), &site.table)),
+    })
+}
+
+fn azure_ports(site: &AzureSite) -> anyhow::Result<SitePorts> {
+    let connection = match &site.service_bus {
+        ServiceBusAccess::ConnectionString(text) => {
+            text.reveal().parse::<ServiceBusConnection>().context("service_bus_connection_string")?
+        }
+        ServiceBusAccess::Identity { namespace } => {
+            ServiceBusConnection::with_token(namespace, identity::ambient()?).context("service_bus_namespace")?
+        }
+    };
+    let queue = |name: &str| -> Arc<dyn Queue> {
+        Arc::new(ServiceBusQueue::new(ServiceBusOptions {
+            label: format!("service-bus {name}"),
+            connection: connection.clone(),
+            http_endpoint: site.service_bus_http_endpoint.clone(),
+            queue: name.to_owned(),
+            lease: site.lease,
+            message_bytes_max: site.message_bytes_max,
+            timeouts: Timeouts::default(),
+        }))
+    };
+    let credential = match &site.cosmos_key {
+        Some(key) => CosmosCredential::Key(key.reveal().to_owned()),
+        None => CosmosCredential::Token(identity::ambient()?),
+    };
+    let store = CosmosStore::new(CosmosOptions {
+        endpoint: site.cosmos_endpoint.clone(),
+        credential,
+        database: site.database.clone(),
+        container: site.container.clone(),
+    })?;
+    Ok(SitePorts { queue: queue(&site.queue), dead_letters: queue(&site.dead_letter_queue), store: Arc::new(store) })
+}

@@ -1,0 +1,57 @@
+//! `bridge config`: each key with its value, unit and origin; secrets as `***`.
+
+use crate::{
+    config::{Config, ConfigErrors, keys},
+    exit::Code,
+};
+
+/// Example: bridge config --config bridge.toml
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// List every key with what it is for, whether it is set or not; needs no configuration
+    #[arg(long)]
+    explain: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args, load: impl FnOnce() -> Result<Config, ConfigErrors>) -> anyhow::Result<Code> {
+    if args.explain {
+        super::print(&explain())?;
+        return Ok(Code::Done);
+    }
+    let config = load()?;
+    if args.json {
+        super::print(&format!("{}\n", serde_json::to_string_pretty(&config.entries)?))?;
+        return Ok(Code::Done);
+    }
+    let width = config.entries.iter().map(|entry| entry.key.len()).max().unwrap_or_default();
+    let mut text = String::new();
+    if let Some(site) = &config.site {
+        text += &format!("# this process works for {site}\n");
+    }
+    for entry in &config.entries {
+        let value = entry.value.as_deref().unwrap_or("-");
+        text += &format!("{:width$}  {value}  ({}; {})\n", entry.key, entry.unit, entry.origin);
+    }
+    super::print(&text)?;
+    Ok(Code::Done)
+}
+
+fn explain() -> String {
+    let mut text = String::new();
+    let sections =
+        [("[worker]", keys::WORKER), ("[sites.\"aws:REGION\"]", keys::AWS), ("[sites.\"azure:REGION\"]", keys::AZURE)];
+    for (section, specs) in sections {
+        text += &format!("{section}\n");
+        for spec in specs {
+            let default = spec.default.map_or(String::new(), |default| format!(", default {default}"));
+            let secret = if spec.secret { ", secret" } else { "" };
+            text += &format!("  {:30} {} ({}{default}{secret})\n", spec.name, spec.help, spec.unit);
+        }
+        text += "\n";
+    }
+    text + "Every key can be overridden: worker.attempts_max by BRIDGE_WORKER_ATTEMPTS_MAX,\n\
+            sites.\"aws:us-east-1\".table by BRIDGE_SITES_AWS_US_EAST_1_TABLE.\n"
+}

@@ -1,0 +1,129 @@
+//! `bridge get`: a key's record at every site, side by side, and whether they agree.
+
+use anyhow::Context;
+use bridge_core::{
+    event::{Key, SiteId},
+    record::Record,
+};
+use futures_util::future;
+use serde_json::{Value, json};
+
+use crate::{assemble, config::Config, exit::Code};
+
+/// Example: bridge get order-42 --config bridge.toml
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The entity's key
+    key: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+type Answer = (SiteId, Result<Option<Record>, String>);
+
+pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
+    let key: Key = args.key.parse().context("this cannot be a key")?;
+    let answers: Vec<Answer> = future::join_all(config.sites.keys().map(|site| async {
+        let read = async {
+            let ports = assemble::ports(&config, site).await.map_err(|error| format!("{error:#}"))?;
+            ports.store.get(&key).await.map_err(|error| error.chain())
+        };
+        (site.clone(), read.await)
+    }))
+    .await;
+    let code = judge(&answers);
+    let text = if args.json { as_json(&key, &answers, code) } else { as_table(&key, &answers, code) };
+    super::print(&text)?;
+    Ok(code)
+}
+
+fn judge(answers: &[Answer]) -> Code {
+    if answers.iter().any(|(_, answer)| answer.is_err()) {
+        return Code::Failed;
+    }
+    let records: Vec<_> = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).collect();
+    let agree = records.windows(2).all(|pair| match (pair[0], pair[1]) {
+        (None, None) => true,
+        (Some(one), Some(other)) => one.agrees_with(other),
+        _ => false,
+    });
+    if agree { Code::Done } else { Code::Remains }
+}
+
+fn verdict(code: Code, answers: &[Answer]) -> String {
+    let absent = answers.iter().all(|(_, answer)| matches!(answer, Ok(None)));
+    match code {
+        Code::Done if absent => "no site has this key".to_owned(),
+        Code::Done => format!("all {} sites agree", answers.len()),
+        Code::Remains => {
+            "the sites DIFFER: an event may still be on its way; look again, then at the dead letters".to_owned()
+        }
+        Code::Failed | Code::Usage => "not every site could be read; see the errors above".to_owned(),
+    }
+}
+
+fn as_json(key: &Key, answers: &[Answer], code: Code) -> String {
+    let sites: serde_json::Map<String, Value> = answers
+        .iter()
+        .map(|(site, answer)| {
+            let value = match answer {
+                Ok(record) => json!({ "record": record.as_ref().map(record_json) }),
+                Err(error) => json!({ "error": error }),
+            };
+            (site.to_string(), value)
+        })
+        .collect();
+    let agree = match code {
+        Code::Done => json!(true),
+        Code::Remains => json!(false),
+        Code::Failed | Code::Usage => Value::Null,
+    };
+    let answer = json!({ "key": key.as_str(), "agree": agree, "sites": sites });
+    format!("{answer:#}\n")
+}
+
+fn record_json(record: &Record) -> Value {
+    let mut value = json!({
+        "version": record.version.as_str(),
+        "event_id": record.event_id.to_string(),
+        "source_region": record.source_region.as_str(),
+        "timestamp": record.timestamp,
+        "op_type": record.op.as_str(),
+        "deleted": record.deleted(),
+        "applied_at": record.applied_at,
+        "applied_by": record.applied_by.as_str(),
+    });
+    if let Some(payload) = &record.payload {
+        value["payload"] = Value::Object(payload.clone());
+    }
+    value
+}
+
+fn as_table(key: &Key, answers: &[Answer], code: Code) -> String {
+    let mut text = format!("{key}\n");
+    for (site, answer) in answers {
+        text += &format!("\n{site}\n");
+        match answer {
+            Err(error) => text += &format!("  error       {error}\n"),
+            Ok(None) => text += "  absent\n",
+            Ok(Some(record)) => {
+                let state = match &record.payload {
+                    Some(payload) => Value::Object(payload.clone()).to_string(),
+                    None => "(deleted: a tombstone)".to_owned(),
+                };
+                for (name, value) in [
+                    ("op", record.op.as_str()),
+                    ("timestamp", &record.timestamp),
+                    ("origin", record.source_region.as_str()),
+                    ("event", &record.event_id.to_string()),
+                    ("applied", &format!("{} by {}", record.applied_at, record.applied_by)),
+                    ("payload", &state),
+                ] {
+                    text += &format!("  {name:10}  {value}\n");
+                }
+            }
+        }
+    }
+    format!("{text}\n{}\n", verdict(code, answers))
+}

@@ -1,0 +1,98 @@
+//! The command line. One subcommand a file, each with its flags and one `run`.
+
+mod completions;
+mod config;
+mod get;
+#[cfg(feature = "local")]
+mod local;
+mod publish;
+mod run;
+mod schema;
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::{Config, ConfigErrors, Sources},
+    exit::Code,
+    telemetry::LogArgs,
+};
+
+/// Replicates events between AWS and Azure: SQS and DynamoDB here, Service Bus and Cosmos DB there
+#[derive(Debug, Parser)]
+#[command(name = "bridge", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 drift or dead letters left, 64 wrong flags or configuration.\n\
+                        Try it without any cloud: bridge local"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    #[command(flatten)]
+    sources: SourceArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+struct SourceArgs {
+    /// The configuration that all sites share: a path, or the TOML text itself
+    #[arg(long, env = "BRIDGE_CONFIG", global = true, value_name = "FILE", hide_env_values = true)]
+    config: Option<String>,
+    /// The site that this process works for, as in aws:us-east-1
+    #[arg(long, env = "BRIDGE_SITE", global = true, value_name = "SITE")]
+    site: Option<String>,
+}
+
+impl SourceArgs {
+    fn load(&self) -> Result<Config, ConfigErrors> {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| name.starts_with("BRIDGE_"))
+            .collect();
+        Config::load(&Sources { file: self.config.clone(), site: self.site.clone(), environment })
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run both clouds on this machine, with a worker for each
+    #[cfg(feature = "local")]
+    Local(local::Args),
+    /// Work for one site until stopped: the container host
+    Run(run::Args),
+    /// Validate events and send them to a site's queue
+    Publish(publish::Args),
+    /// Show a key's record at every site, side by side
+    Get(get::Args),
+    /// Show the configuration: each key with its value, unit and origin
+    Config(config::Args),
+    /// Print the contracts: JSON Schemas, dead-letter reasons, AsyncAPI
+    Schema(schema::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// Runs what was asked for.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<Code> {
+    let load = || cli.sources.load();
+    match cli.command {
+        #[cfg(feature = "local")]
+        Command::Local(args) => local::run(args).await,
+        Command::Run(args) => run::run(args, load()?).await,
+        Command::Publish(args) => publish::run(args, load()?).await,
+        Command::Get(args) => get::run(args, load()?).await,
+        Command::Config(args) => config::run(&args, load),
+        Command::Schema(args) => schema::run(args),
+        Command::Completions(args) => completions::run(&args),
+    }
+}
+
+/// Writes to standard output; a reader that has gone away, as `head` does, is no error.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,210 @@
+//! `bridge publish`: validates events and sends them to a site's queue.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, IsTerminal},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use bridge_adapters::clock::SystemClock;
+use bridge_core::{
+    decision::{Rules, decide},
+    envelope,
+    event::SiteId,
+    port::{Clock, Message, Properties, Queue},
+    settlement::property,
+};
+use bytes::Bytes;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::{assemble, config::Config, exit::Code};
+
+/// Events that are sent with one call: the adapters cut them into the batches of their queue.
+const PORTION: usize = 100;
+
+/// Example: bridge publish orders.jsonl --config bridge.toml
+///
+/// Each line is one event. An event goes to the queue of the site that it names as its origin, unless --to says
+/// otherwise. Lines that no worker would accept are reported and not sent.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Files with one event a line; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The site whose queue gets all of the events
+    #[arg(long, value_name = "SITE")]
+    to: Option<SiteId>,
+    /// Validate only
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
+    if let Some(site) = args.to.as_ref().filter(|site| !config.sites.contains_key(site)) {
+        let known: Vec<_> = config.sites.keys().map(SiteId::as_str).collect();
+        anyhow::bail!("--to {site} is not a configured site; these are: {}", known.join(", "));
+    }
+    let mut publisher = Publisher {
+        config: &config,
+        to: args.to.clone(),
+        dry_run: args.dry_run,
+        queues: BTreeMap::new(),
+        waiting: BTreeMap::new(),
+        tally: Tally::default(),
+        progress: progress(),
+    };
+    for file in &args.files {
+        let name = if file.as_os_str() == "-" { "standard input".to_owned() } else { file.display().to_string() };
+        let input: Box<dyn std::io::Read> = if file.as_os_str() == "-" {
+            Box::new(std::io::stdin())
+        } else {
+            Box::new(std::fs::File::open(file).with_context(|| format!("{name} cannot be opened"))?)
+        };
+        let mut lines = BufReader::new(input);
+        let (mut line, mut number) = (Vec::new(), 0);
+        loop {
+            line.clear();
+            if lines.read_until(b'\n', &mut line).with_context(|| format!("{name} cannot be read"))? == 0 {
+                break;
+            }
+            number += 1;
+            let body = line.trim_ascii();
+            if !body.is_empty() {
+                publisher.take(Bytes::copy_from_slice(body), &format!("{name}:{number}")).await;
+            }
+        }
+    }
+    publisher.flush_all().await;
+    let tally = publisher.finish().await;
+    let verb = if args.dry_run { "valid" } else { "sent" };
+    if args.json {
+        let json = serde_json::json!({ verb: tally.sent, "refused": tally.refused, "failed": tally.failed });
+        super::print(&format!("{json}\n"))?;
+    } else {
+        super::print(&format!("{verb} {}, refused {}, failed {}\n", tally.sent, tally.refused, tally.failed))?;
+    }
+    Ok(if tally.refused + tally.failed == 0 { Code::Done } else { Code::Failed })
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    sent: u64,
+    refused: u64,
+    failed: u64,
+}
+
+struct Publisher<'a> {
+    config: &'a Config,
+    to: Option<SiteId>,
+    dry_run: bool,
+    queues: BTreeMap<SiteId, Arc<dyn Queue>>,
+    waiting: BTreeMap<SiteId, Vec<(Message, String)>>,
+    tally: Tally,
+    progress: ProgressBar,
+}
+
+impl Publisher<'_> {
+    async fn take(&mut self, body: Bytes, place: &str) {
+        self.progress.inc(1);
+        let (site, message) = match self.check(body) {
+            Ok(checked) => checked,
+            Err(refusal) => {
+                self.tally.refused += 1;
+                self.say(&format!("{place}: {refusal}"));
+                return;
+            }
+        };
+        if self.dry_run {
+            self.tally.sent += 1;
+            return;
+        }
+        let waiting = self.waiting.entry(site.clone()).or_default();
+        waiting.push((message, place.to_owned()));
+        if waiting.len() >= PORTION {
+            self.flush(&site).await;
+        }
+    }
+
+    /// The very checks that the origin's worker makes.
+    fn check(&self, body: Bytes) -> Result<(SiteId, Message), bridge_core::reason::Refusal> {
+        let event = envelope::decode(&body, &self.config.policy.key_pointer)?;
+        let site = self.to.clone().unwrap_or_else(|| event.origin.clone());
+        let rules = Rules {
+            site: site.clone(),
+            sites: self.config.sites.keys().cloned().collect(),
+            clock_skew_max: self.config.clock_skew_max,
+            message_bytes_max: self.config.message_bytes_max(),
+        };
+        let body = envelope::forwardable(&body);
+        decide(&rules, &event, body.len(), SystemClock.now())?;
+        let properties = Properties::from([(property::EVENT_ID.to_owned(), event.id.to_string())]);
+        Ok((site, Message { id: uuid::Uuid::new_v4().to_string(), body, properties }))
+    }
+
+    async fn flush_all(&mut self) {
+        let sites: Vec<SiteId> = self.waiting.keys().cloned().collect();
+        for site in sites {
+            self.flush(&site).await;
+        }
+    }
+
+    async fn flush(&mut self, site: &SiteId) {
+        let portion = self.waiting.remove(site).unwrap_or_default();
+        let (messages, places): (Vec<_>, Vec<_>) = portion.into_iter().unzip();
+        let queue = match self.queue(site).await {
+            Ok(queue) => queue,
+            Err(error) => {
+                self.tally.failed += messages.len() as u64;
+                self.say(&format!("{site}: {error:#}; {} events from {} on were not sent", messages.len(), places[0]));
+                return;
+            }
+        };
+        for (result, place) in queue.send(&messages).await.into_iter().zip(places) {
+            match result {
+                Ok(()) => self.tally.sent += 1,
+                Err(error) => {
+                    self.tally.failed += 1;
+                    self.say(&format!("{place}: {}", error.chain()));
+                }
+            }
+        }
+    }
+
+    async fn queue(&mut self, site: &SiteId) -> anyhow::Result<Arc<dyn Queue>> {
+        if let Some(queue) = self.queues.get(site) {
+            return Ok(Arc::clone(queue));
+        }
+        let queue = assemble::ports(self.config, site).await?.queue;
+        self.queues.insert(site.clone(), Arc::clone(&queue));
+        Ok(queue)
+    }
+
+    fn say(&self, text: &str) {
+        self.progress.suspend(|| eprintln!("{text}"));
+    }
+
+    async fn finish(self) -> Tally {
+        self.progress.finish_and_clear();
+        for queue in self.queues.values() {
+            queue.close().await;
+        }
+        self.tally
+    }
+}
+
+/// A bar on a terminal; elsewhere nothing, as the closing line says it all.
+fn progress() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{spinner} {human_pos} events ({per_sec})").expect("a fixed template");
+    let progress = ProgressBar::new_spinner().with_style(style);
+    progress.enable_steady_tick(Duration::from_millis(100));
+    progress
+}

@@ -1,0 +1,447 @@
+//! The configuration: one TOML file that all sites share, the environment over it, every error at once.
+
+pub(crate) mod keys;
+pub(crate) mod layers;
+mod reader;
+mod secret;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
+
+use bridge_core::{
+    circuit::CircuitPolicy,
+    event::SiteId,
+    pipeline::{Forward, Policy},
+    retry::Backoff,
+};
+use serde::Serialize;
+use url::Url;
+
+use layers::{Given, Values};
+use reader::{Reader, Section};
+pub(crate) use secret::Secret;
+
+/// Everything that is configured.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The site that this process works for, where one is named.
+    pub(crate) site: Option<SiteId>,
+    /// Every site.
+    pub(crate) sites: BTreeMap<SiteId, SiteConfig>,
+    /// How hard a worker tries.
+    pub(crate) policy: Policy,
+    /// How far ahead of the origin's clock an event may be stamped.
+    pub(crate) clock_skew_max: Duration,
+    /// How a container takes messages.
+    pub(crate) container: ContainerConfig,
+    /// Every key with its value and origin, for `bridge config`.
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// How a container takes messages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ContainerConfig {
+    pub(crate) concurrent_batches: usize,
+    pub(crate) batch_messages_max: usize,
+    pub(crate) receive_wait: Duration,
+}
+
+/// One site.
+#[derive(Clone, Debug)]
+pub(crate) enum SiteConfig {
+    Aws(AwsSite),
+    Azure(AzureSite),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AwsSite {
+    pub(crate) queue_url: Url,
+    pub(crate) dead_letter_queue_url: Url,
+    pub(crate) table: String,
+    pub(crate) lease: Duration,
+    pub(crate) message_bytes_max: usize,
+    pub(crate) sqs_endpoint: Option<Url>,
+    pub(crate) dynamodb_endpoint: Option<Url>,
+    pub(crate) access_key: Option<(String, Secret)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AzureSite {
+    pub(crate) service_bus: ServiceBusAccess,
+    pub(crate) service_bus_http_endpoint: Option<Url>,
+    pub(crate) queue: String,
+    pub(crate) dead_letter_queue: String,
+    pub(crate) lease: Duration,
+    pub(crate) message_bytes_max: usize,
+    pub(crate) cosmos_endpoint: Url,
+    pub(crate) cosmos_key: Option<Secret>,
+    pub(crate) database: String,
+    pub(crate) container: String,
+}
+
+/// How to get into a namespace.
+#[derive(Clone, Debug)]
+pub(crate) enum ServiceBusAccess {
+    Identity { namespace: String },
+    ConnectionString(Secret),
+}
+
+impl SiteConfig {
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        match self {
+            Self::Aws(site) => site.message_bytes_max,
+            Self::Azure(site) => site.message_bytes_max,
+        }
+    }
+
+    /// What no two sites may share.
+    fn places(&self) -> [String; 3] {
+        match self {
+            Self::Aws(site) => {
+                let table_at = site.dynamodb_endpoint.as_ref().map_or("", Url::as_str);
+                [
+                    site.queue_url.to_string(),
+                    site.dead_letter_queue_url.to_string(),
+                    format!("{table_at} {}", site.table),
+                ]
+            }
+            Self::Azure(site) => {
+                let at = match &site.service_bus {
+                    ServiceBusAccess::Identity { namespace } => namespace.as_str(),
+                    ServiceBusAccess::ConnectionString(text) => text.reveal(),
+                };
+                let store = format!("{} {}/{}", site.cosmos_endpoint, site.database, site.container);
+                [format!("{at} {}", site.queue), format!("{at} {}", site.dead_letter_queue), store]
+            }
+        }
+    }
+}
+
+/// One key as `bridge config` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) value: Option<String>,
+    pub(crate) unit: &'static str,
+    pub(crate) origin: String,
+    pub(crate) help: &'static str,
+}
+
+/// All that is wrong with a configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfigErrors(pub(crate) Vec<String>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        write!(f, "the configuration has {count} error{}:", if count == 1 { "" } else { "s" })?;
+        self.0.iter().try_for_each(|error| write!(f, "\n  - {error}"))?;
+        write!(f, "\n`bridge config --explain` lists every key; docs/configuration.md has an example")
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    /// The file's text, or a path to it, as given by `--config` or `BRIDGE_CONFIG`.
+    pub(crate) file: Option<String>,
+    /// `--site` or `BRIDGE_SITE`.
+    pub(crate) site: Option<String>,
+    /// The environment.
+    pub(crate) environment: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// Reads and checks everything.
+    pub(crate) fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
+        let file = sources.file.as_deref().ok_or_else(|| {
+            ConfigErrors(vec![
+                "no configuration: name the file with --config PATH or BRIDGE_CONFIG (a path, or the text)".into(),
+            ])
+        })?;
+        let (text, origin) = read_file(file)?;
+        let mut values = layers::from_toml(&text, &origin).map_err(ConfigErrors)?;
+        let mut reader = Reader::default();
+        let ids = site_ids(&values, &mut reader);
+        overlay(&mut values, &ids, &sources.environment, &mut reader);
+        refuse_unknown(&values, &ids, &mut reader);
+
+        let (policy, clock_skew_max, container) = read_worker(&mut Section {
+            reader: &mut reader,
+            values: &values,
+            prefix: "worker".into(),
+            keys: keys::WORKER,
+        });
+        let mut sites = BTreeMap::new();
+        for id in ids {
+            let prefix = format!("sites.{id}");
+            let aws = id.cloud() == "aws";
+            let keys = if aws { keys::AWS } else { keys::AZURE };
+            let mut section = Section { reader: &mut reader, values: &values, prefix, keys };
+            let site = if aws {
+                read_aws(&mut section).map(SiteConfig::Aws)
+            } else {
+                read_azure(&mut section).map(SiteConfig::Azure)
+            };
+            sites.extend(site.map(|site| (id, site)));
+        }
+        let site = own_site(sources.site.as_deref(), &sites, &mut reader);
+        refuse_shared_places(&sites, &mut reader);
+        if sites.is_empty() && reader.errors.is_empty() {
+            reader.errors.push("no site is configured: add [sites.\"aws:REGION\"] and [sites.\"azure:REGION\"]".into());
+        }
+        if reader.errors.is_empty() {
+            Ok(Self { site, sites, policy, clock_skew_max, container, entries: reader.entries })
+        } else {
+            Err(ConfigErrors(reader.errors))
+        }
+    }
+
+    /// The site that this process works for.
+    pub(crate) fn own_site(&self) -> Result<&SiteId, ConfigErrors> {
+        self.site.as_ref().ok_or_else(|| {
+            let known: Vec<_> = self.sites.keys().map(SiteId::as_str).collect();
+            ConfigErrors(vec![format!("which site is this? Set --site or BRIDGE_SITE to one of: {}", known.join(", "))])
+        })
+    }
+
+    /// What the narrowest queue takes.
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        self.sites.values().map(SiteConfig::message_bytes_max).min().unwrap_or_default()
+    }
+}
+
+/// `BRIDGE_CONFIG` may hold the text itself, which suits functions: a path has neither a line's end nor an `=`.
+fn read_file(file: &str) -> Result<(String, String), ConfigErrors> {
+    if file.contains(['\n', '=']) {
+        return Ok((file.to_owned(), "BRIDGE_CONFIG".to_owned()));
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        ConfigErrors(vec![format!("{file} cannot be read: {error}; see --config and BRIDGE_CONFIG")])
+    })?;
+    Ok((text, file.to_owned()))
+}
+
+fn site_ids(values: &Values, reader: &mut Reader) -> BTreeSet<SiteId> {
+    let names: BTreeSet<&str> =
+        values.keys().filter_map(|key| key.strip_prefix("sites.")?.rsplit_once('.').map(|(site, _)| site)).collect();
+    let mut ids = BTreeSet::new();
+    for name in names {
+        match name.parse::<SiteId>() {
+            Ok(id) if matches!(id.cloud(), "aws" | "azure") => drop(ids.insert(id)),
+            Ok(id) => reader.errors.push(format!("sites.{id}: the cloud must be aws or azure")),
+            Err(error) => reader.errors.push(format!("sites: {error}")),
+        }
+    }
+    ids
+}
+
+/// Lets the environment override every key that could be in the file.
+fn overlay(values: &mut Values, ids: &BTreeSet<SiteId>, environment: &BTreeMap<String, String>, reader: &mut Reader) {
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    let mut add = |prefix: &str, specs: &[keys::KeySpec]| {
+        for spec in specs {
+            let key = format!("{prefix}.{}", spec.name);
+            known.insert(layers::variable(&key), key);
+        }
+    };
+    add("worker", keys::WORKER);
+    for id in ids {
+        add(&format!("sites.{id}"), if id.cloud() == "aws" { keys::AWS } else { keys::AZURE });
+    }
+    for (variable, text) in environment {
+        match known.get(variable) {
+            Some(key) => drop(values.insert(key.clone(), Given { text: text.clone(), origin: variable.clone() })),
+            None if variable.starts_with("BRIDGE_SITES_") || variable.starts_with("BRIDGE_WORKER_") => {
+                reader
+                    .errors
+                    .push(format!("{variable}: overrides no key; a site must stand in the file to be overridden"));
+            }
+            None => {}
+        }
+    }
+}
+
+fn refuse_unknown(values: &Values, ids: &BTreeSet<SiteId>, reader: &mut Reader) {
+    for (key, given) in values {
+        let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+        let specs: &[keys::KeySpec] = match section.strip_prefix("sites.").and_then(|id| id.parse::<SiteId>().ok()) {
+            Some(id) if !ids.contains(&id) => continue,
+            Some(id) if id.cloud() == "aws" => keys::AWS,
+            Some(_) => keys::AZURE,
+            None if section == "worker" => keys::WORKER,
+            None if section.starts_with("sites.") => continue,
+            None => &[],
+        };
+        if !specs.iter().any(|spec| spec.name == name) {
+            let names: Vec<_> = specs.iter().map(|spec| spec.name).collect();
+            let hint = if names.is_empty() {
+                "sections are [worker] and [sites.\"cloud:region\"]".into()
+            } else {
+                names.join(", ")
+            };
+            reader.errors.push(format!("{key} (in {}): unknown; known here: {hint}", given.origin));
+        }
+    }
+}
+
+const HOUR_MS: u64 = 3_600_000;
+
+fn read_worker(section: &mut Section<'_>) -> (Policy, Duration, ContainerConfig) {
+    let key_pointer: String = section.required("key_pointer").unwrap_or_default();
+    if !key_pointer.starts_with('/') {
+        section.reader.errors.push(format!("worker.key_pointer: {key_pointer:?} is not a JSON pointer, as in /id"));
+    }
+    let tombstone_life = section.days("tombstone_life_days", 1..=3650);
+    let replay_window = section.days("replay_window_days", 1..=3650);
+    if tombstone_life <= replay_window {
+        section.reader.errors.push(
+            "worker.tombstone_life_days: must be over worker.replay_window_days, or a replayed event could resurrect a delete"
+                .into(),
+        );
+    }
+    let forward = match section.required::<String>("forward").as_deref() {
+        Some("latest") => Forward::Latest,
+        Some("all") | None => Forward::All,
+        Some(other) => {
+            section.reader.errors.push(format!("worker.forward: {other:?} is neither all nor latest"));
+            Forward::All
+        }
+    };
+    let clock_skew_max = section.seconds("clock_skew_max_seconds", 0..=86_400);
+    let policy = Policy {
+        key_pointer,
+        tombstone_life,
+        attempts_max: count(section.number("attempts_max", 1..=1000)),
+        retry: Backoff {
+            base: section.milliseconds("retry_delay_base_ms", 1..=HOUR_MS),
+            max: section.milliseconds("retry_delay_max_ms", 1..=12 * HOUR_MS),
+        },
+        peer_attempts_max: count(section.number("peer_attempts_max", 1..=100)),
+        peer_retry: Backoff {
+            base: section.milliseconds("peer_retry_delay_base_ms", 1..=HOUR_MS),
+            max: section.milliseconds("peer_retry_delay_max_ms", 1..=HOUR_MS),
+        },
+        circuit: CircuitPolicy {
+            failures: count(section.number("circuit_failures", 1..=1000)),
+            pause: section.milliseconds("circuit_pause_ms", 1..=HOUR_MS),
+        },
+        forward,
+        concurrent_writes: size(section.number("concurrent_writes", 1..=1000)),
+    };
+    let container = ContainerConfig {
+        concurrent_batches: size(section.number("concurrent_batches", 1..=100)),
+        batch_messages_max: size(section.number("batch_messages_max", 1..=1000)),
+        receive_wait: section.seconds("receive_wait_seconds", 1..=20),
+    };
+    (policy, clock_skew_max, container)
+}
+
+fn read_aws(section: &mut Section<'_>) -> Option<AwsSite> {
+    let queue_url = section.url("queue_url", true);
+    let dead_letter_queue_url = section.url("dead_letter_queue_url", true);
+    let table = section.required("table");
+    let lease = section.seconds("lease_seconds", 2..=43_200);
+    let message_bytes_max = size(section.number("message_bytes_max", 16_384..=1_048_576));
+    let sqs_endpoint = section.url("sqs_endpoint", false);
+    let dynamodb_endpoint = section.url("dynamodb_endpoint", false);
+    let access_key = match (section.optional::<String>("access_key_id"), section.secret("secret_access_key")) {
+        (Some(id), Some(key)) => Some((id, key)),
+        (None, None) => None,
+        _ => {
+            let prefix = &section.prefix;
+            section.reader.errors.push(format!("{prefix}: access_key_id and secret_access_key go together"));
+            None
+        }
+    };
+    Some(AwsSite {
+        queue_url: queue_url?,
+        dead_letter_queue_url: dead_letter_queue_url?,
+        table: table?,
+        lease,
+        message_bytes_max,
+        sqs_endpoint,
+        dynamodb_endpoint,
+        access_key,
+    })
+}
+
+fn read_azure(section: &mut Section<'_>) -> Option<AzureSite> {
+    let namespace = section.optional("service_bus_namespace");
+    let connection_string = section.secret("service_bus_connection_string");
+    let service_bus = match (namespace, connection_string) {
+        (Some(namespace), None) => Some(ServiceBusAccess::Identity { namespace }),
+        (None, Some(text)) => Some(ServiceBusAccess::ConnectionString(text)),
+        _ => {
+            let prefix = &section.prefix;
+            section.reader.errors.push(format!(
+                "{prefix}: set service_bus_namespace (managed identity) or service_bus_connection_string, one of the two"
+            ));
+            None
+        }
+    };
+    let service_bus_http_endpoint = section.url("service_bus_http_endpoint", false);
+    let queue = section.required("queue");
+    let dead_letter_queue = section.required("dead_letter_queue");
+    let lease = section.seconds("lease_seconds", 2..=300);
+    let message_bytes_max = size(section.number("message_bytes_max", 16_384..=104_857_600));
+    let cosmos_endpoint = section.url("cosmos_endpoint", true);
+    let cosmos_key = section.secret("cosmos_key");
+    let database = section.required("database");
+    let container = section.required("container");
+    Some(AzureSite {
+        service_bus: service_bus?,
+        service_bus_http_endpoint,
+        queue: queue?,
+        dead_letter_queue: dead_letter_queue?,
+        lease,
+        message_bytes_max,
+        cosmos_endpoint: cosmos_endpoint?,
+        cosmos_key,
+        database: database?,
+        container: container?,
+    })
+}
+
+fn own_site(named: Option<&str>, sites: &BTreeMap<SiteId, SiteConfig>, reader: &mut Reader) -> Option<SiteId> {
+    let id = match named?.parse::<SiteId>() {
+        Ok(id) => id,
+        Err(error) => {
+            reader.errors.push(format!("--site or BRIDGE_SITE: {error}"));
+            return None;
+        }
+    };
+    if !sites.contains_key(&id) && reader.errors.is_empty() {
+        let known: Vec<_> = sites.keys().map(SiteId::as_str).collect();
+        reader.errors.push(format!("--site or BRIDGE_SITE: {id} is not configured; these are: {}", known.join(", ")));
+    }
+    Some(id)
+}
+
+/// Two sites with one queue would steal each other's messages; with one store they would be no copy of each other.
+fn refuse_shared_places(sites: &BTreeMap<SiteId, SiteConfig>, reader: &mut Reader) {
+    let mut taken: BTreeMap<String, &SiteId> = BTreeMap::new();
+    for (id, site) in sites {
+        for place in site.places() {
+            if let Some(other) = taken.insert(place, id) {
+                reader.errors.push(format!("sites.{id}: shares a queue, a dead-letter queue or a store with {other}"));
+            }
+        }
+    }
+}
+
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn count(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

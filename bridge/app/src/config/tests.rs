@@ -1,0 +1,83 @@
+//! What is accepted, what is refused, and in which words.
+
+use super::*;
+
+const GOOD: &str = r#"
+[sites."aws:us-east-1"]
+queue_url = "https://sqs.us-east-1.amazonaws.com/1/bridge-events"
+dead_letter_queue_url = "https://sqs.us-east-1.amazonaws.com/1/bridge-events-dead"
+table = "bridge-records"
+
+[sites."azure:westeurope"]
+service_bus_namespace = "example.servicebus.windows.net"
+queue = "bridge-events"
+dead_letter_queue = "bridge-events-dead"
+cosmos_endpoint = "https://example.documents.azure.com/"
+database = "bridge"
+container = "records"
+"#;
+
+fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let sources = Sources { file: Some(text.to_owned()), site: Some("aws:us-east-1".to_owned()), environment };
+    Config::load(&sources).map_err(|errors| errors.0)
+}
+
+#[test]
+fn a_file_with_both_clouds_is_enough() {
+    let config = load(GOOD, &[]).unwrap();
+    assert_eq!(config.sites.len(), 2);
+    assert_eq!(config.own_site().unwrap().as_str(), "aws:us-east-1");
+    assert_eq!(config.message_bytes_max(), 262_144, "the narrowest site decides");
+}
+
+#[test]
+fn every_key_can_be_overridden_and_says_where_its_value_is_from() {
+    let environment = [("BRIDGE_WORKER_ATTEMPTS_MAX", "7"), ("BRIDGE_SITES_AWS_US_EAST_1_TABLE", "other")];
+    let config = load(GOOD, &environment).unwrap();
+    assert_eq!(config.policy.attempts_max, 7);
+    let entry = |key: &str| config.entries.iter().find(|entry| entry.key == key).unwrap();
+    assert_eq!(entry("sites.aws:us-east-1.table").origin, "BRIDGE_SITES_AWS_US_EAST_1_TABLE");
+    assert_eq!(entry("worker.attempts_max").value.as_deref(), Some("7"));
+    assert_eq!(entry("worker.forward").origin, "default");
+}
+
+#[test]
+fn all_errors_are_reported_at_once() {
+    let bad = GOOD
+        .replace("table = \"bridge-records\"", "tablet = \"x\"")
+        .replace("https://example.doc", "http://example.doc")
+        + "[worker]\nattempts_max = 0\ntombstone_life_days = 20\nforward = \"some\"\n";
+    let errors = load(&bad, &[("BRIDGE_WORKER_NOPE", "1"), ("BRIDGE_WORKER_CONCURRENT_WRITES", "many")]).unwrap_err();
+    for expected in [
+        "sites.aws:us-east-1.table: is missing",
+        "sites.aws:us-east-1.tablet (in BRIDGE_CONFIG): unknown; known here: queue_url",
+        "plain http is for loopback only",
+        "worker.attempts_max: 0 is not within 1 to 1000",
+        "worker.tombstone_life_days: must be over",
+        "worker.forward: \"some\"",
+        "BRIDGE_WORKER_NOPE: overrides no key",
+        "worker.concurrent_writes: \"many\" from BRIDGE_WORKER_CONCURRENT_WRITES is not records",
+    ] {
+        assert!(errors.iter().any(|error| error.contains(expected)), "{expected} is not in {errors:#?}");
+    }
+}
+
+#[test]
+fn two_sites_must_not_share_a_queue_or_a_store() {
+    let twice = GOOD.to_owned()
+        + &GOOD.replace("us-east-1\"]", "us-east-2\"]").replace("azure:westeurope", "azure:northeurope");
+    let errors = load(&twice, &[]).unwrap_err();
+    assert!(errors.iter().any(|error| error.contains("aws:us-east-2: shares")), "{errors:#?}");
+    assert!(errors.iter().any(|error| error.contains("azure:westeurope: shares")), "{errors:#?}");
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let text = GOOD.replace(
+        "service_bus_namespace = \"example.servicebus.windows.net\"",
+        "service_bus_connection_string = \"Endpoint=sb://x/;SharedAccessKey=hush\"",
+    );
+    let config = load(&text, &[]).unwrap();
+    assert!(!format!("{config:?}").contains("hush"));
+}

@@ -1,0 +1,52 @@
+//! How the process ends: one table of exit codes, and what is printed beside them.
+
+use std::process::ExitCode;
+
+use crate::config::ConfigErrors;
+
+/// The exit codes of all commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// Done.
+    Done,
+    /// Failed.
+    Failed,
+    /// Done, and there is something to look at: drift, or dead letters left.
+    Remains,
+    /// Wrong flags or configuration.
+    Usage,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(match code {
+            Code::Done => 0,
+            Code::Failed => 1,
+            Code::Remains => 2,
+            // EX_USAGE of sysexits.h.
+            Code::Usage => 64,
+        })
+    }
+}
+
+/// Prints what clap has to say: help and version are no errors.
+#[allow(clippy::print_stdout, reason = "help goes to standard output")]
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        eprint!("{}", error.render().ansi());
+        Code::Usage.into()
+    } else {
+        print!("{}", error.render().ansi());
+        Code::Done.into()
+    }
+}
+
+/// Prints an error with its causes.
+pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
+    if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
+        eprintln!("bridge: {errors}");
+        return Code::Usage.into();
+    }
+    eprintln!("bridge: {error:#}");
+    Code::Failed.into()
+}

@@ -1,0 +1,140 @@
+//! The container host: takes batches from one site's queue, works them off, settles them itself.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use bridge_core::{
+    carry_out::{Carried, work_off},
+    failure::{PortError, Recovery},
+    pipeline::Verdict,
+    port::Delivery,
+    settlement::Settlement,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{assemble::Worksite, config::ContainerConfig};
+
+/// How long a halted site rests between two looks, at first and at most: an operator's mend takes effect by itself, and
+/// a look costs one message one attempt.
+const REST: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
+/// How long the next receive waits after a failed one, at first and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+
+/// Works until `stop`, then finishes the batches at hand and closes the queues.
+pub(crate) async fn work(worksite: &Worksite, config: ContainerConfig, stop: CancellationToken) {
+    let peers: Vec<_> = worksite.worker.peers.iter().map(|peer| peer.site.as_str()).collect();
+    tracing::info!(site = %worksite.worker.rules.site, queue = %worksite.queue, peers = peers.join(","), "working");
+    if peers.is_empty() {
+        tracing::warn!("no other site is configured: events are applied here and forwarded nowhere");
+    }
+    let receivers = (0..config.concurrent_batches).map(|_| receive_and_work(worksite, config, &stop));
+    futures_util::future::join_all(receivers).await;
+    worksite.close().await;
+    tracing::info!(site = %worksite.worker.rules.site, "stopped; nothing is left half done");
+}
+
+async fn receive_and_work(worksite: &Worksite, config: ContainerConfig, stop: &CancellationToken) {
+    let mut rest = Rest::new(REST);
+    let mut pause = Rest::new(PAUSE);
+    let mut max = config.batch_messages_max;
+    while !stop.is_cancelled() {
+        let received = tokio::select! {
+            received = worksite.queue.receive(max, config.receive_wait) => received,
+            () = stop.cancelled() => break,
+        };
+        let batch = match received {
+            Ok(batch) => batch,
+            Err(error) => {
+                let halted = error.kind.recovery() == Recovery::Halt;
+                report(&error, halted, rest.is_fresh());
+                let wait = if halted { rest.next() } else { pause.next() };
+                wait_or(wait, stop).await;
+                continue;
+            }
+        };
+        pause = Rest::new(PAUSE);
+        if batch.is_empty() {
+            continue;
+        }
+        let (verdicts, carried) = work_off(&worksite.worker, &*worksite.queue, &*worksite.dead_letters, &batch).await;
+        log(&batch, &verdicts, &carried);
+        match carried.halt {
+            Some(detail) => {
+                if rest.is_fresh() {
+                    tracing::error!(
+                        detail,
+                        "halted: nothing is lost, and nothing more is taken until this is mended; see runbooks/halted.md"
+                    );
+                }
+                max = 1;
+                wait_or(rest.next(), stop).await;
+            }
+            None => {
+                if !rest.is_fresh() {
+                    tracing::info!("mended: taking messages again");
+                }
+                rest = Rest::new(REST);
+                max = config.batch_messages_max;
+            }
+        }
+    }
+}
+
+fn report(error: &PortError, halted: bool, first: bool) {
+    match (halted, first) {
+        (true, true) => tracing::error!(
+            error = error.chain(),
+            "halted: the queue cannot be read; nothing is lost; see runbooks/halted.md"
+        ),
+        (true, false) => tracing::debug!(error = error.chain(), "still halted"),
+        (false, _) => tracing::warn!(error = error.chain(), "receive failed, trying again"),
+    }
+}
+
+fn log(batch: &[Delivery], verdicts: &[Verdict], carried: &Carried) {
+    let count = |of: fn(&Settlement) -> bool| verdicts.iter().filter(|verdict| of(&verdict.settlement)).count();
+    tracing::debug!(
+        messages = batch.len(),
+        acked = count(|settlement| matches!(settlement, Settlement::Ack)),
+        retried = count(|settlement| matches!(settlement, Settlement::Retry { .. })),
+        dead_lettered = count(|settlement| matches!(settlement, Settlement::DeadLetter(_))),
+        unsettled = carried.unsettled,
+        "worked off a batch"
+    );
+    for (delivery, verdict) in batch.iter().zip(verdicts) {
+        if let Settlement::DeadLetter(letter) = &verdict.settlement {
+            let (reason, detail) = (letter.refusal.reason.as_str(), &letter.refusal.detail);
+            tracing::warn!(message = delivery.message_id, reason, detail, "set aside; see runbooks/dead-letters.md");
+        }
+    }
+}
+
+async fn wait_or(wait: Duration, stop: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(wait) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Growing pauses, without an end.
+struct Rest {
+    delays: backon::ExponentialBackoff,
+    max: Duration,
+    fresh: bool,
+}
+
+impl Rest {
+    fn new((first, max): (Duration, Duration)) -> Self {
+        let delays = ExponentialBuilder::default().with_min_delay(first).with_max_delay(max).with_jitter();
+        Self { delays: delays.without_max_times().build(), max, fresh: true }
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    fn next(&mut self) -> Duration {
+        self.fresh = false;
+        self.delays.next().unwrap_or(self.max)
+    }
+}

@@ -1,0 +1,49 @@
+//! Logs: to standard error for commands, so that their output stays clean. Never a payload, never a secret.
+
+use std::io::IsTerminal;
+
+use clap::ValueEnum;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// Flags of logging, the same for every command.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogArgs {
+    /// What to log: a level (error, warn, info, debug, trace), or levels by module as in `bridge=debug,warn`
+    #[arg(long, env = "BRIDGE_LOG", default_value = "info", global = true, value_name = "FILTER")]
+    log: String,
+    /// How to log
+    #[arg(long, env = "BRIDGE_LOG_FORMAT", default_value = "text", global = true)]
+    log_format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Starts logging. The SDKs below log at `warn`: their own retries are ours to report.
+pub(crate) fn init(args: &LogArgs) {
+    let directives = if args.log.contains(['=', ',']) {
+        args.log.clone()
+    } else {
+        format!("warn,bridge={0},bridge_core={0},bridge_adapters={0},bridge_localcloud={0}", args.log)
+    };
+    let (filter, refused) = match EnvFilter::try_new(&directives) {
+        Ok(filter) => (filter, None),
+        Err(error) => (EnvFilter::new("info"), Some(error)),
+    };
+    let registry = tracing_subscriber::registry().with(filter);
+    match args.log_format {
+        Format::Text => {
+            let ansi = std::io::stderr().is_terminal();
+            registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(false)).init();
+        }
+        Format::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).init(),
+    }
+    if let Some(error) = refused {
+        tracing::warn!(%error, "--log {:?} is not a filter; logging at info", args.log);
+    }
+}
