@@ -4,11 +4,10 @@
 //! (`schema/cloudevents.md`). An event is never written here: what is forwarded are the bytes that came in, so that
 //! members which this version does not know pass untouched.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
-use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use uuid::Uuid;
 
@@ -43,6 +42,9 @@ pub fn decode(body: &[u8], key_pointer: &str) -> Result<Event, Refusal> {
         Ok(Value::Object(members)) => members,
         Ok(_) => return Err(Refusal::new(Reason::NotJson, "JSON, but not an object")),
         Err(JsonError::Syntax(error)) => return Err(Refusal::new(Reason::NotJson, format!("not JSON: {error}"))),
+        Err(JsonError::Unreadable { path, what }) => {
+            return Err(Refusal::new(Reason::NotPortable, format!("{path}: no store can hold it: {what}")));
+        }
         Err(JsonError::DuplicateMember(path)) => {
             return Err(Refusal::new(
                 Reason::DuplicateMember,
@@ -125,7 +127,7 @@ impl Fields {
         let payload = self.take_payload();
         let path = format!("/{}", names.payload);
         if op != Op::Delete {
-            portable::check(&payload, raw_payload(text), &path)
+            portable::check(&payload, raw_payload(text, names.payload), &path)
                 .map_err(|error| Refusal::new(Reason::NotPortable, error))?;
         }
         // A malformed trace context starts a new trace ("W3C Trace Context", 3.2); it is no reason to refuse an event.
@@ -230,14 +232,9 @@ impl Fields {
 }
 
 /// The payload's own text, where numbers still have all their digits.
-fn raw_payload(text: &str) -> &str {
-    #[derive(Deserialize)]
-    struct Raw<'a> {
-        #[serde(borrow, alias = "data")]
-        payload: Option<&'a RawValue>,
-    }
-    // The whole text, where both names stand in it: more is checked then, never less.
-    serde_json::from_str::<Raw>(text).ok().and_then(|raw| raw.payload).map_or(text, RawValue::get)
+fn raw_payload<'a>(text: &'a str, name: &str) -> &'a str {
+    let members: BTreeMap<Cow<str>, &RawValue> = serde_json::from_str(text).expect("it was parsed before");
+    members.get(name).expect("its kind was checked before").get()
 }
 
 fn invalid(name: &str, what: impl std::fmt::Display) -> Refusal {

@@ -142,7 +142,8 @@ impl Key {
     /// The key as a Cosmos DB `id`.
     ///
     /// Cosmos forbids `/ \ ? #` in ids; those, control characters, a blank at the end and the escape character itself
-    /// are written as `~` and two hexadecimal digits per byte. `~` because no URL encoding ever touches it.
+    /// are written as `~` and two hexadecimal digits per byte. So are the keys `.` and `..`, which are steps in the path
+    /// of a URL. `~` because no URL encoding ever touches it.
     pub fn escaped(&self) -> String {
         escape(&self.0)
     }
@@ -191,10 +192,11 @@ impl fmt::Debug for Key {
 
 fn escape(key: &str) -> String {
     use fmt::Write;
+    let dots = matches!(key, "." | "..");
     let last = key.len() - key.chars().next_back().map_or(0, char::len_utf8);
     let mut escaped = String::with_capacity(key.len());
     for (at, c) in key.char_indices() {
-        if matches!(c, '/' | '\\' | '?' | '#' | '~') || c.is_control() || (at == last && c.is_whitespace()) {
+        if dots || matches!(c, '/' | '\\' | '?' | '#' | '~') || c.is_control() || (at == last && c.is_whitespace()) {
             let mut utf8 = [0; 4];
             for byte in c.encode_utf8(&mut utf8).bytes() {
                 write!(escaped, "~{byte:02X}").expect("a String takes all");

@@ -1,7 +1,10 @@
 //! Reads JSON strictly: a member name that occurs twice in one object is refused, because parsers disagree about which
 //! of the two counts, and so two sites could store different payloads. Says where it went wrong as a JSON path.
 
-use std::{cell::RefCell, fmt};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -13,6 +16,8 @@ pub(crate) enum JsonError {
     Syntax(String),
     /// The member at this path occurs a second time.
     DuplicateMember(String),
+    /// JSON, but the value at this path is a number beyond every double, or lies too deep; in the parser's words.
+    Unreadable { path: String, what: String },
 }
 
 /// Reads one JSON value, and nothing behind it.
@@ -22,17 +27,30 @@ pub(crate) fn parse(text: &str) -> Result<Value, JsonError> {
     let at = Path::default();
     let mut parser = serde_json::Deserializer::from_str(text);
     let value = Strict(&at).deserialize(&mut parser).and_then(|value| parser.end().map(|()| value));
-    value.map_err(|error| match at.duplicate.take() {
-        Some(path) => JsonError::DuplicateMember(path),
-        None => JsonError::Syntax(error.to_string()),
+    value.map_err(|error| {
+        let (path, what) = (at.pointer(), error.to_string());
+        // The parser has no other way to tell these from what is not JSON at all; a test holds it to its words.
+        let valid_json = what.starts_with("number out of range") || what.starts_with("recursion limit exceeded");
+        match at.duplicate.get() {
+            true => JsonError::DuplicateMember(path),
+            false if valid_json => JsonError::Unreadable { path, what },
+            false => JsonError::Syntax(what),
+        }
     })
 }
 
-/// Where the parser stands, as JSON pointer segments; shared by the seeds of one parse.
+/// Where the parser stands, as segments of a JSON pointer; shared by the seeds of one parse, and left where an error
+/// was met.
 #[derive(Default)]
 struct Path {
     segments: RefCell<Vec<String>>,
-    duplicate: RefCell<Option<String>>,
+    duplicate: Cell<bool>,
+}
+
+impl Path {
+    fn pointer(&self) -> String {
+        self.segments.borrow().iter().map(|segment| segment_text(segment)).collect()
+    }
 }
 
 struct Strict<'a>(&'a Path);
@@ -102,8 +120,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
             let seen = object.contains_key(&name);
             self.0.segments.borrow_mut().push(name);
             if seen {
-                let path = self.0.segments.borrow().iter().map(|segment| segment_text(segment)).collect();
-                *self.0.duplicate.borrow_mut() = Some(path);
+                self.0.duplicate.set(true);
                 return Err(A::Error::custom("duplicate member"));
             }
             let value = members.next_value_seed(Strict(self.0))?;
@@ -143,10 +160,19 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_json() {
-        for text in ["", "{", "{}x", "{'a':1}", "[1,]", "NaN", "1e400", "\"\\ud800\"", "\u{feff}{}", "01"] {
+        for text in ["", "{", "{}x", "{'a':1}", "[1,]", "NaN", "\"\\ud800\"", "\u{feff}{}", "01"] {
             assert!(matches!(parse(text), Err(JsonError::Syntax(_))), "{text}");
         }
-        let deep = "[".repeat(200) + &"]".repeat(200);
-        assert!(matches!(parse(&deep), Err(JsonError::Syntax(_))));
+    }
+
+    #[test]
+    fn tells_what_it_cannot_read_from_what_is_not_json() {
+        let unreadable = |text: &str| match parse(text) {
+            Err(JsonError::Unreadable { path, .. }) => path,
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(unreadable(r#"{"a":[0,-1e400]}"#), "/a/1");
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200));
+        assert!(unreadable(&deep).starts_with("/a/0/0/0"));
     }
 }

@@ -21,6 +21,10 @@ pub const RECORD_BYTES_MAX: usize = 400 * 1024 - 1024;
 /// nest up to 32 levels, and the payload is itself an attribute. Cosmos DB takes 128.
 pub const PAYLOAD_LEVELS_MAX: usize = 31;
 
+/// Bytes of a member's name. "Supported data types and naming rules in Amazon DynamoDB": attribute names have at least
+/// one character and at most 64 KB less one byte.
+pub const MEMBER_NAME_BYTES: std::ops::RangeInclusive<usize> = 1..=65_535;
+
 /// The magnitudes that a number may have. "DynamoDB data types": 1E-130 to 9.9999999999999999999999999999999999999E+125.
 pub const NUMBER_MAGNITUDE: std::ops::Range<f64> = 1e-130..1e126;
 

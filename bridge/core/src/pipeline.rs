@@ -206,7 +206,10 @@ impl Worker {
             keys.entry(&task.event.key).or_default().push(task);
         }
         let concurrent = self.policy.concurrent_writes.max(1);
-        let writes = keys.into_values().map(|tasks| self.apply_key(tasks));
+        let mut writes = Vec::with_capacity(keys.len());
+        for tasks in keys.into_values() {
+            writes.push(self.apply_key(tasks));
+        }
         stream::iter(writes).buffer_unordered(concurrent).flat_map(stream::iter).collect().await
     }
 

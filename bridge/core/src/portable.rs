@@ -64,12 +64,24 @@ fn canonical_number(number: Number) -> Number {
     }
 }
 
+/// `serde_json` takes an object whose first member has this name for a text that is still to be parsed, wherever the
+/// feature `raw_value` is on; the Cosmos SDK turns it on.
+const RESERVED_NAME: &str = "$serde_json::private::RawValue";
+
 /// Nesting and member names.
 fn check_shape(members: &Map<String, Value>, level: usize) -> Result<(), NotPortable> {
     members.iter().try_for_each(|(name, value)| {
-        if name.is_empty() {
-            let what = "a member with an empty name; DynamoDB needs at least one character".to_owned();
-            return Err(NotPortable { path: "/".to_owned(), what });
+        if !limits::MEMBER_NAME_BYTES.contains(&name.len()) {
+            let (size, limit) = (name.len(), *limits::MEMBER_NAME_BYTES.end());
+            let what = format!("a member's name has {size} bytes; DynamoDB takes 1 to {limit}");
+            // A name too long to be stored is too long to be shown.
+            let path = if name.is_empty() { "/" } else { "" };
+            return Err(NotPortable { path: path.to_owned(), what });
+        }
+        if name == RESERVED_NAME {
+            let what =
+                "a name that the workers' JSON library keeps for itself; the record would be read wrongly".to_owned();
+            return Err(NotPortable { path: segment_text(name), what });
         }
         check_nesting(value, level + 1).map_err(|error| error.below(&segment_text(name)))
     })

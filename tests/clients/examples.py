@@ -1,0 +1,53 @@
+"""The examples of schema/examples as bytes to send."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatch
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parents[2] / "schema" / "examples"
+_NOW = re.compile(rb"@NOW(?:\+(\d+)s)?@")
+_PAD = b"@PAD@"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One entry of the index."""
+
+    file: str
+    good: bool
+    reason: str | None
+    path: str | None
+    why: str
+    origin: str
+    only: str | None = None
+    pad_to_bytes: int | None = None
+    schema: str | None = None
+
+    def body(self, site: str, now: datetime | None = None) -> bytes:
+        """The bytes to send; `site` goes where the example leaves its origin open."""
+        now = now or datetime.now(UTC)
+
+        def instant(match: re.Match[bytes]) -> bytes:
+            later = now + timedelta(seconds=int(match[1] or 0))
+            return later.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3].encode() + b"Z"
+
+        body = (FOLDER / self.file).read_bytes().replace(b"@SITE@", site.encode())
+        body = _NOW.sub(instant, body)
+        if self.pad_to_bytes is not None:
+            body = body.replace(_PAD, b"x" * (self.pad_to_bytes - len(body) + len(_PAD)))
+        return body
+
+    def goes_to(self, cloud: str) -> bool:
+        """Whether a queue of that cloud can carry it."""
+        return self.only in (None, cloud)
+
+
+def load(good: bool, pattern: str = "*") -> list[Example]:
+    """The good or the bad examples whose file matches `pattern`."""
+    entries = (Example(**entry) for entry in json.loads((FOLDER / "index.json").read_text()))
+    return [entry for entry in entries if entry.good == good and fnmatch(entry.file, f"*{pattern}*")]

@@ -1,0 +1,106 @@
+//! The command line: help, exit codes, and errors that say what to do.
+
+use crate::program::{bridge, must};
+
+const CONFIG: &str = r#"
+[sites."aws:us-east-1"]
+queue_url = "http://127.0.0.1:1/1/bridge-events"
+dead_letter_queue_url = "http://127.0.0.1:1/1/bridge-events-dead"
+table = "bridge-records"
+sqs_endpoint = "http://127.0.0.1:1"
+dynamodb_endpoint = "http://127.0.0.1:1"
+access_key_id = "id"
+secret_access_key = "hush-aws"
+
+[sites."azure:westeurope"]
+service_bus_connection_string = "Endpoint=sb://127.0.0.1;SharedAccessKeyName=n;SharedAccessKey=hush-bus;UseDevelopmentEmulator=true"
+service_bus_http_endpoint = "http://127.0.0.1:1"
+queue = "bridge-events"
+dead_letter_queue = "bridge-events-dead"
+cosmos_endpoint = "http://127.0.0.1:1/"
+cosmos_key = "aHVzaC1jb3Ntb3M="
+database = "bridge"
+container = "records"
+"#;
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = bridge().args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let (code, help, _) = run(&["--help"]);
+    assert_eq!(code, Some(0));
+    let commands: Vec<&str> = help
+        .split("Commands:")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.trim().is_empty())
+        .map(|line| line.split_whitespace().next().unwrap())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(commands.contains(&"local") && commands.contains(&"publish"), "{commands:?}");
+    for command in commands {
+        let (code, help, _) = run(&[command, "--help"]);
+        assert_eq!(code, Some(0), "{command}");
+        assert!(help.contains(&format!("Example: bridge {command}")), "{command}: {help}");
+    }
+}
+
+#[test]
+fn wrong_flags_and_configurations_exit_with_64_and_say_what_to_do() {
+    let cases: &[(&[&str], &str)] = &[
+        (&["frobnicate"], "unrecognized subcommand"),
+        (&["get"], "<KEY>"),
+        (&["run", "--what"], "--what"),
+        (&["run"], "no configuration: name the file with --config PATH or BRIDGE_CONFIG"),
+        (&["run", "--config", "/no/such/file"], "/no/such/file cannot be read"),
+        (&["run", "--config", "a = "], "is not TOML"),
+        (&["run", "--config", "[sites.\"gcp:x\"]\na = 1"], "the cloud must be aws or azure"),
+        (&["run", "--config", CONFIG], "which site is this? Set --site or BRIDGE_SITE to one of: aws:us-east-1"),
+        (&["run", "--config", CONFIG, "--site", "aws:mars"], "aws:mars is not configured"),
+    ];
+    for (arguments, expected) in cases {
+        let (code, _, error) = run(arguments);
+        assert_eq!(code, Some(64), "{arguments:?}: {error}");
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn the_configuration_is_shown_without_its_secrets() {
+    let (code, shown, _) = run(&["config", "--config", CONFIG]);
+    assert_eq!(code, Some(0));
+    assert!(shown.contains("worker.attempts_max") && shown.contains("(deliveries; default)"), "{shown}");
+    let (_, json, _) = run(&["config", "--json", "--config", CONFIG]);
+    let entries: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    assert!(entries.iter().any(|entry| entry["key"] == "sites.azure:westeurope.cosmos_key" && entry["value"] == "***"));
+    for text in [&shown, &json] {
+        assert!(!text.contains("hush") && !text.contains("aHVzaC1jb3Ntb3M="), "{text}");
+    }
+    let (code, explained, _) = run(&["config", "--explain"]);
+    assert_eq!(code, Some(0));
+    assert!(explained.contains("tombstone_life_days"), "{explained}");
+}
+
+#[test]
+fn a_store_that_cannot_be_reached_is_an_error_not_a_difference() {
+    let (code, shown, _) = run(&["get", "order-42", "--config", CONFIG]);
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("not every site could be read"), "{shown}");
+}
+
+#[test]
+fn the_contracts_can_be_printed() {
+    for contract in ["event", "record", "reasons"] {
+        let (code, text, _) = run(&["schema", contract]);
+        assert_eq!(code, Some(0));
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    }
+    must(bridge().args(["schema", "asyncapi"]));
+    must(bridge().args(["completions", "bash"]));
+}

@@ -1,0 +1,143 @@
+//! Starting and ending the programs that a test needs. What a test starts, it ends, also when it fails.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The binary that was built beside this test.
+pub(crate) fn bridge() -> Command {
+    let test = std::env::current_exe().unwrap();
+    let program = test.ancestors().nth(2).unwrap().join("bridge");
+    assert!(program.exists(), "{} is not built: run the tests through ./just test", program.display());
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BRIDGE_")) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Python with the official clients.
+pub(crate) fn python(script: &str) -> Command {
+    let python = std::env::var_os("BRIDGE_PYTHON")
+        .expect("BRIDGE_PYTHON names a Python with the official clients: run the tests through ./just test");
+    let mut command = Command::new(python);
+    command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients").join(script));
+    command
+}
+
+/// Runs to the end, and says what was printed if it failed.
+pub(crate) fn must(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// A program in the background; killed when dropped.
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        must(Command::new("kill").args([format!("-{name}"), self.0.id().to_string()]));
+    }
+
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+
+    /// Waits for the end, which must come within `limit`.
+    pub(crate) fn end(&mut self, limit: Duration) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.has_ended() {
+                return status;
+            }
+            assert!(start.elapsed() < limit, "the program did not end within {limit:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The most memory that it ever held, in MB.
+    pub(crate) fn peak_memory_mb(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Both clouds, from `bridge local`.
+pub(crate) struct Clouds {
+    pub(crate) program: Running,
+    pub(crate) ready: Value,
+    folder: TempDir,
+}
+
+impl Clouds {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ready.json");
+        let mut command = bridge();
+        command.args(["local", "--quiet", "--ready-file"]).arg(&file);
+        command.args(["--service-bus-address", &loopback()]).args(arguments);
+        let mut program = Running::start(&mut command);
+        let start = Instant::now();
+        while !file.exists() {
+            assert!(program.has_ended().is_none(), "bridge local ended early");
+            assert!(start.elapsed() < Duration::from_secs(30), "bridge local was not ready within 30 s");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let ready = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        Self { program, ready, folder }
+    }
+
+    pub(crate) fn ready_file(&self) -> PathBuf {
+        self.folder.path().join("ready.json")
+    }
+
+    /// A path for a file of the test's own.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn config(&self) -> &Path {
+        Path::new(self.ready["config"].as_str().unwrap())
+    }
+
+    /// A worker of its own process.
+    pub(crate) fn worker(&self, site: &str) -> Running {
+        Running::start(bridge().args(["run", "--site", site, "--log", "warn", "--config"]).arg(self.config()))
+    }
+
+    /// Runs one of the official clients' scripts against these clouds.
+    pub(crate) fn script(&self, name: &str, arguments: &[&str]) -> Output {
+        must(python(name).arg(self.ready_file()).args(arguments))
+    }
+}
+
+/// A loopback address that no other test of this run has, as Service Bus clients insist on their port.
+fn loopback() -> String {
+    let id = std::process::id();
+    format!("127.1.{}.{}", id / 250 % 250, id % 250 + 1)
+}
