@@ -75,7 +75,7 @@ def _check(site: Site, example: Example, found: Findings, within_seconds: float)
         found.wrong.append(f"{what}: no dead letter within {within_seconds:g} s, should be {example.reason}")
         return
     found.slowest_seconds = max(found.slowest_seconds, time.monotonic() - begin)
-    found.wrong += [f"{what}: {line}" for line in _letter_differences(site, example, letter)]
+    found.wrong += [f"{what}: {line}" for line in _letter_differences(example, letter)]
     site.drop_letter(letter)
 
 
@@ -89,7 +89,7 @@ def _own_letter(site: Site, body: bytes, found: Findings, end: float) -> Letter 
     return None
 
 
-def _letter_differences(site: Site, example: Example, letter: Letter) -> Iterator[str]:
+def _letter_differences(example: Example, letter: Letter) -> Iterator[str]:
     properties = letter.properties
     detail = properties.get("detail", "")
     if properties.get("reason") != example.reason:

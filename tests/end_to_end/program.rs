@@ -18,7 +18,8 @@ pub(crate) fn bridge() -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BRIDGE_")) {
         command.env_remove(name);
     }
-    command.stdin(Stdio::null());
+    // Some errors of the SDKs capture a backtrace each, where one is asked for: that would be most of a run.
+    command.env("RUST_LIB_BACKTRACE", "0").stdin(Stdio::null());
     command
 }
 

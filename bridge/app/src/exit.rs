@@ -29,16 +29,11 @@ impl From<Code> for ExitCode {
     }
 }
 
-/// Prints what clap has to say: help and version are no errors.
-#[allow(clippy::print_stdout, reason = "help goes to standard output")]
+/// Prints what clap has to say, in colour where that is wanted: help and version are no errors.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    if error.use_stderr() {
-        eprint!("{}", error.render().ansi());
-        Code::Usage.into()
-    } else {
-        print!("{}", error.render().ansi());
-        Code::Done.into()
-    }
+    // A reader that has gone away, as `head` does, is no error.
+    let _ = error.print();
+    if error.use_stderr() { Code::Usage.into() } else { Code::Done.into() }
 }
 
 /// Prints an error with its causes.

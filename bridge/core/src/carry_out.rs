@@ -4,7 +4,7 @@
 use futures_util::future::{self, Either};
 
 use crate::{
-    failure::{FailureKind, PortError, Recovery},
+    failure::{PortError, Recovery},
     pipeline::{Verdict, Worker},
     port::{Delivery, Queue, Receipt},
     settlement::Settlement,
@@ -15,8 +15,8 @@ use crate::{
 pub struct Carried {
     /// Why nothing more must be taken, if so.
     pub halt: Option<String>,
-    /// Settlements that failed: the messages will be delivered again when their leases end.
-    pub unsettled: usize,
+    /// Settlements that failed, each with the message it was for: those will be delivered again when their leases end.
+    pub unsettled: Vec<(String, PortError)>,
 }
 
 /// Replicates `batch`, which came from `queue`, and settles every delivery.
@@ -80,36 +80,31 @@ pub async fn carry_out(
         for ((delivery, _), sent) in set_aside.iter().zip(sent) {
             match sent {
                 Ok(()) => done.push(delivery.receipt.clone()),
-                Err(error) => carried.failed(&error, &delivery.message_id),
+                Err(error) => carried.failed(error, &delivery.message_id),
             }
         }
     }
     if !done.is_empty() {
         for (receipt, acked) in done.iter().zip(queue.ack(&done).await) {
             if let Err(error) = acked {
-                carried.failed(&error, &receipt.0);
+                carried.failed(error, &receipt.0);
             }
         }
     }
     let retries = later.iter().map(|(delivery, after)| queue.retry(delivery, *after));
     for ((delivery, _), retried) in later.iter().zip(future::join_all(retries).await) {
         if let Err(error) = retried {
-            carried.failed(&error, &delivery.message_id);
+            carried.failed(error, &delivery.message_id);
         }
     }
     carried
 }
 
 impl Carried {
-    fn failed(&mut self, error: &PortError, message: &str) {
-        self.unsettled += 1;
-        if error.kind == FailureKind::LeaseLost {
-            tracing::debug!(message, "settled too late: the message is delivered again, and changes nothing then");
-            return;
-        }
-        tracing::warn!(message, error = error.chain(), "not settled: the message is delivered again");
+    fn failed(&mut self, error: PortError, message: &str) {
         if error.kind.recovery() == Recovery::Halt {
             self.halt = Some(error.chain());
         }
+        self.unsettled.push((message.to_owned(), error));
     }
 }

@@ -21,10 +21,37 @@ fn object_bytes(members: &Map<String, Value>) -> usize {
 fn value_bytes(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) => 1,
-        // One byte per two significant digits, one more, and one for a sign.
-        Value::Number(number) => 3 + number.to_string().len().div_ceil(2),
+        // One byte per two significant digits, one more, and one for a sign. A zero too many does not matter here.
+        Value::Number(number) => {
+            let text = number.to_string();
+            let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+            let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
+            1 + digits.div_ceil(2) + usize::from(mantissa.starts_with('-'))
+        }
         Value::String(text) => text.len(),
         Value::Array(items) => 3 + items.iter().map(|item| 1 + value_bytes(item)).sum::<usize>(),
         Value::Object(members) => object_bytes(members),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_counted_as_documented() {
+        for (value, bytes) in [
+            (json!(null), 1),
+            (json!(0), 2),
+            (json!(-1234.5), 5),
+            (json!("é"), 2),
+            (json!([]), 3),
+            (json!([0, 0]), 3 + 2 * 3),
+            (json!({"ab": "c"}), 3 + 1 + 2 + 1),
+        ] {
+            assert_eq!(value_bytes(&value), bytes, "{value}");
+        }
     }
 }

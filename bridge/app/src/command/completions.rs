@@ -4,8 +4,8 @@ use clap::CommandFactory;
 
 use crate::exit::Code;
 
-/// Example: bridge completions bash > ~/.local/share/bash-completion/completions/bridge
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: bridge completions bash > ~/.local/share/bash-completion/completions/bridge")]
 pub(crate) struct Args {
     /// The shell
     shell: clap_complete::Shell,

@@ -5,8 +5,8 @@ use crate::{
     exit::Code,
 };
 
-/// Example: bridge config --config bridge.toml
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: bridge config --config bridge.toml")]
 pub(crate) struct Args {
     /// List every key with what it is for, whether it is set or not; needs no configuration
     #[arg(long)]

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::{assemble, config::Config, exit::Code};
 
-/// Example: bridge get order-42 --config bridge.toml
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: bridge get order-42 --config bridge.toml")]
 pub(crate) struct Args {
     /// The entity's key
     key: String,

@@ -20,11 +20,10 @@ use crate::{
     host,
 };
 
-/// Example: bridge local
-///
-/// SQS, DynamoDB, Service Bus and Cosmos DB on loopback, with their own wire protocols; nothing leaves this machine and
-/// nothing is kept. Any client of theirs works against it.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "SQS, DynamoDB, Service Bus and Cosmos DB on loopback, with their own wire protocols; nothing leaves this machine and nothing is kept. Any client of theirs works against it.\n\nExample: bridge local"
+)]
 pub(crate) struct Args {
     /// No sample traffic, and no words on how to use it
     #[arg(long)]

@@ -25,11 +25,10 @@ use crate::{assemble, config::Config, exit::Code};
 /// Events that are sent with one call: the adapters cut them into the batches of their queue.
 const PORTION: usize = 100;
 
-/// Example: bridge publish orders.jsonl --config bridge.toml
-///
-/// Each line is one event. An event goes to the queue of the site that it names as its origin, unless --to says
-/// otherwise. Lines that no worker would accept are reported and not sent.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Each line is one event. An event goes to the queue of the site that it names as its origin, unless --to says otherwise. Lines that no worker would accept are reported and not sent.\n\nExample: bridge publish orders.jsonl --config bridge.toml"
+)]
 pub(crate) struct Args {
     /// Files with one event a line; `-` is standard input
     #[arg(required = true, value_name = "FILE")]

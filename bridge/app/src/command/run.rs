@@ -2,8 +2,8 @@
 
 use crate::{assemble, config::Config, exit::Code, host};
 
-/// Example: bridge run --config bridge.toml --site aws:us-east-1
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: bridge run --config bridge.toml --site aws:us-east-1")]
 pub(crate) struct Args {}
 
 pub(crate) async fn run(Args {}: Args, config: Config) -> anyhow::Result<Code> {

@@ -4,8 +4,8 @@ use clap::ValueEnum;
 
 use crate::exit::Code;
 
-/// Example: bridge schema event | jq .required
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: bridge schema event | jq .required")]
 pub(crate) struct Args {
     /// Which contract
     #[arg(default_value = "event")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bridge_core::{
     carry_out::{Carried, work_off},
-    failure::{PortError, Recovery},
+    failure::{FailureKind, PortError, Recovery},
     pipeline::Verdict,
     port::Delivery,
     settlement::Settlement,
@@ -98,9 +98,15 @@ fn log(batch: &[Delivery], verdicts: &[Verdict], carried: &Carried) {
         acked = count(|settlement| matches!(settlement, Settlement::Ack)),
         retried = count(|settlement| matches!(settlement, Settlement::Retry { .. })),
         dead_lettered = count(|settlement| matches!(settlement, Settlement::DeadLetter(_))),
-        unsettled = carried.unsettled,
+        unsettled = carried.unsettled.len(),
         "worked off a batch"
     );
+    // A lease that was lost is no trouble: the message comes again, and changes nothing then. One line tells of the rest.
+    let mut failed = carried.unsettled.iter().filter(|(_, error)| error.kind != FailureKind::LeaseLost);
+    if let Some((message, error)) = failed.next() {
+        let more = failed.count();
+        tracing::warn!(message, more, error = error.chain(), "not settled: the messages are delivered again");
+    }
     for (delivery, verdict) in batch.iter().zip(verdicts) {
         if let Settlement::DeadLetter(letter) = &verdict.settlement {
             let (reason, detail) = (letter.refusal.reason.as_str(), &letter.refusal.detail);
