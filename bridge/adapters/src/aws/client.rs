@@ -1,0 +1,171 @@
+//! The SDK's clients, set up as the adapters need them: short bounds, hardly any retries of their own.
+
+use std::{fmt, time::Duration};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+use url::Url;
+
+use crate::endpoint::{self, InsecureEndpoint};
+
+/// To reach a service: TCP and TLS, from another cloud on another continent too.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// For one attempt of a request. The services answer in milliseconds, a record of 400 KB over a slow link in a second;
+/// what has taken ten will not come.
+pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For a request with both its attempts, well within the shortest sensible lease of 30 s.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Attempts of one request.
+///
+/// The worker retries by its own budget and with its own delays, so the SDK's usual three attempts would multiply them.
+/// One quick second attempt stays: it hides connections that the service closed while they were idle or a function was
+/// frozen, and single 500s, which otherwise would cost a whole turn through the queue. It may repeat what took effect:
+/// all requests here can be repeated but `send`, whose duplicates the version order absorbs.
+const ATTEMPTS: u32 = 2;
+
+/// Delay before the second attempt, at most; the SDK draws from zero to it. Half the usual second or more.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// How to reach AWS.
+#[derive(Clone, Debug)]
+pub struct AwsOptions {
+    /// For example `us-east-1`.
+    pub region: String,
+    /// Another address of SQS than the region's own.
+    pub sqs_endpoint: Option<Url>,
+    /// Another address of DynamoDB than the region's own.
+    pub dynamodb_endpoint: Option<Url>,
+    /// Who calls.
+    pub credentials: AwsCredentials,
+}
+
+/// Who calls.
+#[derive(Clone, Debug, Default)]
+pub enum AwsCredentials {
+    /// Whatever the place offers: the role of a function or a container, or the environment and profile of a shell.
+    #[default]
+    Ambient,
+    /// A key that was handed over; for the local cloud.
+    Static(StaticCredentials),
+    /// A source of short-lived credentials, as for a worker in another cloud.
+    Provider(SharedCredentialsProvider),
+}
+
+/// An access key.
+#[derive(Clone)]
+pub struct StaticCredentials {
+    /// Its public part.
+    pub access_key_id: String,
+    /// Its secret part, which is never shown.
+    pub secret_access_key: String,
+}
+
+impl fmt::Debug for StaticCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StaticCredentials")
+            .field("access_key_id", &self.access_key_id)
+            .field("secret_access_key", &"***")
+            .finish()
+    }
+}
+
+/// Clients of the services that the adapters use. Cheap to clone; connections are shared.
+#[derive(Clone, Debug)]
+pub struct AwsClients {
+    /// For [`SqsQueue`](super::SqsQueue).
+    pub sqs: aws_sdk_sqs::Client,
+    /// For [`DynamodbStore`](super::DynamodbStore).
+    pub dynamodb: aws_sdk_dynamodb::Client,
+}
+
+impl AwsClients {
+    /// Sets the clients up. Nothing is sent: what is wrong with credentials or addresses shows at the first call.
+    ///
+    /// # Errors
+    /// If an endpoint would send requests in the clear over a network.
+    pub async fn new(options: &AwsOptions) -> Result<Self, InsecureEndpoint> {
+        for url in [&options.sqs_endpoint, &options.dynamodb_endpoint].into_iter().flatten() {
+            endpoint::check(url)?;
+        }
+        let shared = shared_config(options).await;
+        let mut sqs = aws_sdk_sqs::config::Builder::from(&shared);
+        if let Some(url) = &options.sqs_endpoint {
+            sqs = sqs.endpoint_url(url.as_str());
+        }
+        let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&shared);
+        if let Some(url) = &options.dynamodb_endpoint {
+            dynamodb = dynamodb.endpoint_url(url.as_str());
+        }
+        Ok(Self {
+            sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
+        })
+    }
+}
+
+async fn shared_config(options: &AwsOptions) -> SdkConfig {
+    let region = Region::new(options.region.clone());
+    let credentials = match &options.credentials {
+        AwsCredentials::Ambient => {
+            let loader = aws_config::defaults(BehaviorVersion::latest()).region(region);
+            return loader.retry_config(retry_config()).timeout_config(timeout_config()).load().await;
+        }
+        AwsCredentials::Static(StaticCredentials { access_key_id, secret_access_key }) => {
+            let key = Credentials::new(access_key_id, secret_access_key, None, None, "bridge configuration");
+            SharedCredentialsProvider::new(key)
+        }
+        AwsCredentials::Provider(provider) => provider.clone(),
+    };
+    // Without the loader: profiles and variables of the place must not bend what was given in full.
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(region)
+        .credentials_provider(credentials)
+        .retry_config(retry_config())
+        .timeout_config(timeout_config())
+        .build()
+}
+
+fn retry_config() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(BACKOFF)
+}
+
+fn timeout_config() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(ATTEMPT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build()
+}
+
+/// The bounds of a request that the service holds back for up to `wait` on purpose.
+pub(super) fn long_poll_timeout_config(wait: Duration) -> TimeoutConfig {
+    timeout_config()
+        .to_builder()
+        .read_timeout(wait + ATTEMPT_TIMEOUT)
+        .operation_attempt_timeout(wait + ATTEMPT_TIMEOUT)
+        .operation_timeout(wait + OPERATION_TIMEOUT)
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let key = StaticCredentials { access_key_id: "AKIDEXAMPLE".to_owned(), secret_access_key: "wJalr".to_owned() };
+        let options = AwsOptions {
+            region: "us-east-1".to_owned(),
+            sqs_endpoint: None,
+            dynamodb_endpoint: None,
+            credentials: AwsCredentials::Static(key),
+        };
+        assert!(format!("{options:?}").contains("AKIDEXAMPLE"));
+        assert!(!format!("{options:?}").contains("wJalr"));
+    }
+}

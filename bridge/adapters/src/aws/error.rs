@@ -1,0 +1,218 @@
+//! The SDK's errors in the core's words.
+//!
+//! The service's own code decides, not the text and not the HTTP status alone. A code that is not listed is
+//! `Unavailable`, which is retried, and stands in the log until it gets a line here.
+
+use std::{error::Error, time::Duration};
+
+use aws_sdk_sqs::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+};
+use bridge_core::failure::{FailureKind, PortError};
+
+/// A failed request: what went wrong, and the vendor's own words with the request id.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) kind: FailureKind,
+    pub(super) words: String,
+}
+
+impl Failure {
+    pub(super) fn new(kind: FailureKind, words: impl Into<String>) -> Self {
+        Self { kind, words: words.into() }
+    }
+
+    pub(super) fn at(self, backend: impl Into<String>, operation: &'static str) -> PortError {
+        PortError::new(backend, operation, self.kind).caused_by(self.words)
+    }
+}
+
+impl<E> From<&SdkError<E, HttpResponse>> for Failure
+where
+    E: Error + ProvideErrorMetadata + 'static,
+{
+    fn from(error: &SdkError<E, HttpResponse>) -> Self {
+        let kind = match error {
+            SdkError::TimeoutError(_) => FailureKind::TimedOut,
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => FailureKind::TimedOut,
+            // Neither sent nor refused by a transport: there was nothing to sign it with.
+            SdkError::DispatchFailure(failure) if failure.is_other() && failure.as_other().is_none() => {
+                without_credentials(error)
+            }
+            SdkError::ServiceError(refusal) => {
+                let metadata = refusal.err();
+                let status = refusal.raw().status().as_u16();
+                of_code(metadata.code(), metadata.message(), status, retry_after(refusal.raw()))
+            }
+            SdkError::ConstructionFailure(_) => FailureKind::Rejected { detail: chain(error) },
+            // Connections refused or lost, answers that are no answers.
+            _ => FailureKind::Unavailable,
+        };
+        Self { kind, words: words(error) }
+    }
+}
+
+/// Credentials could not be had: their source cannot be reached for now, or there are none.
+fn without_credentials(error: &(dyn Error + 'static)) -> FailureKind {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if cause.is::<std::io::Error>() || cause.is::<aws_sdk_sqs::error::ConnectorError>() && cause.source().is_some()
+        {
+            return FailureKind::Unavailable;
+        }
+        next = cause.source();
+    }
+    FailureKind::Unauthorized
+}
+
+/// What the service's code means, whatever the request was.
+pub(super) fn of_code(
+    code: Option<&str>,
+    message: Option<&str>,
+    status: u16,
+    retry_after: Option<Duration>,
+) -> FailureKind {
+    let code = bare(code.unwrap_or_default());
+    match code {
+        // An in-flight limit (`OverLimit`) is a rate limit too: it ends as soon as others settle.
+        "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "RequestLimitExceeded"
+        | "ProvisionedThroughputExceededException"
+        | "TooManyRequestsException"
+        | "SlowDown"
+        | "LimitExceededException"
+        | "KMS.ThrottlingException"
+        | "KmsThrottled"
+        | "OverLimit" => FailureKind::Throttled { retry_after },
+        // A key of KMS that is disabled, gone or forbidden locks the queue or table as a missing right does.
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidAccessKeyId"
+        | "ExpiredToken"
+        | "ExpiredTokenException"
+        | "RequestExpired"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "NotAuthorized"
+        | "OptInRequired"
+        | "InvalidSecurity"
+        | "InvalidIdentityToken"
+        | "KmsAccessDenied"
+        | "KmsDisabled"
+        | "KmsInvalidKeyUsage"
+        | "KmsInvalidState"
+        | "KmsNotFound"
+        | "KmsOptInRequired"
+        | "KMS.AccessDeniedException"
+        | "KMS.DisabledException"
+        | "KMS.InvalidStateException"
+        | "KMS.NotFoundException" => FailureKind::Unauthorized,
+        "QueueDoesNotExist"
+        | "NonExistentQueue"
+        | "QueueDeletedRecently"
+        | "InvalidAddress"
+        | "ResourceNotFoundException"
+        | "TableNotFoundException" => FailureKind::Missing,
+        "ReceiptHandleIsInvalid" | "MessageNotInflight" => FailureKind::LeaseLost,
+        "RequestTimeout" | "RequestTimeoutException" => FailureKind::TimedOut,
+        "ValidationException"
+        | "InvalidParameterValue"
+        | "InvalidParameterCombination"
+        | "MissingParameter"
+        | "InvalidAttributeValue"
+        | "InvalidMessageContents"
+        | "BatchRequestTooLong"
+        | "UnsupportedOperation"
+        | "SerializationException"
+        | "ItemCollectionSizeLimitExceededException" => {
+            FailureKind::Rejected { detail: format!("{code}: {}", message.unwrap_or("no reason given")) }
+        }
+        _ if status == 429 => FailureKind::Throttled { retry_after },
+        _ if status == 401 || status == 403 => FailureKind::Unauthorized,
+        _ => FailureKind::Unavailable,
+    }
+}
+
+/// A code without what older protocols put around it: `com.amazonaws.sqs#X`, `AWS.SimpleQueueService.X`.
+fn bare(code: &str) -> &str {
+    let code = code.rsplit('#').next().unwrap_or(code);
+    code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code)
+}
+
+/// The delay that the service asks for, in milliseconds by its own header or in seconds by HTTP's.
+fn retry_after(response: &HttpResponse) -> Option<Duration> {
+    let number = |name| response.headers().get(name).and_then(|value| value.trim().parse::<u64>().ok());
+    number("x-amz-retry-after").map(Duration::from_millis).or_else(|| number("retry-after").map(Duration::from_secs))
+}
+
+fn words<E>(error: &SdkError<E, HttpResponse>) -> String
+where
+    E: Error + ProvideErrorMetadata + 'static,
+{
+    let words = match error {
+        SdkError::ServiceError(refusal) => {
+            let metadata = refusal.err();
+            let status = refusal.raw().status().as_u16();
+            format!("{status} {}: {}", metadata.code().unwrap_or("?"), metadata.message().unwrap_or("no message"))
+        }
+        _ => chain(error),
+    };
+    match error.request_id() {
+        Some(id) => format!("{words} (request id {id})"),
+        None => words,
+    }
+}
+
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_mean_the_same_in_every_spelling() {
+        let kind = |code| of_code(Some(code), Some("because"), 400, None);
+        for code in
+            ["QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "com.amazonaws.sqs#QueueDoesNotExist"]
+        {
+            assert_eq!(kind(code), FailureKind::Missing, "{code}");
+        }
+        assert_eq!(kind("com.amazon.coral.service#UnrecognizedClientException"), FailureKind::Unauthorized);
+        assert_eq!(kind("RequestThrottled"), FailureKind::Throttled { retry_after: None });
+        assert_eq!(kind("AWS.SimpleQueueService.MessageNotInflight"), FailureKind::LeaseLost);
+        let detail = "ValidationException: because".to_owned();
+        assert_eq!(kind("com.amazon.coral.validate#ValidationException"), FailureKind::Rejected { detail });
+    }
+
+    #[test]
+    fn unknown_codes_are_retried() {
+        assert_eq!(of_code(Some("BrandNewException"), None, 400, None), FailureKind::Unavailable);
+        assert_eq!(of_code(None, None, 500, None), FailureKind::Unavailable);
+        let retry_after = Some(Duration::from_secs(2));
+        assert_eq!(of_code(None, None, 429, retry_after), FailureKind::Throttled { retry_after });
+    }
+}

@@ -1,0 +1,13 @@
+//! Amazon Web Services: SQS as a queue, DynamoDB as a store.
+
+mod client;
+mod dynamodb;
+pub mod dynamodb_item;
+mod error;
+mod sqs;
+mod sqs_batch;
+mod sqs_message;
+
+pub use client::{AwsClients, AwsCredentials, AwsOptions, StaticCredentials};
+pub use dynamodb::DynamodbStore;
+pub use sqs::{SqsQueue, SqsQueueOptions};

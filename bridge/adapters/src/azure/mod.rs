@@ -1,0 +1,12 @@
+//! Azure: Service Bus as a queue, Cosmos DB as a store.
+
+mod client;
+mod cosmos;
+pub mod cosmos_item;
+pub mod credential;
+mod error;
+pub mod identity;
+pub mod service_bus;
+
+pub use client::{CosmosCredential, CosmosOptions};
+pub use cosmos::CosmosStore;

@@ -1,0 +1,48 @@
+//! Layers: what is true of every call, wrapped around any adapter. Each implements the port that it wraps, forwards
+//! every method by name, and passes the same contract.
+
+mod fault;
+mod fault_plan;
+mod metered;
+mod timeout;
+
+pub use fault::{Fault, FaultPlan, FaultQueue, FaultStore, Rule};
+pub use metered::{MeteredQueue, MeteredStore, Observation, Observe, Outcome};
+pub use timeout::{TimeoutQueue, TimeoutStore};
+
+/// A method of a port that talks to a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Operation {
+    /// `Queue::receive`
+    Receive,
+    /// `Queue::extend`
+    Extend,
+    /// `Queue::ack`
+    Ack,
+    /// `Queue::retry`
+    Retry,
+    /// `Queue::send`
+    Send,
+    /// `Queue::close`
+    Close,
+    /// `Store::put_if_newer`
+    PutIfNewer,
+    /// `Store::get`
+    Get,
+}
+
+impl Operation {
+    /// The method's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Receive => "receive",
+            Self::Extend => "extend",
+            Self::Ack => "ack",
+            Self::Retry => "retry",
+            Self::Send => "send",
+            Self::Close => "close",
+            Self::PutIfNewer => "put_if_newer",
+            Self::Get => "get",
+        }
+    }
+}

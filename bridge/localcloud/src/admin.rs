@@ -1,0 +1,181 @@
+//! A small HTTP interface, on loopback, to what goes wrong and to what was asked.
+//!
+//! | request | does |
+//! |---|---|
+//! | `GET /health` | 200 once all services listen, with the names of those that are dark |
+//! | `GET /faults` | the live faults with their ids and hits |
+//! | `POST /faults` | starts faults: a JSON object, an array of them, or lines of text (`dynamodb:PutItem:throttle,count=3`); answers 201 with their ids, or 400 with what is allowed, and then none is started |
+//! | `DELETE /faults`, `DELETE /faults/ID` | ends all, or one |
+//! | `GET /requests` | how often each operation of each service ended how; `?service=sqs` for one service |
+//! | `DELETE /requests` | the same, and starts counting anew |
+//! | `GET /clocks` | how far each service's clock is ahead, in milliseconds |
+//! | `PUT /clocks/SERVICE` | sets it: `{"offset_ms": 60000}` |
+//!
+//! It has no key: it listens on loopback only, and refuses pages from elsewhere (a foreign `Origin`).
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, put};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::fault::{Fault, Faults, RequestCount, Service};
+use crate::http::{self, Server};
+
+/// Faults are lines of text; more than this is not a set of faults.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// Serves the interface.
+///
+/// # Errors
+/// The address is not loopback, or in use.
+pub async fn start(address: SocketAddr, faults: Arc<Faults>) -> io::Result<Server> {
+    let router = Router::new()
+        .route("/health", get(health))
+        .route("/faults", get(list_faults).post(add_faults).delete(clear_faults))
+        .route("/faults/{id}", delete(remove_fault))
+        .route("/requests", get(requests).delete(take_requests))
+        .route("/clocks", get(clocks))
+        .route("/clocks/{service}", put(set_clock))
+        .fallback(async || {
+            refuse(StatusCode::NOT_FOUND, "no such path; there are /health, /faults, /requests and /clocks")
+        })
+        .layer(from_fn(refuse_foreign_pages))
+        .with_state(faults);
+    Server::without_faults(address, router).await
+}
+
+/// A page on another site could post here from a visitor's browser; a command-line tool sends no `Origin`.
+async fn refuse_foreign_pages(request: Request, next: Next) -> Response {
+    let origin = request.headers().get("origin").map(|origin| origin.to_str().unwrap_or("").to_owned());
+    let local = |origin: &str| {
+        let host = url::Url::parse(origin).ok().and_then(|url| url.host().map(|host| host.to_owned()));
+        match host {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        }
+    };
+    if origin.as_deref().is_some_and(|origin| !local(origin)) {
+        return refuse(StatusCode::FORBIDDEN, "pages of other origins may not use this interface");
+    }
+    next.run(request).await
+}
+
+async fn health(State(faults): State<Arc<Faults>>) -> Json<Value> {
+    let dark: Vec<Service> = Service::ALL.into_iter().filter(|service| faults.is_dark(*service)).collect();
+    Json(json!({ "status": "ok", "dark": dark }))
+}
+
+async fn list_faults(State(faults): State<Arc<Faults>>) -> Json<Value> {
+    Json(json!({ "faults": faults.list() }))
+}
+
+async fn add_faults(State(faults): State<Arc<Faults>>, headers: HeaderMap, body: Body) -> Response {
+    let body = match http::read_body(&headers, body, BODY_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let Ok(text) = std::str::from_utf8(&body) else { return refuse(StatusCode::BAD_REQUEST, "the body is not UTF-8") };
+    match parse_faults(text) {
+        Ok(new) if new.is_empty() => refuse(StatusCode::BAD_REQUEST, "the body names no fault"),
+        Ok(new) => {
+            let ids: Vec<u64> = new.into_iter().map(|fault| faults.add(fault)).collect();
+            (StatusCode::CREATED, Json(json!({ "ids": ids }))).into_response()
+        }
+        Err(message) => refuse(StatusCode::BAD_REQUEST, &message),
+    }
+}
+
+fn parse_faults(text: &str) -> Result<Vec<Fault>, String> {
+    let json = |error: serde_json::Error| error.to_string();
+    match text.trim_start().as_bytes().first() {
+        Some(b'[') => serde_json::from_str(text).map_err(json),
+        Some(b'{') => serde_json::from_str(text).map(|fault| vec![fault]).map_err(json),
+        _ => {
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            lines.map(|line| line.parse().map_err(|error| format!("{error}"))).collect()
+        }
+    }
+}
+
+async fn clear_faults(State(faults): State<Arc<Faults>>) -> Json<Value> {
+    Json(json!({ "removed": faults.clear() }))
+}
+
+async fn remove_fault(State(faults): State<Arc<Faults>>, Path(id): Path<String>) -> Response {
+    if id.parse().is_ok_and(|id| faults.remove(id)) {
+        Json(json!({ "removed": 1 })).into_response()
+    } else {
+        refuse(StatusCode::NOT_FOUND, "no live fault has this id; it may have ended by itself (see GET /faults)")
+    }
+}
+
+#[derive(Deserialize)]
+struct Filter {
+    service: Option<Service>,
+}
+
+async fn requests(State(faults): State<Arc<Faults>>, filter: Result<Query<Filter>, QueryRejection>) -> Response {
+    let filter = match filter {
+        Ok(Query(filter)) => filter,
+        Err(rejection) => return refuse(StatusCode::BAD_REQUEST, &rejection.body_text()),
+    };
+    let wanted = |count: &RequestCount| filter.service.is_none_or(|service| service == count.service);
+    let counts: Vec<RequestCount> = faults.counts().into_iter().filter(wanted).collect();
+    Json(json!({ "requests": counts })).into_response()
+}
+
+async fn take_requests(State(faults): State<Arc<Faults>>) -> Json<Value> {
+    Json(json!({ "requests": faults.take_counts() }))
+}
+
+async fn clocks(State(faults): State<Arc<Faults>>) -> Json<Value> {
+    let offset = |service: Service| (service.name().to_owned(), json!(faults.clock_offset_ms(service)));
+    Json(json!({ "offset_ms": Service::ALL.map(offset).into_iter().collect::<serde_json::Map<_, _>>() }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Clock {
+    offset_ms: i64,
+}
+
+/// A hundred years: further than any test needs to look, and far from what a time of day cannot hold.
+const CLOCK_OFFSET_MS_MAX: u64 = 100 * 366 * 86_400_000;
+
+async fn set_clock(
+    State(faults): State<Arc<Faults>>,
+    Path(service): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let Some(service) = Service::ALL.into_iter().find(|known| known.name() == service) else {
+        return refuse(StatusCode::NOT_FOUND, "no such service; there are sqs, dynamodb, service-bus and cosmos");
+    };
+    let body = http::read_body(&headers, body, BODY_BYTES_MAX).await.unwrap_or_default();
+    match serde_json::from_slice::<Clock>(&body) {
+        Ok(clock) if clock.offset_ms.unsigned_abs() <= CLOCK_OFFSET_MS_MAX => {
+            faults.set_clock_offset(service, clock.offset_ms);
+            Json(json!({ "offset_ms": clock.offset_ms })).into_response()
+        }
+        _ => refuse(
+            StatusCode::BAD_REQUEST,
+            "send {\"offset_ms\": N}, N milliseconds ahead (or behind, if negative), at most 100 years",
+        ),
+    }
+}
+
+fn refuse(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({ "error": message }))).into_response()
+}

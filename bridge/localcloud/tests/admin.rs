@@ -1,0 +1,137 @@
+//! The way to the faults from outside, and both clouds put together.
+
+mod wire;
+
+use bridge_localcloud::fault::{Failure, Service};
+use bridge_localcloud::{LocalCloud, Options};
+use serde_json::{Value, json};
+use wire::{Answer, request};
+
+/// Ports of the system's choice, so that tests run side by side.
+fn options() -> Options {
+    Options { service_bus_port: 0, ..Options::default() }
+}
+
+async fn cloud() -> LocalCloud {
+    LocalCloud::start(options()).await.expect("free ports")
+}
+
+async fn ask(cloud: &LocalCloud, method: &str, path: &str, body: &str) -> Answer {
+    let address = cloud.admin().trim_start_matches("http://").parse().expect("an address");
+    request(address, method, path, &[], body.as_bytes()).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn faults_are_started_listed_and_ended() {
+    let cloud = cloud().await;
+    let text = "sqs:*:latency,fixed=5ms\n\n dynamodb:PutItem:drop,when=after,count=2 \n";
+    assert_eq!(ask(&cloud, "POST", "/faults", text).await.json(), json!({ "ids": [1, 2] }));
+    let one = json!({ "service": "cosmos", "kind": "error" }).to_string();
+    assert_eq!(ask(&cloud, "POST", "/faults", &one).await.json(), json!({ "ids": [3] }));
+    let many = json!([{ "service": "azure", "kind": "dark", "for": "1h" }]).to_string();
+    assert_eq!(ask(&cloud, "POST", "/faults", &many).await.status, 201);
+    assert_eq!(cloud.faults().judge(Service::Cosmos, "read-item").before, Some(Failure::Error));
+    assert_eq!(ask(&cloud, "GET", "/health", "").await.json()["dark"], json!(["service-bus", "cosmos"]));
+    assert_eq!(ask(&cloud, "DELETE", "/faults/4", "").await.status, 200);
+    assert_eq!(ask(&cloud, "DELETE", "/faults/4", "").await.status, 404);
+    let listed = ask(&cloud, "GET", "/faults", "").await.json();
+    let expected = json!([
+        { "id": 1, "hits": 0, "service": "sqs", "operation": "*", "kind": "latency", "fixed": "5ms", "jitter": "0ms" },
+        { "id": 2, "hits": 0, "service": "dynamodb", "operation": "PutItem", "kind": "drop", "when": "after", "count": 2 },
+        { "id": 3, "hits": 1, "service": "cosmos", "operation": "*", "kind": "error", "when": "before" },
+    ]);
+    assert_eq!(listed["faults"], expected);
+    assert_eq!(ask(&cloud, "DELETE", "/faults", "").await.json(), json!({ "removed": 3 }));
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_refused_with_what_can() {
+    let cloud = cloud().await;
+    for (method, path, body, status, words) in [
+        ("POST", "/faults", "", 400, "no fault"),
+        ("POST", "/faults", "sqs:*:drop\ns3:*:drop", 400, "allowed: sqs"),
+        ("POST", "/faults", "{}", 400, "service"),
+        ("POST", "/faults", "[{]", 400, "key must be"),
+        ("DELETE", "/faults/x", "", 404, "no live fault"),
+        ("PUT", "/clocks/s3", "{}", 404, "service-bus"),
+        ("PUT", "/clocks/sqs", "{\"offset_ms\": 1e99}", 400, "offset_ms"),
+        ("GET", "/requests?service=s3", "", 400, "dynamodb"),
+        ("GET", "/nowhere", "", 404, "/faults"),
+    ] {
+        let answer = ask(&cloud, method, path, body).await;
+        let error = answer.json()["error"].as_str().unwrap_or_default().to_owned();
+        assert!(answer.status == status && error.contains(words), "{method} {path} {body}: {answer:?}");
+    }
+    assert_eq!(cloud.faults().list(), [], "of several faults, none is started if one is refused");
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_kept_out() {
+    let cloud = cloud().await;
+    let address = cloud.admin().trim_start_matches("http://").parse().unwrap();
+    for (origin, status) in [
+        ("https://example.com", 403),
+        ("http://127.0.0.1.example.com", 403),
+        ("null", 403),
+        ("http://127.0.0.1:8080", 200),
+        ("http://localhost:3000", 200),
+    ] {
+        let answer = request(address, "GET", "/health", &[("origin", origin)], b"").await.unwrap();
+        assert_eq!(answer.status, status, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn calls_are_counted_until_the_count_is_taken() {
+    let cloud = cloud().await;
+    let dynamodb = cloud.sites().aws.dynamodb_endpoint.trim_start_matches("http://").parse().unwrap();
+    let target = [("x-amz-target", "DynamoDB_20120810.ListTables")];
+    for _ in 0..3 {
+        request(dynamodb, "POST", "/", &target, b"{}").await.unwrap();
+    }
+    let expected = json!([{ "service": "dynamodb", "operation": "ListTables", "status": "400", "count": 3 }]);
+    assert_eq!(ask(&cloud, "GET", "/requests?service=sqs", "").await.json()["requests"], json!([]));
+    assert_eq!(ask(&cloud, "GET", "/requests", "").await.json()["requests"], expected);
+    assert_eq!(ask(&cloud, "DELETE", "/requests", "").await.json()["requests"], expected);
+    assert_eq!(ask(&cloud, "GET", "/requests", "").await.json()["requests"], json!([]));
+}
+
+#[tokio::test]
+async fn the_sites_have_every_key_of_the_ready_file() {
+    let cloud = cloud().await;
+    let sites = serde_json::to_value(cloud.sites()).unwrap();
+    let keys = |site: &str| -> Vec<String> { sites[site].as_object().unwrap().keys().cloned().collect() };
+    let mut aws = vec!["cloud", "region", "access_key_id", "secret_access_key", "sqs_endpoint", "queue_url"];
+    aws.extend(["dead_letter_queue_url", "dynamodb_endpoint", "table"]);
+    let mut azure = vec!["cloud", "region", "service_bus_connection_string", "service_bus_http_endpoint", "queue"];
+    azure.extend(["dead_letter_queue", "cosmos_endpoint", "cosmos_key", "database", "container"]);
+    for (site, mut wanted) in [("aws:us-east-1", aws), ("azure:westeurope", azure)] {
+        wanted.sort_unstable();
+        assert_eq!(keys(site), wanted);
+        assert!(sites[site].as_object().unwrap().values().all(Value::is_string));
+    }
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named_with_what_to_do() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    for (options, words) in [
+        (Options { cosmos_port: port, ..options() }, "--cosmos-port"),
+        (Options { dynamodb_port: port, ..options() }, "--dynamodb-port"),
+        (Options { sqs_port: port, ..options() }, "--sqs-port"),
+        (Options { admin_port: port, ..options() }, "--admin-port"),
+        (Options { service_bus_port: port, ..options() }, "--service-bus-address 127.0.0.2"),
+        (Options { service_bus_address: [192, 0, 2, 1].into(), ..options() }, "stays on this machine"),
+    ] {
+        let error = LocalCloud::start(options).await.err().expect("the port is taken").to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn it_starts_and_stops_well_under_a_second() {
+    let begun = std::time::Instant::now();
+    cloud().await.stop().await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
+}

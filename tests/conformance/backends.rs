@@ -1,0 +1,295 @@
+//! The backends, and how a clause is run against each. A backend is made anew for every clause.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use bridge_adapters::{
+    aws::{AwsClients, DynamodbStore, SqsQueue, SqsQueueOptions, StaticCredentials, dynamodb_item},
+    azure::{
+        CosmosCredential, CosmosOptions, CosmosStore, cosmos_item,
+        service_bus::{ServiceBusConnection, ServiceBusOptions, ServiceBusQueue, Timeouts},
+    },
+    clock::SystemClock,
+    layer::{FaultPlan, FaultQueue, FaultStore, MeteredQueue, MeteredStore, Observe, TimeoutQueue, TimeoutStore},
+    memory::{ManualClock, MemoryQueue, MemoryQueueOptions, MemoryStore},
+};
+use bridge_core::{
+    port::{Clock, Queue, Store},
+    record::Record,
+};
+use bridge_localcloud::service_bus::{QueueSettings, Tier};
+use bridge_tests::{
+    at,
+    cloud::{aws_clients, aws_options, cosmos_options, local_cloud, runtime, skipped, url},
+    seconds, unique,
+};
+
+use crate::{
+    queue::{BrokenQueues, QueueUnderTest},
+    store::{BrokenStores, StoreUnderTest},
+};
+
+/// A lease on queues in real time: long enough for a busy machine, short enough to wait for its end.
+const LEASE: Duration = seconds(3);
+
+/// A bound that no call reaches.
+const BOUND: Duration = seconds(60);
+
+fn memory(
+    clause: impl AsyncFnOnce(&QueueUnderTest),
+    options: MemoryQueueOptions,
+    layer: impl FnOnce(Arc<dyn Queue>, Arc<dyn Clock>) -> Arc<dyn Queue>,
+) {
+    let manual = ManualClock::new(at(0));
+    let clock: Arc<dyn Clock> = Arc::clone(&manual) as Arc<dyn Clock>;
+    let body_bytes = (options.message_bytes_max, options.message_bytes_max + 1);
+    let queue = layer(Arc::new(MemoryQueue::new(options, Arc::clone(&clock))), Arc::clone(&clock));
+    manual.drive(clause(&QueueUnderTest { queue, clock, any_bytes: true, body_bytes }));
+}
+
+pub(crate) fn memory_queue(_: &str, clause: impl AsyncFnOnce(&QueueUnderTest)) {
+    memory(clause, MemoryQueueOptions::default(), |queue, _| queue);
+}
+
+/// With another seed, and a limit and a lease of its own.
+pub(crate) fn disorderly_memory_queue(_: &str, clause: impl AsyncFnOnce(&QueueUnderTest)) {
+    let options = MemoryQueueOptions {
+        seed: 7,
+        message_bytes_max: 256 * 1024,
+        lease: seconds(2),
+        ..MemoryQueueOptions::default()
+    };
+    memory(clause, options, |queue, _| queue);
+}
+
+pub(crate) fn timeout_queue(_: &str, clause: impl AsyncFnOnce(&QueueUnderTest)) {
+    let layer = |queue, clock| Arc::new(TimeoutQueue::new(queue, clock, BOUND)) as Arc<dyn Queue>;
+    memory(clause, MemoryQueueOptions::default(), layer);
+}
+
+pub(crate) fn metered_queue(_: &str, clause: impl AsyncFnOnce(&QueueUnderTest)) {
+    let layer = |queue, _| Arc::new(MeteredQueue::new(queue, unheard())) as Arc<dyn Queue>;
+    memory(clause, MemoryQueueOptions::default(), layer);
+}
+
+pub(crate) fn fault_queue(_: &str, clause: impl AsyncFnOnce(&QueueUnderTest)) {
+    let plan = Arc::new(FaultPlan::new(1, Vec::new()));
+    let layer = |queue, clock| Arc::new(FaultQueue::new(queue, plan, clock)) as Arc<dyn Queue>;
+    memory(clause, MemoryQueueOptions::default(), layer);
+}
+
+fn unheard() -> Observe {
+    Arc::new(|_| {})
+}
+
+pub(crate) fn sqs(clause_name: &str, clause: impl AsyncFnOnce(&QueueUnderTest)) {
+    if skipped("sqs", clause_name) {
+        return;
+    }
+    runtime().block_on(async {
+        let queue_url = local_cloud().sqs().create_queue(&unique("conformance"), &[]).expect("a new name");
+        let body_bytes = (SQS_BYTES, SQS_BYTES + 1);
+        let queue = Arc::new(sqs_queue(&aws_clients().await, queue_url));
+        clause(&QueueUnderTest { queue, clock: Arc::new(SystemClock), any_bytes: false, body_bytes }).await;
+    });
+}
+
+/// What a queue takes unless it is told otherwise.
+const SQS_BYTES: usize = 1024 * 1024;
+
+fn sqs_queue(clients: &AwsClients, queue_url: String) -> SqsQueue {
+    SqsQueue::new(clients.sqs.clone(), SqsQueueOptions { queue_url, lease: LEASE, message_bytes_max: SQS_BYTES })
+}
+
+pub(crate) fn sqs_deployment(clause_name: &str, clause: impl AsyncFnOnce(&BrokenQueues)) {
+    if skipped("sqs", clause_name) {
+        return;
+    }
+    runtime().block_on(async {
+        let clients = aws_clients().await;
+        let strange = AwsClients::new(&aws_options(Some(strangers_key()))).await.expect("loopback");
+        let there = &local_cloud().sites().aws.queue_url;
+        let missing = Arc::new(sqs_queue(&clients, there.replace("bridge-events", "no-such-queue")));
+        let forbidden = Arc::new(sqs_queue(&strange, there.clone()));
+        clause(&BrokenQueues { missing, forbidden }).await;
+    });
+}
+
+fn strangers_key() -> StaticCredentials {
+    StaticCredentials { access_key_id: "STRANGER".to_owned(), secret_access_key: "wrong-secret".to_owned() }
+}
+
+pub(crate) fn service_bus(clause_name: &str, clause: impl AsyncFnOnce(&QueueUnderTest)) {
+    if skipped("service-bus", clause_name) {
+        return;
+    }
+    runtime().block_on(async {
+        let name = unique("conformance");
+        let settings = QueueSettings { lock_duration: LEASE, ..QueueSettings::default() };
+        local_cloud().service_bus().create_queue(&name, settings);
+        let queue = Arc::new(ServiceBusQueue::new(service_bus_options(&name, |text| text)));
+        // The limit counts headers too, and what a text becomes within JSON; a letter's properties must fit beside it.
+        let body_bytes = (Tier::STANDARD_MESSAGE_BYTES - 4 * 1024, Tier::STANDARD_MESSAGE_BYTES + 1);
+        clause(&QueueUnderTest { queue: queue.clone(), clock: Arc::new(SystemClock), any_bytes: true, body_bytes })
+            .await;
+        queue.close().await;
+    });
+}
+
+fn service_bus_options(queue: &str, change: impl FnOnce(String) -> String) -> ServiceBusOptions {
+    let site = &local_cloud().sites().azure;
+    let connection: ServiceBusConnection =
+        change(site.service_bus_connection_string.clone()).parse().expect("localcloud tells how to connect");
+    ServiceBusOptions {
+        label: format!("service-bus {queue}"),
+        connection,
+        http_endpoint: Some(url(&site.service_bus_http_endpoint)),
+        queue: queue.to_owned(),
+        lease: LEASE,
+        message_bytes_max: Tier::STANDARD_MESSAGE_BYTES,
+        timeouts: Timeouts::default(),
+    }
+}
+
+pub(crate) fn service_bus_deployment(clause_name: &str, clause: impl AsyncFnOnce(&BrokenQueues)) {
+    if skipped("service-bus", clause_name) {
+        return;
+    }
+    runtime().block_on(async {
+        let there = local_cloud().sites().azure.queue;
+        let wrong = |text: String| {
+            let (before, rest) = text.split_once("SharedAccessKey=").expect("a key");
+            let (_, after) = rest.split_once(';').expect("more behind it");
+            format!("{before}SharedAccessKey=d3Jvbmctc2VjcmV0;{after}")
+        };
+        let missing = Arc::new(ServiceBusQueue::new(service_bus_options("no-such-queue", |text| text)));
+        let forbidden = Arc::new(ServiceBusQueue::new(service_bus_options(there, wrong)));
+        clause(&BrokenQueues { missing: missing.clone(), forbidden: forbidden.clone() }).await;
+        missing.close().await;
+        forbidden.close().await;
+    });
+}
+
+fn memory_and(
+    clause: impl AsyncFnOnce(&StoreUnderTest),
+    layer: impl FnOnce(Arc<dyn Store>, Arc<dyn Clock>) -> Arc<dyn Store>,
+) {
+    let manual = ManualClock::new(at(0));
+    let clock: Arc<dyn Clock> = Arc::clone(&manual) as Arc<dyn Clock>;
+    let store = layer(Arc::new(MemoryStore::new("conformance", Arc::clone(&clock))), clock);
+    manual.drive(clause(&StoreUnderTest {
+        store,
+        prefix: String::new(),
+        count: dynamodb_count,
+        limit_bytes: DYNAMODB_BYTES,
+        slack_bytes: 0,
+    }));
+}
+
+/// "Quotas in Amazon DynamoDB", "Item size", read 2026-11.
+const DYNAMODB_BYTES: u64 = 400 * 1024;
+
+fn dynamodb_count(record: &Record) -> u64 {
+    dynamodb_item::size_bytes(&dynamodb_item::from_record(record).expect("it was applied at some time"))
+}
+
+pub(crate) fn memory_store(_: &str, clause: impl AsyncFnOnce(&StoreUnderTest)) {
+    memory_and(clause, |store, _| store);
+}
+
+pub(crate) fn timeout_store(_: &str, clause: impl AsyncFnOnce(&StoreUnderTest)) {
+    memory_and(clause, |store, clock| Arc::new(TimeoutStore::new(store, clock, BOUND)));
+}
+
+pub(crate) fn metered_store(_: &str, clause: impl AsyncFnOnce(&StoreUnderTest)) {
+    memory_and(clause, |store, _| Arc::new(MeteredStore::new(store, unheard())));
+}
+
+pub(crate) fn fault_store(_: &str, clause: impl AsyncFnOnce(&StoreUnderTest)) {
+    let plan = Arc::new(FaultPlan::new(1, Vec::new()));
+    memory_and(clause, |store, clock| Arc::new(FaultStore::new(store, plan, clock)));
+}
+
+pub(crate) fn dynamodb(clause_name: &str, clause: impl AsyncFnOnce(&StoreUnderTest)) {
+    if skipped("dynamodb", clause_name) {
+        return;
+    }
+    runtime().block_on(async {
+        let table = local_cloud().sites().aws.table;
+        let store = Arc::new(DynamodbStore::new(aws_clients().await.dynamodb, table));
+        let prefix = format!("{}!", unique("conformance"));
+        clause(&StoreUnderTest { store, prefix, count: dynamodb_count, limit_bytes: DYNAMODB_BYTES, slack_bytes: 0 })
+            .await;
+    });
+}
+
+pub(crate) fn dynamodb_deployment(clause_name: &str, clause: impl AsyncFnOnce(&BrokenStores)) {
+    if skipped("dynamodb", clause_name) {
+        return;
+    }
+    runtime().block_on(async {
+        let clients = aws_clients().await;
+        let strange = AwsClients::new(&aws_options(Some(strangers_key()))).await.expect("loopback");
+        let table = local_cloud().sites().aws.table;
+        let foreign_key = unique("foreign");
+        let item = clients.dynamodb.put_item().table_name(table).item("pk", AttributeValue::S(foreign_key.clone()));
+        item.item("version", AttributeValue::N("7".to_owned())).send().await.expect("the table takes any item");
+        clause(&BrokenStores {
+            missing: Arc::new(DynamodbStore::new(clients.dynamodb.clone(), "no-such-table")),
+            forbidden: Arc::new(DynamodbStore::new(strange.dynamodb, table)),
+            foreign: Arc::new(DynamodbStore::new(clients.dynamodb, table)),
+            foreign_key,
+        })
+        .await;
+    });
+}
+
+pub(crate) fn cosmos(clause_name: &str, clause: impl AsyncFnOnce(&StoreUnderTest)) {
+    if skipped("cosmos", clause_name) {
+        return;
+    }
+    runtime().block_on(async {
+        let store = Arc::new(CosmosStore::new(cosmos_options()).expect("loopback"));
+        let prefix = format!("{}!", unique("conformance"));
+        let count = |record: &Record| cosmos_item::size_bytes(&cosmos_item::from_record(record));
+        // The service counts its own properties too, and does not say how.
+        let (limit_bytes, slack_bytes) = (2 * 1024 * 1024, 4 * 1024);
+        clause(&StoreUnderTest { store, prefix, count, limit_bytes, slack_bytes }).await;
+    });
+}
+
+pub(crate) fn cosmos_deployment(clause_name: &str, clause: impl AsyncFnOnce(&BrokenStores)) {
+    if skipped("cosmos", clause_name) {
+        return;
+    }
+    runtime().block_on(async {
+        let good = cosmos_options();
+        let missing = CosmosOptions { container: "no-such-container".to_owned(), ..good.clone() };
+        let wrong_key = CosmosCredential::Key("d3Jvbmctc2VjcmV0".to_owned());
+        let forbidden = CosmosOptions { credential: wrong_key, ..good.clone() };
+        let foreign_key = unique("foreign");
+        put_foreign_item(&good, &foreign_key).await;
+        clause(&BrokenStores {
+            missing: Arc::new(CosmosStore::new(missing).expect("loopback")),
+            forbidden: Arc::new(CosmosStore::new(forbidden).expect("loopback")),
+            foreign: Arc::new(CosmosStore::new(good).expect("loopback")),
+            foreign_key,
+        })
+        .await;
+    });
+}
+
+/// Puts an item that no worker wrote, as any other program with a right to could. The local cloud takes a token by its
+/// shape, so there is nothing to sign.
+async fn put_foreign_item(options: &CosmosOptions, key: &str) {
+    let CosmosOptions { endpoint, database, container, .. } = options;
+    let address = endpoint.join(&format!("dbs/{database}/colls/{container}/docs")).expect("plain names");
+    // {"alg":"none"} and an expiry in the year 2100.
+    let token = "type%3Daad%26ver%3D1.0%26sig%3DeyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDB9.c2ln";
+    let request =
+        reqwest::Client::new().post(address).header("authorization", token).header("x-ms-version", "2020-07-15");
+    let request = request.header("x-ms-documentdb-partitionkey", format!("[\"{key}\"]"));
+    let answer =
+        request.body(format!(r#"{{"id":"{key}","pk":"{key}","version":7}}"#)).send().await.expect("it listens");
+    assert!(answer.status().is_success(), "{:?}", answer.text().await);
+}

@@ -1,0 +1,561 @@
+//! The contract of [`Store`], clause by clause.
+
+use std::{fmt::Write, sync::Arc};
+
+use bridge_core::{
+    event::{Event, Op, Payload},
+    failure::{FailureKind, PortError},
+    limits,
+    port::{PutOutcome, Store},
+    record::Record,
+    version::Version,
+};
+use bridge_tests::{assert_agree, at, azure, delete, event, payload, record};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+/// A store whose keys under `prefix` nobody else uses, and what its backend is like.
+pub(crate) struct StoreUnderTest {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) prefix: String,
+    /// Bytes of a record as the backend counts them,
+    pub(crate) count: fn(&Record) -> u64,
+    /// how many of them it takes,
+    pub(crate) limit_bytes: u64,
+    /// and by how much the count may be wrong.
+    pub(crate) slack_bytes: u64,
+}
+
+/// Runs every clause against a backend.
+macro_rules! contract {
+    ($backend:ident) => {
+        crate::tests! { store, $backend:
+            what_was_never_written_is_none
+            a_record_comes_back_as_it_was_written
+            a_read_sees_every_write_before_it
+            a_newer_version_is_stored_and_tells_what_it_replaced
+            an_older_version_loses_and_is_told_to_whom
+            the_same_record_again_is_kept
+            equal_times_are_decided_by_origin_and_then_by_id
+            what_an_upsert_is_called_does_not_matter
+            a_tombstone_beats_older_versions
+            a_tombstone_yields_to_newer_versions_and_leaves_no_expiry
+            a_tombstone_can_be_the_first_to_come
+            any_order_with_any_repetition_ends_the_same
+            of_concurrent_writers_the_greatest_version_remains
+            many_keys_at_once_do_not_mix
+            odd_keys_are_kept_apart
+            the_longest_key_passes
+            payload_members_named_like_attributes_do_no_harm
+            numbers_come_back_equal
+            texts_come_back_equal
+            empty_things_come_back_equal
+            nesting_to_the_limit_comes_back_equal
+            the_largest_record_passes
+            too_large_is_told_with_both_figures
+        }
+    };
+}
+pub(crate) use contract;
+
+/// A store that is not there, one whose credentials are refused, and one that holds at `foreign_key` what is no record.
+pub(crate) struct BrokenStores {
+    pub(crate) missing: Arc<dyn Store>,
+    pub(crate) forbidden: Arc<dyn Store>,
+    pub(crate) foreign: Arc<dyn Store>,
+    pub(crate) foreign_key: String,
+}
+
+/// Runs the clauses about broken deployments against a backend that can be deployed.
+macro_rules! cloud_contract {
+    ($backend:ident) => {
+        crate::tests! { store, $backend:
+            a_store_that_is_not_there_is_missing
+            refused_credentials_are_unauthorized
+            what_is_no_record_is_rejected_by_its_key
+        }
+    };
+}
+pub(crate) use cloud_contract;
+
+impl StoreUnderTest {
+    /// An upsert of one of this test's own keys.
+    fn event(&self, key: &str, second: i64) -> Event {
+        event(&format!("{}{key}", self.prefix), at(second))
+    }
+
+    fn delete(&self, key: &str, second: i64) -> Event {
+        delete(&format!("{}{key}", self.prefix), at(second))
+    }
+
+    async fn put(&self, event: &Event) -> PutOutcome {
+        self.store.put_if_newer(&record(event)).await.unwrap()
+    }
+
+    async fn get(&self, event: &Event) -> Option<Record> {
+        self.store.get(&event.key).await.unwrap()
+    }
+
+    /// Fails unless the store holds what `event` leaves, to the last attribute.
+    async fn assert_holds(&self, event: &Event) {
+        let held = self.get(event).await.unwrap_or_else(|| panic!("nothing at {:?}", event.key));
+        let expected = record(event);
+        assert_agree(Some(&held), Some(&expected));
+        assert_eq!(format!("{held:?}"), format!("{expected:?}"));
+    }
+
+    /// Bytes of a text that is all there is in the payload of `event`, such that the backend just takes the record, and
+    /// such that it is just too large.
+    fn text_bytes(&self, event: &Event) -> (usize, usize) {
+        let empty = Event { payload: text_of(0), ..event.clone() };
+        let room = self.limit_bytes - (self.count)(&record(&empty));
+        let bytes = |room| usize::try_from(room).expect("no backend takes more than memory holds");
+        (bytes(room - self.slack_bytes), bytes(room + self.slack_bytes + 1))
+    }
+
+    /// Writes an upsert with this payload, and reads it back.
+    async fn assert_round_trip(&self, key: &str, payload: Payload) {
+        let event = Event { payload, ..self.event(key, 1) };
+        assert_eq!(self.put(&event).await, STORED_FIRST);
+        self.assert_holds(&event).await;
+    }
+}
+
+const STORED_FIRST: PutOutcome = PutOutcome::Stored { replaced: None };
+
+fn stored_over(event: &Event) -> PutOutcome {
+    PutOutcome::Stored { replaced: Some(event.version()) }
+}
+
+fn kept(event: &Event) -> PutOutcome {
+    PutOutcome::Kept { current: event.version() }
+}
+
+pub(crate) async fn what_was_never_written_is_none(on: &StoreUnderTest) {
+    assert!(on.get(&on.event("absent", 1)).await.is_none());
+}
+
+pub(crate) async fn a_record_comes_back_as_it_was_written(on: &StoreUnderTest) {
+    let upsert = on.event("a", 1);
+    assert_eq!(on.put(&upsert).await, STORED_FIRST);
+    on.assert_holds(&upsert).await;
+    let tombstone = on.delete("b", 1);
+    assert_eq!(on.put(&tombstone).await, STORED_FIRST);
+    on.assert_holds(&tombstone).await;
+    let held = on.get(&tombstone).await.unwrap();
+    assert!(held.deleted() && held.payload.is_none());
+    assert_eq!(held.expires_after, Some(limits::TOMBSTONE_LIFE));
+}
+
+pub(crate) async fn a_read_sees_every_write_before_it(on: &StoreUnderTest) {
+    for second in 1..20 {
+        let event = on.event("a", second);
+        on.put(&event).await;
+        on.assert_holds(&event).await;
+    }
+}
+
+pub(crate) async fn a_newer_version_is_stored_and_tells_what_it_replaced(on: &StoreUnderTest) {
+    let [first, second] = [1, 2].map(|second| on.event("a", second));
+    assert_eq!(on.put(&first).await, STORED_FIRST);
+    assert_eq!(on.put(&second).await, stored_over(&first));
+    on.assert_holds(&second).await;
+}
+
+pub(crate) async fn an_older_version_loses_and_is_told_to_whom(on: &StoreUnderTest) {
+    let [older, newer] = [1, 2].map(|second| on.event("a", second));
+    on.put(&newer).await;
+    assert_eq!(on.put(&older).await, kept(&newer));
+    on.assert_holds(&newer).await;
+}
+
+pub(crate) async fn the_same_record_again_is_kept(on: &StoreUnderTest) {
+    for event in [on.event("a", 1), on.delete("b", 1)] {
+        on.put(&event).await;
+        let mut again = record(&event);
+        again.applied_at = "2026-11-22T00:00:00.000Z".to_owned();
+        assert_eq!(on.store.put_if_newer(&again).await.unwrap(), kept(&event));
+        on.assert_holds(&event).await;
+    }
+}
+
+pub(crate) async fn equal_times_are_decided_by_origin_and_then_by_id(on: &StoreUnderTest) {
+    let low = on.event("a", 1);
+    let high = Event { id: "ffffffff-ffff-4fff-bfff-ffffffffffff".parse().unwrap(), ..low.clone() };
+    let elsewhere = Event { origin: azure(), ..low.clone() };
+    for events in [[&low, &high, &elsewhere], [&elsewhere, &high, &low], [&high, &elsewhere, &low]] {
+        let suffix = events.map(|event| event.id.simple().to_string()).concat();
+        for event in events {
+            on.put(&Event { key: format!("{}{suffix}", on.prefix).parse().unwrap(), ..event.clone() }).await;
+        }
+        let key = format!("{}{suffix}", on.prefix).parse().unwrap();
+        assert_eq!(on.store.get(&key).await.unwrap().unwrap().version, elsewhere.version());
+    }
+}
+
+pub(crate) async fn what_an_upsert_is_called_does_not_matter(on: &StoreUnderTest) {
+    for (n, (first, second)) in
+        [(Op::Update, Op::Create), (Op::Create, Op::Update), (Op::Upsert, Op::Create)].into_iter().enumerate()
+    {
+        let key = format!("key{n}");
+        let first = Event { op: first, ..on.event(&key, 1) };
+        let second = Event { op: second, ..on.event(&key, 2) };
+        assert_eq!(on.put(&first).await, STORED_FIRST);
+        assert_eq!(on.put(&second).await, stored_over(&first));
+        assert_eq!(on.put(&Event { op: Op::Create, ..first }).await, kept(&second));
+        on.assert_holds(&second).await;
+    }
+}
+
+pub(crate) async fn a_tombstone_beats_older_versions(on: &StoreUnderTest) {
+    let [before, late] = [1, 2].map(|second| on.event("a", second));
+    let tombstone = on.delete("a", 3);
+    on.put(&before).await;
+    assert_eq!(on.put(&tombstone).await, stored_over(&before));
+    assert_eq!(on.put(&late).await, kept(&tombstone));
+    assert_eq!(on.put(&Event { op: Op::Create, ..late }).await, kept(&tombstone));
+    on.assert_holds(&tombstone).await;
+}
+
+pub(crate) async fn a_tombstone_yields_to_newer_versions_and_leaves_no_expiry(on: &StoreUnderTest) {
+    let tombstone = on.delete("a", 1);
+    let reborn = on.event("a", 2);
+    on.put(&tombstone).await;
+    assert_eq!(on.put(&reborn).await, stored_over(&tombstone));
+    on.assert_holds(&reborn).await;
+    assert_eq!(on.get(&reborn).await.unwrap().expires_after, None);
+}
+
+pub(crate) async fn a_tombstone_can_be_the_first_to_come(on: &StoreUnderTest) {
+    let tombstone = on.delete("a", 2);
+    assert_eq!(on.put(&tombstone).await, STORED_FIRST);
+    assert_eq!(on.put(&on.event("a", 1)).await, kept(&tombstone));
+    let later = on.delete("a", 3);
+    assert_eq!(on.put(&later).await, stored_over(&tombstone));
+    on.assert_holds(&later).await;
+}
+
+pub(crate) async fn any_order_with_any_repetition_ends_the_same(on: &StoreUnderTest) {
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]] {
+        let key = format!("{order:?}");
+        let events = [on.event(&key, 1), on.delete(&key, 2), on.event(&key, 3), on.delete(&key, 4)];
+        for at in order.into_iter().chain(order) {
+            on.put(&events[at]).await;
+        }
+        on.assert_holds(&events[3]).await;
+    }
+}
+
+/// What a worker does with an outcome: once more if it may help.
+async fn put_until_done(store: &dyn Store, record: &Record) -> PutOutcome {
+    for _ in 0..50 {
+        match store.put_if_newer(record).await {
+            Ok(outcome) => return outcome,
+            Err(PortError { kind: FailureKind::Throttled { .. } | FailureKind::Unavailable, .. }) => {}
+            Err(error) => panic!("{}", error.chain()),
+        }
+    }
+    panic!("still throttled after 50 tries");
+}
+
+pub(crate) async fn of_concurrent_writers_the_greatest_version_remains(on: &StoreUnderTest) {
+    // 7 has no common divisor with 32, so these are all seconds from 0 to 31, the greatest not at either end.
+    let events: Vec<Event> = (0..32).map(|n| on.event("contended", n * 7 % 32)).collect();
+    let writers = events.iter().map(async |event| put_until_done(&*on.store, &record(event)).await);
+    let outcomes = join_all(writers).await;
+    let greatest = events.iter().max_by_key(|event| event.version()).unwrap();
+    on.assert_holds(greatest).await;
+    let first = outcomes.iter().filter(|outcome| **outcome == STORED_FIRST).count();
+    assert_eq!(first, 1, "exactly one writer found nothing: {outcomes:?}");
+    let mut replaced: Vec<&Version> = outcomes
+        .iter()
+        .filter_map(|outcome| match outcome {
+            PutOutcome::Stored { replaced } => replaced.as_ref(),
+            PutOutcome::Kept { .. } => None,
+        })
+        .collect();
+    let count = replaced.len();
+    replaced.sort();
+    replaced.dedup();
+    assert_eq!(replaced.len(), count, "no version was replaced twice: {outcomes:?}");
+}
+
+pub(crate) async fn many_keys_at_once_do_not_mix(on: &StoreUnderTest) {
+    let keys: Vec<String> = (0..40).map(|n| format!("key{n}")).collect();
+    let write = async |key: &String| {
+        let writes = [2, 3, 1].map(|second| on.event(key, second));
+        join_all(writes.iter().map(async |event| put_until_done(&*on.store, &record(event)).await)).await;
+    };
+    join_all(keys.iter().map(write)).await;
+    for key in &keys {
+        on.assert_holds(&on.event(key, 3)).await;
+    }
+}
+
+pub(crate) async fn odd_keys_are_kept_apart(on: &StoreUnderTest) {
+    let keys = [
+        "a",
+        "A",
+        "a/b",
+        "a\\b",
+        "a?b",
+        "a#b",
+        "a~b",
+        "a~2Fb",
+        "a%b",
+        "a%2Fb",
+        "a%25",
+        "%41",
+        "a+b",
+        "a b",
+        "a ",
+        " a",
+        "a  ",
+        "a&b=c",
+        "a;b",
+        "a:b",
+        "a@b",
+        "a,b",
+        "a|b",
+        "a\"b",
+        "a'b",
+        "a`b",
+        "<a>",
+        "{a}",
+        "[a]",
+        "a^b",
+        "a$b",
+        "a*b",
+        "a(b)",
+        "a\tb",
+        "a\nb",
+        "a\u{0}b",
+        "a\u{7f}b",
+        "ä",
+        "a\u{308}",
+        "日本語",
+        "🦀",
+        "\u{FFFD}",
+        "a\u{a0}",
+        "a\u{2028}",
+        "%",
+        "%%",
+        "~",
+        "../a",
+        "./a",
+        "a/..",
+        "a/.",
+        "…",
+        "null",
+        "true",
+        "0",
+        "00",
+        "1e3",
+        "undefined",
+    ];
+    let event = |key: &&str| Event { payload: payload(json!({"id": key})), ..on.event(key, 1) };
+    for key in &keys {
+        assert_eq!(on.put(&event(key)).await, STORED_FIRST, "{key:?}");
+    }
+    for key in &keys {
+        on.assert_holds(&event(key)).await;
+    }
+    // These cannot stand behind a prefix, and so have no test of their own: whatever was there yields.
+    for (n, key) in [".", "..", "...", "/", "//", " ", "\u{3000}", "?", "#"].into_iter().enumerate() {
+        let second = seconds_since_1970() + i64::try_from(n).unwrap();
+        let event = Event { payload: payload(json!({"id": key})), ..bridge_tests::event(key, at(second)) };
+        assert!(matches!(on.put(&event).await, PutOutcome::Stored { .. }), "{key:?}");
+        on.assert_holds(&event).await;
+    }
+}
+
+/// Seconds from the tests' midnight to now: greater at every run.
+fn seconds_since_1970() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(now.as_secs()).expect("before the end of time")
+}
+
+pub(crate) async fn the_longest_key_passes(on: &StoreUnderTest) {
+    let fill = |unit: &str, bytes: usize| unit.repeat((limits::KEY_BYTES_MAX - on.prefix.len()) / bytes);
+    for key in [fill("k", 1), fill("日", 3), fill("/", 3)] {
+        let event = on.event(&key, 1);
+        assert!(event.key.escaped().len() > limits::KEY_BYTES_MAX - 3);
+        assert_eq!(on.put(&event).await, STORED_FIRST);
+        on.assert_holds(&event).await;
+    }
+}
+
+pub(crate) async fn payload_members_named_like_attributes_do_no_harm(on: &StoreUnderTest) {
+    let names = [
+        "ttl",
+        "id",
+        "pk",
+        "version",
+        "deleted",
+        "expires_at",
+        "_etag",
+        "_ts",
+        "_rid",
+        "_self",
+        "_attachments",
+        "_lsn",
+        "payload",
+        "event_id",
+        "source_region",
+        "timestamp",
+        "op_type",
+        "applied_at",
+        "applied_by",
+        ":v",
+        "#v",
+        "$type",
+        "__proto__",
+    ];
+    for value in [json!(1), json!("x"), json!(null), json!({"ttl": 1, "id": {"pk": []}})] {
+        let members = names.iter().map(|name| ((*name).to_owned(), value.clone())).collect();
+        on.assert_round_trip(&format!("{value}"), members).await;
+    }
+}
+
+pub(crate) async fn numbers_come_back_equal(on: &StoreUnderTest) {
+    let numbers = json!([
+        0,
+        1,
+        -1,
+        0.1,
+        -0.1,
+        1.5,
+        0.3,
+        0.300_000_000_000_000_04,
+        1e21,
+        1e22,
+        1.0e-7,
+        123_456_789_012_345_680.0,
+        9_007_199_254_740_991_i64,
+        -9_007_199_254_740_991_i64,
+        1e-130,
+        -1e-130,
+        1.7976e125,
+        -1e125,
+        9.999_999_999_999e125,
+        5e-100,
+        2.225e-100,
+        1.234_567_890_123_456_7e-120,
+        4_294_967_296_i64,
+        255,
+        -2_147_483_649_i64
+    ]);
+    for number in numbers.as_array().expect("written as one") {
+        on.assert_round_trip(&format!("number {number}"), payload(json!({ "number": number }))).await;
+    }
+    on.assert_round_trip("numbers", payload(json!({ "array": numbers }))).await;
+    // Spelled differently, but the same value: it comes back in the one spelling that all stores share.
+    let event = Event {
+        payload: payload(json!({"zero": -0.0, "one": 1.0, "large": 1_152_921_504_606_846_976_u64})),
+        ..on.event("spelling", 1)
+    };
+    on.put(&event).await;
+    let held = on.get(&event).await.unwrap().payload.unwrap();
+    assert_eq!(Value::Object(held), json!({"zero": 0, "one": 1, "large": 1_152_921_504_606_846_976.0}));
+}
+
+pub(crate) async fn texts_come_back_equal(on: &StoreUnderTest) {
+    let every_plane: String = (0..=0x10).filter_map(|plane| char::from_u32(plane << 16 | 0x1234)).collect();
+    let controls: String = (0..0x20).filter_map(char::from_u32).collect();
+    let texts = [
+        &*every_plane,
+        &*controls,
+        "\"\\/\u{8}\u{c}\n\r\t",
+        "\u{7f}\u{80}\u{85}",
+        "\u{2028}\u{2029}",
+        "\u{FEFF}bom",
+        "\u{FFFD}\u{FFFE}\u{FFFF}",
+        "\u{D7FF}\u{E000}",
+        "ä a\u{308}",
+        "עברית العربية",
+        "👩‍👩‍👧‍👦",
+        "  blanks  ",
+        "1",
+        "null",
+        "2026-11-21T00:00:00Z",
+        "<![CDATA[&]]>",
+        "\\u0041",
+    ];
+    let members: Payload = texts.iter().map(|text| ((*text).to_owned(), json!(text))).collect();
+    on.assert_round_trip("texts", members).await;
+}
+
+pub(crate) async fn empty_things_come_back_equal(on: &StoreUnderTest) {
+    on.assert_round_trip("payload", payload(json!({}))).await;
+    let empties = json!({"string": "", "array": [], "object": {}, "null": null, "false": false, "zero": 0, "nested": [[], {}, "", null, [[]]]});
+    on.assert_round_trip("members", payload(empties)).await;
+}
+
+pub(crate) async fn nesting_to_the_limit_comes_back_equal(on: &StoreUnderTest) {
+    let mut objects = json!("bottom");
+    let mut arrays = json!("bottom");
+    for _ in 1..limits::PAYLOAD_LEVELS_MAX {
+        objects = json!({ "down": objects });
+        arrays = json!([arrays]);
+    }
+    on.assert_round_trip("nested", payload(json!({"objects": objects, "arrays": arrays}))).await;
+}
+
+fn text_of(bytes: usize) -> Payload {
+    payload(json!({"text": "x".repeat(bytes)}))
+}
+
+pub(crate) async fn the_largest_record_passes(on: &StoreUnderTest) {
+    let event = on.event("largest", 1);
+    let (accepted, _) = on.text_bytes(&event);
+    let event = Event { payload: text_of(accepted), ..event };
+    assert_eq!(on.put(&event).await, STORED_FIRST);
+    let held = on.get(&event).await.unwrap();
+    assert!(held.payload == Some(event.payload), "payloads differ");
+}
+
+pub(crate) async fn too_large_is_told_with_both_figures(on: &StoreUnderTest) {
+    let before = on.event("large", 1);
+    let (accepted, refused) = on.text_bytes(&before);
+    on.put(&before).await;
+    let large = Event { payload: text_of(refused), ..on.event("large", 2) };
+    let error = on.store.put_if_newer(&record(&large)).await.unwrap_err();
+    match error.kind {
+        FailureKind::TooLarge { size_bytes, limit_bytes } => {
+            assert!(size_bytes > refused as u64, "{size_bytes} is less than the text alone");
+            assert!(limit_bytes < size_bytes && limit_bytes > accepted as u64, "{size_bytes} over {limit_bytes}");
+        }
+        _ => panic!("{}", error.chain()),
+    }
+    on.assert_holds(&before).await;
+}
+
+pub(crate) async fn a_store_that_is_not_there_is_missing(on: &BrokenStores) {
+    let event = event("a", at(1));
+    let error = on.missing.put_if_newer(&record(&event)).await.unwrap_err();
+    assert_eq!(error.kind, FailureKind::Missing, "{}", error.chain());
+    let error = on.missing.get(&event.key).await.unwrap_err();
+    assert_eq!(error.kind, FailureKind::Missing, "{}", error.chain());
+}
+
+pub(crate) async fn refused_credentials_are_unauthorized(on: &BrokenStores) {
+    let event = event("a", at(1));
+    let error = on.forbidden.put_if_newer(&record(&event)).await.unwrap_err();
+    assert_eq!(error.kind, FailureKind::Unauthorized, "{}", error.chain());
+    let mut shown = error.chain();
+    write!(shown, "{:?} {}", on.forbidden, on.forbidden).unwrap();
+    assert!(!shown.contains("wrong-secret") && !shown.contains("d3Jvbmctc2VjcmV0"), "{shown}");
+}
+
+pub(crate) async fn what_is_no_record_is_rejected_by_its_key(on: &BrokenStores) {
+    let event = event(&on.foreign_key, at(1));
+    for error in [
+        on.foreign.get(&event.key).await.map(|_| ()).unwrap_err(),
+        on.foreign.put_if_newer(&record(&event)).await.map(|_| ()).unwrap_err(),
+    ] {
+        match error.kind {
+            FailureKind::Rejected { detail } => assert!(detail.contains(&on.foreign_key), "{detail}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
