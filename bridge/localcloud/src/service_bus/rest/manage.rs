@@ -1,7 +1,8 @@
 //! Queues made, shown, listed, changed and deleted over ATOM.
 //!
 //! Source: "Service Bus resource manager REST (ATOM)", entity operations, read 2026-11; and what the official
-//! administration clients read.
+//! administration clients read. They insist on `https`, so whoever points one here must turn the scheme of its requests into
+//! `http` (in Python: a transport that does so, given as `transport=`).
 
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
