@@ -17,7 +17,10 @@ use bridge_core::{
     port::{Clock, Queue, Store},
     record::Record,
 };
-use bridge_localcloud::service_bus::{QueueSettings, Tier};
+use bridge_localcloud::{
+    LocalCloud,
+    service_bus::{QueueSettings, Tier},
+};
 use bridge_tests::{
     at,
     cloud::{aws_clients, aws_options, cosmos_options, local_cloud, runtime, skipped, url},
@@ -89,7 +92,7 @@ pub(crate) fn sqs(clause_name: &str, clause: impl AsyncFnOnce(&QueueUnderTest)) 
     runtime().block_on(async {
         let queue_url = local_cloud().sqs().create_queue(&unique("conformance"), &[]).expect("a new name");
         let body_bytes = (SQS_BYTES, SQS_BYTES + 1);
-        let queue = Arc::new(sqs_queue(&aws_clients().await, queue_url));
+        let queue = Arc::new(sqs_queue(&aws_clients(local_cloud()).await, queue_url));
         clause(&QueueUnderTest { queue, clock: Arc::new(SystemClock), any_bytes: false, body_bytes }).await;
     });
 }
@@ -97,7 +100,7 @@ pub(crate) fn sqs(clause_name: &str, clause: impl AsyncFnOnce(&QueueUnderTest)) 
 /// What a queue takes unless it is told otherwise.
 const SQS_BYTES: usize = 1024 * 1024;
 
-fn sqs_queue(clients: &AwsClients, queue_url: String) -> SqsQueue {
+pub(crate) fn sqs_queue(clients: &AwsClients, queue_url: String) -> SqsQueue {
     SqsQueue::new(clients.sqs.clone(), SqsQueueOptions { queue_url, lease: LEASE, message_bytes_max: SQS_BYTES })
 }
 
@@ -106,8 +109,8 @@ pub(crate) fn sqs_deployment(clause_name: &str, clause: impl AsyncFnOnce(&Broken
         return;
     }
     runtime().block_on(async {
-        let clients = aws_clients().await;
-        let strange = AwsClients::new(&aws_options(Some(strangers_key()))).await.expect("loopback");
+        let clients = aws_clients(local_cloud()).await;
+        let strange = AwsClients::new(&aws_options(local_cloud(), Some(strangers_key()))).await.expect("loopback");
         let there = &local_cloud().sites().aws.queue_url;
         let missing = Arc::new(sqs_queue(&clients, there.replace("bridge-events", "no-such-queue")));
         let forbidden = Arc::new(sqs_queue(&strange, there.clone()));
@@ -127,7 +130,7 @@ pub(crate) fn service_bus(clause_name: &str, clause: impl AsyncFnOnce(&QueueUnde
         let name = unique("conformance");
         let settings = QueueSettings { lock_duration: LEASE, ..QueueSettings::default() };
         local_cloud().service_bus().create_queue(&name, settings);
-        let queue = Arc::new(ServiceBusQueue::new(service_bus_options(&name, |text| text)));
+        let queue = Arc::new(ServiceBusQueue::new(service_bus_options(local_cloud(), &name, |text| text)));
         // The limit counts headers too, and what a text becomes within JSON; a letter's properties must fit beside it.
         let body_bytes = (Tier::STANDARD_MESSAGE_BYTES - 4 * 1024, Tier::STANDARD_MESSAGE_BYTES + 1);
         clause(&QueueUnderTest { queue: queue.clone(), clock: Arc::new(SystemClock), any_bytes: true, body_bytes })
@@ -136,8 +139,12 @@ pub(crate) fn service_bus(clause_name: &str, clause: impl AsyncFnOnce(&QueueUnde
     });
 }
 
-fn service_bus_options(queue: &str, change: impl FnOnce(String) -> String) -> ServiceBusOptions {
-    let site = &local_cloud().sites().azure;
+pub(crate) fn service_bus_options(
+    cloud: &LocalCloud,
+    queue: &str,
+    change: impl FnOnce(String) -> String,
+) -> ServiceBusOptions {
+    let site = &cloud.sites().azure;
     let connection: ServiceBusConnection =
         change(site.service_bus_connection_string.clone()).parse().expect("localcloud tells how to connect");
     ServiceBusOptions {
@@ -162,8 +169,8 @@ pub(crate) fn service_bus_deployment(clause_name: &str, clause: impl AsyncFnOnce
             let (_, after) = rest.split_once(';').expect("more behind it");
             format!("{before}SharedAccessKey=d3Jvbmctc2VjcmV0;{after}")
         };
-        let missing = Arc::new(ServiceBusQueue::new(service_bus_options("no-such-queue", |text| text)));
-        let forbidden = Arc::new(ServiceBusQueue::new(service_bus_options(there, wrong)));
+        let missing = Arc::new(ServiceBusQueue::new(service_bus_options(local_cloud(), "no-such-queue", |text| text)));
+        let forbidden = Arc::new(ServiceBusQueue::new(service_bus_options(local_cloud(), there, wrong)));
         clause(&BrokenQueues { missing: missing.clone(), forbidden: forbidden.clone() }).await;
         missing.close().await;
         forbidden.close().await;
@@ -216,7 +223,7 @@ pub(crate) fn dynamodb(clause_name: &str, clause: impl AsyncFnOnce(&StoreUnderTe
     }
     runtime().block_on(async {
         let table = local_cloud().sites().aws.table;
-        let store = Arc::new(DynamodbStore::new(aws_clients().await.dynamodb, table));
+        let store = Arc::new(DynamodbStore::new(aws_clients(local_cloud()).await.dynamodb, table));
         let prefix = format!("{}!", unique("conformance"));
         clause(&StoreUnderTest { store, prefix, count: dynamodb_count, limit_bytes: DYNAMODB_BYTES, slack_bytes: 0 })
             .await;
@@ -228,8 +235,8 @@ pub(crate) fn dynamodb_deployment(clause_name: &str, clause: impl AsyncFnOnce(&B
         return;
     }
     runtime().block_on(async {
-        let clients = aws_clients().await;
-        let strange = AwsClients::new(&aws_options(Some(strangers_key()))).await.expect("loopback");
+        let clients = aws_clients(local_cloud()).await;
+        let strange = AwsClients::new(&aws_options(local_cloud(), Some(strangers_key()))).await.expect("loopback");
         let table = local_cloud().sites().aws.table;
         let foreign_key = unique("foreign");
         let item = clients.dynamodb.put_item().table_name(table).item("pk", AttributeValue::S(foreign_key.clone()));
@@ -249,7 +256,7 @@ pub(crate) fn cosmos(clause_name: &str, clause: impl AsyncFnOnce(&StoreUnderTest
         return;
     }
     runtime().block_on(async {
-        let store = Arc::new(CosmosStore::new(cosmos_options()).expect("loopback"));
+        let store = Arc::new(CosmosStore::new(cosmos_options(local_cloud())).expect("loopback"));
         let prefix = format!("{}!", unique("conformance"));
         let count = |record: &Record| cosmos_item::size_bytes(&cosmos_item::from_record(record));
         // The service counts its own properties too, and does not say how.
@@ -263,7 +270,7 @@ pub(crate) fn cosmos_deployment(clause_name: &str, clause: impl AsyncFnOnce(&Bro
         return;
     }
     runtime().block_on(async {
-        let good = cosmos_options();
+        let good = cosmos_options(local_cloud());
         let missing = CosmosOptions { container: "no-such-container".to_owned(), ..good.clone() };
         let wrong_key = CosmosCredential::Key("d3Jvbmctc2VjcmV0".to_owned());
         let forbidden = CosmosOptions { credential: wrong_key, ..good.clone() };

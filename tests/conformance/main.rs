@@ -9,6 +9,8 @@
 mod backends;
 mod queue;
 mod store;
+mod trouble;
+mod values;
 
 /// One test for each clause, run by the function of `backends` that is named like the backend.
 macro_rules! tests {

@@ -359,15 +359,21 @@ pub(crate) async fn more_than_a_batch_goes_through_in_one_call(on: &QueueUnderTe
     let sent: Vec<Message> = (0..137).map(|n| message(format!("message {n}"))).collect();
     let results = on.queue.send(&sent).await;
     assert_eq!(results.len(), sent.len());
-    results.into_iter().for_each(|result| result.unwrap());
+    for result in results {
+        result.unwrap();
+    }
     let received = on.take(sent.len()).await;
     assert_eq!(bodies(&received).len(), sent.len());
     let extended = on.queue.extend(&receipts(&received)).await;
     assert_eq!(extended.len(), sent.len());
-    extended.into_iter().for_each(|result| result.unwrap());
+    for result in extended {
+        result.unwrap();
+    }
     let acked = on.queue.ack(&receipts(&received)).await;
     assert_eq!(acked.len(), sent.len());
-    acked.into_iter().for_each(|result| result.unwrap());
+    for result in acked {
+        result.unwrap();
+    }
     on.outlast_lease().await;
     on.assert_nothing("all were acked").await;
 }
@@ -459,7 +465,9 @@ pub(crate) async fn a_queue_that_is_not_there_is_missing(on: &BrokenQueues) {
     assert_eq!(on.missing.receive(1, seconds(1)).await.unwrap_err().kind, FailureKind::Missing);
     let results = on.missing.send(&["a", "b"].map(message)).await;
     assert_eq!(results.len(), 2);
-    results.into_iter().for_each(|result| assert_eq!(kind(result), FailureKind::Missing));
+    for result in results {
+        assert_eq!(kind(result), FailureKind::Missing);
+    }
 }
 
 pub(crate) async fn refused_credentials_are_unauthorized(on: &BrokenQueues) {
@@ -467,5 +475,7 @@ pub(crate) async fn refused_credentials_are_unauthorized(on: &BrokenQueues) {
     assert_eq!(error.kind, FailureKind::Unauthorized, "{}", error.chain());
     let results = on.forbidden.send(&["a", "b"].map(message)).await;
     assert_eq!(results.len(), 2);
-    results.into_iter().for_each(|result| assert_eq!(kind(result), FailureKind::Unauthorized));
+    for result in results {
+        assert_eq!(kind(result), FailureKind::Unauthorized);
+    }
 }

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod command_line;
+mod documents;
 mod local;
 mod program;
 mod workers;

@@ -4,4 +4,5 @@
 mod contract;
 mod convergence;
 mod settlements;
+mod tidy;
 mod world;

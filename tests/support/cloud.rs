@@ -51,18 +51,23 @@ pub fn runtime() -> &'static Runtime {
 /// Both clouds, started when the first test asks for them, on ports that the system chooses.
 pub fn local_cloud() -> &'static LocalCloud {
     static CLOUD: OnceLock<LocalCloud> = OnceLock::new();
-    CLOUD.get_or_init(|| {
-        let options = Options { service_bus_port: 0, ..Options::default() };
-        // On a thread of its own, as the caller may be on the runtime already, where nobody may block on it.
-        let start = || runtime().block_on(LocalCloud::start(options));
-        let started = thread::scope(|scope| scope.spawn(start).join().expect("it does not panic"));
-        started.unwrap_or_else(|error| panic!("{error}"))
-    })
+    // On a thread of its own, as the caller may be on the runtime already, where nobody may block on it.
+    let start = || runtime().block_on(start());
+    CLOUD.get_or_init(|| thread::scope(|scope| scope.spawn(start).join().expect("it does not panic")))
+}
+
+/// Both clouds for one test alone, which may do with them what would disturb others.
+///
+/// # Panics
+/// If they do not start, with what to do about it.
+pub async fn start() -> LocalCloud {
+    let options = Options { service_bus_port: 0, ..Options::default() };
+    LocalCloud::start(options).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// How to reach the AWS side, with these credentials instead of its own if given.
-pub fn aws_options(credentials: Option<StaticCredentials>) -> AwsOptions {
-    let site = &local_cloud().sites().aws;
+pub fn aws_options(cloud: &LocalCloud, credentials: Option<StaticCredentials>) -> AwsOptions {
+    let site = &cloud.sites().aws;
     let own = || StaticCredentials {
         access_key_id: site.access_key_id.to_owned(),
         secret_access_key: site.secret_access_key.to_owned(),
@@ -76,13 +81,13 @@ pub fn aws_options(credentials: Option<StaticCredentials>) -> AwsOptions {
 }
 
 /// Clients of the AWS side.
-pub async fn aws_clients() -> AwsClients {
-    AwsClients::new(&aws_options(None)).await.expect("loopback")
+pub async fn aws_clients(cloud: &LocalCloud) -> AwsClients {
+    AwsClients::new(&aws_options(cloud, None)).await.expect("loopback")
 }
 
 /// How to reach the container on the Azure side.
-pub fn cosmos_options() -> CosmosOptions {
-    let site = &local_cloud().sites().azure;
+pub fn cosmos_options(cloud: &LocalCloud) -> CosmosOptions {
+    let site = &cloud.sites().azure;
     CosmosOptions {
         endpoint: url(&site.cosmos_endpoint),
         credential: CosmosCredential::Key(site.cosmos_key.clone()),

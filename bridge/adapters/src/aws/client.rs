@@ -11,12 +11,13 @@ use crate::endpoint::{self, InsecureEndpoint};
 /// To reach a service: TCP and TLS, from another cloud on another continent too.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// For one attempt of a request. The services answer in milliseconds, a record of 400 KB over a slow link in a second;
-/// what has taken ten will not come.
-pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For one attempt of a request, credentials included. The services answer in milliseconds, 1 MiB over a slow link takes
+/// a second or two; what has taken four will not come. Shorter than the 5 s that the SDK gives a source of credentials,
+/// so that one which hangs counts as slow and not as refusing.
+pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// For a request with both its attempts, well within the shortest sensible lease of 30 s.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
+/// For a request with both its attempts, well within the shortest sensible lease of 30 s: time must be left to settle.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// Attempts of one request.
 ///

@@ -7,7 +7,7 @@ use std::{error::Error, time::Duration};
 
 use aws_sdk_sqs::{
     config::http::HttpResponse,
-    error::{ProvideErrorMetadata, SdkError},
+    error::{ConnectorError, ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
 use bridge_core::failure::{FailureKind, PortError};
@@ -46,7 +46,8 @@ where
                 let status = refusal.raw().status().as_u16();
                 of_code(metadata.code(), metadata.message(), status, retry_after(refusal.raw()))
             }
-            SdkError::ConstructionFailure(_) => FailureKind::Rejected { detail: chain(error) },
+            // No request could be made of it. Contents were checked before, so it is the address that makes no sense.
+            SdkError::ConstructionFailure(_) => FailureKind::Missing,
             // Connections refused or lost, answers that are no answers.
             _ => FailureKind::Unavailable,
         };
@@ -54,12 +55,14 @@ where
     }
 }
 
-/// Credentials could not be had: their source cannot be reached for now, or there are none.
+/// Credentials could not be had: their source cannot be reached for now, or there are none, or it will not give any.
+///
+/// What the SDK asked within the outer request has left its own connector's error in the chain. A source that takes too
+/// long never comes here: the attempt's own timeout is shorter than the 5 s that the SDK gives it.
 fn without_credentials(error: &(dyn Error + 'static)) -> FailureKind {
     let mut next = Some(error);
     while let Some(cause) = next {
-        if cause.is::<std::io::Error>() || cause.is::<aws_sdk_sqs::error::ConnectorError>() && cause.source().is_some()
-        {
+        if cause.downcast_ref::<ConnectorError>().is_some_and(|connector| connector.is_io() || connector.is_timeout()) {
             return FailureKind::Unavailable;
         }
         next = cause.source();
@@ -206,6 +209,29 @@ mod tests {
         assert_eq!(kind("AWS.SimpleQueueService.MessageNotInflight"), FailureKind::LeaseLost);
         let detail = "ValidationException: because".to_owned();
         assert_eq!(kind("com.amazon.coral.validate#ValidationException"), FailureKind::Rejected { detail });
+    }
+
+    #[test]
+    fn no_credentials_are_not_always_no_right() {
+        type Refused = SdkError<aws_sdk_sqs::operation::receive_message::ReceiveMessageError, HttpResponse>;
+        let kind = |source: Box<dyn Error + Send + Sync>| {
+            Failure::from(&Refused::dispatch_failure(ConnectorError::other(source, None))).kind
+        };
+        assert_eq!(kind("no provider in the chain has any".into()), FailureKind::Unauthorized);
+        let missing_token_file = std::io::Error::from(std::io::ErrorKind::NotFound);
+        assert_eq!(kind(missing_token_file.into()), FailureKind::Unauthorized);
+        let unreachable = ConnectorError::io("connection refused".into());
+        assert_eq!(kind(Refused::dispatch_failure(unreachable).into()), FailureKind::Unavailable);
+    }
+
+    #[test]
+    fn what_did_not_reach_the_service_is_told_apart_from_what_may_have() {
+        type Refused = SdkError<aws_sdk_sqs::operation::receive_message::ReceiveMessageError, HttpResponse>;
+        let kind = |error: Refused| Failure::from(&error).kind;
+        assert_eq!(kind(Refused::timeout_error("slow")), FailureKind::TimedOut);
+        assert_eq!(kind(Refused::dispatch_failure(ConnectorError::timeout("slow".into()))), FailureKind::TimedOut);
+        assert_eq!(kind(Refused::dispatch_failure(ConnectorError::io("reset".into()))), FailureKind::Unavailable);
+        assert_eq!(kind(Refused::construction_failure("no queue url")), FailureKind::Missing);
     }
 
     #[test]

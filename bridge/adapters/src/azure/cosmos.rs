@@ -31,6 +31,9 @@ use crate::{
     stored::NotARecord,
 };
 
+const PUT: &str = "put_if_newer";
+const GET: &str = "get";
+
 /// Turns of the loop. Each lost turn means that another writer of the same key won one, so only a storm on one key gets
 /// here; the worker then comes back to it after a pause of its own.
 const TURNS_MAX: u32 = 10;
@@ -39,6 +42,10 @@ const TURNS_MAX: u32 = 10;
 /// that writers who met once do not meet again.
 const PAUSE: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
+
+/// For one call with all its turns, and with connecting where it is the first: the SDK bounds single operations, and those
+/// that connect only at a minute. Well within the shortest sensible lease of 30 s: time must be left to settle.
+const CALL_TIMEOUT: Duration = Duration::from_secs(11);
 
 /// A Cosmos DB container, partitioned by `/pk`, with a default time to live of -1.
 ///
@@ -78,7 +85,7 @@ impl CosmosStore {
     }
 
     fn fail_write(&self, error: &CosmosError, item: &Item) -> PortError {
-        let mut failure = self.fail("put_if_newer", error);
+        let mut failure = self.fail(PUT, error);
         if u16::from(error.status().status_code()) == 413 {
             let size_bytes = cosmos_item::size_bytes(item);
             failure.kind = FailureKind::TooLarge { size_bytes, limit_bytes: ITEM_BYTES_MAX };
@@ -92,25 +99,21 @@ impl CosmosStore {
 
     /// The version that the container holds of `key`, and the tag by which to replace it.
     async fn current(&self, container: &ContainerClient, key: &Key) -> Result<Option<(Version, Etag)>, PortError> {
-        let operation = "put_if_newer";
         let answer = match container.read_item(key.as_str().to_owned(), &cosmos_item::id(key), None).await {
             Ok(answer) => answer,
             Err(error) if error.status().is_not_found() => return Ok(None),
-            Err(error) => return Err(self.fail(operation, &error)),
+            Err(error) => return Err(self.fail(PUT, &error)),
         };
         let etag = answer.headers().etag().cloned();
-        let item: Item = answer.into_model().map_err(|error| self.fail(operation, &error))?;
-        let version = cosmos_item::version(&item).map_err(|error| self.not_a_record(operation, key, error))?;
+        let item: Item = answer.into_model().map_err(|error| self.fail(PUT, &error))?;
+        let version = cosmos_item::version(&item).map_err(|error| self.not_a_record(PUT, key, error))?;
         let etag = etag.ok_or_else(|| NotARecord::new("_etag", "missing"));
-        Ok(Some((version, etag.map_err(|error| self.not_a_record(operation, key, error))?)))
+        Ok(Some((version, etag.map_err(|error| self.not_a_record(PUT, key, error))?)))
     }
-}
 
-#[async_trait]
-impl Store for CosmosStore {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
-        let operation = "put_if_newer";
-        let container = self.container(operation).await?;
+    /// The loop: create, or read, compare and replace, until one of them counts.
+    async fn write(&self, record: &Record) -> Result<PutOutcome, PortError> {
+        let container = self.container(PUT).await?;
         let (id, pk) = (cosmos_item::id(&record.key), record.key.as_str());
         let item = cosmos_item::from_record(record);
         // A hint that saves a request when it is right; whatever the operation is called, the result is the same.
@@ -143,12 +146,11 @@ impl Store for CosmosStore {
         // Every write was refused, so nothing happened; as if the service had asked for fewer.
         let kind = FailureKind::Throttled { retry_after: None };
         let contention = format!("other writers of the key were faster {TURNS_MAX} times");
-        Err(PortError::new(self.to_string(), operation, kind).caused_by(contention))
+        Err(PortError::new(self.to_string(), PUT, kind).caused_by(contention))
     }
 
-    async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {
-        let operation = "get";
-        let container = self.container(operation).await?;
+    async fn read(&self, key: &Key) -> Result<Option<Record>, PortError> {
+        let container = self.container(GET).await?;
         let latest = OperationOptionsBuilder::new()
             .with_read_consistency_strategy(ReadConsistencyStrategy::LatestCommitted)
             .build();
@@ -156,10 +158,31 @@ impl Store for CosmosStore {
         let answer = match container.read_item(key.as_str().to_owned(), &cosmos_item::id(key), Some(options)).await {
             Ok(answer) => answer,
             Err(error) if error.status().is_not_found() => return Ok(None),
-            Err(error) => return Err(self.fail(operation, &error)),
+            Err(error) => return Err(self.fail(GET, &error)),
         };
-        let item: Item = answer.into_model().map_err(|error| self.fail(operation, &error))?;
-        cosmos_item::to_record(item).map(Some).map_err(|error| self.not_a_record(operation, key, error))
+        let item: Item = answer.into_model().map_err(|error| self.fail(GET, &error))?;
+        cosmos_item::to_record(item).map(Some).map_err(|error| self.not_a_record(GET, key, error))
+    }
+
+    /// What `call` comes to within [`CALL_TIMEOUT`]. A call that is dropped leaves nothing behind but its effect.
+    async fn within<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, PortError>> + Send,
+    ) -> Result<T, PortError> {
+        let timed_out = |_| Err(PortError::new(self.to_string(), operation, FailureKind::TimedOut));
+        tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or_else(timed_out)
+    }
+}
+
+#[async_trait]
+impl Store for CosmosStore {
+    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+        self.within(PUT, self.write(record)).await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {
+        self.within(GET, self.read(key)).await
     }
 }
 

@@ -6,6 +6,9 @@ mod fault_plan;
 mod metered;
 mod timeout;
 
+#[cfg(test)]
+mod tests;
+
 pub use fault::{Fault, FaultPlan, FaultQueue, FaultStore, Rule};
 pub use metered::{MeteredQueue, MeteredStore, Observation, Observe, Outcome};
 pub use timeout::{TimeoutQueue, TimeoutStore};

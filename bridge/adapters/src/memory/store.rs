@@ -116,7 +116,7 @@ mod tests {
         let life = tombstone.expires_after.unwrap();
         clock.drive(async {
             store.put_if_newer(&tombstone).await.unwrap();
-            clock.sleep(life - Duration::from_secs(1)).await;
+            clock.sleep(life.saturating_sub(Duration::from_secs(1))).await;
             assert!(store.get(&tombstone.key).await.unwrap().is_some());
             clock.sleep(Duration::from_secs(1)).await;
             assert!(store.get(&tombstone.key).await.unwrap().is_none());

@@ -5,6 +5,7 @@ mod config;
 mod get;
 #[cfg(feature = "local")]
 mod local;
+mod progress;
 mod publish;
 mod run;
 mod schema;

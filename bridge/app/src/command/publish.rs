@@ -2,10 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, IsTerminal},
+    io::{BufRead, BufReader},
     path::PathBuf,
     sync::Arc,
-    time::Duration,
 };
 
 use anyhow::Context;
@@ -18,8 +17,8 @@ use bridge_core::{
     settlement::property,
 };
 use bytes::Bytes;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::progress::Progress;
 use crate::{assemble, config::Config, exit::Code};
 
 /// Events that are sent with one call: the adapters cut them into the batches of their queue.
@@ -56,7 +55,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
         queues: BTreeMap::new(),
         waiting: BTreeMap::new(),
         tally: Tally::default(),
-        progress: progress(),
+        progress: Progress::new("events"),
     };
     for file in &args.files {
         let name = if file.as_os_str() == "-" { "standard input".to_owned() } else { file.display().to_string() };
@@ -105,12 +104,12 @@ struct Publisher<'a> {
     queues: BTreeMap<SiteId, Arc<dyn Queue>>,
     waiting: BTreeMap<SiteId, Vec<(Message, String)>>,
     tally: Tally,
-    progress: ProgressBar,
+    progress: Progress,
 }
 
 impl Publisher<'_> {
     async fn take(&mut self, body: Bytes, place: &str) {
-        self.progress.inc(1);
+        self.progress.inc();
         let (site, message) = match self.check(body) {
             Ok(checked) => checked,
             Err(refusal) => {
@@ -185,25 +184,14 @@ impl Publisher<'_> {
     }
 
     fn say(&self, text: &str) {
-        self.progress.suspend(|| eprintln!("{text}"));
+        self.progress.say(text);
     }
 
     async fn finish(self) -> Tally {
-        self.progress.finish_and_clear();
+        self.progress.finish();
         for queue in self.queues.values() {
             queue.close().await;
         }
         self.tally
     }
-}
-
-/// A bar on a terminal; elsewhere nothing, as the closing line says it all.
-fn progress() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    }
-    let style = ProgressStyle::with_template("{spinner} {human_pos} events ({per_sec})").expect("a fixed template");
-    let progress = ProgressBar::new_spinner().with_style(style);
-    progress.enable_steady_tick(Duration::from_millis(100));
-    progress
 }

@@ -85,13 +85,11 @@ impl<'a, 'm, M: Iterator<Item = (usize, &'m Message)>> Requests<'a, M> {
             return self.next.take();
         }
         let (index, message) = self.messages.next()?;
-        match json_item(message, self.scheduled).filter(|item| item.len() + 2 <= self.limit) {
-            Some(item) => Some((index, item)),
-            None => {
-                self.raw = Some(raw(index, message, self.scheduled));
-                None
-            }
+        let item = json_item(message, self.scheduled).filter(|item| item.len() + 2 <= self.limit);
+        if item.is_none() {
+            self.raw = Some(raw(index, message, self.scheduled));
         }
+        item.map(|item| (index, item))
     }
 }
 
@@ -238,6 +236,13 @@ mod tests {
             indexes.sort_unstable();
             assert!(indexes.into_iter().eq(0..messages.len()));
         }
+    }
+
+    #[test]
+    fn a_request_has_a_hundred_messages_at_most() {
+        let messages: Vec<Message> = (0..250).map(|_| message("id", "x", &[])).collect();
+        let counts: Vec<usize> = written(&messages, LIMIT).iter().map(|request| request.indexes.len()).collect();
+        assert_eq!(counts, [100, 100, 50]);
     }
 
     #[test]

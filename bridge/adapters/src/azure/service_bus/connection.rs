@@ -122,13 +122,6 @@ impl Connector {
         }
     }
 
-    /// Gives up whatever connection there is, so that the next use builds one.
-    pub(super) async fn refresh(&self) {
-        if let Some(live) = self.slot.lock().await.live.take() {
-            live.cut();
-        }
-    }
-
     /// Ends the connection in good order, if there is one.
     pub(super) async fn close(&self) {
         let live = self.slot.lock().await.live.take();
@@ -153,7 +146,7 @@ impl Connector {
         let attach = async {
             RequestLink::attach(&mut *live.session.lock().await, &live.line, &node, self.timeouts.operation).await
         };
-        let link = timeout(self.timeouts.operation, attach).await.map_err(|_| Failure::timed_out("attach"))??;
+        let link = live.line.race(self.timeouts.operation, "attach", attach).await?;
         Ok(management.insert(link).clone())
     }
 
@@ -168,8 +161,12 @@ impl Connector {
             .idle_time_out(u32::try_from(IDLE.as_millis()).unwrap_or(u32::MAX))
             .open_with_stream(tap)
             .await?;
-        let mut session = Session::begin(&mut connection).await.map_err(Failure::unavailable)?;
-        let cbs = RequestLink::attach(&mut session, &line, "$cbs", self.timeouts.operation).await?;
+        let begin = async {
+            let mut session = Session::begin(&mut connection).await.map_err(Failure::unavailable)?;
+            let cbs = RequestLink::attach(&mut session, &line, "$cbs", self.timeouts.operation).await?;
+            Ok((session, cbs))
+        };
+        let (session, cbs) = line.race(self.timeouts.connect, "begin", begin).await?;
         let pass = Pass {
             target: self.target.clone(),
             // The audience is the queue's, whichever of its sub-queues is read.

@@ -43,9 +43,9 @@ impl Failure {
         Self::new(FailureKind::LeaseLost, detail)
     }
 
-    /// Whether another attempt on a new connection makes sense at once.
-    pub(super) fn is_lost_connection(&self) -> bool {
-        matches!(self.kind, FailureKind::Unavailable | FailureKind::TimedOut)
+    /// Whether a new connection may mend it: it may be gone, silent, or its token may have expired.
+    pub(super) fn may_be_the_connections(&self) -> bool {
+        matches!(self.kind, FailureKind::Unavailable | FailureKind::TimedOut | FailureKind::Unauthorized)
     }
 
     pub(super) fn at(self, backend: &str, operation: &'static str) -> PortError {

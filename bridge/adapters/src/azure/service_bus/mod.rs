@@ -25,7 +25,7 @@ use std::{
 
 use async_trait::async_trait;
 use bridge_core::{
-    failure::{FailureKind, PortError},
+    failure::PortError,
     port::{Delivery, Message, Queue, Receipt},
 };
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
@@ -40,7 +40,7 @@ use self::{
     failure::Failure,
     leases::Leases,
     management::{Order, peeked},
-    receiver::LinkSlot,
+    receiver::{Link, LinkSlot},
     rest::Sender,
     settle::Receipts,
 };
@@ -129,9 +129,25 @@ impl ServiceBusQueue {
         messages.map_err(|failure: Failure| failure.at(&self.label, "peek"))
     }
 
-    async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, Failure> {
-        let deadline = Instant::now() + wait.max(WAIT_MIN);
-        let link = self.link.attached(&self.connector, self.timeouts.operation).await?;
+    async fn take(&self, max: usize, deadline: Instant) -> Result<Vec<Delivery>, Failure> {
+        let link = self.attached().await?;
+        match self.take_from(&link, max, deadline).await {
+            // Services end connections now and then, and tokens that could not be renewed in time end links: a new
+            // connection tells whether that was all.
+            Err(failure) if failure.may_be_the_connections() => {
+                tracing::debug!(queue = self.label, error = failure.detail, "receiving again on a new connection");
+                self.connector.discard(link.connection).await;
+                self.take_from(&self.attached().await?, max, deadline).await
+            }
+            taken => taken,
+        }
+    }
+
+    async fn attached(&self) -> Result<Link, Failure> {
+        self.link.attached(&self.connector, self.timeouts.operation).await
+    }
+
+    async fn take_from(&self, link: &Link, max: usize, deadline: Instant) -> Result<Vec<Delivery>, Failure> {
         let taken = link.take(max, deadline).await?;
         // No await from here on: what is taken must reach the caller, or it would hide until its lock ends.
         let handed_out = taken
@@ -179,17 +195,8 @@ impl Queue for ServiceBusQueue {
         if max == 0 {
             return Ok(Vec::new());
         }
-        let deadline = Instant::now() + wait;
-        let failure = match self.take(max, wait).await {
-            // Services end connections now and then, and tokens that could not be renewed in time end links: a new
-            // connection tells whether that was all.
-            Err(failure) if failure.may_be_the_connections() => failure,
-            result => return result.map_err(|failure| failure.at(&self.label, "receive")),
-        };
-        tracing::debug!(queue = self.label, error = failure.detail, "receiving again on a new connection");
-        self.connector.refresh().await;
-        let left = deadline.saturating_duration_since(Instant::now());
-        self.take(max, left).await.map_err(|failure| failure.at(&self.label, "receive"))
+        let deadline = Instant::now() + wait.max(WAIT_MIN);
+        self.take(max, deadline).await.map_err(|failure| failure.at(&self.label, "receive"))
     }
 
     fn lease(&self) -> Duration {
@@ -272,13 +279,6 @@ fn http_date_up(now: DateTime<Utc>, after: Duration) -> String {
     let whole = at.trunc_subsecs(0);
     let at = if whole < at { whole + TimeDelta::seconds(1) } else { whole };
     at.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
-}
-
-impl Failure {
-    /// Whether a new connection may mend it.
-    fn may_be_the_connections(&self) -> bool {
-        self.is_lost_connection() || self.kind == FailureKind::Unauthorized
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use bridge_core::failure::FailureKind;
 use fe2o3_amqp::{
     Receiver,
     link::{
@@ -105,8 +106,7 @@ enum Command {
 }
 
 impl Link {
-    /// Attaches a link, whose inbox begins with what the one before it left.
-    async fn attach(live: &Arc<Live>, queue: &str, lease: Duration, inherited: Vec<Taken>) -> Result<Self, Failure> {
+    async fn attach(live: &Arc<Live>, queue: &str, lease: Duration) -> Result<Self, Failure> {
         let name = format!("receiver-{}", uuid::Uuid::new_v4());
         let receiver = Receiver::builder()
             .name(name.as_str())
@@ -117,9 +117,7 @@ impl Link {
             .attach(&mut *live.session.lock().await)
             .await?;
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
-        let messages = inherited.into();
-        let state = InboxState { messages, message_bytes: MESSAGE_BYTES_UNSEEN, ended: None, closed: false };
-        let inbox = Arc::new(Inbox { state: Mutex::new(state), changed: Notify::new() });
+        let inbox = Arc::new(Inbox { state: Mutex::default(), changed: Notify::new() });
         tokio::spawn(serve(receiver, Arc::clone(live), orders, Arc::clone(&inbox), lease));
         Ok(Self { connection: live.number, commands, inbox })
     }
@@ -156,14 +154,14 @@ impl Link {
         taken
     }
 
-    /// Settles deliveries of this link, all in flight together, and tells how each went, in no order. Those that are not
-    /// in the answer got none in time.
+    /// Settles deliveries of this link, all in flight together, and tells how each went, in no order. With them comes why
+    /// some were not answered, if any were not.
     pub(super) async fn settle(
         &self,
         items: Vec<(usize, DeliveryInfo)>,
         state: TerminalDeliveryState,
         limit: Duration,
-    ) -> Vec<Settled> {
+    ) -> (Vec<Settled>, Option<Failure>) {
         let count = items.len();
         let (answers, mut settled) = mpsc::unbounded_channel();
         let mut outcomes = Vec::with_capacity(count);
@@ -175,9 +173,12 @@ impl Link {
                 }
             }
         };
-        // Running out of time shows as missing answers.
-        let _ = timeout(limit, exchange).await;
-        outcomes
+        let missing = match timeout(limit, exchange).await {
+            Err(_) => Some(Failure::timed_out("settle")),
+            Ok(()) if outcomes.len() < count => Some(Failure::unavailable("settle: the connection ended")),
+            Ok(()) => None,
+        };
+        (outcomes, missing)
     }
 
     /// Gives up deliveries whose leases ended and which nobody settled.
@@ -201,6 +202,12 @@ impl Link {
     }
 }
 
+impl Default for InboxState {
+    fn default() -> Self {
+        Self { messages: VecDeque::new(), message_bytes: MESSAGE_BYTES_UNSEEN, ended: None, closed: false }
+    }
+}
+
 impl Inbox {
     fn state(&self) -> std::sync::MutexGuard<'_, InboxState> {
         self.state.lock().expect("nothing panics while it holds the lock")
@@ -218,6 +225,14 @@ impl Inbox {
         state.messages.push_back(taken);
         drop(state);
         self.changed.notify_waiters();
+    }
+
+    /// Takes over what is left in the inbox of a link that is gone: its locks hold all the same.
+    fn inherit(&self, old: &Self) {
+        let (left, _) = old.take(usize::MAX);
+        // They came earlier, so they stay in front.
+        self.state().messages.extend(left);
+        self.state().messages.make_contiguous().sort_by_key(|taken| taken.lease_ends);
     }
 
     /// Up to `max` messages whose locks hold, and all whose locks do not.
@@ -421,14 +436,25 @@ impl LinkSlot {
         if let Some(link) = slot.as_ref().filter(|link| link.connection == live.number && !link.is_ended()) {
             return Ok(link.clone());
         }
-        let inherited = slot.take().map_or_else(Vec::new, |old| old.inbox.take(usize::MAX).0);
-        match timeout(limit, Link::attach(&live, &self.queue, self.lease, inherited)).await {
-            Ok(link) => Ok(slot.insert(link?).clone()),
-            Err(_) => {
-                connector.discard(live.number).await;
-                Err(Failure::timed_out("attach"))
+        let link = match self.attach(&live, connector, limit).await {
+            // Not after a timeout: the caller has waited long enough.
+            Err(failure) if matches!(failure.kind, FailureKind::Unavailable | FailureKind::Unauthorized) => {
+                self.attach(&connector.live().await?, connector, limit).await?
             }
+            link => link?,
+        };
+        if let Some(old) = slot.replace(link.clone()) {
+            link.inbox.inherit(&old.inbox);
         }
+        Ok(link)
+    }
+
+    async fn attach(&self, live: &Arc<Live>, connector: &Connector, limit: Duration) -> Result<Link, Failure> {
+        let link = live.line.race(limit, "attach", Link::attach(live, &self.queue, self.lease)).await;
+        if link.as_ref().is_err_and(Failure::may_be_the_connections) {
+            connector.discard(live.number).await;
+        }
+        link
     }
 
     pub(super) async fn take(&self) -> Option<Link> {

@@ -16,7 +16,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{ServiceBusQueue, failure::Failure, leases::Way, lock_of, management::Order};
+use super::{ServiceBusQueue, connection::Live, failure::Failure, leases::Way, lock_of, management::Order};
 
 /// Locks in one request. Ours: a request of 100 is small, and one lost lock among them costs 101 requests.
 const LOCKS_MAX: usize = 100;
@@ -75,9 +75,9 @@ impl ServiceBusQueue {
                 Some(link) => {
                     let asked: Vec<usize> = items.iter().map(|(index, _)| *index).collect();
                     let accepted = TerminalDeliveryState::Accepted(Accepted {});
-                    let settled = link.settle(items, accepted, self.timeouts.operation).await;
-                    if settled.len() < asked.len() {
-                        let failure = self.unanswered(connection).await;
+                    let (settled, missing) = link.settle(items, accepted, self.timeouts.operation).await;
+                    if let Some(failure) = missing {
+                        self.connector.discard(connection).await;
                         for index in asked {
                             results[index] = Err(failure.clone());
                         }
@@ -134,18 +134,19 @@ impl ServiceBusQueue {
 
     /// Asks the management node one thing, over a new connection if the one that is there turns out to be gone.
     pub(super) async fn manage(&self, order: Order) -> Result<Value, Failure> {
-        match self.manage_once(&order).await {
+        let live = self.connector.live().await?;
+        match self.manage_over(&live, &order).await {
             // Not after a timeout: the caller has waited long enough.
             Err(failure) if matches!(failure.kind, FailureKind::Unavailable | FailureKind::Unauthorized) => {
-                self.manage_once(&order).await
+                let live = self.connector.live().await?;
+                self.manage_over(&live, &order).await
             }
             answer => answer,
         }
     }
 
-    async fn manage_once(&self, order: &Order) -> Result<Value, Failure> {
-        let live = self.connector.live().await?;
-        let answer = match self.connector.management(&live).await {
+    async fn manage_over(&self, live: &Live, order: &Order) -> Result<Value, Failure> {
+        let answer = match self.connector.management(live).await {
             Ok(link) => link.manage(order).await,
             Err(failure) => Err(failure),
         };
@@ -171,15 +172,6 @@ impl ServiceBusQueue {
             }
         }
         results
-    }
-
-    /// What it means that settlements were not answered: the connection ended, or its peer went silent and it ends now.
-    async fn unanswered(&self, connection: u64) -> Failure {
-        if self.link.current(connection).await.is_none() {
-            return Failure::unavailable("the connection ended before the settlement was confirmed");
-        }
-        self.connector.discard(connection).await;
-        Failure::timed_out("settle")
     }
 }
 

@@ -14,6 +14,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use fe2o3_amqp::types::{definitions::Role, messaging::DeliveryState, performatives::Disposition};
@@ -21,7 +22,10 @@ use futures_util::task::AtomicWaker;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::{mpsc, watch},
+    time::timeout,
 };
+
+use super::failure::Failure;
 
 /// Bytes of a disposition that is still read. Ours: one with an error and its description takes a few hundred.
 const DISPOSITION_BYTES_MAX: usize = 64 * 1024;
@@ -58,6 +62,20 @@ impl Line {
     pub(super) async fn ended(&self) {
         // The sender is ours, so waiting cannot fail.
         let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
+    }
+
+    /// Waits for something that the peer has to answer, but not after the stream has ended: fe2o3-amqp leaves some
+    /// operations pending for ever when their connection dies.
+    pub(super) async fn race<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        operation: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            result = timeout(limit, operation) => result.unwrap_or_else(|_| Err(Failure::timed_out(what))),
+            () = self.ended() => Err(Failure::unavailable(format!("{what}: the connection ended"))),
+        }
     }
 
     pub(super) fn is_ended(&self) -> bool {
@@ -323,6 +341,9 @@ mod tests {
         );
         drop(tap);
         line.ended().await;
+        let never = std::future::pending::<Result<(), Failure>>();
+        let failure = line.race(Duration::from_hours(1), "attach", never).await.unwrap_err();
+        assert_eq!(failure, Failure::unavailable("attach: the connection ended"));
         assert!(outcomes.recv().await.is_none(), "nobody will settle delivery 9");
     }
 }

@@ -1,0 +1,50 @@
+//! How far long work has come: a bar on a terminal, a line a second elsewhere.
+
+use std::{
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+const LINE_EVERY: Duration = Duration::from_secs(1);
+
+/// Progress of work whose end is not known.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    /// When the last line was written, where lines are written.
+    line: Option<Instant>,
+    what: &'static str,
+    done: u64,
+}
+
+impl Progress {
+    pub(crate) fn new(what: &'static str) -> Self {
+        if !std::io::stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+            return Self { bar, line: Some(Instant::now()), what, done: 0 };
+        }
+        let style = ProgressStyle::with_template("{spinner} {human_pos} {msg} ({per_sec})").expect("a fixed template");
+        let bar = ProgressBar::new_spinner().with_style(style).with_message(what);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self { bar, line: None, what, done: 0 }
+    }
+
+    pub(crate) fn inc(&mut self) {
+        self.done += 1;
+        self.bar.inc(1);
+        if let Some(line) = self.line.as_mut().filter(|line| line.elapsed() >= LINE_EVERY) {
+            *line = Instant::now();
+            eprintln!("{} {}", self.done, self.what);
+        }
+    }
+
+    /// Writes a line of its own, above the bar.
+    pub(crate) fn say(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

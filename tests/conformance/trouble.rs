@@ -1,0 +1,262 @@
+//! What the adapters make of a cloud in trouble: of lost answers, throttling, outages and wrong settings.
+//!
+//! Each test has a local cloud of its own, as its faults would disturb the others.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bridge_adapters::{
+    aws::DynamodbStore,
+    azure::{CosmosStore, service_bus::ServiceBusQueue},
+};
+use bridge_core::{
+    event::{Event, Op},
+    failure::FailureKind,
+    port::{Message, PutOutcome, Queue, Store},
+};
+use bridge_localcloud::LocalCloud;
+use bridge_tests::{
+    at,
+    cloud::{aws_clients, cosmos_options, runtime, skipped, start},
+    event, message, record, seconds, unique,
+};
+use futures_util::future::join_all;
+
+use crate::backends::{service_bus_options, sqs_queue};
+
+/// What no call may outlast in an outage: half the lease of a deployed queue.
+const OUTAGE_BOUND: Duration = seconds(15);
+
+/// Runs a test with a cloud of its own, unless all that it is about is to be left out.
+fn in_trouble(services: &[&str], name: &str, test: impl AsyncFnOnce(&LocalCloud)) {
+    if services.iter().any(|service| skipped(service, name)) {
+        return;
+    }
+    runtime().block_on(async {
+        let cloud = start().await;
+        test(&cloud).await;
+        cloud.stop().await;
+    });
+}
+
+fn trouble(cloud: &LocalCloud, faults: &[&str]) {
+    cloud.faults().clear();
+    for fault in faults {
+        cloud.faults().add(fault.parse().unwrap());
+    }
+}
+
+async fn queues(cloud: &LocalCloud) -> [(&'static str, Arc<dyn Queue>); 2] {
+    let site = cloud.sites();
+    let sqs = sqs_queue(&aws_clients(cloud).await, site.aws.queue_url.clone());
+    let service_bus = ServiceBusQueue::new(service_bus_options(cloud, site.azure.queue, |text| text));
+    [("sqs", Arc::new(sqs)), ("service-bus", Arc::new(service_bus))]
+}
+
+async fn stores(cloud: &LocalCloud) -> [(&'static str, Arc<dyn Store>); 2] {
+    let dynamodb = DynamodbStore::new(aws_clients(cloud).await.dynamodb, cloud.sites().aws.table);
+    let cosmos = CosmosStore::new(cosmos_options(cloud)).unwrap();
+    [("dynamodb", Arc::new(dynamodb)), ("cosmos", Arc::new(cosmos))]
+}
+
+/// Requests by operation that `service` got since the last call.
+fn requests(cloud: &LocalCloud, service: &str) -> BTreeMap<String, u64> {
+    let mut by_operation = BTreeMap::new();
+    for counted in cloud.faults().take_counts() {
+        if counted.service.name() == service {
+            *by_operation.entry(counted.operation).or_default() += counted.count;
+        }
+    }
+    by_operation
+}
+
+#[test]
+fn a_write_whose_answer_is_lost_is_recognised_as_ones_own() {
+    in_trouble(&["dynamodb", "cosmos"], "a lost answer", async |cloud| {
+        for (name, store) in stores(cloud).await {
+            let before = event("replaced", at(1));
+            store.put_if_newer(&record(&before)).await.unwrap();
+            let lost = [
+                "dynamodb:PutItem:error,when=after,count=1",
+                "cosmos:create-item:error,when=after,count=1",
+                "cosmos:replace-item:error,when=after,count=1",
+            ];
+            let [create, replace] = [Event { op: Op::Create, ..event("created", at(2)) }, event("replaced", at(2))];
+            for event in [create, replace] {
+                trouble(cloud, &lost);
+                let outcome = store.put_if_newer(&record(&event)).await.unwrap();
+                assert_eq!(outcome, PutOutcome::Kept { current: event.version() }, "{name}, {:?}", event.key);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_connection_that_breaks_once_goes_unnoticed() {
+    in_trouble(&["sqs", "dynamodb", "service-bus", "cosmos"], "a broken connection", async |cloud| {
+        for (name, store) in stores(cloud).await {
+            trouble(cloud, &[]);
+            store.get(&event("a", at(1)).key).await.unwrap();
+            trouble(cloud, &["dynamodb:*:drop,count=1", "cosmos:*:drop,count=1"]);
+            let outcome = store.put_if_newer(&record(&event("a", at(1)))).await;
+            assert_eq!(outcome.unwrap(), PutOutcome::Stored { replaced: None }, "{name}");
+        }
+        trouble(cloud, &["sqs:SendMessageBatch:drop,count=1"]);
+        for result in queues(cloud).await[0].1.send(&["a", "b"].map(message)).await {
+            result.unwrap();
+        }
+    });
+}
+
+#[test]
+fn throttling_is_told_for_every_item() {
+    in_trouble(&["sqs", "dynamodb", "service-bus", "cosmos"], "throttling", async |cloud| {
+        let (stores, queues) = (stores(cloud).await, queues(cloud).await);
+        trouble(cloud, &["*:*:throttle,retry_after=50ms"]);
+        let throttled = |kind: &FailureKind| matches!(kind, FailureKind::Throttled { .. });
+        for (name, store) in stores {
+            let error = store.put_if_newer(&record(&event("a", at(1)))).await.unwrap_err();
+            assert!(throttled(&error.kind), "{name}: {}", error.chain());
+        }
+        for (name, queue) in queues {
+            let results = queue.send(&["a", "b", "c"].map(message)).await;
+            assert_eq!(results.len(), 3, "{name}");
+            for error in results.into_iter().map(Result::unwrap_err) {
+                assert!(throttled(&error.kind), "{name}: {}", error.chain());
+            }
+        }
+    });
+}
+
+#[test]
+fn an_outage_is_told_in_time_and_ends() {
+    in_trouble(&["sqs", "dynamodb", "service-bus", "cosmos"], "an outage", async |cloud| {
+        let (stores, queues) = (stores(cloud).await, queues(cloud).await);
+        let away = |kind: &FailureKind| matches!(kind, FailureKind::Unavailable | FailureKind::TimedOut);
+        for known in [false, true] {
+            trouble(cloud, &["*:*:dark"]);
+            let start = Instant::now();
+            let store_calls = stores.iter().map(async |(name, store)| {
+                let error = store.put_if_newer(&record(&event("a", at(1)))).await.unwrap_err();
+                assert!(away(&error.kind), "{name}, known {known}: {}", error.chain());
+            });
+            let queue_calls = queues.iter().map(async |(name, queue)| {
+                let error = queue.receive(10, seconds(1)).await.unwrap_err();
+                assert!(away(&error.kind), "{name}, known {known}: {}", error.chain());
+                for error in queue.send(&["a", "b"].map(message)).await.into_iter().map(Result::unwrap_err) {
+                    assert!(away(&error.kind), "{name}, known {known}: {}", error.chain());
+                }
+            });
+            futures_util::join!(join_all(store_calls), join_all(queue_calls));
+            assert!(start.elapsed() < OUTAGE_BOUND, "it took {:?} to tell", start.elapsed());
+            trouble(cloud, &[]);
+            for (name, store) in &stores {
+                let mut outcome = store.put_if_newer(&record(&event("a", at(1)))).await;
+                for _ in 0..10 {
+                    if outcome.is_ok() {
+                        break;
+                    }
+                    tokio::time::sleep(seconds(1)).await;
+                    outcome = store.put_if_newer(&record(&event("a", at(1)))).await;
+                }
+                outcome.unwrap_or_else(|error| panic!("{name} is back: {}", error.chain()));
+            }
+            for (name, queue) in &queues {
+                let mut received = Vec::new();
+                for result in queue.send(&[message("a")]).await {
+                    result.unwrap_or_else(|error| panic!("{name} is back: {}", error.chain()));
+                }
+                for _ in 0..10 {
+                    received = queue.receive(1, seconds(1)).await.unwrap_or_default();
+                    if !received.is_empty() {
+                        break;
+                    }
+                }
+                assert_eq!(received.len(), 1, "{name} is back");
+                queue.ack(&[received.remove(0).receipt]).await.remove(0).unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn a_service_that_hangs_times_out() {
+    in_trouble(&["sqs", "dynamodb", "service-bus", "cosmos"], "a hanging service", async |cloud| {
+        let (stores, queues) = (stores(cloud).await, queues(cloud).await);
+        trouble(cloud, &["*:*:latency,fixed=60s"]);
+        let start = Instant::now();
+        let store_calls = stores.iter().map(async |(name, store)| {
+            let error = store.put_if_newer(&record(&event("a", at(1)))).await.unwrap_err();
+            assert_eq!(error.kind, FailureKind::TimedOut, "{name}: {}", error.chain());
+        });
+        let queue_calls = queues.iter().map(async |(name, queue)| {
+            for error in queue.send(&["a", "b"].map(message)).await.into_iter().map(Result::unwrap_err) {
+                assert_eq!(error.kind, FailureKind::TimedOut, "{name}: {}", error.chain());
+            }
+        });
+        futures_util::join!(join_all(store_calls), join_all(queue_calls));
+        assert!(start.elapsed() < OUTAGE_BOUND, "it took {:?} to tell", start.elapsed());
+    });
+}
+
+#[test]
+fn a_limit_lower_than_configured_is_told_as_the_service_tells_it() {
+    in_trouble(&["sqs"], "a lower limit", async |cloud| {
+        let limit = [("MaximumMessageSize", "1024")];
+        let queue_url = cloud.sqs().create_queue(&unique("small"), &limit).unwrap();
+        let queue = sqs_queue(&aws_clients(cloud).await, queue_url);
+        let batch: Vec<Message> = [1, 2_000, 1_024].map(|bytes| message(vec![b'x'; bytes])).into();
+        let mut results = queue.send(&batch).await.into_iter();
+        results.next().unwrap().unwrap();
+        let expected = FailureKind::TooLarge { size_bytes: 2_000, limit_bytes: 1_024 };
+        assert_eq!(results.next().unwrap().unwrap_err().kind, expected);
+        results.next().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn calls_cost_no_more_requests_than_they_must() {
+    in_trouble(&["sqs", "dynamodb", "cosmos"], "requests", async |cloud| {
+        let [(_, dynamodb), (_, cosmos)] = stores(cloud).await;
+        let [(_, sqs), _] = queues(cloud).await;
+        let counted = |service, expected: &[(&str, u64)]| {
+            let expected: BTreeMap<_, _> = expected.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+            assert_eq!(requests(cloud, service), expected);
+        };
+        let put = async |store: &dyn Store, event: &Event| store.put_if_newer(&record(event)).await.unwrap();
+        let create = |second| Event { op: Op::Create, ..event("created", at(second)) };
+        cosmos.get(&create(1).key).await.unwrap();
+        requests(cloud, "cosmos");
+
+        for (event, expected) in [(create(1), "new"), (create(2), "newer"), (create(1), "older"), (create(2), "again")]
+        {
+            put(&*dynamodb, &event).await;
+            assert_eq!(requests(cloud, "dynamodb"), [("PutItem".to_owned(), 1)].into(), "{expected}");
+        }
+        put(&*cosmos, &create(1)).await;
+        counted("cosmos", &[("create-item", 1)]);
+        put(&*cosmos, &event("updated", at(1))).await;
+        counted("cosmos", &[("read-item", 1), ("create-item", 1)]);
+        put(&*cosmos, &event("updated", at(2))).await;
+        counted("cosmos", &[("read-item", 1), ("replace-item", 1)]);
+        put(&*cosmos, &event("updated", at(1))).await;
+        counted("cosmos", &[("read-item", 1)]);
+
+        let sent: Vec<Message> = (0..100).map(|n| message(format!("{n}"))).collect();
+        for result in sqs.send(&sent).await {
+            result.unwrap();
+        }
+        counted("sqs", &[("SendMessageBatch", 10)]);
+        let received = sqs.receive(100, seconds(1)).await.unwrap();
+        assert_eq!(received.len(), 100);
+        counted("sqs", &[("ReceiveMessage", 10)]);
+        let receipts: Vec<_> = received.into_iter().map(|delivery| delivery.receipt).collect();
+        for result in sqs.ack(&receipts).await {
+            result.unwrap();
+        }
+        counted("sqs", &[("DeleteMessageBatch", 10)]);
+    });
+}
