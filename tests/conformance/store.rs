@@ -3,16 +3,15 @@
 use std::{fmt::Write, sync::Arc};
 
 use bridge_core::{
-    event::{Event, Op, Payload},
+    event::{Event, Op},
     failure::{FailureKind, PortError},
     limits,
     port::{PutOutcome, Store},
     record::Record,
     version::Version,
 };
-use bridge_tests::{assert_agree, at, azure, delete, event, payload, record};
+use bridge_tests::{assert_agree, at, azure, delete, event, record};
 use futures_util::future::join_all;
-use serde_json::{Value, json};
 
 /// A store whose keys under `prefix` nobody else uses, and what its backend is like.
 pub(crate) struct StoreUnderTest {

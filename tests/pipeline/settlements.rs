@@ -38,7 +38,7 @@ fn reason(settlement: &Settlement) -> (Reason, String, BTreeSet<String>) {
 fn a_letter_keeps_the_body_and_says_why() {
     let world = world();
     let body = r#"{"event_id": "nonsense"}  "#.to_owned();
-    world.send(HERE, &[body.clone()]);
+    world.send(HERE, std::slice::from_ref(&body));
     settle_one(&world, HERE);
     let letters = world.site(HERE).letters.snapshot();
     assert_eq!(letters.len(), 1);
@@ -104,8 +104,10 @@ fn of_one_batch_only_the_greatest_version_of_a_key_is_written() {
     world.send(HERE, &events[4..]);
     let mut writes: Vec<_> = world.work(HERE, 10).into_iter().map(|(_, verdict)| verdict.write.unwrap()).collect();
     writes.sort_by_key(|write| write.as_str());
-    use Write::{Applied, Duplicate, Superseded};
-    assert_eq!(writes, [Applied, Duplicate, Superseded, Superseded, Superseded, Superseded]);
+    assert_eq!(
+        writes,
+        [Write::Applied, Write::Duplicate, Write::Superseded, Write::Superseded, Write::Superseded, Write::Superseded]
+    );
     assert_eq!(world.site(THERE).queue.len(), 6, "all are forwarded nevertheless");
 }
 
@@ -138,7 +140,7 @@ fn a_store_that_fails_is_tried_again_and_at_last_given_up() {
     let (reason, detail, owed) = reason(&settle_one(&world, HERE));
     assert_eq!((reason, owed), (Reason::RetriesExhausted, BTreeSet::from([HERE.to_owned()])));
     assert!(detail.starts_with("given up after 5 deliveries; "), "{detail}");
-    assert!(world.site(THERE).queue.len() >= 1, "the peer has it all the same");
+    assert!(!world.site(THERE).queue.is_empty(), "the peer has it all the same");
 }
 
 #[test]

@@ -28,7 +28,9 @@ fn documents_name_only_files_that_exist() {
         let text = std::fs::read_to_string(&document).unwrap();
         for quoted in text.split('`').skip(1).step_by(2) {
             let path = quoted.split('#').next().unwrap();
-            let is_path = ["bridge/", "docs/", "runbooks/", "schema/", "tests/", "deploy/"].iter().any(|top| path.starts_with(top))
+            let is_path = ["bridge/", "docs/", "runbooks/", "schema/", "tests/", "deploy/"]
+                .iter()
+                .any(|top| path.starts_with(top))
                 && !path.contains([' ', '*', '{', '<', '\n']);
             if is_path && !root().join(path).exists() {
                 missing.push(format!("{}: {path}", document.display()));

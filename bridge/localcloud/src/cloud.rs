@@ -223,8 +223,11 @@ async fn start_dynamodb(options: &Options, faults: &Arc<Faults>) -> Result<Dynam
 
 async fn start_service_bus(options: &Options, faults: &Arc<Faults>) -> Result<ServiceBus, StartError> {
     let address = SocketAddr::new(options.service_bus_address, options.service_bus_port);
-    let settings =
-        QueueSettings { lock_duration: LEASE, max_delivery_count: SERVICE_BUS_DELIVERIES_MAX, ..QueueSettings::default() };
+    let settings = QueueSettings {
+        lock_duration: LEASE,
+        max_delivery_count: SERVICE_BUS_DELIVERIES_MAX,
+        ..QueueSettings::default()
+    };
     let queues = [QUEUE, DEAD_LETTER_QUEUE].map(|name| (name.to_owned(), settings.clone()));
     let service_bus = ServiceBus::start(
         ServiceBusOptions {

@@ -18,6 +18,9 @@ use crate::{
     stored::strategies::any_record,
 };
 
+/// What is kept of an observation: the method, what came of it, and of how many items how many failed.
+type Seen = (Operation, Outcome, usize, usize);
+
 /// A queue and a store behind the faults of one plan.
 struct World {
     manual: Arc<ManualClock>,
@@ -143,7 +146,7 @@ fn a_late_answer_is_late() {
 #[test]
 fn every_call_is_observed_with_what_came_of_it() {
     let world = world(1, Vec::new());
-    let seen: Arc<Mutex<Vec<(Operation, Outcome, usize, usize)>>> = Arc::default();
+    let seen = Arc::<Mutex<Vec<Seen>>>::default();
     let observe: Observe = {
         let seen = Arc::clone(&seen);
         Arc::new(move |o| seen.lock().unwrap().push((o.operation, o.outcome, o.items, o.failed)))

@@ -83,7 +83,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Code> {
         Command::Publish(args) => publish::run(args, load()?).await,
         Command::Get(args) => get::run(args, load()?).await,
         Command::Config(args) => config::run(&args, load),
-        Command::Schema(args) => schema::run(args),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

@@ -59,7 +59,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     };
     for file in &args.files {
         let name = if file.as_os_str() == "-" { "standard input".to_owned() } else { file.display().to_string() };
-        let input: Box<dyn std::io::Read> = if file.as_os_str() == "-" {
+        let input: Box<dyn std::io::Read + Send> = if file.as_os_str() == "-" {
             Box::new(std::io::stdin())
         } else {
             Box::new(std::fs::File::open(file).with_context(|| format!("{name} cannot be opened"))?)
@@ -110,7 +110,7 @@ struct Publisher<'a> {
 impl Publisher<'_> {
     async fn take(&mut self, body: Bytes, place: &str) {
         self.progress.inc();
-        let (site, message) = match self.check(body) {
+        let (site, message) = match self.check(&body) {
             Ok(checked) => checked,
             Err(refusal) => {
                 self.tally.refused += 1;
@@ -130,8 +130,8 @@ impl Publisher<'_> {
     }
 
     /// The very checks that the origin's worker makes.
-    fn check(&self, body: Bytes) -> Result<(SiteId, Message), bridge_core::reason::Refusal> {
-        let event = envelope::decode(&body, &self.config.policy.key_pointer)?;
+    fn check(&self, body: &Bytes) -> Result<(SiteId, Message), bridge_core::reason::Refusal> {
+        let event = envelope::decode(body, &self.config.policy.key_pointer)?;
         let site = self.to.clone().unwrap_or_else(|| event.origin.clone());
         let rules = Rules {
             site: site.clone(),
@@ -139,7 +139,7 @@ impl Publisher<'_> {
             clock_skew_max: self.config.clock_skew_max,
             message_bytes_max: self.config.message_bytes_max(),
         };
-        let body = envelope::forwardable(&body);
+        let body = envelope::forwardable(body);
         decide(&rules, &event, body.len(), SystemClock.now())?;
         let properties = Properties::from([(property::EVENT_ID.to_owned(), event.id.to_string())]);
         Ok((site, Message { id: uuid::Uuid::new_v4().to_string(), body, properties }))

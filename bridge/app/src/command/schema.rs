@@ -26,7 +26,7 @@ enum Contract {
     Cloudevents,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<Code> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<Code> {
     super::print(match args.contract {
         Contract::Event => include_str!("../../../../schema/event.v1.schema.json"),
         Contract::Record => include_str!("../../../../schema/record.v1.schema.json"),

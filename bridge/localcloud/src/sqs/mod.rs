@@ -1,7 +1,7 @@
 //! Amazon SQS on loopback: standard and FIFO queues over the service's own JSON protocol, in memory, in this process.
 //!
 //! Official SDKs speak to it unchanged, and it answers as the service does, also where it refuses. What it leaves out on purpose:
-//! signatures are not verified (see [`auth`]), policies keep nobody out, nothing is encrypted, there are no throughput
+//! signatures are not verified (see `auth.rs`), policies keep nobody out, nothing is encrypted, there are no throughput
 //! quotas, changes apply at once where the service may take a minute, and standard queues deliver in order and only once a lease; the
 //! loss and delay that the service allows itself come from [`crate::fault`] when asked for.
 //!

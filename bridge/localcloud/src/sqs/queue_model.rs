@@ -85,7 +85,8 @@ impl World {
             assert!(possible.contains(&number), "{number} must not be received");
             let group = self.model.find(number).unwrap().group.clone();
             let fifo = self.model.fifo;
-            let mut before = self.model.messages.iter().filter(|other| fifo && other.group == group && other.number < number);
+            let mut before =
+                self.model.messages.iter().filter(|other| fifo && other.group == group && other.number < number);
             assert!(before.all(|other| handed_out.contains(&other.number)), "{number} overtook one of its group");
             handed_out.push(number);
             let message = self.model.find(number).unwrap();
@@ -100,7 +101,8 @@ impl World {
     fn delete(&mut self) {
         let Some((receipt, number)) = self.any_receipt() else { return };
         let (now, fifo) = (self.now, self.model.fifo);
-        let found = self.model.find(number).map(|message| (message.delivery == Some(receipt.delivery), message.is_hidden(now)));
+        let found =
+            self.model.find(number).map(|message| (message.delivery == Some(receipt.delivery), message.is_hidden(now)));
         let expected = match found {
             Some((current, hidden)) if fifo && !(current && hidden) => Err(Stale::Expired),
             _ => Ok(()),

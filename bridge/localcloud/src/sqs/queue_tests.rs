@@ -284,9 +284,7 @@ fn a_group_comes_back_in_order_up_to_the_first_that_is_still_hidden() {
     for (extended, expected) in [(0, vec![]), (1, vec!["m0"]), (2, vec!["m0", "m1"])] {
         let mut queue = fifo(&[("g", "m0"), ("g", "m1"), ("g", "m2")]);
         let deliveries = receive(&mut queue, 0, 10);
-        queue
-            .change_visibility(at(1).elapsed, &receipt(&deliveries[extended]), Duration::from_secs(100))
-            .unwrap();
+        queue.change_visibility(at(1).elapsed, &receipt(&deliveries[extended]), Duration::from_secs(100)).unwrap();
         assert_eq!(bodies(&receive(&mut queue, 30, 10)), expected);
     }
 }

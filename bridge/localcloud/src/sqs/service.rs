@@ -86,7 +86,7 @@ impl Service {
     }
 
     async fn perform(self: &Arc<Self>, action: Action, body: &[u8]) -> Result<Response, SqsError> {
-        match action {
+        Ok(match action {
             Action::AddPermission => done(self.add_permission(body)?),
             Action::CancelMessageMoveTask => done(self.cancel_message_move_task(body)?),
             Action::ChangeMessageVisibility => done(self.change_message_visibility(body)?),
@@ -102,7 +102,7 @@ impl Service {
             Action::ListQueueTags => done(self.list_queue_tags(body)?),
             Action::ListQueues => done(self.list_queues(body)?),
             Action::PurgeQueue => done(self.purge_queue(body)?),
-            Action::ReceiveMessage => self.receive_message(body).await,
+            Action::ReceiveMessage => self.receive_message(body).await?,
             Action::RemovePermission => done(self.remove_permission(body)?),
             Action::SendMessage => done(self.send_message(body)?),
             Action::SendMessageBatch => done(self.send_message_batch(body)?),
@@ -110,12 +110,12 @@ impl Service {
             Action::StartMessageMoveTask => done(self.start_message_move_task(body)?),
             Action::TagQueue => done(self.tag_queue(body)?),
             Action::UntagQueue => done(self.untag_queue(body)?),
-        }
+        })
     }
 }
 
-fn done(body: impl Serialize) -> Result<Response, SqsError> {
-    Ok(protocol::answer(StatusCode::OK, &body))
+fn done(body: impl Serialize) -> Response {
+    protocol::answer(StatusCode::OK, &body)
 }
 
 macro_rules! actions {
