@@ -54,7 +54,8 @@ spelling:
 
 # Licences, sources and bans of all dependencies; advisories need the network: just advisories
 deny:
-    cargo deny --offline check bans licenses sources
+    cargo fetch --locked
+    cargo deny check bans licenses sources
 
 # Known vulnerabilities among the dependencies; fetches the advisory database
 advisories:

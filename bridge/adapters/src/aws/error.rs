@@ -10,7 +10,7 @@ use aws_sdk_sqs::{
     error::{ConnectorError, ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
-use bridge_core::failure::{FailureKind, PortError};
+use bridge_core::failure::{FailureKind, PortError, chain};
 
 /// A failed request: what went wrong, and the vendor's own words with the request id.
 #[derive(Clone, Debug)]
@@ -176,20 +176,6 @@ where
         Some(id) => format!("{words} (request id {id})"),
         None => words,
     }
-}
-
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]
