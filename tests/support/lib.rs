@@ -10,7 +10,7 @@ use std::{
 use bridge_core::{
     event::{Event, Op, Payload, SiteId, Timestamp},
     limits,
-    port::{Delivery, Message, Properties, Receipt},
+    port::{Message, Properties},
     record::Record,
 };
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -69,18 +69,6 @@ pub fn record(event: &Event) -> Record {
 /// A message with this body, under an id of its own.
 pub fn message(body: impl Into<Vec<u8>>) -> Message {
     Message { id: Uuid::new_v4().to_string(), body: body.into().into(), properties: Properties::new() }
-}
-
-/// The first delivery of a message, as a queue would hand it over.
-pub fn delivery(message: &Message) -> Delivery {
-    Delivery {
-        receipt: Receipt(message.id.clone()),
-        message_id: message.id.clone(),
-        attempt: 1,
-        first_seen: Some(at(0)),
-        body: message.body.clone(),
-        properties: message.properties.clone(),
-    }
 }
 
 /// Properties of these names and values.

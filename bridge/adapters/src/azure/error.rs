@@ -7,7 +7,7 @@ use std::{error::Error, time::Duration};
 
 use azure_core::error::ErrorKind;
 use azure_data_cosmos::CosmosError;
-use bridge_core::failure::{FailureKind, PortError};
+use bridge_core::failure::{FailureKind, PortError, chain};
 
 /// The region is not the one that takes writes (any more).
 const WRITE_FORBIDDEN: u16 = 3;
@@ -70,16 +70,7 @@ fn retry_after(error: &CosmosError) -> Option<Duration> {
 
 /// The vendor's words in one line, with the id by which its support finds the request.
 fn words(error: &CosmosError) -> String {
-    let mut words = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !words.ends_with(&cause_text) {
-            words.push_str(": ");
-            words.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
+    let words = chain(error);
     match error.diagnostics() {
         Some(diagnostics) => format!("{words} (activity id {})", diagnostics.activity_id()),
         None => words,

@@ -1,6 +1,8 @@
-//! Message attributes: the wire form, what is allowed, the digest that clients check, and the choice that a receiver makes.
+//! Message attributes: the wire form, what is allowed, the digest that clients check, and the choice that a receiver
+//! makes.
 //!
-//! The digest covers the attributes as they are handed over, so a receiver that asks for some gets the digest of these alone.
+//! The digest covers the attributes as they are handed over, so a receiver that asks for some gets the digest of these
+//! alone.
 
 use std::collections::BTreeMap;
 
@@ -86,7 +88,8 @@ pub(super) fn check_system(wire: WireAttributes) -> Result<Option<Attribute>, Sq
     for (name, attribute) in wire {
         if name != TRACE_HEADER {
             return Err(refused(format!(
-                "Message system attribute name '{name}' is invalid. You must use only the following supported name: {TRACE_HEADER}."
+                "Message system attribute name '{name}' is invalid. You must use only the following supported name: \
+                 {TRACE_HEADER}."
             )));
         }
         if attribute.data_type.as_deref() != Some("String") {
@@ -126,8 +129,8 @@ fn check_attribute(kind: &str, name: String, wire: WireAttribute) -> Result<Attr
             }
             if let Some(forbidden) = text.chars().find(|character| !is_allowed(*character)) {
                 return Err(refused(format!(
-                    "Invalid character '#x{:X}' was found in the value of message ({kind}) attribute '{name}', the set of \
-                     allowed characters is {ALLOWED}.",
+                    "Invalid character '#x{:X}' was found in the value of message ({kind}) attribute '{name}', the \
+                     set of allowed characters is {ALLOWED}.",
                     u32::from(forbidden)
                 )));
             }
@@ -145,8 +148,8 @@ fn check_attribute(kind: &str, name: String, wire: WireAttribute) -> Result<Attr
         }
         _ => {
             return Err(refused(format!(
-                "The type of message ({kind}) attribute '{name}' is invalid. You must use only the following supported type \
-                 prefixes: Binary, Number, String."
+                "The type of message ({kind}) attribute '{name}' is invalid. You must use only the following \
+                 supported type prefixes: Binary, Number, String."
             )));
         }
     };
@@ -164,19 +167,21 @@ fn check_name(name: &str) -> Result<(), SqsError> {
     }
     if !name.chars().all(|character| character.is_alphanumeric() || "_-.".contains(character)) {
         return Err(refused(format!(
-            "The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, 0-9, underscore (_), hyphen (-), \
-             and period (.) characters."
+            "The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, 0-9, underscore \
+             (_), hyphen (-), and period (.) characters."
         )));
     }
     if name.starts_with('.') || name.ends_with('.') || name.contains("..") {
         return Err(refused(format!(
-            "The message attribute name '{name}' is invalid. It must not start or end with a period, or have periods in succession."
+            "The message attribute name '{name}' is invalid. It must not start or end with a period, or have periods \
+             in succession."
         )));
     }
     let lower = name.to_ascii_lowercase();
     if lower.starts_with("aws.") || lower.starts_with("amazon.") {
         return Err(refused(format!(
-            "The message attribute name '{name}' is invalid. It must not start with the reserved prefixes 'AWS.' or 'Amazon.'."
+            "The message attribute name '{name}' is invalid. It must not start with the reserved prefixes 'AWS.' or \
+             'Amazon.'."
         )));
     }
     Ok(())
@@ -325,8 +330,8 @@ mod tests {
         digest(&check(wire(json)).unwrap()).unwrap()
     }
 
-    /// The digests are those of the examples of the npm package `aws-md5-of-message-attributes`, and of answers recorded from
-    /// the service.
+    /// The digests are those of the examples of the npm package `aws-md5-of-message-attributes`, and of answers
+    /// recorded from the service.
     #[test]
     fn the_digest_is_the_services() {
         let one = r#"{"attribName1": {"DataType": "String", "StringValue": "attribValue 1"}}"#;

@@ -33,8 +33,8 @@ pub(super) fn check<E: Entry>(entries: Option<Vec<E>>) -> Result<Vec<(String, E)
         let id = required(entry.id(), &format!("{}.Id", E::TYPE))?.to_owned();
         let right = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         if !right || id.is_empty() || id.len() > limits::BATCH_ID_CHARACTERS_MAX {
-            let message = "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 \
-                 letters long.";
+            let message = "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It \
+                can be at most 80 letters long.";
             return Err(SqsError::new(Code::InvalidBatchEntryId, message));
         }
         named.push((id, entry));

@@ -16,7 +16,7 @@ use super::queue::Key;
 /// The messages of a FIFO queue by group, and the line of groups that can be received from.
 #[derive(Default)]
 pub(super) struct Groups {
-    groups: BTreeMap<Arc<str>, Group>,
+    by_name: BTreeMap<Arc<str>, Group>,
     line: BTreeMap<u64, Arc<str>>,
     next_position: u64,
 }
@@ -31,19 +31,19 @@ struct Group {
 
 impl Groups {
     pub(super) fn add(&mut self, name: &Arc<str>, key: Key, available: bool) {
-        self.groups.entry(Arc::clone(name)).or_default().messages.insert(key, available);
+        self.by_name.entry(Arc::clone(name)).or_default().messages.insert(key, available);
         self.line_up(name);
     }
 
     pub(super) fn set_available(&mut self, name: &Arc<str>, key: Key, available: bool) {
-        if let Some(place) = self.groups.get_mut(name).and_then(|group| group.messages.get_mut(&key)) {
+        if let Some(place) = self.by_name.get_mut(name).and_then(|group| group.messages.get_mut(&key)) {
             *place = available;
         }
         self.line_up(name);
     }
 
     pub(super) fn remove(&mut self, name: &Arc<str>, key: Key) {
-        if let Some(group) = self.groups.get_mut(name) {
+        if let Some(group) = self.by_name.get_mut(name) {
             group.messages.remove(&key);
         }
         self.line_up(name);
@@ -55,7 +55,7 @@ impl Groups {
         while taken.len() < max {
             let Some((_, name)) = self.line.first_key_value() else { break };
             let name = Arc::clone(name);
-            let group = self.groups.get_mut(&name).expect("a group in the line has messages");
+            let group = self.by_name.get_mut(&name).expect("a group in the line has messages");
             let available = group.messages.iter_mut().take_while(|(_, available)| **available);
             for (key, available) in available.take(max - taken.len()) {
                 *available = false;
@@ -72,7 +72,7 @@ impl Groups {
 
     /// Puts a group where it belongs after a change: in the line, out of it, or nowhere.
     fn line_up(&mut self, name: &Arc<str>) {
-        let Some(group) = self.groups.get_mut(name) else { return };
+        let Some(group) = self.by_name.get_mut(name) else { return };
         let first = group.messages.first_key_value().map(|(_, available)| *available);
         match (first == Some(true), group.position) {
             (true, None) => {
@@ -87,7 +87,7 @@ impl Groups {
             (true, Some(_)) | (false, None) => {}
         }
         if first.is_none() {
-            self.groups.remove(name);
+            self.by_name.remove(name);
         }
     }
 }
@@ -192,7 +192,7 @@ mod tests {
         groups.take(1);
         groups.remove(&name("a"), Key(1));
         groups.remove(&name("b"), Key(2));
-        assert!(groups.groups.is_empty() && groups.line.is_empty());
+        assert!(groups.by_name.is_empty() && groups.line.is_empty());
     }
 
     #[test]

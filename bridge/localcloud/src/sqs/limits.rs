@@ -1,16 +1,18 @@
 //! Every size, count and time that SQS documents, with its source.
 //!
-//! Sources are the pages "Amazon SQS standard queue quotas" and "Amazon SQS message quotas" of the developer guide and the API
-//! reference (API version 2012-11-05), read 2026-11, unless a line says otherwise. Nothing here is tunable: a limit of one's own
-//! would make a passing test worth nothing.
+//! Sources are the pages "Amazon SQS standard queue quotas" and "Amazon SQS message quotas" of the developer guide and
+//! the API reference (API version 2012-11-05), read 2026-11, unless a line says otherwise. Nothing here is tunable: a
+//! limit of one's own would make a passing test worth nothing.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Greatest sum of the message sizes of one batch, and the greatest size of one message; in bytes of body and attributes.
+/// Greatest sum of the message sizes of one batch, and the greatest size of one message; in bytes of body and
+/// attributes.
 pub(super) const MESSAGE_BYTES_MAX: usize = 1_048_576;
 
-/// Greatest HTTP body that is read. JSON may spell one byte of a message in six (`\u0022`), so a legal batch stays below this.
+/// Greatest HTTP body that is read. JSON may spell one byte of a message in six (`\u0022`), so a legal batch stays
+/// below this.
 pub(super) const REQUEST_BYTES_MAX: usize = 8 * MESSAGE_BYTES_MAX;
 
 pub(super) const BATCH_ENTRIES_MAX: usize = 10;
@@ -35,10 +37,10 @@ pub(super) const MAX_RECEIVE_COUNT: RangeInclusive<i64> = 1..=1_000;
 pub(super) const IN_FLIGHT_MAX: usize = 120_000;
 
 /// A message can be hidden for this long after its receipt in all, and a receipt handle is good for as long.
-pub(super) const VISIBILITY_MAX: Duration = Duration::from_secs(43_200);
+pub(super) const VISIBILITY_MAX: Duration = Duration::from_hours(12);
 
 /// "Using the message deduplication ID": five minutes, also for `ReceiveRequestAttemptId`.
-pub(super) const DEDUPLICATION_INTERVAL: Duration = Duration::from_secs(300);
+pub(super) const DEDUPLICATION_INTERVAL: Duration = Duration::from_mins(5);
 
 /// `MessageDeduplicationId`, `MessageGroupId` and `ReceiveRequestAttemptId`, in characters.
 pub(super) const TOKEN_CHARACTERS_MAX: usize = 128;
@@ -48,7 +50,7 @@ pub(super) const MESSAGE_ATTRIBUTES_MAX: usize = 10;
 pub(super) const ATTRIBUTE_NAME_CHARACTERS_MAX: usize = 256;
 
 /// Between two `PurgeQueue` calls on a queue, and from deleting a queue to creating one of the same name.
-pub(super) const QUEUE_COOL_DOWN: Duration = Duration::from_secs(60);
+pub(super) const QUEUE_COOL_DOWN: Duration = Duration::from_mins(1);
 
 /// Messages a second of a message move task, which also is what a task without a rate of its own gets here.
 pub(super) const MOVED_PER_SECOND: RangeInclusive<i64> = 1..=500;
@@ -62,6 +64,6 @@ pub(super) const TAG_VALUE_CHARACTERS_MAX: usize = 256;
 /// Queues that one `RedriveAllowPolicy` can name.
 pub(super) const REDRIVE_SOURCES_MAX: usize = 10;
 
-/// Messages that one receive sets aside as dead letters at most: it keeps a single call short whatever the backlog, and the
-/// next call goes on.
+/// Messages that one receive sets aside as dead letters at most: it keeps a single call short whatever the backlog, and
+/// the next call goes on.
 pub(super) const DEAD_LETTERS_PER_RECEIVE: usize = 1_000;

@@ -1,11 +1,13 @@
 //! Amazon SQS on loopback: standard and FIFO queues over the service's own JSON protocol, in memory, in this process.
 //!
-//! Official SDKs speak to it unchanged, and it answers as the service does, also where it refuses. What it leaves out on purpose:
-//! signatures are not verified (see `auth.rs`), policies keep nobody out, nothing is encrypted, there are no throughput
-//! quotas, changes apply at once where the service may take a minute, and standard queues deliver in order and only once a lease; the
-//! loss and delay that the service allows itself come from [`crate::fault`] when asked for.
+//! Official SDKs speak to it unchanged, and it answers as the service does, also where it refuses. What it leaves out
+//! on purpose: signatures are not verified (see `auth.rs`), policies keep nobody out, nothing is encrypted, there are
+//! no throughput quotas, changes apply at once where the service may take a minute, and standard queues deliver in
+//! order and only once a lease; the loss and delay that the service allows itself come from [`crate::fault`] when asked
+//! for.
 //!
-//! Where the service's pages and its behaviour differ, its behaviour was followed, as recorded from it by others' test suites.
+//! Where the service's pages and its behaviour differ, its behaviour was followed, as recorded from it by others' test
+//! suites.
 
 mod limits;
 
@@ -14,6 +16,7 @@ mod fifo;
 mod message;
 mod queue;
 mod receipt;
+mod redrive;
 mod registry;
 mod settings;
 
@@ -46,7 +49,7 @@ pub use protocol::{Code, SqsError};
 pub use queue::Counts;
 
 /// How often the timekeeper looks when no message is due, so that what is past its retention gives its memory back.
-const TIDY_INTERVAL: Duration = Duration::from_secs(60);
+const TIDY_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Where and as what the queues are served.
 pub struct SqsOptions {
@@ -93,13 +96,14 @@ impl Sqs {
     /// Creates a queue, or finds it as wanted; returns its address.
     ///
     /// # Errors
-    /// As the action `CreateQueue`: for a name or attribute that is not valid, or that differs from the existing queue's.
+    /// As the action `CreateQueue`: for a name or attribute that is not valid, or that differs from the existing
+    /// queue's.
     pub fn create_queue(&self, name: &str, attributes: &[(&str, &str)]) -> Result<String, SqsError> {
         self.service.create_queue(name, attributes)
     }
 
-    /// How many messages a queue holds; `None` if there is no such queue. Exact, unlike the attributes that clients see of the
-    /// real service.
+    /// How many messages a queue holds; `None` if there is no such queue. Exact, unlike the attributes that clients see
+    /// of the real service.
     pub fn counts(&self, name: &str) -> Option<Counts> {
         let now = self.service.now().elapsed;
         self.service.registry().counts(now, name)
@@ -112,8 +116,8 @@ impl Sqs {
     }
 }
 
-/// Wakes receivers when hidden messages come back, and lets old messages go. One task for all queues; it sleeps until the next
-/// message is due.
+/// Wakes receivers when hidden messages come back, and lets old messages go. One task for all queues; it sleeps until
+/// the next message is due.
 async fn keep_time(service: Arc<service::Service>) {
     let moved = service.registry().alarm_moved();
     loop {

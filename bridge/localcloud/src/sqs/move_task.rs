@@ -1,7 +1,7 @@
 //! Message move tasks: bringing dead letters back, at a bounded rate, in the background.
 //!
-//! A moved message is a new one: new id, new age, no receipts. A task takes only what can be received, and ends when nothing
-//! is left. It dies with the server.
+//! A moved message is a new one: new id, new age, no receipts. A task takes only what can be received, and ends when
+//! nothing is left. It dies with the server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,7 +128,8 @@ impl Service {
         let slot = registry.slot(&source)?;
         if slot.tasks.iter().any(|task| task.status == Status::Running) {
             return refused(
-                "There is already a task running. Only one active task is allowed for a source queue arn at a given time.",
+                "There is already a task running. Only one active task is allowed for a source queue arn at a given \
+                 time.",
             );
         }
         slot.queue.advance(now.elapsed);

@@ -1,4 +1,5 @@
-//! `AddPermission` and `RemovePermission`: statements of the queue's policy, by label. Kept and shown; nobody is kept out by them.
+//! `AddPermission` and `RemovePermission`: statements of the queue's policy, by label. Kept and shown; nobody is kept
+//! out by them.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! AWS JSON 1.0 as SQS speaks it: errors with the service's names, and answers.
 //!
 //! Each error has two names: the shape in `__type`, and the code that older clients know, which travels in the header
-//! `x-amzn-query-error` and which boto3 turns into its exceptions. Statuses and names were compared with answers recorded from the
-//! service. Parsing is strict in types and lenient in unknown members, as the service is.
+//! `x-amzn-query-error` and which boto3 turns into its exceptions. Statuses and names were compared with answers
+//! recorded from the service. Parsing is strict in types and lenient in unknown members, as the service is.
 
 use std::fmt;
 
@@ -54,8 +54,8 @@ impl Code {
     /// The shape's name, the code for older clients, and the HTTP status.
     ///
     /// # Source
-    /// The service's API model (`aws.protocols#awsQueryError` and `smithy.api#httpError` of each shape) and the API reference, page
-    /// "Common errors"; read 2026-11.
+    /// The service's API model (`aws.protocols#awsQueryError` and `smithy.api#httpError` of each shape) and the API
+    /// reference, page "Common errors"; read 2026-11.
     const fn names(self) -> (&'static str, &'static str, StatusCode) {
         let (bad, forbidden, not_found) = (StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND);
         match self {

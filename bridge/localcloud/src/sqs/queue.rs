@@ -110,7 +110,8 @@ pub(super) struct Taken {
 pub(super) struct Delivery {
     pub(super) stored: Stored,
     pub(super) key: Key,
-    pub(super) delivery: u64,
+    /// Counted over the queue's life.
+    pub(super) number: u64,
     pub(super) received: Duration,
 }
 
@@ -202,7 +203,7 @@ impl Queue {
         if let Some(attempt) = take.attempt
             && !taken.deliveries.is_empty()
         {
-            let deliveries = taken.deliveries.iter().map(|delivery| (delivery.key, delivery.delivery)).collect();
+            let deliveries = taken.deliveries.iter().map(|delivery| (delivery.key, delivery.number)).collect();
             self.attempts.insert(attempt.to_owned(), Attempt { at: now.elapsed, deliveries });
         }
         // A visibility of nothing shows the messages again at once, but not to this same call.
@@ -238,8 +239,9 @@ impl Queue {
     /// nothing happens, and the caller is not told. From a FIFO queue it is refused.
     ///
     /// # Source
-    /// API reference, `DeleteMessage`: with an old handle "the request will succeed, but the message might not be deleted"; read
-    /// 2026-11. That a lapsed lease deletes on standard queues and fails on FIFO queues was recorded from the service.
+    /// API reference, `DeleteMessage`: with an old handle "the request will succeed, but the message might not be
+    /// deleted"; read 2026-11. That a lapsed lease deletes on standard queues and fails on FIFO queues was recorded
+    /// from the service.
     pub(super) fn delete(&mut self, now: Duration, receipt: &Receipt) -> Result<(), Stale> {
         self.advance(now);
         if receipt.received + limits::VISIBILITY_MAX <= now {
@@ -393,7 +395,7 @@ impl Queue {
 
 impl Entry {
     fn delivered(&self, key: Key) -> Delivery {
-        Delivery { stored: self.stored.clone(), key, delivery: self.delivery, received: self.received }
+        Delivery { stored: self.stored.clone(), key, number: self.delivery, received: self.received }
     }
 }
 

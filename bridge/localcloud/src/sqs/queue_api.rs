@@ -201,7 +201,8 @@ impl Service {
 }
 
 impl Page {
-    /// Its part of a list in order, and the token for the next part. The service gives tokens only to those who set a limit.
+    /// Its part of a list in order, and the token for the next part. The service gives tokens only to those who set a
+    /// limit.
     fn of<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(Vec<&'a str>, Option<String>), SqsError> {
         let limit = self.max_results.unwrap_or(*limits::LISTED_QUEUES.end());
         if !limits::LISTED_QUEUES.contains(&limit) {

@@ -92,7 +92,7 @@ impl World {
             let message = self.model.find(number).unwrap();
             message.received += 1;
             message.hidden_until = self.now + lease;
-            message.delivery = Some(delivery.delivery);
+            message.delivery = Some(delivery.number);
             assert_eq!(delivery.stored.receive_count, message.received);
             self.receipts.push((receipt(&delivery), number));
         }

@@ -52,7 +52,7 @@ fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
 }
 
 fn receipt(delivery: &Delivery) -> Receipt {
-    Receipt { queue: 1, key: delivery.key.0, delivery: delivery.delivery, received: delivery.received }
+    Receipt { queue: 1, key: delivery.key.0, delivery: delivery.number, received: delivery.received }
 }
 
 fn standard(bodies: &[&str]) -> Queue {
@@ -86,7 +86,7 @@ fn a_received_message_is_hidden_until_its_lease_ends() {
     let second = receive(&mut queue, 30, 10);
     assert_eq!(second[0].stored.receive_count, 2);
     assert_eq!(second[0].stored.first_received_ms, Some(at(0).wall_ms));
-    assert_ne!(second[0].delivery, first[0].delivery);
+    assert_ne!(second[0].number, first[0].number);
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn a_named_receive_is_answered_alike_when_repeated() {
     let first = queue.receive(at(0), named).deliveries;
     let repeated = queue.receive(at(20), named).deliveries;
     assert_eq!(bodies(&repeated), ["m0", "m1"]);
-    assert_eq!(repeated[0].delivery, first[0].delivery);
+    assert_eq!(repeated[0].number, first[0].number);
     assert_eq!(repeated[0].stored.receive_count, 1);
     assert_eq!(queue.delete(at(49).elapsed, &receipt(&first[0])), Ok(()), "the lease was renewed");
     assert_eq!(bodies(&queue.receive(at(49), named).deliveries), ["n"], "one of them was deleted: a new receive");

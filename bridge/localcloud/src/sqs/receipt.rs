@@ -1,8 +1,8 @@
 //! Receipt handles: sealed notes of which delivery of which message they stand for.
 //!
-//! All that a handle means is inside it, so nothing needs to be remembered of deleted messages and yet a handle of one can be told
-//! from garbage: SQS answers the first with success and the second with `ReceiptHandleIsInvalid`. The seal is no
-//! cryptography; it only makes a made-up handle fail.
+//! All that a handle means is inside it, so nothing needs to be remembered of deleted messages and yet a handle of one
+//! can be told from garbage: SQS answers the first with success and the second with `ReceiptHandleIsInvalid`. The seal
+//! is no cryptography; it only makes a made-up handle fail.
 
 use std::time::Duration;
 

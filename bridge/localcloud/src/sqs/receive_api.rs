@@ -1,7 +1,7 @@
 //! `ReceiveMessage`, with the long poll.
 //!
-//! A receiver that finds nothing sleeps until a message arrives or comes back, or its time is over; it looks at nothing in
-//! between. A caller that hangs up takes no message with it: the wait ends with its connection, before anything is
+//! A receiver that finds nothing sleeps until a message arrives or comes back, or its time is over; it looks at nothing
+//! in between. A caller that hangs up takes no message with it: the wait ends with its connection, before anything is
 //! taken.
 
 use std::collections::BTreeMap;
@@ -137,7 +137,7 @@ impl Service {
             let message = &delivery.stored.message;
             let picked = wish.attributes.pick(&message.attributes);
             let receipt =
-                Receipt { queue, key: delivery.key.0, delivery: delivery.delivery, received: delivery.received };
+                Receipt { queue, key: delivery.key.0, delivery: delivery.number, received: delivery.received };
             ReceivedMessage {
                 message_id: message.id.to_string(),
                 receipt_handle: self.seal.write(&receipt),

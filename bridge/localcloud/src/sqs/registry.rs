@@ -1,7 +1,7 @@
 //! All queues of one account and region, and what goes between them: names, addresses, dead letters.
 //!
-//! Like a queue it knows no clock and no socket. One lock around it is enough: each call is short, and moving a message from one
-//! queue to another must be seen whole or not at all.
+//! Like a queue it knows no clock and no socket. One lock around it is enough: each call is short, and moving a message
+//! from one queue to another must be seen whole or not at all.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -16,9 +16,11 @@ use super::message::{Message, Stored};
 use super::move_task::Task;
 use super::protocol::{Code, SqsError};
 use super::queue::{Counts, Now, Queue, Take, Taken};
-use super::settings::{Redrive, Settings};
+use super::redrive::Redrive;
+use super::settings::Settings;
 
-/// FIFO queues number their messages with 20 digits, in steps: increasing, but not consecutive, as the service's numbers are.
+/// FIFO queues number their messages with 20 digits, in steps: increasing, but not consecutive, as the service's
+/// numbers are.
 const SEQUENCE_START: u128 = 18_850_000_000_000_000_000;
 const SEQUENCE_STEP: u128 = 256;
 
@@ -39,7 +41,7 @@ impl Place {
         format!("arn:aws:sqs:{}:{}:{name}", self.region, self.account)
     }
 
-    /// The name in an address, or in an ARN of this account and region.
+    /// The name in an ARN of this account and region.
     fn name_in_arn<'a>(&self, arn: &'a str) -> Option<&'a str> {
         let name = arn.strip_prefix("arn:aws:sqs:")?.strip_prefix(self.region.as_str())?.strip_prefix(':')?;
         name.strip_prefix(self.account.as_str())?.strip_prefix(':')
@@ -80,8 +82,8 @@ pub(super) struct Registry {
 
 /// When the timekeeper looks again, and how to make it look earlier.
 ///
-/// One task watches the clock for all queues and wakes a receiver when a hidden message comes back. If each receiver kept its
-/// own watch, one that fell asleep before a lease began would miss its end.
+/// One task watches the clock for all queues and wakes a receiver when a hidden message comes back. If each receiver
+/// kept its own watch, one that fell asleep before a lease began would miss its end.
 struct Alarm {
     set_for: Option<Duration>,
     moved: Arc<Notify>,
@@ -254,8 +256,8 @@ impl Registry {
             attempt: attempt.filter(|_| slot.settings.fifo.is_some()),
         };
         let mut taken = slot.queue.receive(now, take);
-        // Whoever leaves messages behind wakes the next receiver. One that got nothing (too many are in flight) must not: it would
-        // wake itself for ever.
+        // Whoever leaves messages behind wakes the next receiver. One that got nothing (too many are in flight) must
+        // not: it would wake itself for ever.
         let got_some = !taken.deliveries.is_empty() || !taken.dead_letters.is_empty();
         if got_some && slot.queue.has_available() {
             slot.arrivals.notify_one();
@@ -271,8 +273,8 @@ impl Registry {
         Ok(taken)
     }
 
-    /// The queue that takes a queue's dead letters, if it exists. A queue that names itself has none: its messages would go round
-    /// within one call.
+    /// The queue that takes a queue's dead letters, if it exists. A queue that names itself has none: its messages
+    /// would go round within one call.
     fn dead_letter_queue(&self, name: &str) -> Option<(String, Redrive)> {
         let redrive = self.queues.get(name)?.settings.redrive.clone()?;
         let target = self.by_arn(&redrive.target_arn).filter(|target| *target != name)?.to_owned();
@@ -382,7 +384,8 @@ impl Slot {
     /// On FIFO queues its retention starts anew, and its own id becomes its deduplication id.
     ///
     /// # Source
-    /// Developer guide, "Setting-up dead-letter queue retention" and "Configure a dead-letter queue redrive", read 2026-11.
+    /// Developer guide, "Setting-up dead-letter queue retention" and "Configure a dead-letter queue redrive", read
+    /// 2026-11.
     fn bury(&mut self, now: Duration, mut letter: Stored, source_arn: &Arc<str>) {
         letter.dead_letter_source = Some(Arc::clone(source_arn));
         if self.settings.fifo.is_some() {
@@ -401,3 +404,7 @@ impl Slot {
 pub(super) fn no_queue() -> SqsError {
     SqsError::new(Code::QueueDoesNotExist, "The specified queue does not exist.")
 }
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;

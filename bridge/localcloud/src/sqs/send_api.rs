@@ -1,7 +1,7 @@
 //! `SendMessage` and `SendMessageBatch`.
 //!
-//! A message is checked and its digests are computed before the queues are locked. What makes a whole batch fail (its sum of
-//! sizes, missing FIFO parameters) is told apart from what makes one entry fail, as recorded from the service.
+//! A message is checked and its digests are computed before the queues are locked. What makes a whole batch fail (its
+//! sum of sizes, missing FIFO parameters) is told apart from what makes one entry fail, as recorded from the service.
 
 use std::time::Duration;
 
@@ -162,7 +162,8 @@ impl Draft {
     fn check_deduplication(&self, settings: &Settings) -> Result<(), SqsError> {
         let needs_id = settings.fifo.as_ref().is_some_and(|fifo| !fifo.content_based_deduplication);
         if needs_id && self.message_deduplication_id.is_none() {
-            let message = "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly";
+            let message = "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId \
+                provided explicitly";
             return Err(SqsError::new(Code::InvalidParameterValue, message));
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! From an HTTP request to an action and back.
 //!
-//! One handler for every path: clients post to the endpoint or to a queue's address, and name the action in `X-Amz-Target`. Bodies are
-//! read and parsed outside the lock; only what touches queues happens inside it, and nothing waits there.
+//! One handler for every path: clients post to the endpoint or to a queue's address, and name the action in
+//! `X-Amz-Target`. Bodies are read and parsed outside the lock; only what touches queues happens inside it, and nothing
+//! waits there.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +26,8 @@ use crate::http::{BodyError, Call, Connection, Refusal, read_body, suffer};
 const TARGET: &str = "x-amz-target";
 const TARGET_PREFIX: &str = "AmazonSQS.";
 
-/// The name under which calls of no known action are counted: counting each by its own would let a caller fill the memory.
+/// The name under which calls of no known action are counted: counting each by its own would let a caller fill the
+/// memory.
 const UNKNOWN: &str = "unknown";
 
 /// What all actions share.
@@ -158,7 +160,8 @@ pub(super) async fn handle(State(service): State<Arc<Service>>, connection: Conn
     };
     let effect = async {
         let answer = async {
-            auth::check(&head.headers, &service.access_key_id, &service.region)?;
+            let now = service.faults.now(FaultService::Sqs);
+            auth::check(&head.headers, &service.access_key_id, &service.region, now)?;
             service.perform(action?, &body).await
         };
         answer.await.unwrap_or_else(SqsError::into_response)
@@ -171,8 +174,8 @@ fn find_action(headers: &HeaderMap) -> Result<Action, SqsError> {
     let unknown = |message: String| SqsError::new(Code::InvalidAction, message);
     let Some(target) = headers.get(TARGET) else {
         return Err(unknown(format!(
-            "The header X-Amz-Target is missing. This endpoint speaks the JSON protocol: POST with \
-             'X-Amz-Target: {TARGET_PREFIX}ACTION' and a JSON body, as SDKs since November 2023 do; older ones speak the query \
+            "The header X-Amz-Target is missing. This endpoint speaks the JSON protocol: POST with 'X-Amz-Target: \
+             {TARGET_PREFIX}ACTION' and a JSON body, as SDKs since November 2023 do; older ones speak the query \
              protocol, and must be updated."
         )));
     };

@@ -1,16 +1,17 @@
 //! A queue's attributes: defaults, what values they take, and how they are shown.
 //!
-//! A change is checked as a whole before any of it counts. What concerns other queues (does the dead-letter queue exist, may it be
-//! used) is checked by the caller, who can see them.
+//! A change is checked as a whole before any of it counts. What concerns other queues (does the dead-letter queue
+//! exist, may it be used) is checked by the caller, who can see them.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::limits;
 use super::protocol::{Code, SqsError};
+use super::redrive::{Redrive, RedriveAllow};
 
 /// Attributes that say how a queue is, not how it should be.
 const READ_ONLY: [&str; 6] = [
@@ -75,30 +76,6 @@ struct Encryption {
     kms_reuse_seconds: Option<i64>,
 }
 
-/// Where messages go that were received too often.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Redrive {
-    pub(super) target_arn: String,
-    pub(super) max_receive_count: u32,
-}
-
-/// Which queues may name this one as their dead-letter queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RedriveAllow {
-    permission: String,
-    sources: Vec<String>,
-}
-
-impl RedriveAllow {
-    pub(super) fn allows(&self, source_arn: &str) -> bool {
-        match self.permission.as_str() {
-            "denyAll" => false,
-            "byQueue" => self.sources.iter().any(|source| source == source_arn),
-            _ => true,
-        }
-    }
-}
-
 /// What only FIFO queues have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fifo {
@@ -119,7 +96,7 @@ impl Settings {
         Self {
             delay: Duration::ZERO,
             maximum_message_bytes: limits::MESSAGE_BYTES_MAX,
-            retention: Duration::from_secs(345_600),
+            retention: Duration::from_hours(96),
             wait: Duration::ZERO,
             visibility: Duration::from_secs(30),
             policy: None,
@@ -170,8 +147,8 @@ impl Settings {
                 self.maximum_message_bytes = usize::try_from(bytes).unwrap_or(limits::MESSAGE_BYTES_MAX);
             }
             "Policy" => self.policy = if value.is_empty() { None } else { Some(json_object(name, value)?) },
-            "RedrivePolicy" => self.redrive = parse_redrive(value)?,
-            "RedriveAllowPolicy" => self.redrive_allow = parse_redrive_allow(value)?,
+            "RedrivePolicy" => self.redrive = Redrive::parse(value)?,
+            "RedriveAllowPolicy" => self.redrive_allow = RedriveAllow::parse(value)?,
             "KmsMasterKeyId" => self.encryption.kms_key = (!value.is_empty()).then(|| value.to_owned()),
             "KmsDataKeyReusePeriodSeconds" => {
                 self.encryption.kms_reuse_seconds = Some(integer(name, value, limits::KMS_REUSE_SECONDS)?);
@@ -217,7 +194,8 @@ impl Settings {
         let key_given = attributes.get("KmsMasterKeyId").is_some_and(|key| !key.is_empty());
         let managed_given = attributes.get("SqsManagedSseEnabled").is_some_and(|value| value == "true");
         if key_given && managed_given {
-            let message = "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE.";
+            let message = "You can use one type of server-side encryption (SSE) at one time. You can either enable \
+                KMS SSE or SQS SSE.";
             return Err(SqsError::new(Code::InvalidAttributeName, message));
         }
         if key_given {
@@ -258,23 +236,8 @@ impl Settings {
         optional("Policy", self.policy.as_ref().map(ToString::to_string));
         optional("KmsMasterKeyId", self.encryption.kms_key.clone());
         optional("KmsDataKeyReusePeriodSeconds", self.encryption.kms_reuse_seconds.map(|seconds| seconds.to_string()));
-        optional(
-            "RedrivePolicy",
-            self.redrive.as_ref().map(|redrive| {
-                json!({ "deadLetterTargetArn": redrive.target_arn, "maxReceiveCount": redrive.max_receive_count })
-                    .to_string()
-            }),
-        );
-        optional(
-            "RedriveAllowPolicy",
-            self.redrive_allow.as_ref().map(|allow| {
-                let mut policy = json!({ "redrivePermission": allow.permission });
-                if !allow.sources.is_empty() {
-                    policy["sourceQueueArns"] = json!(allow.sources);
-                }
-                policy.to_string()
-            }),
-        );
+        optional("RedrivePolicy", self.redrive.as_ref().map(ToString::to_string));
+        optional("RedriveAllowPolicy", self.redrive_allow.as_ref().map(ToString::to_string));
         shown
     }
 
@@ -296,8 +259,8 @@ fn check_queue_name(name: &str, fifo: bool) -> Result<(), SqsError> {
         return Ok(());
     }
     let message = if fifo {
-        "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with .fifo suffix and be \
-         1 to 80 in length."
+        "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with \
+         .fifo suffix and be 1 to 80 in length."
     } else {
         "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
     };
@@ -334,55 +297,6 @@ fn one_of(name: &str, value: &str, words: [&str; 2]) -> Result<bool, SqsError> {
 
 fn json_object(name: &str, value: &str) -> Result<Value, SqsError> {
     serde_json::from_str(value).ok().filter(Value::is_object).ok_or_else(|| invalid_value(name))
-}
-
-fn parse_redrive(text: &str) -> Result<Option<Redrive>, SqsError> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let refused = |reason: &str| SqsError::invalid("RedrivePolicy", text, reason);
-    let policy = json_object("RedrivePolicy", text).map_err(|_| refused("Redrive policy is not a valid JSON map."))?;
-    let missing = |name: &str| refused(&format!("Redrive policy does not contain mandatory attribute: {name}."));
-    let target = policy.get("deadLetterTargetArn").ok_or_else(|| missing("deadLetterTargetArn"))?;
-    let count = policy.get("maxReceiveCount").ok_or_else(|| missing("maxReceiveCount"))?;
-    let target_arn = target.as_str().ok_or_else(|| refused("Invalid value for deadLetterTargetArn."))?.to_owned();
-    // The count is taken as a number and as the text of one.
-    let number = count.as_i64().or_else(|| count.as_str()?.parse().ok());
-    let max_receive_count = number
-        .filter(|number| limits::MAX_RECEIVE_COUNT.contains(number))
-        .and_then(|number| u32::try_from(number).ok())
-        .ok_or_else(|| {
-            refused(&format!(
-                "Invalid value for maxReceiveCount: {count}, valid values are from 1 to 1000 both inclusive."
-            ))
-        })?;
-    Ok(Some(Redrive { target_arn, max_receive_count }))
-}
-
-fn parse_redrive_allow(text: &str) -> Result<Option<RedriveAllow>, SqsError> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let refused = |reason: &str| SqsError::invalid("RedriveAllowPolicy", text, reason);
-    let policy = json_object("RedriveAllowPolicy", text)
-        .map_err(|_| refused("Redrive allow policy is not a valid JSON map."))?;
-    let permission = policy.get("redrivePermission").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let sources = match policy.get("sourceQueueArns") {
-        None => Vec::new(),
-        Some(list) => serde_json::from_value::<Vec<String>>(list.clone())
-            .map_err(|_| refused("sourceQueueArns must be a list of queue ARNs."))?,
-    };
-    let fits = match permission.as_str() {
-        "allowAll" | "denyAll" => sources.is_empty(),
-        "byQueue" => (1..=limits::REDRIVE_SOURCES_MAX).contains(&sources.len()),
-        _ => false,
-    };
-    if !fits {
-        return Err(refused(
-            "redrivePermission must be allowAll, denyAll or byQueue, and only byQueue has sourceQueueArns, from 1 to 10.",
-        ));
-    }
-    Ok(Some(RedriveAllow { permission, sources }))
 }
 
 #[cfg(test)]
@@ -457,46 +371,6 @@ mod tests {
             assert_eq!(error.code, Code::InvalidAttributeValue, "{name}={value}");
         }
         assert_eq!(settings, before);
-    }
-
-    #[test]
-    fn a_redrive_policy_is_checked_and_can_be_taken_back() {
-        let arn = "arn:aws:sqs:us-east-1:000000000000:dead";
-        for policy in [
-            json!({ "deadLetterTargetArn": arn }),
-            json!({ "maxReceiveCount": 3 }),
-            json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 0 }),
-            json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 1001 }),
-            json!({ "deadLetterTargetArn": arn, "maxReceiveCount": "many" }),
-            json!([]),
-        ] {
-            assert_eq!(
-                create("q", &[("RedrivePolicy", &policy.to_string())]),
-                Err(Code::InvalidParameterValue),
-                "{policy}"
-            );
-        }
-        let policy = json!({ "maxReceiveCount": "42", "deadLetterTargetArn": arn }).to_string();
-        let mut settings = create("q", &[("RedrivePolicy", &policy)]).unwrap();
-        assert_eq!(settings.redrive, Some(Redrive { target_arn: arn.to_owned(), max_receive_count: 42 }));
-        settings.change(&map(&[("RedrivePolicy", "")])).unwrap();
-        assert_eq!(settings.redrive, None);
-    }
-
-    #[test]
-    fn a_redrive_allow_policy_decides_who_may_use_the_queue() {
-        let allows = |policy: Value| {
-            let settings = create("q", &[("RedriveAllowPolicy", &policy.to_string())])?;
-            Ok::<bool, Code>(settings.redrive_allow.unwrap().allows("arn:a"))
-        };
-        assert_eq!(allows(json!({ "redrivePermission": "allowAll" })), Ok(true));
-        assert_eq!(allows(json!({ "redrivePermission": "denyAll" })), Ok(false));
-        assert_eq!(allows(json!({ "redrivePermission": "byQueue", "sourceQueueArns": ["arn:a"] })), Ok(true));
-        assert_eq!(allows(json!({ "redrivePermission": "byQueue", "sourceQueueArns": ["arn:b"] })), Ok(false));
-        let refused = Err(Code::InvalidParameterValue);
-        assert_eq!(allows(json!({ "redrivePermission": "byQueue" })), refused);
-        assert_eq!(allows(json!({ "redrivePermission": "some" })), refused);
-        assert_eq!(allows(json!({ "redrivePermission": "denyAll", "sourceQueueArns": ["arn:a"] })), refused);
     }
 
     #[test]

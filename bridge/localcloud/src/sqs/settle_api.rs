@@ -1,4 +1,5 @@
-//! What a receiver does with a message in its hands: delete it, or change how long it stays hidden. Alone or in batches.
+//! What a receiver does with a message in its hands: delete it, or change how long it stays hidden. Alone or in
+//! batches.
 
 use serde::{Deserialize, Serialize};
 
