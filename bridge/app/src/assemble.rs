@@ -15,7 +15,7 @@ use bridge_core::{
     decision::Rules,
     event::SiteId,
     pipeline::{Peer, Worker},
-    port::{Queue, Store},
+    port::{Queue, Reschedule, Store},
 };
 
 use crate::config::{AwsSite, AzureSite, Config, ServiceBusAccess, SiteConfig};
@@ -26,6 +26,8 @@ pub(crate) struct Worksite {
     pub(crate) worker: Worker,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) dead_letters: Arc<dyn Queue>,
+    /// The site's queue once more, where it takes copies for later.
+    pub(crate) copies: Option<Arc<dyn Reschedule>>,
 }
 
 impl Worksite {
@@ -45,6 +47,7 @@ pub(crate) struct SitePorts {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) dead_letters: Arc<dyn Queue>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) copies: Option<Arc<dyn Reschedule>>,
 }
 
 /// The worker of `site`, with every other site as its peer.
@@ -67,7 +70,7 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId) -> anyhow::Result<W
         clock: Arc::new(SystemClock),
         rng: Mutex::new(fastrand::Rng::new()),
     };
-    Ok(Worksite { worker, queue: own.queue, dead_letters: own.dead_letters })
+    Ok(Worksite { worker, queue: own.queue, dead_letters: own.dead_letters, copies: own.copies })
 }
 
 /// The ports of `site`.
@@ -103,6 +106,7 @@ async fn aws_ports(id: &SiteId, site: &AwsSite) -> anyhow::Result<SitePorts> {
         queue: queue(&site.queue_url),
         dead_letters: queue(&site.dead_letter_queue_url),
         store: Arc::new(DynamodbStore::new(clients.dynamodb.clone(), &site.table)),
+        copies: None,
     })
 }
 
@@ -115,7 +119,7 @@ fn azure_ports(site: &AzureSite) -> anyhow::Result<SitePorts> {
             ServiceBusConnection::with_token(namespace, identity::ambient()?).context("service_bus_namespace")?
         }
     };
-    let queue = |name: &str| -> Arc<dyn Queue> {
+    let queue = |name: &str| {
         Arc::new(ServiceBusQueue::new(ServiceBusOptions {
             label: format!("service-bus {name}"),
             connection: connection.clone(),
@@ -136,5 +140,11 @@ fn azure_ports(site: &AzureSite) -> anyhow::Result<SitePorts> {
         database: site.database.clone(),
         container: site.container.clone(),
     })?;
-    Ok(SitePorts { queue: queue(&site.queue), dead_letters: queue(&site.dead_letter_queue), store: Arc::new(store) })
+    let own = queue(&site.queue);
+    Ok(SitePorts {
+        queue: own.clone(),
+        dead_letters: queue(&site.dead_letter_queue),
+        store: Arc::new(store),
+        copies: Some(own),
+    })
 }

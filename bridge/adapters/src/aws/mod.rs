@@ -4,6 +4,7 @@ mod client;
 mod dynamodb;
 pub mod dynamodb_item;
 mod error;
+pub mod lambda_event;
 mod sqs;
 mod sqs_batch;
 mod sqs_message;

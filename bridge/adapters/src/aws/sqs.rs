@@ -157,8 +157,10 @@ impl SqsQueue {
     }
 
     async fn send_request(&self, messages: &[&Message]) -> Result<Vec<Result<(), Failure>>, Failure> {
+        // "Amazon SQS queue and message identifiers": only a FIFO queue has a name with this end.
+        let fifo = self.options.queue_url.ends_with(".fifo");
         let entries =
-            messages.iter().enumerate().map(|(place, message)| sqs_message::to_entry(message, place)).collect();
+            messages.iter().enumerate().map(|(place, message)| sqs_message::to_entry(message, place, fifo)).collect();
         let request = self.client.send_message_batch().queue_url(&self.options.queue_url).set_entries(Some(entries));
         let answer = request.send().await.map_err(|error| self.too_large(messages, Failure::from(&error)))?;
         let successful = answer.successful().iter().map(aws_sdk_sqs::types::SendMessageBatchResultEntry::id);

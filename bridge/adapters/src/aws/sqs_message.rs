@@ -55,8 +55,10 @@ fn to_properties(attributes: HashMap<String, MessageAttributeValue>) -> Properti
 
 /// The entry of a batch that sends `message`, as its `id`. The message must have passed [`check`].
 ///
-/// `Message::id` stays behind: a standard queue makes up an id of its own for every send, and detects no duplicates.
-pub(super) fn to_entry(message: &Message, id: usize) -> SendMessageBatchRequestEntry {
+/// `Message::id` names the send to a FIFO queue, as a group of its own too: no order among events is needed, and a group
+/// would hold back what follows a message that failed. A standard queue makes up an id for every send, and detects no
+/// duplicates.
+pub(super) fn to_entry(message: &Message, id: usize, fifo: bool) -> SendMessageBatchRequestEntry {
     let attribute = |value: &String| {
         let attribute = MessageAttributeValue::builder().data_type(STRING).string_value(value);
         attribute.build().expect("it has the one part that is required, its type")
@@ -65,6 +67,8 @@ pub(super) fn to_entry(message: &Message, id: usize) -> SendMessageBatchRequestE
         message.properties.iter().map(|(name, value)| (name.clone(), attribute(value))).collect();
     let entry = SendMessageBatchRequestEntry::builder()
         .id(id.to_string())
+        .set_message_group_id(fifo.then(|| message.id.clone()))
+        .set_message_deduplication_id(fifo.then(|| message.id.clone()))
         .message_body(std::str::from_utf8(&message.body).expect("checked before it comes here"))
         .set_message_attributes((!attributes.is_empty()).then_some(attributes));
     entry.build().expect("it has both parts that are required, id and body")

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bridge_core::{
     failure::{FailureKind, PortError},
     limits,
-    port::{Clock, Delivery, Message, Properties, Queue, Receipt},
+    port::{Clock, Delivery, Message, Properties, Queue, Receipt, Reschedule},
 };
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -187,9 +187,15 @@ impl State {
     }
 
     fn add(&mut self, stored: Stored) {
-        self.messages.insert(self.next_id, stored);
-        self.visible.push_back(self.next_id);
+        let id = self.add_unseen(stored);
+        self.visible.push_back(id);
+    }
+
+    fn add_unseen(&mut self, stored: Stored) -> u64 {
+        let id = self.next_id;
+        self.messages.insert(id, stored);
         self.next_id += 1;
+        id
     }
 
     fn take(&mut self, max: usize, now: DateTime<Utc>, options: &MemoryQueueOptions) -> Vec<Delivery> {
@@ -337,6 +343,28 @@ impl Queue for MemoryQueue {
     }
 
     async fn close(&self) {}
+}
+
+#[async_trait]
+impl Reschedule for MemoryQueue {
+    async fn reschedule(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let id = state.add_unseen(Stored {
+            body: delivery.body.clone(),
+            properties: delivery.properties.clone(),
+            sent: delivery.first_seen.unwrap_or(now),
+            // The properties may count forerunners of their own, which must not count twice.
+            deliveries: delivery.attempt - delivery::attempt(&delivery.properties, 1).min(delivery.attempt) + 1,
+            hidden_until: None,
+            leased: false,
+            duplicated: false,
+        });
+        state.hide(id, now, Duration::from_secs(delivery::seconds_up(after)));
+        drop(state);
+        self.arrived.notify_waiters();
+        Ok(())
+    }
 }
 
 impl fmt::Display for MemoryQueue {

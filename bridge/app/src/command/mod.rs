@@ -10,19 +10,22 @@ mod publish;
 mod run;
 mod schema;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
+    assemble,
     config::{Config, ConfigErrors, Sources},
     exit::Code,
+    host::{self, Function},
     telemetry::LogArgs,
 };
 
 /// Replicates events between AWS and Azure: SQS and DynamoDB here, Service Bus and Cosmos DB there
 #[derive(Debug, Parser)]
-#[command(name = "bridge", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(name = "bridge", version, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 drift or dead letters left, 64 wrong flags or configuration.\n\
+                        Without a command, AWS Lambda and Azure Functions start it as their function.\n\
                         Try it without any cloud: bridge local"
 )]
 pub(crate) struct Cli {
@@ -31,7 +34,14 @@ pub(crate) struct Cli {
     #[command(flatten)]
     sources: SourceArgs,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+}
+
+impl Cli {
+    /// The host to serve, unless a command was given.
+    pub(crate) fn function(&self, started_by: Option<Function>) -> Option<Function> {
+        started_by.filter(|_| self.command.is_none())
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,9 +84,16 @@ enum Command {
 }
 
 /// Runs what was asked for.
-pub(crate) async fn run(cli: Cli) -> anyhow::Result<Code> {
+pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<Code> {
     let load = || cli.sources.load();
-    match cli.command {
+    if let Some(function) = function {
+        return serve(function, load()?).await;
+    }
+    let Some(command) = cli.command else {
+        Cli::command().print_help()?;
+        return Ok(Code::Usage);
+    };
+    match command {
         #[cfg(feature = "local")]
         Command::Local(args) => local::run(args).await,
         Command::Run(args) => run::run(args, load()?).await,
@@ -86,6 +103,17 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Code> {
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
+}
+
+/// Serves the host that started this process, until it ends it.
+async fn serve(function: Function, config: Config) -> anyhow::Result<Code> {
+    let site = config.own_site()?.clone();
+    let worksite = assemble::worksite(&config, &site).await?;
+    match function {
+        Function::Lambda => host::lambda::serve(&worksite, config.container.batch_messages_max).await?,
+        Function::Azure { port } => host::function::serve(worksite, config.function, port).await?,
+    }
+    Ok(Code::Done)
 }
 
 /// Writes to standard output; a reader that has gone away, as `head` does, is no error.

@@ -26,11 +26,12 @@ use std::{
 use async_trait::async_trait;
 use bridge_core::{
     failure::PortError,
-    port::{Delivery, Message, Queue, Receipt},
+    port::{Delivery, Message, Queue, Receipt, Reschedule},
 };
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 pub use connection_string::{ConnectionStringError, ServiceBusConnection};
 pub use message::Peeked;
+pub(crate) use message::{Counted, counted};
 use reqwest::Url;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -173,15 +174,20 @@ impl ServiceBusQueue {
             self.leases().lost(lock);
             return Ok(());
         }
-        let now = SystemTime::now().into();
-        let copy = copy_of(delivery, now);
-        let scheduled = (!after.is_zero()).then(|| http_date_up(now, after));
-        let sent = self.sender.send(&[&copy], scheduled.as_deref()).await.pop();
-        sent.unwrap_or_else(|| Err(Failure::unavailable("not sent")))?;
+        self.schedule(delivery, after).await?;
         // The copy is safe, so the original may go. Should this worker die right here, or the lock be lost, the message is
         // there twice: both are the same event with the same version, so the stores end as with one, both count their
         // attempts on, and so both come to an end.
         self.acknowledge(&[lock]).await.pop().unwrap_or_else(|| Err(stale()))
+    }
+
+    /// Sends a copy of `delivery`, to be delivered after `after`.
+    async fn schedule(&self, delivery: &Delivery, after: Duration) -> Result<(), Failure> {
+        let now = SystemTime::now().into();
+        let copy = copy_of(delivery, now);
+        let scheduled = (!after.is_zero()).then(|| http_date_up(now, after));
+        let sent = self.sender.send(&[&copy], scheduled.as_deref()).await.pop();
+        sent.unwrap_or_else(|| Err(Failure::unavailable("not sent")))
     }
 
     fn leases(&self) -> std::sync::MutexGuard<'_, Leases> {
@@ -241,6 +247,13 @@ impl Queue for ServiceBusQueue {
             link.close(self.timeouts.close).await;
         }
         self.connector.close().await;
+    }
+}
+
+#[async_trait]
+impl Reschedule for ServiceBusQueue {
+    async fn reschedule(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError> {
+        self.schedule(delivery, after).await.map_err(|failure| failure.at(&self.label, "reschedule"))
     }
 }
 
