@@ -3,6 +3,8 @@
 export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
 # The official clients of both clouds, for the tests that know nothing of our code.
 clients := justfile_directory() / "target/clients"
+# The cross compiler and linker of the packages.
+packager := justfile_directory() / "target/packager"
 export BRIDGE_PYTHON := clients / "bin/python"
 
 # List the recipes
@@ -16,8 +18,12 @@ local *arguments:
 # All that CI does
 check: fmt spelling purity deny lint docs test
 
+# What the clouds deploy, below target/package: lambda-x86_64.zip, lambda-arm64.zip, function.zip (arguments: architectures)
+package *architectures: packager
+    PATH="{{packager}}/bin:$PATH" python3 deploy/package.py {{architectures}}
+
 # Every test: unit, property, contract, end to end, official clients (arguments: those of cargo-nextest)
-test *arguments: build clients
+test *arguments: build clients (package "x86_64")
     cargo nextest run --workspace {{arguments}}
 
 # Build everything that the tests run
@@ -34,6 +40,18 @@ clients:
         python3 -m venv "{{clients}}"
         "{{clients}}/bin/pip" install --quiet --requirement "$wanted"
         cp "$wanted" "{{clients}}/installed.txt"
+    fi
+
+# The packages' compiler, in a place of its own
+[private]
+packager:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    wanted=deploy/requirements.txt
+    if ! cmp -s "$wanted" "{{packager}}/installed.txt"; then
+        python3 -m venv "{{packager}}"
+        "{{packager}}/bin/pip" install --quiet --requirement "$wanted"
+        cp "$wanted" "{{packager}}/installed.txt"
     fi
 
 # Formatting

@@ -5,6 +5,7 @@
 
 mod contract;
 mod convergence;
+mod invocations;
 mod settlements;
 mod tidy;
 mod world;
