@@ -23,7 +23,7 @@ EVENT_BYTES_MAX = 6 * 1024 * 1024
 """A batch is handed over before it grows beyond this ("Lambda quotas", invocation payload, read 2026-11)."""
 HIDDEN_FACTOR = 6
 """The queue's visibility timeout, in timeouts of the function ("Configuring an SQS queue to use with Lambda", read 2026-11)."""
-LONG_POLL_SECONDS = 2
+LONG_POLL_SECONDS = 1
 """Shorter than the real 20 s, so that a player ends soon after it is told to."""
 REST_SECONDS = 0.5
 """After a receive that failed."""

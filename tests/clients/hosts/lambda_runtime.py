@@ -67,7 +67,7 @@ class Environment:
     """One execution environment: at most one process, which gets one invocation at a time."""
 
     def __init__(self, function: Function, counts: Counts) -> None:
-        self._function = function
+        self.function = function
         self._counts = counts
         self._sandbox: Sandbox | None = None
 
@@ -80,7 +80,7 @@ class Environment:
         """Hands over an event; starts a process for it if there is none."""
         if self.pid is None:
             self.close()
-            self._sandbox = Sandbox(self._function)
+            self._sandbox = Sandbox(self.function)
             self._counts.add("starts")
         assert self._sandbox is not None
         outcome = self._sandbox.invoke(payload)

@@ -14,7 +14,7 @@ from hosts.function_package import Package
 from hosts.function_payload import NotText, Received, one
 from hosts.functions_host import FunctionsHost
 
-WAIT_SECONDS = 2.0
+WAIT_SECONDS = 0.5
 """One receive; short, so that a player ends soon after it is told to."""
 REST_SECONDS = 0.5
 """After a connection that failed."""
