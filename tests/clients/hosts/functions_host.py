@@ -18,6 +18,7 @@ from hosts.child import Child
 from hosts.counts import Counts
 from hosts.function_answer import Answer, Judged, judge
 from hosts.function_package import Package
+from hosts.killer import Killer
 
 # All from the host's own code: docs/hosts.md, "Process".
 LOOK_SECONDS = 0.025
@@ -44,8 +45,14 @@ class FunctionsHost:
     """One host with its one worker process."""
 
     def __init__(
-        self, package: Package, settings: Mapping[str, str], counts: Counts, timeout_seconds: float | None = None
+        self,
+        package: Package,
+        settings: Mapping[str, str],
+        counts: Counts,
+        timeout_seconds: float | None = None,
+        killer: Killer | None = None,
     ) -> None:
+        self._killer = killer
         self._package = package
         self._settings = settings
         self._counts = counts
@@ -80,6 +87,8 @@ class FunctionsHost:
         self._counts.add("invocations")
         if child is None:
             return self._ended(Verdict(Judged.FAILED, "there is no worker"))
+        if self._killer:
+            self._killer.invocation_begins(child.pid)
         begin = time.monotonic()
         try:
             answer = self._post(f"/{function}", payload)

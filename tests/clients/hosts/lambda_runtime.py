@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from hosts.child import Child
 from hosts.counts import Counts
+from hosts.killer import Killer
 
 API = "/2018-06-01/runtime"
 INIT_SECONDS_MAX = 10.0
@@ -66,9 +67,10 @@ class _Invocation:
 class Environment:
     """One execution environment: at most one process, which gets one invocation at a time."""
 
-    def __init__(self, function: Function, counts: Counts) -> None:
+    def __init__(self, function: Function, counts: Counts, killer: Killer | None = None) -> None:
         self.function = function
         self._counts = counts
+        self._killer = killer
         self._sandbox: Sandbox | None = None
 
     @property
@@ -83,6 +85,8 @@ class Environment:
             self._sandbox = Sandbox(self.function)
             self._counts.add("starts")
         assert self._sandbox is not None
+        if self._killer:
+            self._killer.invocation_begins(self.pid)
         outcome = self._sandbox.invoke(payload)
         self._counts.add("invocations")
         if outcome.how is Ended.ANSWER:
