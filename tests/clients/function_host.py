@@ -46,7 +46,9 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: function_host.py ready.json --package dist/function")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: function_host.py ready.json --package dist/function"
+    )
     parser.add_argument("ready_file", type=Path, help="as written by `bridge local --ready-file`")
     parser.add_argument("--package", type=Path, required=True, help="the unpacked zip, with `host.json` in it")
     parser.add_argument("--calls", type=int, help="messages at the same time, if not as host.json says")

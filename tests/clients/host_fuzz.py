@@ -14,6 +14,7 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +22,9 @@ from typing import Any
 from uuid import uuid4
 
 from acceptance import LINES_SHOWN, say
-from hosts.fuzz import LARGE_BYTES, spoil
 from hosts.function_answer import Judged
 from hosts.function_payload import Received, one
+from hosts.fuzz import LARGE_BYTES, spoil
 from hosts.lambda_runtime import Ended
 from hosts.partial_batch import kept
 from hosts.players import Players
@@ -118,7 +119,9 @@ def _bodies(site: Site, rng: random.Random, count: int, large: bool) -> Iterator
         if large:
             yield _event(site, "x" * LARGE_BYTES)
         elif rng.random() < 0.2:
-            yield rng.choice((b"yesterday", b"{}", b"\xff\x00", b"null", b'"e30="', b"12345678")) + b" " * rng.randrange(50)
+            yield rng.choice(
+                (b"yesterday", b"{}", b"\xff\x00", b"null", b'"e30="', b"12345678")
+            ) + b" " * rng.randrange(50)
         else:
             yield _event(site)
 
@@ -143,10 +146,8 @@ def _data(payload: bytes) -> list[bytes]:
         if isinstance(value, str):
             bodies.append(value.encode("utf-8", "surrogatepass"))
             values.append(_parsed(value.encode("utf-8", "surrogatepass")))
-            try:
+            with suppress(ValueError):
                 bodies.append(base64.b64decode(value, validate=True))
-            except ValueError:
-                pass
         for one_of in values:
             if isinstance(one_of, str):
                 bodies.append(one_of.encode("utf-8", "surrogatepass"))
@@ -227,7 +228,9 @@ def _is_text(body: bytes) -> bool:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: host_fuzz.py ready.json --package dist --seed 7")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: host_fuzz.py ready.json --package dist --seed 7"
+    )
     parser.add_argument("ready_file", type=Path, help="as written by `bridge local --ready-file`")
     parser.add_argument("--package", type=Path, required=True, help="the folder of the unpacked lambda/ and function/")
     parser.add_argument("--payloads", type=int, default=300, help="for each function (%(default)s)")

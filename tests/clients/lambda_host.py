@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""AWS Lambda for the AWS site of a ready file, until SIGTERM: polls SQS, invokes the packaged function, deletes what it may.
+"""AWS Lambda for the AWS site of a ready file, until SIGTERM: polls SQS, invokes the function, deletes what it may.
 
 Prints one line of JSON at its end: what it did. The time to the first answer is from the start of the first process.
 """
@@ -59,7 +59,9 @@ def _beat(environment: Environment, every_seconds: float, counts: Counts, stop: 
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: lambda_host.py ready.json --package dist/lambda")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: lambda_host.py ready.json --package dist/lambda"
+    )
     parser.add_argument("ready_file", type=Path, help="as written by `bridge local --ready-file`")
     parser.add_argument("--package", type=Path, required=True, help="the unpacked zip, with `bootstrap` in it")
     parser.add_argument("--environments", type=int, default=2, help="invocations at the same time (%(default)s)")

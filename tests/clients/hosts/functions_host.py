@@ -1,4 +1,4 @@
-"""The Azure Functions host as a custom handler sees it: one process, asked whether it is there, posted to, restarted, killed."""
+"""The Azure Functions host as a custom handler sees it: one process, awaited, posted to, restarted, killed."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ class FunctionsHost:
         return self._request("POST", path, payload)
 
     def _request(self, method: str, path: str, payload: bytes) -> Answer:
-        """Sends, and follows redirects as .NET's HttpClient does: as a GET after 301, 302 and 303, as it was after 307 and 308."""
+        """Sends, and follows redirects as .NET's HttpClient does: with a GET after 301, 302 and 303."""
         end = time.monotonic() + self._timeout_seconds
         for _ in range(REDIRECTS_MAX):
             # A connection for each request: what a restart leaves behind is no business of the next.

@@ -10,7 +10,20 @@ from typing import Any
 
 LARGE_BYTES = 10_000_000
 
-_SCALARS = (b"", b"null", b"[]", b"{}", b"0", b'"x"', b"true", b"1e999", b"\xef\xbb\xbf{}", b"\x00", b"\xff\xfe", b"nul")
+_SCALARS = (
+    b"",
+    b"null",
+    b"[]",
+    b"{}",
+    b"0",
+    b'"x"',
+    b"true",
+    b"1e999",
+    b"\xef\xbb\xbf{}",
+    b"\x00",
+    b"\xff\xfe",
+    b"nul",
+)
 _VALUES: tuple[Any, ...] = (
     None,
     0,
@@ -79,11 +92,15 @@ def _cut(payload: bytes, rng: random.Random) -> bytes:
 
 def _doubled(payload: bytes, rng: random.Random) -> bytes:
     """A member twice, or the whole twice."""
-    return rng.choice((payload + payload, b'{"Records":null,"Data":null,' + payload[1:], payload[:-1] + b',"Records":[]}'))
+    return rng.choice(
+        (payload + payload, b'{"Records":null,"Data":null,' + payload[1:], payload[:-1] + b',"Records":[]}')
+    )
 
 
 def _noise(_: bytes, rng: random.Random) -> bytes:
-    return rng.choice((rng.randbytes(rng.randrange(2000)), rng.choice(_SCALARS), json.dumps(rng.choice(_VALUES)).encode()))
+    return rng.choice(
+        (rng.randbytes(rng.randrange(2000)), rng.choice(_SCALARS), json.dumps(rng.choice(_VALUES)).encode())
+    )
 
 
 def _deep(_: bytes, rng: random.Random) -> bytes:

@@ -1,4 +1,4 @@
-"""AWS Lambda as a function sees it: the Runtime API, and an execution environment that freezes, times out and restarts."""
+"""AWS Lambda as a function sees it: the Runtime API, and environments that freeze, time out and restart."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from hosts.child import Child
@@ -214,7 +215,7 @@ class Sandbox:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """A killed process resets its connection; anything else is a fault of the player."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
@@ -264,7 +265,7 @@ def _handler(sandbox: Sandbox) -> type[BaseHTTPRequestHandler]:
             if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
                 return self.rfile.read(int(self.headers.get("Content-Length") or 0))
             body = b""
-            while size := int(self.rfile.readline().split(b";")[0], 16):
+            while size := int(self.rfile.readline().partition(b";")[0], 16):
                 body += self.rfile.read(size)
                 self.rfile.readline()
             self.rfile.readline()
