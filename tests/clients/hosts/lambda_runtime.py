@@ -120,8 +120,10 @@ class Sandbox:
         self._outcome: Outcome | None = None
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        command = [str(function.folder / "bootstrap")]
-        self.child = Child(command, self._variables(), function.folder, self._exited)
+        # Under the lock, as the process may ask for work before it is known here.
+        with self._changed:
+            command = [str(function.folder / "bootstrap")]
+            self.child = Child(command, self._variables(), function.folder, self._exited)
 
     def invoke(self, payload: bytes) -> Outcome:
         """Runs one invocation to its end, whatever that is."""
