@@ -6,6 +6,7 @@ clients := justfile_directory() / "target/clients"
 # The cross compiler and linker of the packages.
 packager := justfile_directory() / "target/packager"
 export BRIDGE_PYTHON := clients / "bin/python"
+export BRIDGE_PACKAGE_DIR := justfile_directory() / "target/package/unpacked"
 
 # List the recipes
 default:
@@ -23,7 +24,7 @@ package *architectures: packager
     PATH="{{packager}}/bin:$PATH" python3 deploy/package.py {{architectures}}
 
 # Every test: unit, property, contract, end to end, official clients (arguments: those of cargo-nextest)
-test *arguments: build clients (package "x86_64")
+test *arguments: build clients packaged
     cargo nextest run --workspace {{arguments}}
 
 # Build everything that the tests run
@@ -41,6 +42,11 @@ clients:
         "{{clients}}/bin/pip" install --quiet --requirement "$wanted"
         cp "$wanted" "{{clients}}/installed.txt"
     fi
+
+# The packages for x86_64, unpacked for the tests
+[private]
+packaged: (package "x86_64")
+    python3 tests/clients/unpack.py target/package "$BRIDGE_PACKAGE_DIR"
 
 # The packages' compiler, in a place of its own
 [private]

@@ -157,8 +157,7 @@ impl SqsQueue {
     }
 
     async fn send_request(&self, messages: &[&Message]) -> Result<Vec<Result<(), Failure>>, Failure> {
-        // "Amazon SQS queue and message identifiers": only a FIFO queue has a name with this end.
-        let fifo = self.options.queue_url.ends_with(".fifo");
+        let fifo = sqs_message::is_fifo(&self.options.queue_url);
         let entries =
             messages.iter().enumerate().map(|(place, message)| sqs_message::to_entry(message, place, fifo)).collect();
         let request = self.client.send_message_batch().queue_url(&self.options.queue_url).set_entries(Some(entries));
