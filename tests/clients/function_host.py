@@ -17,6 +17,7 @@ from pathlib import Path
 from hosts import function_package, timer_trigger
 from hosts.counts import Counts
 from hosts.functions_host import FunctionsHost
+from hosts.killer import Killer
 from hosts.service_bus_trigger import ServiceBusTrigger
 from hosts.settings import function_settings
 
@@ -30,7 +31,7 @@ def main() -> int:
     ready = json.loads(options.ready_file.read_text())
     settings = function_settings(ready, options.set)
     package = function_package.read(options.package, settings, os.cpu_count() or 1)
-    with FunctionsHost(package, settings, counts, options.timeout) as host:
+    with FunctionsHost(package, settings, counts, options.timeout, Killer(options.kill_after)) as host:
         trigger = ServiceBusTrigger(package, settings, host, counts, options.calls)
         threads = [threading.Thread(target=trigger.run, args=(stop,), daemon=True)]
         if options.timer:
@@ -45,12 +46,15 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: function_host.py ready.json --package dist/function")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: function_host.py ready.json --package dist/function"
+    )
     parser.add_argument("ready_file", type=Path, help="as written by `bridge local --ready-file`")
     parser.add_argument("--package", type=Path, required=True, help="the unpacked zip, with `host.json` in it")
     parser.add_argument("--calls", type=int, help="messages at the same time, if not as host.json says")
     parser.add_argument("--timeout", type=float, help="the function's, in seconds, if not as host.json says")
     parser.add_argument("--timer", action="store_true", help="serve the timer trigger too")
+    parser.add_argument("--kill-after", default="", metavar="N,...", help="kill the worker in these invocations")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an app setting")
     return parser.parse_args()
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Hands each function ten messages of ten kinds, while its store is throttled; then one whose store is throttled for ever.
+"""Hands each function ten messages of ten kinds, its store throttled for a while; then one with it throttled for ever.
 
 Each must end as the contract says. Exit code 0 if all did, 1 if not. Needs both queues to itself.
 """
@@ -122,7 +122,8 @@ def _throttled_for_ever(players: Players, site: Site) -> Iterator[str]:
     yield from players.work_off(peer, within_seconds=WORK_SECONDS)
     if here.record(key):
         yield "the event is in a store that took no write"
-    yield from differences(peer.name, winners([body]), {key: record for record in [peer.record(key)] if record}, TOMBSTONE_SECONDS)
+    record = peer.record(key)
+    yield from differences(peer.name, winners([body]), {key: record} if record else {}, TOMBSTONE_SECONDS)
 
 
 def _letters(site: Site, expected: Mapping[bytes, Kind], properties: Mapping[str, str] | None = None) -> Iterator[str]:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""AWS Lambda for the AWS site of a ready file, until SIGTERM: polls SQS, invokes the packaged function, deletes what it may.
+"""AWS Lambda for the AWS site of a ready file, until SIGTERM: polls SQS, invokes the function, deletes what it may.
 
 Prints one line of JSON at its end: what it did. The time to the first answer is from the start of the first process.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hosts.counts import Counts
 from hosts.event_source_mapping import RECEIVE_MAX, EventSourceMapping
+from hosts.killer import Killer
 from hosts.lambda_runtime import Environment
 from hosts.settings import lambda_function
 
@@ -31,7 +32,8 @@ def main() -> int:
     name, site = next((name, site) for name, site in ready["sites"].items() if site["cloud"] == "aws")
     function = lambda_function(options.package, ready, name, options.timeout, options.set)
     mapping = EventSourceMapping(site, options.timeout, counts)
-    environments = [Environment(function, counts) for _ in range(options.environments + 1)]
+    killer = Killer(options.kill_after)
+    environments = [Environment(function, counts, killer) for _ in range(options.environments + 1)]
     *working, beating = environments
     threads = [
         threading.Thread(target=mapping.poll, args=(environment, options.batch, stop), daemon=True)
@@ -57,13 +59,16 @@ def _beat(environment: Environment, every_seconds: float, counts: Counts, stop: 
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: lambda_host.py ready.json --package dist/lambda")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: lambda_host.py ready.json --package dist/lambda"
+    )
     parser.add_argument("ready_file", type=Path, help="as written by `bridge local --ready-file`")
     parser.add_argument("--package", type=Path, required=True, help="the unpacked zip, with `bootstrap` in it")
     parser.add_argument("--environments", type=int, default=2, help="invocations at the same time (%(default)s)")
     parser.add_argument("--batch", type=int, default=RECEIVE_MAX, help="messages of an invocation (%(default)s)")
     parser.add_argument("--timeout", type=float, default=30, help="the function's, in seconds (%(default)s)")
     parser.add_argument("--heartbeat", type=float, default=0, help="seconds between ticks of the schedule; 0: none")
+    parser.add_argument("--kill-after", default="", metavar="N,...", help="kill the process in these invocations")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of the function")
     return parser.parse_args()
 

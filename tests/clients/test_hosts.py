@@ -13,6 +13,7 @@ import time
 import unittest
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock, patch
@@ -44,7 +45,8 @@ class PartialBatches(unittest.TestCase):
         return kept(outcome, self.ALL)
 
     def test_complete_success(self) -> None:
-        for answer in (None, {}, {"batchItemFailures": None}, {"batchItemFailures": []}, {"other": 1}):
+        answers: list[Any] = [None, {}, {"batchItemFailures": None}, {"batchItemFailures": []}, {"other": 1}]
+        for answer in answers:
             self.assertEqual(self.kept(answered(answer)), set(), answer)
 
     def test_partial_success(self) -> None:
@@ -89,7 +91,9 @@ class LambdaEnvironments(unittest.TestCase):
         self.assertEqual((self.counts["starts"], self.counts["invocations"], self.counts["failures"]), (1, 3, 0))
 
     def test_an_answer_in_chunks(self) -> None:
-        self.assertEqual(self.invoke({"chunked": ['{"batch', 'ItemFailures":[]}']}), answered(b'{"batchItemFailures":[]}'))
+        self.assertEqual(
+            self.invoke({"chunked": ['{"batch', 'ItemFailures":[]}']}), answered(b'{"batchItemFailures":[]}')
+        )
 
     def test_an_error_keeps_the_process(self) -> None:
         before = json.loads(self.invoke("context").body)["pid"]
@@ -156,7 +160,7 @@ class EventSourceMappings(unittest.TestCase):
             },
             "MD5OfMessageAttributes": "1",
         }
-        listless = {"stringListValues": [], "binaryListValues": []}
+        listless: dict[str, list[str]] = {"stringListValues": [], "binaryListValues": []}
         expected = {
             "messageId": "059f36b4",
             "receiptHandle": "receipt of 059f36b4",
@@ -258,7 +262,10 @@ class FunctionPayloads(unittest.TestCase):
             one("Replicate", "message", "string", Received(b"\xff", "m", 1, NOON, NOON))
 
     def test_a_batch(self) -> None:
-        for data_type, first in (("binary", base64.b64encode(self.MESSAGE.body).decode()), ("string", self.MESSAGE.body.decode())):
+        for data_type, first in (
+            ("binary", base64.b64encode(self.MESSAGE.body).decode()),
+            ("string", self.MESSAGE.body.decode()),
+        ):
             payload = json.loads(many("Replicate", "message", data_type, [self.MESSAGE, self.MESSAGE]))
             self.assertEqual(json.loads(payload["Data"]["message"]), [first, first])
             self.assertEqual(payload["Metadata"]["MessageIdArray"], '["m-1","m-1"]')
@@ -308,6 +315,9 @@ class FunctionsHosts(unittest.TestCase):
         message = Received(word.encode(), "m", 1, NOON, NOON)
         return self.host.invoke("Replicate", one("Replicate", "message", "binary", message))
 
+    def has_restarted(self, times: int) -> bool:
+        return self.counts["restarts"] == times
+
     def test_answers(self) -> None:
         completed = {"right", "created", "redirect 307", "redirect 308"}
         failed = {"list", "text", "half", "refused", "error", "reset", "redirect 301", "redirect 302", "redirect 303"}
@@ -328,7 +338,12 @@ class FunctionsHosts(unittest.TestCase):
 
     def test_a_timeout_fails_all_that_the_worker_does(self) -> None:
         verdicts: list[Verdict] = []
-        late = threading.Thread(target=lambda: (time.sleep(0.5), verdicts.append(self.invoke("sleep 0.8"))))
+
+        def later() -> None:
+            time.sleep(0.5)
+            verdicts.append(self.invoke("sleep 0.8"))
+
+        late = threading.Thread(target=later)
         late.start()
         self.assertFalse(self.invoke("sleep 30").completed)
         late.join()
@@ -340,7 +355,7 @@ class FunctionsHosts(unittest.TestCase):
     def test_exits_with_an_error_are_restarted_until_the_third(self) -> None:
         for number in (1, 2):
             self.assertFalse(self.invoke("exit 1").completed)
-            _until(self, lambda number=number: self.counts["restarts"] == number)
+            _until(self, partial(self.has_restarted, number))
             self.assertTrue(self.invoke("right").completed)
         self.assertFalse(self.invoke("exit 1").completed)
         _until(self, lambda: self.host.has_stopped)

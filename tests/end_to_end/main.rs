@@ -5,6 +5,7 @@
 mod acceptance;
 mod command_line;
 mod documents;
+mod functions;
 mod local;
 mod packages;
 mod program;

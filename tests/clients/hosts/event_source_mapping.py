@@ -1,4 +1,4 @@
-"""The event source mapping between SQS and Lambda: receives, forms the event, invokes, and deletes what was not reported."""
+"""The event source mapping between SQS and Lambda: receives, invokes, and deletes what was not reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RECEIVE_MAX = 10
 EVENT_BYTES_MAX = 6 * 1024 * 1024
 """A batch is handed over before it grows beyond this ("Lambda quotas", invocation payload, read 2026-11)."""
 HIDDEN_FACTOR = 6
-"""The queue's visibility timeout, in timeouts of the function ("Configuring an SQS queue to use with Lambda", read 2026-11)."""
+"""The queue's visibility timeout in timeouts of the function ("Configuring an SQS queue for Lambda", read 2026-11)."""
 LONG_POLL_SECONDS = 1
 """Shorter than the real 20 s, so that a player ends soon after it is told to."""
 REST_SECONDS = 0.5

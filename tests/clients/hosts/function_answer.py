@@ -42,5 +42,5 @@ def judge(answer: Answer) -> Judged:
 
 
 def _is_json(content_type: str) -> bool:
-    kind = content_type.split(";")[0].strip().lower()
+    kind = content_type.partition(";")[0].strip().lower()
     return kind in ("application/json", "text/json")

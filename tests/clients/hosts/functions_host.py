@@ -1,4 +1,4 @@
-"""The Azure Functions host as a custom handler sees it: one process, asked whether it is there, posted to, restarted, killed."""
+"""The Azure Functions host as a custom handler sees it: one process, awaited, posted to, restarted, killed."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from hosts.child import Child
 from hosts.counts import Counts
 from hosts.function_answer import Answer, Judged, judge
 from hosts.function_package import Package
+from hosts.killer import Killer
 
 # All from the host's own code: docs/hosts.md, "Process".
 LOOK_SECONDS = 0.025
@@ -44,8 +45,14 @@ class FunctionsHost:
     """One host with its one worker process."""
 
     def __init__(
-        self, package: Package, settings: Mapping[str, str], counts: Counts, timeout_seconds: float | None = None
+        self,
+        package: Package,
+        settings: Mapping[str, str],
+        counts: Counts,
+        timeout_seconds: float | None = None,
+        killer: Killer | None = None,
     ) -> None:
+        self._killer = killer
         self._package = package
         self._settings = settings
         self._counts = counts
@@ -80,6 +87,8 @@ class FunctionsHost:
         self._counts.add("invocations")
         if child is None:
             return self._ended(Verdict(Judged.FAILED, "there is no worker"))
+        if self._killer:
+            self._killer.invocation_begins(child.pid)
         begin = time.monotonic()
         try:
             answer = self._post(f"/{function}", payload)
@@ -202,7 +211,7 @@ class FunctionsHost:
         return self._request("POST", path, payload)
 
     def _request(self, method: str, path: str, payload: bytes) -> Answer:
-        """Sends, and follows redirects as .NET's HttpClient does: as a GET after 301, 302 and 303, as it was after 307 and 308."""
+        """Sends, and follows redirects as .NET's HttpClient does: with a GET after 301, 302 and 303."""
         end = time.monotonic() + self._timeout_seconds
         for _ in range(REDIRECTS_MAX):
             # A connection for each request: what a restart leaves behind is no business of the next.

@@ -1,4 +1,4 @@
-"""AWS Lambda as a function sees it: the Runtime API, and an execution environment that freezes, times out and restarts."""
+"""AWS Lambda as a function sees it: the Runtime API, and environments that freeze, time out and restart."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from hosts.child import Child
 from hosts.counts import Counts
+from hosts.killer import Killer
 
 API = "/2018-06-01/runtime"
 INIT_SECONDS_MAX = 10.0
@@ -66,9 +68,10 @@ class _Invocation:
 class Environment:
     """One execution environment: at most one process, which gets one invocation at a time."""
 
-    def __init__(self, function: Function, counts: Counts) -> None:
+    def __init__(self, function: Function, counts: Counts, killer: Killer | None = None) -> None:
         self.function = function
         self._counts = counts
+        self._killer = killer
         self._sandbox: Sandbox | None = None
 
     @property
@@ -83,6 +86,8 @@ class Environment:
             self._sandbox = Sandbox(self.function)
             self._counts.add("starts")
         assert self._sandbox is not None
+        if self._killer:
+            self._killer.invocation_begins(self.pid)
         outcome = self._sandbox.invoke(payload)
         self._counts.add("invocations")
         if outcome.how is Ended.ANSWER:
@@ -210,7 +215,7 @@ class Sandbox:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """A killed process resets its connection; anything else is a fault of the player."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
@@ -260,7 +265,7 @@ def _handler(sandbox: Sandbox) -> type[BaseHTTPRequestHandler]:
             if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
                 return self.rfile.read(int(self.headers.get("Content-Length") or 0))
             body = b""
-            while size := int(self.rfile.readline().split(b";")[0], 16):
+            while size := int(self.rfile.readline().partition(b";")[0], 16):
                 body += self.rfile.read(size)
                 self.rfile.readline()
             self.rfile.readline()

@@ -24,7 +24,12 @@ class ServiceBusTrigger:
     """The trigger of the function that has one, with as many calls at the same time as host.json says."""
 
     def __init__(
-        self, package: Package, settings: Mapping[str, str], host: FunctionsHost, counts: Counts, calls: int | None = None
+        self,
+        package: Package,
+        settings: Mapping[str, str],
+        host: FunctionsHost,
+        counts: Counts,
+        calls: int | None = None,
     ) -> None:
         self._trigger = package.trigger("serviceBusTrigger")
         if self._trigger.members.get("cardinality", "one") != "one":

@@ -36,7 +36,9 @@ def serve() -> None:
                 connection.getresponse().read()
             case "strange":
                 # An answer for somebody else, and one too many.
-                statuses = [_post(connection, f"{name}/response", b"{}") for name in ("strange", request_id, request_id)]
+                statuses = [
+                    _post(connection, f"{name}/response", b"{}") for name in ("strange", request_id, request_id)
+                ]
                 print(statuses, flush=True)
             case "context":
                 told = {"pid": os.getpid(), "left_ms": left_ms, "environment": dict(os.environ)}
