@@ -6,5 +6,6 @@ mod acceptance;
 mod command_line;
 mod documents;
 mod local;
+mod official_clients;
 mod program;
 mod workers;
