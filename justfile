@@ -4,6 +4,7 @@ export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
 # The official clients of both clouds, for the tests that know nothing of our code.
 clients := justfile_directory() / "target/clients"
 export BRIDGE_PYTHON := clients / "bin/python"
+export BRIDGE_NODE := clients / "node"
 
 # List the recipes
 default:
@@ -34,6 +35,17 @@ clients:
         python3 -m venv "{{clients}}"
         "{{clients}}/bin/pip" install --quiet --requirement "$wanted"
         cp "$wanted" "{{clients}}/installed.txt"
+    fi
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null || [ "$(node --print 'parseInt(process.versions.node)')" -lt 20 ]; then
+        echo "the tests need Node.js 20 or later with npm: install it (nodejs.org, or your system's packages), then run this again" >&2
+        exit 1
+    fi
+    wanted=tests/clients/checks/node
+    if ! cmp -s "$wanted/package-lock.json" "{{BRIDGE_NODE}}/installed.json"; then
+        mkdir -p "{{BRIDGE_NODE}}"
+        cp "$wanted/package.json" "$wanted/package-lock.json" "{{BRIDGE_NODE}}/"
+        npm ci --prefix "{{BRIDGE_NODE}}" --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --loglevel error
+        cp "$wanted/package-lock.json" "{{BRIDGE_NODE}}/installed.json"
     fi
 
 # Formatting

@@ -5,6 +5,7 @@
 mod acceptance;
 mod command_line;
 mod documents;
+mod faults;
 mod local;
 mod official_clients;
 mod program;

@@ -49,8 +49,9 @@ class World {
     return this.keep(this.bus.createSender(queue));
   }
 
+  /** The client renews locks by itself unless told not to. */
   receiver(queue, options = {}) {
-    return this.keep(this.bus.createReceiver(queue, options));
+    return this.keep(this.bus.createReceiver(queue, { maxAutoLockRenewalDurationInMs: 0, ...options }));
   }
 
   keep(link) {
