@@ -48,6 +48,30 @@ clients:
         cp "$wanted/package-lock.json" "{{BRIDGE_NODE}}/installed.json"
     fi
 
+# Show that every check of the official clients can fail: run them against services that lie (about 10 minutes)
+lies *arguments: build clients
+    "$BRIDGE_PYTHON" tests/clients/checks/lie.py target/debug/bridge {{arguments}}
+
+# Run the checks of SQS against ministack and moto too, and tell where they differ (about 2 minutes, once installed)
+compare-sqs: build clients
+    #!/usr/bin/env bash
+    set -euo pipefail
+    others="{{justfile_directory()}}/target/second-opinions"
+    wanted=tests/clients/checks/second-opinions.txt
+    if ! cmp -s "$wanted" "$others/installed.txt"; then
+        for name in $(cut -d= -f1 "$wanted" | cut -d'[' -f1); do
+            # Each in a place of its own: they want different versions of botocore.
+            python3 -m venv "$others/$name"
+            "$others/$name/bin/pip" install --quiet "$(grep "^$name" "$wanted")"
+        done
+        cp "$wanted" "$others/installed.txt"
+    fi
+    "$BRIDGE_PYTHON" tests/clients/checks/compare_sqs.py target/debug/bridge "$others"
+
+# Measure localcloud under load: backlog, connections, large messages, memory, idling (about 3 minutes)
+measure-localcloud: build clients
+    "$BRIDGE_PYTHON" tests/clients/load.py target/debug/bridge
+
 # Formatting
 fmt:
     cargo fmt --all --check
