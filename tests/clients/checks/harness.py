@@ -21,6 +21,7 @@ import traceback
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from types import ModuleType
 from typing import Any
 
@@ -93,28 +94,29 @@ def run(modules: Sequence[ModuleType], new_world: Callable[[], Any], only: Seque
     alone = [module for module in modules if getattr(module, "ALONE", False)]
     local = threading.local()
 
-    def passes(one: Check) -> bool:
+    def outcome(one: Check) -> str:
         if not hasattr(local, "world"):
             local.world = new_world()
-        return _passes(one, local.world)
+        return _outcome(one, local.world)
 
+    passed = failed = 0
     with ThreadPoolExecutor(CHECKS_AT_ONCE) as pool:
-        passed = list(pool.map(passes, checks_of(together, only)))
-    passed += [passes(one) for one in checks_of(alone, only)]
-    print(f"{passed.count(True)} passed, {passed.count(False)} failed")
-    return 0 if passed and all(passed) else 1
+        for line in chain(pool.map(outcome, checks_of(together, only)), map(outcome, checks_of(alone, only))):
+            print(line, flush=True)
+            passed += line.startswith("ok")
+            failed += line.startswith("FAIL")
+    print(f"{passed} passed, {failed} failed")
+    return 0 if passed and not failed else 1
 
 
-def _passes(one: Check, world: Any) -> bool:
+def _outcome(one: Check, world: Any) -> str:
     start = time.monotonic()
     try:
         one(world)
-        print(f"ok    {one.__name__}  {time.monotonic() - start:.2f} s", flush=True)
-        return True
+        return f"ok    {one.__name__}  {time.monotonic() - start:.2f} s"
     # Whatever goes wrong fails this check alone; the rest of the run is worth having.
     except Exception as error:
-        print(f"FAIL  {one.__name__}: {_reason(error)}\n      {promise(one)}", flush=True)
-        return False
+        return f"FAIL  {one.__name__}: {_reason(error)}\n      {promise(one)}"
     finally:
         world.clean_up()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import select
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -154,7 +156,7 @@ def proxy(server: str, lie: Lie | None) -> Iterator[str]:
             else:
                 request = told.request(Exchange(headers=headers, body=body))
                 try:
-                    answer = told.answer(_ask(server, self.command, self.path, request))
+                    answer = told.answer(_ask(server, self.connection, self.command, self.path, request))
                 except (OSError, http.client.HTTPException):
                     # The service dropped the connection, so this one drops its own.
                     self.close_connection = True
@@ -181,17 +183,30 @@ def proxy(server: str, lie: Lie | None) -> Iterator[str]:
     yield from _serve(Handler)
 
 
-def _ask(server: str, method: str, path: str, request: Exchange) -> Exchange:
+def _ask(server: str, client: socket.socket, method: str, path: str, request: Exchange) -> Exchange:
     connection = http.client.HTTPConnection(server, timeout=30)
     try:
         headers = {**request.headers, "host": server, "content-length": str(len(request.body))}
         headers.pop("transfer-encoding", None)
         connection.request(method, path, request.body, headers)
+        _wait(connection.sock, client)
         answer = connection.getresponse()
         body = answer.read()
         return Exchange({name.lower(): value for name, value in answer.getheaders()}, body, answer.status)
     finally:
         connection.close()
+
+
+def _wait(service: socket.socket, client: socket.socket) -> None:
+    """Waits for the service's answer; ends at once if the client hangs up, so that the service learns of it."""
+    while True:
+        ready, _, _ = select.select([service, client], [], [], 30)
+        if service in ready or not ready:
+            return
+        if not client.recv(1, socket.MSG_PEEK):
+            raise ConnectionAbortedError("the client hung up")
+        # The client has sent its next request already; that can wait.
+        client = service
 
 
 @contextmanager

@@ -120,7 +120,7 @@ def a_receive_over_http_waits_and_wakes(world: World) -> None:
     start = time.monotonic()
     status, body, _ = call(world, "DELETE", f"/{queue}/messages/head?timeout=10")
     equal((status, body), (200, b"woken"))
-    assert 0.3 < time.monotonic() - start < 2, time.monotonic() - start
+    assert 0.3 < time.monotonic() - start < 5, time.monotonic() - start
     equal(world.counts(queue), (0, 0, 0))
 
 

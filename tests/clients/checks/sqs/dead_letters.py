@@ -46,7 +46,7 @@ def a_receiver_that_waits_on_the_dead_letter_queue_is_woken(world: World) -> Non
     threading.Timer(0.4, lambda: world.bodies(url)).start()
     start = time.monotonic()
     equal(world.bodies(dead, WaitTimeSeconds=10), ["poison"])
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < 5
 
 
 @check
@@ -120,7 +120,8 @@ def wait_for_task(world: World, arn: str) -> dict[str, object]:
 @check
 def dead_letters_can_be_moved_back(world: World) -> None:
     """[API] StartMessageMoveTask without a destination: to the original source. [Guide] Dead-letter queue redrive: a new
-    message id. [Recorded] the finished task as listed."""
+    message id. [Recorded] the finished task as listed.
+    """
     dead = world.queue()
     url = world.queue(
         RedrivePolicy={"deadLetterTargetArn": world.arn(dead), "maxReceiveCount": 1}, VisibilityTimeout="0"

@@ -107,7 +107,7 @@ def deleting_lets_a_waiting_receiver_have_the_rest_of_the_group(world: World) ->
     threading.Timer(0.4, lambda: world.sqs.delete_message(QueueUrl=url, ReceiptHandle=handle)).start()
     start = time.monotonic()
     equal(world.bodies(url, 1, WaitTimeSeconds=10), ["b"])
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < 5
 
 
 @check

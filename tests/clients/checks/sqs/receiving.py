@@ -81,18 +81,18 @@ def a_long_poll_waits_its_time_and_wakes_on_a_message(world: World) -> None:
     url = world.queue()
     start = time.monotonic()
     equal(world.bodies(url, WaitTimeSeconds=1), [])
-    assert 0.95 < time.monotonic() - start < 1.5, time.monotonic() - start
+    assert 0.95 < time.monotonic() - start < 3, time.monotonic() - start
     threading.Timer(0.5, lambda: world.send(url, "arrived")).start()
     start = time.monotonic()
     equal(world.bodies(url, WaitTimeSeconds=20), ["arrived"])
-    assert 0.45 < time.monotonic() - start < 1.0, time.monotonic() - start
+    assert 0.45 < time.monotonic() - start < 5, time.monotonic() - start
     world.sqs.set_queue_attributes(QueueUrl=url, Attributes={"ReceiveMessageWaitTimeSeconds": "1"})
     start = time.monotonic()
     equal(world.bodies(url), [])
     assert time.monotonic() - start > 0.95
     start = time.monotonic()
     equal(world.bodies(url, WaitTimeSeconds=0), [])
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 0.9
 
 
 @check
@@ -115,7 +115,7 @@ def a_long_poll_wakes_when_another_receivers_lease_ends(world: World) -> None:
     for thread in threads:
         thread.join()
     equal([bodies for bodies, _ in results], [["twice"], ["twice"]])
-    assert results[0][1] - start < 0.5 and 0.9 < results[1][1] - start < 1.6, [when - start for _, when in results]
+    assert results[0][1] - start < 0.9 < results[1][1] - start < 5, [when - start for _, when in results]
 
 
 @check
@@ -136,7 +136,7 @@ def every_long_poll_gets_its_message(world: World) -> None:
     for thread in threads:
         thread.join()
     equal(sorted(results), [str(number) for number in range(10)])
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 5
 
 
 @check
