@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
+from harness import site
+
 from . import amqp, web
 
 HONEST = "honest"
@@ -29,7 +31,7 @@ class Proxies:
         self._stack = ExitStack()
 
     def __enter__(self) -> dict[str, Any]:
-        aws, azure = self._ready["sites"].values()
+        aws, azure = (site(self._ready, cloud) for cloud in ("aws", "azure"))
         if self._lie == IDLE_FAULTS:
             self._ready["admin"] = self._stack.enter_context(web.idle_admin())
         elif self._service == "service_bus":
@@ -39,17 +41,13 @@ class Proxies:
             azure["service_bus_connection_string"] = text.replace(host, mine)
             self._through(azure, "service_bus_http_endpoint")
         else:
-            self._through(
-                *{"sqs": (aws, "sqs_endpoint"), "dynamodb": (aws, "dynamodb_endpoint")}.get(
-                    self._service, (azure, "cosmos_endpoint")
-                )
-            )
+            self._through(azure if self._service == "cosmos" else aws, f"{self._service}_endpoint")
         return self._ready
 
-    def _through(self, site: dict[str, str], name: str) -> None:
-        server = urllib.parse.urlsplit(site[name]).netloc
+    def _through(self, one: dict[str, str], name: str) -> None:
+        server = urllib.parse.urlsplit(one[name]).netloc
         mine = self._stack.enter_context(web.proxy(server, web.LIES.get(self._lie)))
-        site[name] = site[name].replace(server, mine)
+        one[name] = one[name].replace(server, mine)
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._stack.close()

@@ -119,8 +119,9 @@ def wait_for_task(world: World, arn: str) -> dict[str, object]:
 
 @check
 def dead_letters_can_be_moved_back(world: World) -> None:
-    """[API] StartMessageMoveTask without a destination: to the original source. [Guide] Dead-letter queue redrive: a new
-    message id. [Recorded] the finished task as listed.
+    """[API] StartMessageMoveTask without a destination: to the original source.
+
+    [Guide] Dead-letter queue redrive: a new message id. [Recorded] the finished task as listed.
     """
     dead = world.queue()
     url = world.queue(
@@ -159,7 +160,8 @@ def a_move_task_can_be_slow_and_be_cancelled(world: World) -> None:
         "InvalidParameterValue",
         world.sqs.start_message_move_task,
         **start,
-        message="There is already a task running. Only one active task is allowed for a source queue arn at a given time.",
+        message="There is already a task running. "
+        "Only one active task is allowed for a source queue arn at a given time.",
     )
     time.sleep(1.2)
     task = world.sqs.list_message_move_tasks(SourceArn=world.arn(dead))["Results"][0]
