@@ -1,6 +1,7 @@
 //! Starting and ending the programs that a test needs. What a test starts, it ends, also when it fails.
 
 use std::{
+    io::{Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
@@ -28,6 +29,16 @@ pub(crate) fn python(script: &str) -> Command {
     let python = std::env::var_os("BRIDGE_PYTHON")
         .expect("BRIDGE_PYTHON names a Python with the official clients: run the tests through ./just test");
     let mut command = Command::new(python);
+    command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients").join(script));
+    command
+}
+
+/// A script for Node.js with the official clients.
+pub(crate) fn node(script: &str) -> Command {
+    let modules = std::env::var_os("BRIDGE_NODE")
+        .expect("BRIDGE_NODE names a folder with the official clients for Node.js: run the tests through ./just test");
+    let mut command = Command::new("node");
+    command.arg("--no-warnings").env("BRIDGE_NODE", modules);
     command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients").join(script));
     command
 }
@@ -126,9 +137,30 @@ impl Clouds {
         Path::new(self.ready["config"].as_str().unwrap())
     }
 
+    /// Asks the admin endpoint; the answer's body.
+    pub(crate) fn admin(&self, method: &str, path: &str, body: &str) -> String {
+        let address = self.ready["admin"].as_str().unwrap().trim_start_matches("http://").to_owned();
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        let length = body.len();
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n");
+        stream.write_all(format!("{head}\r\n{body}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 20"), "{method} {path}: {answer}");
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
     /// A worker of its own process.
     pub(crate) fn worker(&self, site: &str) -> Running {
-        Running::start(bridge().args(["run", "--site", site, "--log", "warn", "--config"]).arg(self.config()))
+        self.worker_with(site, &[])
+    }
+
+    /// A worker of its own process, with variables that override its configuration.
+    pub(crate) fn worker_with(&self, site: &str, variables: &[(&str, &str)]) -> Running {
+        let mut command = bridge();
+        command.args(["run", "--site", site, "--log", "warn", "--config"]).arg(self.config());
+        Running::start(command.envs(variables.iter().copied()))
     }
 
     /// Runs one of the official clients' scripts against these clouds.
