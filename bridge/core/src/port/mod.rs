@@ -9,5 +9,5 @@ mod queue;
 mod store;
 
 pub use clock::Clock;
-pub use queue::{Delivery, Message, Properties, Queue, Receipt};
+pub use queue::{Delivery, Message, Place, Properties, Queue, Receipt};
 pub use store::{PutOutcome, Store};
