@@ -7,4 +7,5 @@ mod command_line;
 mod documents;
 mod local;
 mod program;
+mod replay;
 mod workers;

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bridge_tests::cloud::runtime;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -73,6 +74,13 @@ impl Running {
         }
     }
 
+    /// The most memory that it has held so far, in MB; none if it has just ended.
+    pub(crate) fn memory_now_mb(&self) -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)
+    }
+
     /// The most memory that it ever held, in MB.
     pub(crate) fn peak_memory_mb(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
@@ -129,6 +137,22 @@ impl Clouds {
     /// A worker of its own process.
     pub(crate) fn worker(&self, site: &str) -> Running {
         Running::start(bridge().args(["run", "--site", site, "--log", "warn", "--config"]).arg(self.config()))
+    }
+
+    /// Starts a fault, as localcloud's admin interface has it.
+    pub(crate) fn fault(&self, fault: &str) {
+        self.admin(|client, address| client.post(address).body(fault.to_owned()));
+    }
+
+    /// Ends all faults.
+    pub(crate) fn clear_faults(&self) {
+        self.admin(|client, address| client.delete(address));
+    }
+
+    fn admin(&self, request: impl FnOnce(reqwest::Client, String) -> reqwest::RequestBuilder) {
+        let address = format!("{}/faults", self.ready["admin"].as_str().unwrap());
+        let answer = runtime().block_on(request(reqwest::Client::new(), address).send()).unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
     }
 
     /// Runs one of the official clients' scripts against these clouds.

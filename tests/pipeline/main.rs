@@ -5,6 +5,7 @@
 
 mod contract;
 mod convergence;
+mod replay;
 mod settlements;
 mod tidy;
 mod world;

@@ -24,6 +24,8 @@ pub mod failure;
 pub mod port;
 pub mod record;
 
+pub mod replay;
+
 pub mod circuit;
 pub mod limits;
 pub mod retry;
