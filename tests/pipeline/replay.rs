@@ -21,7 +21,7 @@ use bridge_core::{
         ledger::{Ledger, Tally},
         pace::Pace,
         plan::{Entry, Prediction, Refused},
-        run::{End, Lair, Place, Run, Setting},
+        run::{End, Place, Run, Setting, SourceQueue},
     },
     settlement::property,
 };
@@ -60,7 +60,7 @@ fn setting(world: &World, from: &str, to: &str) -> Setting<'static> {
     });
     Setting {
         target: to.parse().unwrap(),
-        lairs: vec![Lair { queue: Arc::clone(queue) as Arc<dyn Queue>, broker: false }],
+        sources: vec![SourceQueue { queue: Arc::clone(queue) as Arc<dyn Queue>, broker: false }],
         places: places.collect(),
         rules: site.worker.rules.clone(),
         key_pointer: "/id".to_owned(),
@@ -78,7 +78,7 @@ fn setting(world: &World, from: &str, to: &str) -> Setting<'static> {
 async fn plan(setting: &Setting<'_>) -> Vec<Entry> {
     let mut entries = Vec::new();
     let (mut at, mut shown) = (Bookmark::default(), Vec::new());
-    let queue = &setting.lairs[0].queue;
+    let queue = &setting.sources[0].queue;
     loop {
         let deliveries = queue.browse(&mut at, 7).await.unwrap();
         if deliveries.is_empty() {
@@ -139,8 +139,12 @@ async fn run_at(
     pace: Pace,
 ) -> (End, BTreeMap<String, Tally>) {
     let mut ledger = Ledger::default();
-    entries.iter().for_each(|entry| ledger.plan(entry));
-    journal.0.lock().unwrap().iter().for_each(|receipt| ledger.receipt(receipt));
+    for entry in entries {
+        ledger.plan(entry);
+    }
+    for receipt in journal.0.lock().unwrap().iter() {
+        ledger.receipt(receipt);
+    }
     let run = Run::new(setting, ledger, journal, pace, &|_| {}, &|| false);
     let (end, ledger, _) = run.work().await;
     (end, ledger.tallies().into_iter().map(|(reason, tally)| (reason.to_owned(), tally)).collect())
@@ -282,9 +286,9 @@ fn killed_anywhere_and_resumed_it_ends_the_same() {
         world.site(THERE).inbound.add(slow);
         let mut setting = setting(&world, "aws:us-east-1/dlq", "owed");
         let entries = world.clock.drive(plan(&setting));
-        let queue = Arc::clone(&setting.lairs[0].queue);
+        let queue = Arc::clone(&setting.sources[0].queue);
         let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
-        setting.lairs[0].queue = Arc::new(FaultQueue::new(queue, calls, clock));
+        setting.sources[0].queue = Arc::new(FaultQueue::new(queue, calls, clock));
         let journal = Kept::default();
         let one_by_one = Pace::new(Some(10.0));
         let life = Box::pin(run_at(&setting, &entries, &journal, one_by_one));

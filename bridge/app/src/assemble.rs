@@ -20,7 +20,7 @@ use bridge_core::{
     event::SiteId,
     pipeline::{Peer, Worker},
     port::{Queue, Store},
-    replay::{route::Source, run::Lair},
+    replay::{route::Source, run::SourceQueue},
 };
 
 use crate::config::{AwsSite, AzureSite, Config, ServiceBusAccess, SiteConfig};
@@ -85,21 +85,21 @@ pub(crate) async fn ports(config: &Config, site: &SiteId) -> anyhow::Result<Site
 }
 
 /// The queues in which messages of `source` lie.
-pub(crate) async fn lairs(config: &Config, source: &Source) -> anyhow::Result<Vec<Lair>> {
-    let own = |queue| Lair { queue, broker: false };
+pub(crate) async fn sources(config: &Config, source: &Source) -> anyhow::Result<Vec<SourceQueue>> {
+    let own = |queue| SourceQueue { queue, broker: false };
     let site = match source {
         Source::File(path) => return Ok(vec![own(Arc::new(FileQueue::open(path)?))]),
         Source::Queue(site) => return Ok(vec![own(ports(config, site).await?.queue)]),
         Source::DeadLetters(site) => site,
     };
-    let mut lairs = vec![own(ports(config, site).await?.dead_letters)];
-    let broker = |queue| Lair { queue, broker: true };
+    let mut sources = vec![own(ports(config, site).await?.dead_letters)];
+    let broker = |queue| SourceQueue { queue, broker: true };
     match &config.sites[site] {
         SiteConfig::Aws(aws) => {
             let clients = aws_clients(site, aws).await?;
             match redrive_target(&clients, aws.queue_url.as_str()).await {
                 Ok(Some(url)) if url != aws.dead_letter_queue_url.as_str() => {
-                    lairs.push(broker(Arc::new(sqs_queue(&clients, aws, url))));
+                    sources.push(broker(Arc::new(sqs_queue(&clients, aws, url))));
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(
@@ -111,11 +111,11 @@ pub(crate) async fn lairs(config: &Config, source: &Source) -> anyhow::Result<Ve
         SiteConfig::Azure(azure) => {
             for queue in [&azure.queue, &azure.dead_letter_queue] {
                 let queue = format!("{queue}/$deadletterqueue");
-                lairs.push(broker(Arc::new(service_bus_queue(azure, &service_bus(azure)?, &queue))));
+                sources.push(broker(Arc::new(service_bus_queue(azure, &service_bus(azure)?, &queue))));
             }
         }
     }
-    Ok(lairs)
+    Ok(sources)
 }
 
 async fn aws_clients(id: &SiteId, site: &AwsSite) -> anyhow::Result<AwsClients> {

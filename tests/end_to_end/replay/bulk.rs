@@ -40,7 +40,7 @@ fn bulk(from: &'static str, to: &'static str) {
     // The dry run tells each effect, and changes nothing.
     let planning = Instant::now();
     let (code, said) = outcome(replay(&clouds, &route).arg("--dry-run"));
-    println!("{from}: planned {count} letters in {:.1} s", planning.elapsed().as_secs_f64());
+    eprintln!("{from}: planned {count} letters in {:.1} s", planning.elapsed().as_secs_f64());
     assert_eq!(code, Some(0));
     let predicted = |reason: &str, effect: &str| said["plan"]["predicted"][reason][effect].as_u64().unwrap();
     assert_eq!(predicted("peer_unavailable", "apply"), half, "{said:#}");
@@ -52,22 +52,25 @@ fn bulk(from: &'static str, to: &'static str) {
     let plan = clouds.file("plan.jsonl");
     let file = plan.to_str().unwrap();
     let arguments = [&route[..], &["--plan", file, "--resume", "--yes"]].concat();
+    let journal = clouds.file("plan.jsonl.journal");
+    let bytes = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |file| file.len());
     let mut random = fastrand::Rng::with_seed(count);
     let mut killed = 0;
     while killed < kills {
         let mut run = Running::start(replay(&clouds, &arguments).stdout(std::process::Stdio::null()));
-        // Planning is over when the plan is there; then some way into the run.
-        while !plan.exists() && run.has_ended().is_none() {
-            std::thread::sleep(Duration::from_millis(5));
+        // Some way into the run: so many more bytes of the journal are there.
+        let grown = bytes(&journal) + random.u64(1..300 * count / (kills + 1));
+        while bytes(&journal) < grown && run.has_ended().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
         }
-        std::thread::sleep(Duration::from_millis(random.u64(20..20 + count / 50)));
         if run.has_ended().is_some() {
             break;
         }
         run.signal("KILL");
         killed += 1;
     }
-    println!("{from}: killed {killed} times");
+    eprintln!("{from}: killed {killed} times");
+    assert!(killed > 0);
     let (code, said) = outcome(&mut replay(&clouds, &arguments));
     assert_eq!(code, Some(2), "the malformed are left: {said:#}");
     assert_eq!(said["end"], "finished");
@@ -126,12 +129,12 @@ fn a_run_is_quick_small_and_keeps_its_rate() {
     }
     let said: serde_json::Value = serde_json::from_slice(&std::fs::read(&output).unwrap()).unwrap();
     let rate = said["messages_per_second"].as_f64().unwrap();
-    println!("{count} letters: {rate:.0} a second, {peak:.1} MB at the peak");
+    eprintln!("{count} letters: {rate:.0} a second, {peak:.1} MB at the peak");
     assert!(peak > 0.0 && peak < 60.0, "{peak:.1} MB");
 
     let (_source, _target) = prepare(&clouds, HERE, THERE, 2_000);
     let (_, said) = outcome(&mut replay(&clouds, &["--from", &letters, "--to", "owed", "--yes", "--rate", "300"]));
     let kept = said["messages_per_second"].as_f64().unwrap();
-    println!("asked for 300 a second: {kept:.1}");
+    eprintln!("asked for 300 a second: {kept:.1}");
     assert!((285.0..=315.0).contains(&kept), "{said:#}");
 }

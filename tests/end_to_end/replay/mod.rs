@@ -3,4 +3,5 @@
 
 mod bulk;
 mod drill;
+mod edges;
 mod sites;

@@ -65,7 +65,7 @@ enum Command {
     /// Validate events and send them to a site's queue
     Publish(publish::Args),
     /// Bring dead letters, a queue's backlog or a file to where they are owed
-    Replay(replay::Args),
+    Replay(Box<replay::Args>),
     /// Show a key's record at every site, side by side
     Get(get::Args),
     /// Show the configuration: each key with its value, unit and origin
@@ -84,7 +84,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Code> {
         Command::Local(args) => local::run(args).await,
         Command::Run(args) => run::run(args, load()?).await,
         Command::Publish(args) => publish::run(args, load()?).await,
-        Command::Replay(args) => replay::run(args, load()?).await,
+        Command::Replay(args) => replay::run(*args, load()?).await,
         Command::Get(args) => get::run(args, load()?).await,
         Command::Config(args) => config::run(&args, load),
         Command::Schema(args) => schema::run(&args),

@@ -50,14 +50,14 @@ mod tests {
         fn the_rate_is_kept(rate in 1.0..5_000.0_f64, idle in prop::collection::vec(0..20_u64, 100)) {
             let mut pace = Pace::new(Some(rate));
             let start: DateTime<Utc> = "2026-11-21T00:00:00Z".parse().unwrap();
-            let (mut now, mut sent) = (start, 0);
+            let (mut now, mut sent) = (start, 0_u32);
             for idle_ms in idle {
                 let count = pace.portion(100);
                 now += TimeDelta::from_std(pace.wait(count, now)).unwrap();
                 let seconds = (now - start).as_seconds_f64();
                 // What is on its way at this instant is one portion.
-                prop_assert!(sent as f64 <= rate * seconds * 1.05 + 1e-6, "{} after {} s at {}", sent, seconds, rate);
-                sent += count;
+                prop_assert!(f64::from(sent) <= rate * seconds * 1.05 + 1e-6, "{} after {} s at {}", sent, seconds, rate);
+                sent += u32::try_from(count).unwrap();
                 now += TimeDelta::milliseconds(i64::try_from(idle_ms).unwrap() % 3);
             }
         }

@@ -5,7 +5,11 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{effect::Effect, errand::Errand, fingerprint::Fingerprint};
+use super::{
+    effect::Effect,
+    errand::Errand,
+    fingerprint::{Fingerprint, hex},
+};
 
 /// The version of the form that this code reads and writes.
 pub const FORM: u32 = 1;
@@ -133,8 +137,7 @@ impl Hash {
 
     /// The foot that belongs under these lines.
     pub fn foot(&self) -> Foot {
-        let sha256 = self.state.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Foot { entries: self.entries, sha256 }
+        Foot { entries: self.entries, sha256: hex(&self.state.clone().finalize()) }
     }
 }
 

@@ -62,7 +62,7 @@ pub struct Place {
 
 /// A queue that messages are taken from.
 #[derive(Clone, Debug)]
-pub struct Lair {
+pub struct SourceQueue {
     /// The queue.
     pub queue: Arc<dyn Queue>,
     /// Whether only the broker fills it.
@@ -86,7 +86,7 @@ pub struct Setting<'a> {
     /// Where they go, as written.
     pub target: Target,
     /// The queues of the source, in the order of the plan.
-    pub lairs: Vec<Lair>,
+    pub sources: Vec<SourceQueue>,
     /// Every configured site.
     pub places: BTreeMap<SiteId, Place>,
     /// What the sites accept; of any site.
@@ -114,13 +114,13 @@ impl fmt::Debug for Setting<'_> {
 }
 
 impl Setting<'_> {
-    /// Reads a message of the queue that stands at `lair`, edited if it is to be.
-    pub async fn read(&self, lair: usize, delivery: &Delivery) -> Subject {
+    /// Reads a message of the queue that stands at `from`, edited if it is to be.
+    pub async fn read(&self, from: usize, delivery: &Delivery) -> Subject {
         let body = match self.editor {
             Some(editor) => editor.edit(&delivery.body).await,
             None => Ok(delivery.body.clone()),
         };
-        let broker = self.lairs[lair].broker;
+        let broker = self.sources[from].broker;
         Subject::read(delivery, body, broker, &self.rules, &self.key_pointer, self.clock.now())
     }
 
@@ -210,8 +210,8 @@ impl<'a> Run<'a> {
     /// # Cancel safety
     /// Safe to drop at any await; what was in its hands comes back when its leases end.
     pub async fn work(self) -> (End, Ledger, BTreeMap<Errand, String>) {
-        let lairs = (0..self.setting.lairs.len()).map(|lair| self.empty(lair));
-        future::join_all(lairs).await;
+        let sources = (0..self.setting.sources.len()).map(|from| self.empty(from));
+        future::join_all(sources).await;
         let take = |end: Mutex<Option<End>>| end.into_inner().unwrap_or_else(PoisonError::into_inner);
         let end = take(self.end).unwrap_or(End::Finished);
         let failures = self.failures.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -219,12 +219,12 @@ impl<'a> Run<'a> {
     }
 
     /// Takes the plan's messages out of one queue.
-    async fn empty(&self, lair: usize) {
-        let queue = &*self.setting.lairs[lair].queue;
+    async fn empty(&self, from: usize) {
+        let queue = &*self.setting.sources[from].queue;
         let held = Held::default();
         let seen = Mutex::new(self.setting.clock.now());
         {
-            let takers = std::pin::pin!(future::join_all((0..BATCHES).map(|_| self.take(lair, &held, &seen))));
+            let takers = std::pin::pin!(future::join_all((0..BATCHES).map(|_| self.take(from, &held, &seen))));
             let keep = std::pin::pin!(held.keep(queue, &*self.setting.clock));
             let Either::Left(_) = future::select(takers, keep).await;
         }
@@ -232,11 +232,11 @@ impl<'a> Run<'a> {
     }
 
     /// Takes batches until nothing of the plan is to come. `seen`: when the last message of the plan came.
-    async fn take(&self, lair: usize, held: &Held, seen: &Mutex<DateTime<Utc>>) {
-        let queue = &*self.setting.lairs[lair].queue;
+    async fn take(&self, from: usize, held: &Held, seen: &Mutex<DateTime<Utc>>) {
+        let queue = &*self.setting.sources[from].queue;
         let clock = &*self.setting.clock;
         let mut failures = 0;
-        while self.goes_on() && self.ledger().waiting(lair) > 0 {
+        while self.goes_on() && self.ledger().waiting(from) > 0 {
             let max = self.pace().portion(BATCH);
             let batch = match queue.receive(max, Duration::ZERO).await {
                 Ok(batch) => batch,
@@ -254,7 +254,7 @@ impl<'a> Run<'a> {
             };
             failures = 0;
             held.add(batch.iter().map(|delivery| delivery.receipt.clone()));
-            if self.bring(lair, held, &batch).await {
+            if self.bring(from, held, &batch).await {
                 *seen.lock().unwrap_or_else(PoisonError::into_inner) = clock.now();
                 continue;
             }
@@ -275,13 +275,13 @@ impl<'a> Run<'a> {
     }
 
     /// Does all that is to be done for one batch; whether there was anything of the plan in it.
-    async fn bring(&self, lair: usize, held: &Held, batch: &[Delivery]) -> bool {
+    async fn bring(&self, from: usize, held: &Held, batch: &[Delivery]) -> bool {
         let (mut tasks, mut done) = (Vec::new(), Vec::new());
         for delivery in batch {
-            let message = Fingerprint::of(lair, &delivery.message_id, &delivery.body);
+            let message = Fingerprint::of(from, &delivery.message_id, &delivery.body);
             let claim = self.ledger().claim(message);
             match claim {
-                Claim::Take(message) => tasks.extend(self.task(lair, message, delivery).await),
+                Claim::Take(message) => tasks.extend(self.task(from, message, delivery).await),
                 Claim::Remove(message) => done.push((message, &delivery.receipt)),
                 Claim::Leave => {}
             }
@@ -295,15 +295,15 @@ impl<'a> Run<'a> {
             done.extend(self.run_errands(&tasks).await);
             (self.progress)(tasks.len());
         }
-        self.remove(lair, held, &done).await;
+        self.remove(from, held, &done).await;
         any
     }
 
     /// What is to be done for a delivery of the plan. It is read anew: the plan froze which messages, and what they are
     /// owed stands in themselves.
-    async fn task<'d>(&self, lair: usize, message: Fingerprint, delivery: &'d Delivery) -> Option<Task<'d>> {
+    async fn task<'d>(&self, from: usize, message: Fingerprint, delivery: &'d Delivery) -> Option<Task<'d>> {
         let setting = self.setting;
-        let subject = setting.read(lair, delivery).await;
+        let subject = setting.read(from, delivery).await;
         let errands = match &subject.event {
             Ok(event) => errands(&setting.source, &setting.target, &subject, event, setting.sites()).run,
             Err(_) => Vec::new(),
@@ -343,7 +343,9 @@ impl<'a> Run<'a> {
             return Vec::new();
         }
         let mut ledger = self.ledger();
-        receipts.iter().for_each(|receipt| ledger.receipt(receipt));
+        for receipt in &receipts {
+            ledger.receipt(receipt);
+        }
         tasks
             .iter()
             .filter(|task| ledger.conclude(&task.message))
@@ -352,12 +354,12 @@ impl<'a> Run<'a> {
     }
 
     /// Removes messages from their source, and writes that down.
-    async fn remove(&self, lair: usize, held: &Held, done: &[(Fingerprint, &Receipt)]) {
+    async fn remove(&self, from: usize, held: &Held, done: &[(Fingerprint, &Receipt)]) {
         if done.is_empty() {
             return;
         }
         let receipts: Vec<Receipt> = done.iter().map(|(_, receipt)| (*receipt).clone()).collect();
-        let removed = self.setting.lairs[lair].queue.ack(&receipts).await;
+        let removed = self.setting.sources[from].queue.ack(&receipts).await;
         let mut written = Vec::with_capacity(done.len());
         for ((message, receipt), removed) in done.iter().zip(removed) {
             held.remove(receipt);
@@ -369,7 +371,9 @@ impl<'a> Run<'a> {
         }
         if self.write(&written) {
             let mut ledger = self.ledger();
-            written.iter().for_each(|receipt| ledger.receipt(receipt));
+            for receipt in &written {
+                ledger.receipt(receipt);
+            }
         }
     }
 

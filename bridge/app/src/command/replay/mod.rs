@@ -2,6 +2,7 @@
 
 mod edit;
 mod files;
+mod filters;
 mod options;
 mod planning;
 mod report;
@@ -27,6 +28,7 @@ use bridge_core::{
 
 use self::{
     edit::Program,
+    filters::FilterArgs,
     options::{Request, Route},
 };
 use crate::{
@@ -40,6 +42,7 @@ use crate::{
 #[command(
     after_help = "It is a plan first: which messages, where each goes, and what it will do there. --dry-run prints that and changes nothing. A message leaves its source only when all that it is owed to have confirmed it; a run that was killed goes on with --resume.\n\nExample: bridge replay --from aws:us-east-1/dlq --to owed --dry-run --config bridge.toml"
 )]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// Where messages are: SITE/dlq (the site's dead letters, its own and the broker's), SITE/queue, or a file of events
     #[arg(long, value_name = "SOURCE")]
@@ -47,30 +50,8 @@ pub(crate) struct Args {
     /// Where they go: owed (each to just the sites that have not confirmed it), SITE/queue, or SITE/store
     #[arg(long, value_name = "TARGET")]
     to: Option<String>,
-    /// Only letters with this reason; may be repeated, as all filters may
-    #[arg(long, value_name = "CODE", value_delimiter = ',')]
-    reason: Vec<String>,
-    /// Only events of this key
-    #[arg(long, value_name = "KEY")]
-    key: Vec<String>,
-    /// Only this event
-    #[arg(long, value_name = "UUID", value_delimiter = ',')]
-    event_id: Vec<String>,
-    /// Only events that were written at this site
-    #[arg(long, value_name = "SITE", value_delimiter = ',')]
-    source_region: Vec<String>,
-    /// Only events that did this: create, update, upsert or delete
-    #[arg(long, value_name = "OP", value_delimiter = ',')]
-    op: Vec<String>,
-    /// Only events from this instant on (RFC 3339); what is no event counts by when it was first seen
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Only events before this instant
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
-    /// At most so many messages
-    #[arg(long, value_name = "COUNT")]
-    limit: Option<u64>,
+    #[command(flatten)]
+    filters: FilterArgs,
     /// At most so many messages a second; as fast as it goes, unless given
     #[arg(long, value_name = "PER SECOND")]
     rate: Option<f64>,
@@ -151,7 +132,7 @@ async fn setting<'a>(config: &Config, route: &Route, editor: Option<&'a dyn Edit
         places.insert(site.clone(), Place { queue: ports.queue, store: ports.store });
     }
     Ok(Setting {
-        lairs: assemble::lairs(config, &route.from).await?,
+        sources: assemble::sources(config, &route.from).await?,
         source: route.from.clone(),
         target: route.to.clone(),
         places,
@@ -177,7 +158,8 @@ fn any_site(config: &Config) -> SiteId {
 }
 
 async fn close(setting: &Setting<'_>) {
-    let queues = setting.lairs.iter().map(|lair| &lair.queue).chain(setting.places.values().map(|place| &place.queue));
+    let queues =
+        setting.sources.iter().map(|from| &from.queue).chain(setting.places.values().map(|place| &place.queue));
     futures_util::future::join_all(queues.map(|queue: &Arc<dyn Queue>| queue.close())).await;
 }
 
@@ -197,7 +179,7 @@ fn head(setting: &Setting<'_>, request: &Request) -> Head {
         made_at: bridge_core::settlement::rfc3339(setting.clock.now()),
         from: setting.source.to_string(),
         to: setting.target.to_string(),
-        queues: setting.lairs.iter().map(|lair| lair.queue.to_string()).collect(),
+        queues: setting.sources.iter().map(|from| from.queue.to_string()).collect(),
         edit_with: request.edit_with.clone(),
         filters: request.words.clone(),
     }

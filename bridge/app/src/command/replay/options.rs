@@ -1,16 +1,13 @@
 //! What was asked for, checked as a whole: every wrong flag is named at once, with what to write instead.
 
 use bridge_core::{
-    envelope,
     event::SiteId,
-    reason::Reason,
     replay::{
         filter::Filter,
         plan::Head,
         route::{Source, Target},
     },
 };
-use chrono::{DateTime, Utc};
 
 use super::{Args, files::PlanFile};
 use crate::{config::Config, exit::Misuse};
@@ -38,15 +35,15 @@ pub(super) struct Route {
 }
 
 /// Collects what is wrong.
-#[derive(Default)]
-struct Faults(Vec<String>);
+#[derive(Debug, Default)]
+pub(super) struct Faults(Vec<String>);
 
 impl Faults {
-    fn read<T, E: std::fmt::Display>(&mut self, flag: &str, read: Result<T, E>) -> Option<T> {
+    pub(super) fn read<T, E: std::fmt::Display>(&mut self, flag: &str, read: Result<T, E>) -> Option<T> {
         read.map_err(|error| self.0.push(format!("{flag}: {error}"))).ok()
     }
 
-    fn all<T, E: std::fmt::Display>(
+    pub(super) fn all<T, E: std::fmt::Display>(
         &mut self,
         flag: &str,
         texts: &[String],
@@ -75,25 +72,17 @@ impl Request {
         {
             faults.0.push(format!("--to: {to} is where the messages are"));
         }
-        let filter = Filter {
-            reasons: faults.all("--reason", &args.reason, reason),
-            keys: faults.all("--key", &args.key, str::parse),
-            event_ids: faults.all("--event-id", &args.event_id, str::parse),
-            origins: faults.all("--source-region", &args.source_region, str::parse),
-            ops: faults.all("--op", &args.op, str::parse),
-            since: args.since.as_deref().and_then(|text| faults.read("--since", instant(text))),
-            until: args.until.as_deref().and_then(|text| faults.read("--until", instant(text))),
-        };
+        let filter = args.filters.read(&mut faults);
         if args.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
             faults.0.push("--rate: must be over 0; leave it out to go as fast as it goes".into());
         }
-        if args.limit == Some(0) {
+        if args.filters.limit == Some(0) {
             faults.0.push("--limit: must be over 0; --dry-run changes nothing".into());
         }
         if faults.0.is_empty() {
-            let limit = args.limit.unwrap_or(u64::MAX);
+            let limit = args.filters.limit.unwrap_or(u64::MAX);
             let (rate, edit_with) = (args.rate, args.edit_with.clone());
-            Ok(Self { from, to, filter, limit, rate, edit_with, words: words(args), sites })
+            Ok(Self { from, to, filter, limit, rate, edit_with, words: args.filters.words(), sites })
         } else {
             Err(Misuse(faults.0.join("\n        ")))
         }
@@ -145,31 +134,4 @@ fn configured(site: &SiteId, sites: &[SiteId]) -> Result<(), String> {
     } else {
         Err(format!("{site} is not a configured site; these are: {}", known.join(", ")))
     }
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    let known = Reason::ALL.map(Reason::as_str);
-    if known.contains(&text) || text == "waiting" || text.starts_with("broker:") {
-        return Ok(text.to_owned());
-    }
-    Err(format!("{text:?} is no reason; there are {}, waiting, and broker:... for the broker's own", known.join(", ")))
-}
-
-fn instant(text: &str) -> Result<DateTime<Utc>, String> {
-    envelope::parse_timestamp(text).map(|timestamp| timestamp.utc)
-}
-
-/// The filters as a person would write them, for the plan's head.
-fn words(args: &Args) -> Vec<String> {
-    let lists = [
-        ("reason", &args.reason),
-        ("key", &args.key),
-        ("event-id", &args.event_id),
-        ("source-region", &args.source_region),
-        ("op", &args.op),
-    ];
-    let lists = lists.into_iter().flat_map(|(name, texts)| texts.iter().map(move |text| format!("{name}={text}")));
-    let single = [("since", args.since.clone()), ("until", args.until.clone())];
-    let single = single.into_iter().chain([("limit", args.limit.map(|limit| limit.to_string()))]);
-    lists.chain(single.filter_map(|(name, text)| Some(format!("{name}={}", text?)))).collect()
 }

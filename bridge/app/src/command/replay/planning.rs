@@ -47,13 +47,13 @@ pub(super) async fn make(
     stop: &CancellationToken,
 ) -> anyhow::Result<bool> {
     let mut drafts = Lines::create(file.draft("draft"))?;
-    for lair in 0..setting.lairs.len() {
+    for from in 0..setting.sources.len() {
         let mut receipts = Lines::create(file.draft("receipts"))?;
         let seen = tokio::select! {
-            seen = look(setting, request, lair, &mut drafts, &mut receipts) => seen,
+            seen = look(setting, request, from, &mut drafts, &mut receipts) => seen,
             () = stop.cancelled() => Ok(()),
         };
-        give_back(setting, lair, &mut receipts).await?;
+        give_back(setting, from, &mut receipts).await?;
         seen?;
         if stop.is_cancelled() {
             return Ok(false);
@@ -78,21 +78,21 @@ pub(super) async fn make(
 async fn look(
     setting: &Setting<'_>,
     request: &Request,
-    lair: usize,
+    from: usize,
     drafts: &mut Lines,
     receipts: &mut Lines,
 ) -> anyhow::Result<()> {
-    let queue = &setting.lairs[lair].queue;
+    let queue = &setting.sources[from].queue;
     let mut progress = Progress::new("messages looked at");
     let (mut place, mut seen, mut admitted) = (Place::default(), HashSet::new(), 0);
     while admitted < request.limit {
         let portion = usize::try_from(request.limit - admitted).unwrap_or(usize::MAX).clamp(100, PORTION);
-        let shown = queue.browse(&mut place, portion).await.map_err(unreadable)?;
+        let shown = queue.browse(&mut place, portion).await.map_err(|error| unreadable(&error))?;
         let before = seen.len();
         let mut news = Vec::new();
         for delivery in shown {
             receipts.write(&delivery.receipt.0)?;
-            let message = Fingerprint::of(lair, &delivery.message_id, &delivery.body);
+            let message = Fingerprint::of(from, &delivery.message_id, &delivery.body);
             if seen.insert(message) {
                 news.push((message, delivery));
             }
@@ -102,10 +102,10 @@ async fn look(
             break;
         }
         progress.add(news.len() as u64);
-        let broker = setting.lairs[lair].broker;
+        let broker = setting.sources[from].broker;
         let reason = |delivery: &Delivery| subject::reason(&delivery.properties, broker);
         news.retain(|(_, delivery)| request.filter.admits_reason(&reason(delivery)));
-        let read = news.into_iter().map(|(message, delivery)| read(setting, request, lair, message, delivery));
+        let read = news.into_iter().map(|(message, delivery)| read(setting, request, from, message, delivery));
         let mut entries = stream::iter(read).buffered(EDITS);
         while let Some(entry) = entries.next().await {
             if let Some(entry) = entry.filter(|_| admitted < request.limit) {
@@ -118,7 +118,7 @@ async fn look(
     Ok(())
 }
 
-fn unreadable(error: PortError) -> anyhow::Error {
+fn unreadable(error: &PortError) -> anyhow::Error {
     let advice = match error.kind.recovery() {
         Recovery::Halt => "give the permission, or mend the name in the configuration",
         Recovery::Retry | Recovery::DeadLetter => "is the cloud up? runbooks/dead-letters.md says what else to look at",
@@ -130,17 +130,17 @@ fn unreadable(error: PortError) -> anyhow::Error {
 async fn read(
     setting: &Setting<'_>,
     request: &Request,
-    lair: usize,
+    from: usize,
     message: Fingerprint,
     delivery: Delivery,
 ) -> Option<Entry> {
-    let subject = setting.read(lair, &delivery).await;
+    let subject = setting.read(from, &delivery).await;
     if !request.filter.admits(&subject) {
         return None;
     }
     let mut entry = Entry {
         message,
-        queue: lair,
+        queue: from,
         message_id: delivery.message_id,
         reason: subject.reason.clone(),
         first_seen: subject.first_seen.map(rfc3339),
@@ -171,8 +171,8 @@ async fn read(
 }
 
 /// Gives back what a look had to take.
-async fn give_back(setting: &Setting<'_>, lair: usize, receipts: &mut Lines) -> anyhow::Result<()> {
-    let queue = &setting.lairs[lair].queue;
+async fn give_back(setting: &Setting<'_>, from: usize, receipts: &mut Lines) -> anyhow::Result<()> {
+    let queue = &setting.sources[from].queue;
     let mut lines = receipts.read()?;
     loop {
         let portion: Vec<Receipt> = lines

@@ -87,7 +87,9 @@ pub(super) fn plan_table(sums: &Sums) -> String {
     let mut all: BTreeMap<Effect, u64> = BTreeMap::new();
     for (reason, effects) in &sums.reasons {
         rows.push(row(reason, effects));
-        effects.iter().for_each(|(effect, count)| *all.entry(*effect).or_default() += count);
+        for (effect, count) in effects {
+            *all.entry(*effect).or_default() += count;
+        }
     }
     rows.push(row("all", &all));
     let mut text = format!("{}\n\n{}", sums.title(), table(&rows));
@@ -96,7 +98,9 @@ pub(super) fn plan_table(sums: &Sums) -> String {
     }
     if !sums.refused.is_empty() {
         text += "\nno site takes these, so they stay; --edit-with can mend them on the way:\n";
-        sums.refused.iter().for_each(|(id, why)| text += &format!("  {id}  {why}\n"));
+        for (id, why) in &sums.refused {
+            text += &format!("  {id}  {why}\n");
+        }
         let more = all.get(&Effect::Invalid).copied().unwrap_or_default()
             + all.get(&Effect::TooLarge).copied().unwrap_or_default();
         if more > LISTED_MAX as u64 {
@@ -134,7 +138,9 @@ impl Closing<'_> {
             all.kept += tally.kept;
             all.left += tally.left;
             all.unseen += tally.unseen;
-            tally.done.iter().for_each(|(outcome, count)| *all.done.entry(*outcome).or_default() += count);
+            for (outcome, count) in &tally.done {
+                *all.done.entry(*outcome).or_default() += count;
+            }
         }
         all
     }

@@ -35,7 +35,7 @@ pub(super) async fn carry_out(
 ) -> anyhow::Result<Code> {
     let journal = FileJournal::open(&file.journal(), &sums.sha256, &mut ledger)?;
     journal.append(&[Receipt::Begin { plan: sums.sha256.clone(), at: rfc3339(setting.clock.now()) }])?;
-    let open: usize = (0..setting.lairs.len()).map(|lair| ledger.waiting(lair)).sum();
+    let open: usize = (0..setting.sources.len()).map(|from| ledger.waiting(from)).sum();
     eprintln!("{open} of {} messages to bring; if this is interrupted, go on with: {}", ledger.len(), file.resume());
 
     let started = Instant::now();
