@@ -97,3 +97,117 @@ fn without(mut sites: BTreeSet<SiteId>, site: &SiteId) -> BTreeSet<SiteId> {
     sites.remove(site);
     sites
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use chrono::DateTime;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::event::{Op, Payload, Timestamp};
+
+    const SITES: [&str; 3] = ["aws:us-east-1", "azure:northeurope", "azure:westeurope"];
+
+    fn event(origin: &str) -> Event {
+        Event {
+            id: Uuid::nil(),
+            origin: origin.parse().unwrap(),
+            op: Op::Delete,
+            key: "k".parse().unwrap(),
+            payload: Payload::new(),
+            timestamp: Timestamp { utc: DateTime::default(), text: String::new() },
+            traceparent: None,
+        }
+    }
+
+    fn set(sites: &[&str]) -> BTreeSet<SiteId> {
+        sites.iter().map(|site| site.parse().unwrap()).collect()
+    }
+
+    fn of(source: &str, target: &str, origin: &str, owed: Option<&[&str]>) -> (Vec<String>, Vec<String>) {
+        let event = event(origin);
+        let subject = Subject {
+            reason: String::new(),
+            owed: owed.map(set),
+            event: Ok(event.clone()),
+            first_seen: None,
+            body: Bytes::new(),
+            traceparent: None,
+        };
+        let done = errands(&source.parse().unwrap(), &target.parse().unwrap(), &subject, &event, &set(&SITES));
+        let texts = |unpaid: &BTreeSet<SiteId>| unpaid.iter().map(ToString::to_string).collect();
+        (done.run.iter().map(ToString::to_string).collect(), texts(&done.unpaid))
+    }
+
+    #[test]
+    fn a_site_is_reached_by_the_way_that_suits_what_it_lacks() {
+        let [aws, north, west] = SITES;
+        let both = [north, west];
+        let own = [aws];
+        let gone = ["gcp:x"];
+        let case = |source, target, origin, owed, run: &[&str], unpaid: &[&str]| {
+            let (did, left) = of(source, target, origin, owed);
+            let same = did == run && left == unpaid;
+            assert!(same, "{source} {target} {origin} {owed:?}: {did:?} {left:?}");
+        };
+        // A peer that was down, and the site's own store that failed.
+        case(
+            "aws:us-east-1/dlq",
+            "owed",
+            aws,
+            Some(&both[..]),
+            &["azure:northeurope/queue", "azure:westeurope/queue"],
+            &[],
+        );
+        case("aws:us-east-1/dlq", "owed", aws, Some(&own[..]), &["aws:us-east-1/store"], &[]);
+        // A site that is no longer configured keeps its letter.
+        case("aws:us-east-1/dlq", "owed", aws, Some(&gone[..]), &[], &["gcp:x"]);
+        // One site of two.
+        case(
+            "aws:us-east-1/dlq",
+            "azure:westeurope/store",
+            aws,
+            Some(&both[..]),
+            &["azure:westeurope/store"],
+            &[north],
+        );
+        // The origin's worker forwards to everybody; another worker to nobody.
+        case("aws:us-east-1/dlq", "aws:us-east-1/queue", aws, Some(&both[..]), &["aws:us-east-1/queue"], &[]);
+        case(
+            "aws:us-east-1/dlq",
+            "azure:westeurope/queue",
+            aws,
+            Some(&both[..]),
+            &["azure:westeurope/queue"],
+            &[north],
+        );
+        // What waits for a site: its own writes are owed to all, a peer's to it alone.
+        case("aws:us-east-1/queue", "azure:westeurope/store", aws, None, &["azure:westeurope/store"], &[aws, north]);
+        case("aws:us-east-1/queue", "azure:westeurope/store", north, None, &["azure:westeurope/store"], &[aws]);
+        case("aws:us-east-1/queue", "aws:us-east-1/store", north, None, &["aws:us-east-1/store"], &[]);
+        // A line of a file goes the way that it would have gone at first.
+        case("events.jsonl", "owed", north, None, &["azure:northeurope/queue"], &[]);
+    }
+
+    proptest! {
+        /// Whoever is owed an event is paid by an errand, keeps the message where it is, or is paid by its origin.
+        #[test]
+        fn nobody_who_is_owed_is_forgotten(
+            owed in prop::collection::btree_set(prop::sample::select(SITES.to_vec()), 0..3),
+            origin in prop::sample::select(SITES.to_vec()),
+            source in prop::sample::select(vec!["aws:us-east-1/dlq", "aws:us-east-1/queue", "azure:westeurope/dlq"]),
+            target in prop::sample::select(vec!["owed", "aws:us-east-1/queue", "azure:westeurope/queue", "azure:westeurope/store"]),
+        ) {
+            let owed: Arc<[&str]> = owed.into_iter().collect();
+            let (run, unpaid) = of(source, target, origin, Some(&owed));
+            for site in owed.iter() {
+                let paid = run.iter().any(|errand| errand.starts_with(site)) || run.contains(&format!("{origin}/queue"));
+                prop_assert!(paid || unpaid.iter().any(|one| one == site), "{site}: {run:?} {unpaid:?}");
+            }
+        }
+    }
+}

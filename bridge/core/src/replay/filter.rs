@@ -50,3 +50,51 @@ impl Filter {
 fn any<T: PartialEq>(wanted: &[T], given: Option<&T>) -> bool {
     wanted.is_empty() || given.is_some_and(|given| wanted.contains(given))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        envelope,
+        reason::{Reason, Refusal},
+    };
+
+    fn subject(event: bool) -> Subject {
+        let body = r#"{"event_id":"01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11","source_region":"aws:us-east-1","op_type":"delete","payload":{"id":"k"},"timestamp":"2026-11-21T01:00:00Z"}"#;
+        let refused = Err(Refusal::new(Reason::NotJson, "no"));
+        Subject {
+            reason: "not_json".to_owned(),
+            owed: None,
+            event: if event { envelope::decode(body.as_bytes(), "/id") } else { refused },
+            first_seen: Some("2026-11-21T02:00:00Z".parse().unwrap()),
+            body: Bytes::new(),
+            traceparent: None,
+        }
+    }
+
+    #[test]
+    fn every_filter_counts_and_what_is_no_event_passes_none_by_its_event() {
+        let all = Filter::default;
+        let at = |text: &str| Some(text.parse().unwrap());
+        let cases: [(Filter, bool, bool); 9] = [
+            (all(), true, true),
+            (Filter { reasons: vec!["not_json".into(), "x".into()], ..all() }, true, true),
+            (Filter { reasons: vec!["panicked".into()], ..all() }, false, false),
+            (Filter { keys: vec!["k".parse().unwrap()], ..all() }, true, false),
+            (Filter { event_ids: vec![Uuid::nil()], ..all() }, false, false),
+            (Filter { origins: vec!["aws:us-east-1".parse().unwrap()], ops: vec![Op::Delete], ..all() }, true, false),
+            (Filter { ops: vec![Op::Create, Op::Update], ..all() }, false, false),
+            (
+                Filter { since: at("2026-11-21T01:00:00Z"), until: at("2026-11-21T01:00:00.000000001Z"), ..all() },
+                true,
+                false,
+            ),
+            (Filter { since: at("2026-11-21T01:30:00Z"), ..all() }, false, true),
+        ];
+        for (filter, event, other) in cases {
+            assert_eq!((filter.admits(&subject(true)), filter.admits(&subject(false))), (event, other), "{filter:?}");
+        }
+    }
+}

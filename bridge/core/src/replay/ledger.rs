@@ -169,6 +169,14 @@ impl Ledger {
         paid
     }
 
+    /// Gives `message` back untried: it may come again.
+    pub fn put_back(&mut self, message: &Fingerprint) {
+        if let Some(slot) = self.slots.get_mut(message).filter(|slot| slot.phase == Phase::Taken) {
+            slot.phase = Phase::Waiting;
+            self.waiting[usize::from(slot.queue)] += 1;
+        }
+    }
+
     /// Messages of `queue` that have not come yet.
     pub fn waiting(&self, queue: usize) -> usize {
         self.waiting.get(queue).copied().unwrap_or_default()
@@ -225,4 +233,98 @@ impl Ledger {
 /// The bit of an errand's number. There are far fewer than 64: a plan names a site by one way only.
 fn bit(number: usize) -> u64 {
     u32::try_from(number).ok().and_then(|number| 1_u64.checked_shl(number)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::replay::plan::{Prediction, Refused};
+
+    const PLACES: [&str; 2] = ["aws:us-east-1/store", "azure:westeurope/queue"];
+
+    fn name(number: usize) -> Fingerprint {
+        Fingerprint::of(0, &number.to_string(), b"")
+    }
+
+    /// Message 0 is refused, 1 goes to one site, 2 to two, 3 to one and is owed to another beside it.
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::default();
+        for number in 0..4 {
+            let to = |place: &&str| Prediction { to: (*place).to_owned(), effect: Effect::Apply };
+            let refused = || Refused { reason: "not_json".to_owned(), detail: String::new(), effect: Effect::Invalid };
+            ledger.plan(&Entry {
+                message: name(number),
+                queue: 0,
+                message_id: number.to_string(),
+                reason: "peer_unavailable".to_owned(),
+                first_seen: None,
+                bytes: 0,
+                event_id: None,
+                key: None,
+                version: None,
+                errands: PLACES[..[0, 1, 2, 1][number]].iter().map(to).collect(),
+                unpaid: if number == 3 { vec!["gcp:x".to_owned()] } else { Vec::new() },
+                refused: (number == 0).then(refused),
+            });
+        }
+        ledger
+    }
+
+    fn confirmed(number: usize, place: usize) -> Receipt {
+        Receipt::Confirmed { message: name(number), by: PLACES[place].to_owned(), outcome: Outcome::Sent }
+    }
+
+    #[test]
+    fn a_message_is_taken_once_and_leaves_when_all_have_confirmed() {
+        let mut ledger = ledger();
+        assert_eq!(ledger.waiting(0), 3);
+        assert_eq!(ledger.claim(name(9)), Claim::Leave, "not of the plan");
+        assert_eq!(ledger.claim(name(0)), Claim::Leave, "refused");
+        assert_eq!(ledger.claim(name(2)), Claim::Take(name(2)));
+        assert_eq!(ledger.claim(name(2)), Claim::Leave, "it is in our hands");
+        ledger.put_back(&name(2));
+        assert_eq!((ledger.waiting(0), ledger.claim(name(2))), (3, Claim::Take(name(2))));
+        ledger.receipt(&confirmed(2, 0));
+        assert!(!ledger.conclude(&name(2)), "one site of two");
+        ledger.receipt(&confirmed(2, 1));
+        assert!(ledger.conclude(&name(2)));
+        assert_eq!(ledger.claim(name(2)), Claim::Remove(name(2)), "delivered again");
+        assert_eq!(ledger.claim(name(3)), Claim::Take(name(3)));
+        ledger.receipt(&confirmed(3, 0));
+        assert!(!ledger.conclude(&name(3)), "somebody else is owed it");
+        assert_eq!(ledger.waiting(0), 1);
+        let tally = &ledger.tallies()["peer_unavailable"];
+        assert_eq!((tally.planned, tally.removed, tally.kept, tally.left, tally.unseen), (4, 1, 1, 1, 1));
+    }
+
+    proptest! {
+        /// Whatever a journal holds, in whatever order and however often: what stands there is done, and nothing is counted
+        /// twice or lost.
+        #[test]
+        fn a_journal_read_twice_says_the_same(lines in prop::collection::vec((0..4_usize, 0..3_usize), 0..20)) {
+            let receipts: Vec<Receipt> = lines
+                .into_iter()
+                .map(|(number, what)| match what {
+                    2 => Receipt::Removed { message: name(number) },
+                    place => confirmed(number, place),
+                })
+                .collect();
+            let (mut once, mut twice) = (ledger(), ledger());
+            for receipt in &receipts {
+                once.receipt(receipt);
+            }
+            for receipt in receipts.iter().chain(&receipts) {
+                twice.receipt(receipt);
+            }
+            prop_assert_eq!(once.tallies(), twice.tallies());
+            prop_assert_eq!(once.waiting(0), twice.waiting(0));
+            let tallies = once.tallies();
+            let tally = &tallies["peer_unavailable"];
+            prop_assert_eq!(tally.removed + tally.kept + tally.left + tally.unseen, tally.planned);
+            let waiting = (0..4).filter(|number| matches!(once.claim(name(*number)), Claim::Take(_) | Claim::Remove(_))).count();
+            prop_assert!(once.waiting(0) == 0 && waiting <= 4);
+        }
+    }
 }

@@ -237,8 +237,7 @@ impl<'a> Run<'a> {
         let clock = &*self.setting.clock;
         let mut failures = 0;
         while self.goes_on() && self.ledger().waiting(from) > 0 {
-            let max = self.pace().portion(BATCH);
-            let batch = match queue.receive(max, Duration::ZERO).await {
+            let batch = match queue.receive(BATCH, Duration::ZERO).await {
                 Ok(batch) => batch,
                 Err(error) => {
                     failures += 1;
@@ -287,15 +286,24 @@ impl<'a> Run<'a> {
             }
         }
         let any = !tasks.is_empty() || !done.is_empty();
-        if !tasks.is_empty() {
+        self.remove(from, held, &done).await;
+        let portion = self.pace().portion(BATCH);
+        for tasks in tasks.chunks(portion) {
+            if !self.goes_on() {
+                let mut ledger = self.ledger();
+                for task in tasks {
+                    ledger.put_back(&task.message);
+                }
+                continue;
+            }
             let wait = self.pace().wait(tasks.len(), self.setting.clock.now());
             if !wait.is_zero() {
                 self.setting.clock.sleep(wait).await;
             }
-            done.extend(self.run_errands(&tasks).await);
+            let done = self.run_errands(tasks).await;
+            self.remove(from, held, &done).await;
             (self.progress)(tasks.len());
         }
-        self.remove(from, held, &done).await;
         any
     }
 

@@ -78,3 +78,22 @@ impl Subject {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_the_letters_or_the_brokers() {
+        let of = |texts: &[(&str, &str)], broker| {
+            let properties: Properties =
+                texts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            reason(&properties, broker)
+        };
+        let (letter, broker) = (("reason", "not_json"), (BROKER_REASON, "TTLExpiredException"));
+        assert_eq!(of(&[letter, broker], true), "not_json", "a letter that the broker has set aside once more");
+        assert_eq!(of(&[broker], true), "broker:TTLExpiredException");
+        assert_eq!(of(&[], true), "broker:too_many_receives");
+        assert_eq!(of(&[], false), "waiting");
+    }
+}

@@ -14,6 +14,8 @@ use bridge_core::replay::{
     plan::{Entry, Foot, Hash, Head, Line, Reader},
 };
 
+use chrono::{DateTime, Utc};
+
 use super::report::Sums;
 use crate::exit::Misuse;
 
@@ -68,8 +70,8 @@ impl PlanFile {
         beside(&self.path, name)
     }
 
-    /// Reads the whole plan.
-    pub(super) fn load(&self) -> anyhow::Result<(Ledger, Sums)> {
+    /// Reads the whole plan. Writes from before `forgotten` may have been deleted since, and the delete forgotten.
+    pub(super) fn load(&self, forgotten: DateTime<Utc>) -> anyhow::Result<(Ledger, Sums)> {
         let wrong = |error: String| Misuse(format!("{}: {error}", self.path.display()));
         let mut reader = Reader::default();
         let (mut ledger, mut sums) = (Ledger::default(), Sums::default());
@@ -78,7 +80,7 @@ impl PlanFile {
                 Line::Head(head) => sums.head = Some(head),
                 Line::Entry(entry) => {
                     ledger.plan(&entry);
-                    sums.add(&entry);
+                    sums.add(&entry, forgotten);
                 }
                 Line::Foot(_) => {}
             }

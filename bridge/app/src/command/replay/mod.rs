@@ -107,7 +107,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     }
 
     // 2. What it says.
-    let (ledger, sums) = file.load()?;
+    let (ledger, sums) = file.load(setting.clock.now() - setting.tombstone_life)?;
     if args.dry_run || (!args.yes && !args.json) {
         super::print(&if args.json { report::plan_json(&file, &sums) } else { report::plan_table(&sums) })?;
     }

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use bridge_core::replay::{
-    effect::Effect,
-    errand::Errand,
-    journal::Outcome,
-    ledger::Tally,
-    plan::{Entry, Head},
-    run::End,
+use bridge_core::{
+    replay::{
+        effect::Effect,
+        errand::Errand,
+        journal::Outcome,
+        ledger::Tally,
+        plan::{Entry, Head},
+        run::End,
+    },
+    version::Version,
 };
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::files::PlanFile;
@@ -28,12 +32,17 @@ pub(super) struct Sums {
     reasons: BTreeMap<String, BTreeMap<Effect, u64>>,
     /// Messages that stay for the sites that are owed them beside the target.
     unpaid: BTreeMap<String, u64>,
+    /// Messages that would be applied though a delete of theirs may have been forgotten by now.
+    old: u64,
     /// Some of those that no site takes: the broker's name, and why.
     refused: Vec<(String, String)>,
 }
 
 impl Sums {
-    pub(super) fn add(&mut self, entry: &Entry) {
+    pub(super) fn add(&mut self, entry: &Entry, forgotten: DateTime<Utc>) {
+        let version: Option<Version> = entry.version.as_ref().and_then(|text| text.parse().ok());
+        let old = version.is_some_and(|version| version.timestamp() < forgotten);
+        self.old += u64::from(old && entry.effect() == Effect::Apply);
         *self.reasons.entry(entry.reason.clone()).or_default().entry(entry.effect()).or_default() += 1;
         if !entry.unpaid.is_empty() {
             *self.unpaid.entry(entry.unpaid.join(", ")).or_default() += 1;
@@ -67,7 +76,7 @@ impl Sums {
             "from": head.map(|head| &head.from), "to": head.map(|head| &head.to),
             "made_at": head.map(|head| &head.made_at), "filters": head.map(|head| &head.filters),
             "predicted": self.reasons.iter().map(|(reason, effects)| (reason.clone(), counts(effects))).collect::<serde_json::Map<_, _>>(),
-            "stay_for": self.unpaid,
+            "stay_for": self.unpaid, "older_than_tombstones": self.old,
         })
     }
 }
@@ -95,6 +104,12 @@ pub(super) fn plan_table(sums: &Sums) -> String {
     let mut text = format!("{}\n\n{}", sums.title(), table(&rows));
     for (sites, count) in &sums.unpaid {
         text += &format!("\n{count} stay in the source even so: they are owed to {sites} too\n");
+    }
+    if sums.old > 0 {
+        text += &format!(
+            "\n{} would be applied and are older than tombstones live: was their key deleted since, that is forgotten by now\n",
+            sums.old
+        );
     }
     if !sums.refused.is_empty() {
         text += "\nno site takes these, so they stay; --edit-with can mend them on the way:\n";
