@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_is_made_of_the_queues_own_and_the_policys_name() {
+    fn the_address_is_that_of_the_queue_with_the_name_in_its_policy() {
         let url = "https://sqs.us-east-1.amazonaws.com/123456789012/bridge-events";
         let policy = r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:123456789012:aside","maxReceiveCount":"40"}"#;
         let expected = "https://sqs.us-east-1.amazonaws.com/123456789012/aside";
