@@ -96,6 +96,14 @@ packager:
         cp "$wanted" "{{packager}}/installed.txt"
     fi
 
+# 50,000 dead letters each way, killed ten times; rate and memory: the figures of docs/replay.md (10 minutes)
+replay-bulk letters="50000" kills="10": build clients
+    BRIDGE_REPLAY_LETTERS={{letters}} BRIDGE_REPLAY_KILLS={{kills}} cargo nextest run --workspace --no-capture -E 'test(replay::bulk)'
+
+# A cloud dark for longer than the tests have it
+replay-drill seconds="120": build clients
+    BRIDGE_DRILL_SECONDS={{seconds}} cargo nextest run --workspace --no-capture -E 'test(replay::drill)'
+
 # Formatting
 fmt:
     cargo fmt --all --check

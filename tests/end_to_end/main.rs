@@ -11,4 +11,5 @@ mod local;
 mod official_clients;
 mod packages;
 mod program;
+mod replay;
 mod workers;
