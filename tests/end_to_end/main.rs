@@ -5,7 +5,11 @@
 mod acceptance;
 mod command_line;
 mod documents;
+mod faults;
 mod functions;
 mod local;
+mod official_clients;
+mod packages;
 mod program;
+mod replay;
 mod workers;

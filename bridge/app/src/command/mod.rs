@@ -7,6 +7,7 @@ mod get;
 mod local;
 mod progress;
 mod publish;
+mod replay;
 mod run;
 mod schema;
 
@@ -73,6 +74,8 @@ enum Command {
     Run(run::Args),
     /// Validate events and send them to a site's queue
     Publish(publish::Args),
+    /// Bring dead letters, a queue's backlog or a file to where they are owed
+    Replay(Box<replay::Args>),
     /// Show a key's record at every site, side by side
     Get(get::Args),
     /// Show the configuration: each key with its value, unit and origin
@@ -98,6 +101,7 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Local(args) => local::run(args).await,
         Command::Run(args) => run::run(args, load()?).await,
         Command::Publish(args) => publish::run(args, load()?).await,
+        Command::Replay(args) => replay::run(*args, load()?).await,
         Command::Get(args) => get::run(args, load()?).await,
         Command::Config(args) => config::run(&args, load),
         Command::Schema(args) => schema::run(&args),
