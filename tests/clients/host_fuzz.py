@@ -23,7 +23,8 @@ from uuid import uuid4
 
 from acceptance import LINES_SHOWN, say
 from hosts.function_answer import Judged
-from hosts.function_payload import Received, one
+from hosts.function_package import Trigger
+from hosts.function_payload import Received, many, one
 from hosts.fuzz import LARGE_BYTES, spoil
 from hosts.lambda_runtime import Ended
 from hosts.partial_batch import kept
@@ -97,6 +98,11 @@ def _fuzz_function(players: Players, payloads: int, rng: random.Random) -> Fuzze
     fuzzed, site, host = Fuzzed(), players.clouds.azure, players.host
     trigger = players.package.trigger("serviceBusTrigger")
     pid, now = host.pid, datetime.now(UTC)
+    for payload, bodies in _encodings(trigger, site):
+        verdict = host.invoke(trigger.function, payload)
+        if not verdict.completed:
+            fuzzed.wrong.append(f"{verdict} after a good message in another encoding: {payload[:500]!r}")
+        fuzzed.let_go += [(payload, [body]) for body in bodies]
     for number in range(payloads):
         (body,) = _bodies(site, rng, 1, large=number == payloads // 2)
         message = Received(body, str(uuid4()), 1, now, now, application_properties={"k": "v", "n": 5})
@@ -112,6 +118,22 @@ def _fuzz_function(players: Players, payloads: int, rng: random.Random) -> Fuzze
         if verdict.completed:
             fuzzed.let_go.append((payload, _data(payload)))
     return fuzzed
+
+
+def _encodings(trigger: Trigger, site: Site) -> Iterator[tuple[bytes, list[bytes]]]:
+    """Good messages as the host sends them under other settings of the trigger, and as the documentation page shows."""
+    now = datetime.now(UTC)
+    for data_type in ("binary", "string"):
+        for cardinality in ("one", "many"):
+            bodies = [_event(site) for _ in range(1 if cardinality == "one" else 3)]
+            messages = [Received(body, str(uuid4()), 1, now, now) for body in bodies]
+            if cardinality == "one":
+                yield one(trigger.function, trigger.binding, data_type, messages[0]), bodies
+            else:
+                yield many(trigger.function, trigger.binding, data_type, messages), bodies
+    body = _event(site)
+    page = {"Data": {trigger.binding: body.decode()}, "Metadata": {"DequeueCount": 1, "MessageId": "m-1"}}
+    yield json.dumps(page).encode(), [body]
 
 
 def _bodies(site: Site, rng: random.Random, count: int, large: bool) -> Iterator[bytes]:

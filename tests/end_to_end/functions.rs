@@ -115,6 +115,12 @@ fn functions_whose_peer_is_dark_go_on_writing() {
     script("host_outage.py", &["--outages", "azure", "aws"]);
 }
 
+/// A store that is not there concerns every message: none may be let go or set aside until an operator has mended it.
+#[test]
+fn halted_functions_let_nothing_go() {
+    script("host_halted.py", &[]);
+}
+
 #[test]
 fn no_payload_crashes_a_function_or_loses_a_message() {
     script("host_fuzz.py", &[]);

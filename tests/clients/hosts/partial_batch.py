@@ -13,8 +13,8 @@ def kept(outcome: Outcome, message_ids: Collection[str]) -> set[str]:
 
     "Handling errors for an SQS event source in Lambda" (AWS Lambda developer guide, read 2026-11): null, an empty
     object, and a null or empty list are a complete success; invalid JSON, and an identifier that is empty, null,
-    unknown or under another name, are a complete failure, as errors and timeouts are. What the page does not name counts as a
-    failure here, so that no handler gets away with it.
+    unknown or under another name, are a complete failure, as errors and timeouts are. What the page does not name
+    counts as a failure here, so that no handler gets away with it.
     """
     everything = set(message_ids)
     if outcome.how is not Ended.ANSWER:
