@@ -104,7 +104,7 @@ class LambdaEnvironments(unittest.TestCase):
         before = json.loads(self.invoke("context").body)["pid"]
         begin = time.monotonic()
         self.assertEqual(self.invoke({"sleep": 30}).how, Ended.TIMEOUT)
-        self.assertLess(time.monotonic() - begin, 2)
+        self.assertLess(time.monotonic() - begin, 10)
         self.assertFalse(Path(f"/proc/{before}").exists())
         self.assertNotEqual(json.loads(self.invoke("context").body)["pid"], before)
         self.assertEqual((self.counts["timeout"], self.counts["restarts"], self.counts["starts"]), (1, 1, 2))
