@@ -391,6 +391,7 @@ class Packages(unittest.TestCase):
         for members in (
             {"version": "1.0"},
             {"functionTimeout": "5 minutes"},
+            {"extensionBundle": {}},
             {"extensions": {"serviceBus": {"autoCompleteMessages": False}}},
         ):
             _package(self.folder)
@@ -408,8 +409,12 @@ SETTINGS = {"QUEUE": "events", "BUS": "Endpoint=sb://127.0.0.1;"}
 
 def _package(folder: Path) -> None:
     """A function app of the least form."""
-    host = {"version": "2.0", "functionTimeout": "00:05:00"}
-    host["customHandler"] = {"description": {"defaultExecutablePath": "handler"}}  # type: ignore[assignment]
+    host = {
+        "version": "2.0",
+        "functionTimeout": "00:05:00",
+        "extensionBundle": {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"},
+        "customHandler": {"description": {"defaultExecutablePath": "handler"}},
+    }
     (folder / "host.json").write_text(json.dumps(host))
     binding = {"name": "message", "type": "serviceBusTrigger", "queueName": "%QUEUE%", "connection": "BUS"}
     (folder / "Replicate").mkdir(exist_ok=True)

@@ -56,6 +56,8 @@ def read(folder: Path, settings: Mapping[str, str], cores: int) -> Package:
     host = json.loads((folder / "host.json").read_text())
     if host.get("version") != "2.0":
         raise BadPackage("host.json: the version must be 2.0")
+    if "id" not in host.get("extensionBundle", {}):
+        raise BadPackage("host.json: without an extensionBundle the host knows no serviceBusTrigger")
     custom = host["customHandler"]
     if custom.get("enableForwardingHttpRequest") or custom.get("enableProxyingHttpRequest"):
         raise BadPackage("host.json: forwarding concerns functions with an HTTP trigger only; it should not be set")
