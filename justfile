@@ -3,7 +3,10 @@
 export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
 # The official clients of both clouds, for the tests that know nothing of our code.
 clients := justfile_directory() / "target/clients"
+# The cross compiler and linker of the packages.
+packager := justfile_directory() / "target/packager"
 export BRIDGE_PYTHON := clients / "bin/python"
+export BRIDGE_PACKAGE_DIR := justfile_directory() / "target/package/unpacked"
 export BRIDGE_NODE := clients / "node"
 
 # List the recipes
@@ -17,8 +20,12 @@ local *arguments:
 # All that CI does
 check: fmt spelling purity deny lint docs test
 
+# What the clouds deploy, below target/package: lambda-x86_64.zip, lambda-arm64.zip, function.zip (arguments: architectures)
+package *architectures: packager
+    PATH="{{packager}}/bin:$PATH" python3 deploy/package.py {{architectures}}
+
 # Every test: unit, property, contract, end to end, official clients (arguments: those of cargo-nextest)
-test *arguments: build clients
+test *arguments: build clients packaged
     cargo nextest run --workspace {{arguments}}
 
 # Build everything that the tests run
@@ -71,6 +78,31 @@ compare-sqs: build clients
 # Measure localcloud under load: backlog, connections, large messages, memory, idling (about 3 minutes)
 measure-localcloud: build clients
     "$BRIDGE_PYTHON" tests/clients/load.py target/debug/bridge
+
+# The packages for x86_64, unpacked for the tests
+[private]
+packaged: (package "x86_64")
+    python3 tests/clients/unpack.py target/package "$BRIDGE_PACKAGE_DIR"
+
+# The packages' compiler, in a place of its own
+[private]
+packager:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    wanted=deploy/requirements.txt
+    if ! cmp -s "$wanted" "{{packager}}/installed.txt"; then
+        python3 -m venv "{{packager}}"
+        "{{packager}}/bin/pip" install --quiet --requirement "$wanted"
+        cp "$wanted" "{{packager}}/installed.txt"
+    fi
+
+# 50,000 dead letters each way, killed ten times; rate and memory: the figures of docs/replay.md (10 minutes)
+replay-bulk letters="50000" kills="10": build clients
+    BRIDGE_REPLAY_LETTERS={{letters}} BRIDGE_REPLAY_KILLS={{kills}} cargo nextest run --workspace --no-capture -E 'test(replay::bulk)'
+
+# A cloud dark for longer than the tests have it
+replay-drill seconds="120": build clients
+    BRIDGE_DRILL_SECONDS={{seconds}} cargo nextest run --workspace --no-capture -E 'test(replay::drill)'
 
 # Formatting
 fmt:

@@ -1,12 +1,12 @@
 //! Starting and ending the programs that a test needs. What a test starts, it ends, also when it fails.
 
 use std::{
-    io::{Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
 };
 
+use bridge_tests::cloud::runtime;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -84,6 +84,13 @@ impl Running {
         }
     }
 
+    /// The most memory that it has held so far, in MB; none if it has just ended.
+    pub(crate) fn memory_now_mb(&self) -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)
+    }
+
     /// The most memory that it ever held, in MB.
     pub(crate) fn peak_memory_mb(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
@@ -139,16 +146,14 @@ impl Clouds {
 
     /// Asks the admin endpoint; the answer's body.
     pub(crate) fn admin(&self, method: &str, path: &str, body: &str) -> String {
-        let address = self.ready["admin"].as_str().unwrap().trim_start_matches("http://").to_owned();
-        let mut stream = std::net::TcpStream::connect(&address).unwrap();
-        let length = body.len();
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n");
-        stream.write_all(format!("{head}\r\n{body}").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 20"), "{method} {path}: {answer}");
-        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+        let address = format!("{}{path}", self.ready["admin"].as_str().unwrap());
+        let request = reqwest::Client::new().request(method.parse().unwrap(), address).body(body.to_owned());
+        runtime().block_on(async {
+            let answer = request.send().await.unwrap();
+            let (status, text) = (answer.status(), answer.text().await.unwrap());
+            assert!(status.is_success(), "{method} {path}: {status} {text}");
+            text
+        })
     }
 
     /// A worker of its own process.
@@ -161,6 +166,16 @@ impl Clouds {
         let mut command = bridge();
         command.args(["run", "--site", site, "--log", "warn", "--config"]).arg(self.config());
         Running::start(command.envs(variables.iter().copied()))
+    }
+
+    /// Starts a fault, as localcloud's admin interface has it.
+    pub(crate) fn fault(&self, fault: &str) {
+        self.admin("POST", "/faults", fault);
+    }
+
+    /// Ends all faults.
+    pub(crate) fn clear_faults(&self) {
+        self.admin("DELETE", "/faults", "");
     }
 
     /// Runs one of the official clients' scripts against these clouds.

@@ -5,6 +5,8 @@
 
 mod contract;
 mod convergence;
+mod invocations;
+mod replay;
 mod settlements;
 mod tidy;
 mod world;

@@ -4,18 +4,23 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use bridge_adapters::{
-    aws::{AwsClients, AwsCredentials, AwsOptions, DynamodbStore, SqsQueue, SqsQueueOptions, StaticCredentials},
+    aws::{
+        AwsClients, AwsCredentials, AwsOptions, DynamodbStore, SqsQueue, SqsQueueOptions, StaticCredentials,
+        redrive_target,
+    },
     azure::{
         CosmosCredential, CosmosOptions, CosmosStore, identity,
         service_bus::{ServiceBusConnection, ServiceBusOptions, ServiceBusQueue, Timeouts},
     },
     clock::SystemClock,
+    file::FileQueue,
 };
 use bridge_core::{
     decision::Rules,
     event::SiteId,
     pipeline::{Peer, Worker},
-    port::{Queue, Store},
+    port::{Queue, Reschedule, Store},
+    replay::{route::Source, run::SourceQueue},
 };
 
 use crate::config::{AwsSite, AzureSite, Config, ServiceBusAccess, SiteConfig};
@@ -26,6 +31,8 @@ pub(crate) struct Worksite {
     pub(crate) worker: Worker,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) dead_letters: Arc<dyn Queue>,
+    /// The site's queue once more, where it takes copies for later.
+    pub(crate) copies: Option<Arc<dyn Reschedule>>,
 }
 
 impl Worksite {
@@ -45,6 +52,7 @@ pub(crate) struct SitePorts {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) dead_letters: Arc<dyn Queue>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) copies: Option<Arc<dyn Reschedule>>,
 }
 
 /// The worker of `site`, with every other site as its peer.
@@ -67,7 +75,7 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId) -> anyhow::Result<W
         clock: Arc::new(SystemClock),
         rng: Mutex::new(fastrand::Rng::new()),
     };
-    Ok(Worksite { worker, queue: own.queue, dead_letters: own.dead_letters })
+    Ok(Worksite { worker, queue: own.queue, dead_letters: own.dead_letters, copies: own.copies })
 }
 
 /// The ports of `site`.
@@ -79,7 +87,41 @@ pub(crate) async fn ports(config: &Config, site: &SiteId) -> anyhow::Result<Site
     ports.with_context(|| format!("sites.{site}"))
 }
 
-async fn aws_ports(id: &SiteId, site: &AwsSite) -> anyhow::Result<SitePorts> {
+/// The queues in which messages of `source` lie.
+pub(crate) async fn sources(config: &Config, source: &Source) -> anyhow::Result<Vec<SourceQueue>> {
+    let own = |queue| SourceQueue { queue, broker: false };
+    let site = match source {
+        Source::File(path) => return Ok(vec![own(Arc::new(FileQueue::open(path)?))]),
+        Source::Queue(site) => return Ok(vec![own(ports(config, site).await?.queue)]),
+        Source::DeadLetters(site) => site,
+    };
+    let mut sources = vec![own(ports(config, site).await?.dead_letters)];
+    let broker = |queue| SourceQueue { queue, broker: true };
+    match &config.sites[site] {
+        SiteConfig::Aws(aws) => {
+            let clients = aws_clients(site, aws).await?;
+            match redrive_target(&clients, aws.queue_url.as_str()).await {
+                Ok(Some(url)) if url != aws.dead_letter_queue_url.as_str() => {
+                    sources.push(broker(Arc::new(sqs_queue(&clients, aws, url))));
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(
+                    error = error.chain(),
+                    "SQS does not say where it sets messages aside itself; only the bridge's own dead letters are seen"
+                ),
+            }
+        }
+        SiteConfig::Azure(azure) => {
+            for queue in [&azure.queue, &azure.dead_letter_queue] {
+                let queue = format!("{queue}/$deadletterqueue");
+                sources.push(broker(Arc::new(service_bus_queue(azure, &service_bus(azure)?, &queue))));
+            }
+        }
+    }
+    Ok(sources)
+}
+
+async fn aws_clients(id: &SiteId, site: &AwsSite) -> anyhow::Result<AwsClients> {
     let credentials = match &site.access_key {
         Some((access_key_id, secret)) => AwsCredentials::Static(StaticCredentials {
             access_key_id: access_key_id.clone(),
@@ -93,39 +135,51 @@ async fn aws_ports(id: &SiteId, site: &AwsSite) -> anyhow::Result<SitePorts> {
         dynamodb_endpoint: site.dynamodb_endpoint.clone(),
         credentials,
     };
-    let clients = AwsClients::new(&options).await?;
-    let queue = |url: &url::Url| -> Arc<dyn Queue> {
-        let (lease, message_bytes_max) = (site.lease, site.message_bytes_max);
-        let options = SqsQueueOptions { queue_url: url.to_string(), lease, message_bytes_max };
-        Arc::new(SqsQueue::new(clients.sqs.clone(), options))
-    };
+    Ok(AwsClients::new(&options).await?)
+}
+
+fn sqs_queue(clients: &AwsClients, site: &AwsSite, queue_url: String) -> SqsQueue {
+    let (lease, message_bytes_max) = (site.lease, site.message_bytes_max);
+    SqsQueue::new(clients.sqs.clone(), SqsQueueOptions { queue_url, lease, message_bytes_max })
+}
+
+async fn aws_ports(id: &SiteId, site: &AwsSite) -> anyhow::Result<SitePorts> {
+    let clients = aws_clients(id, site).await?;
+    let queue = |url: &url::Url| -> Arc<dyn Queue> { Arc::new(sqs_queue(&clients, site, url.to_string())) };
     Ok(SitePorts {
         queue: queue(&site.queue_url),
         dead_letters: queue(&site.dead_letter_queue_url),
         store: Arc::new(DynamodbStore::new(clients.dynamodb.clone(), &site.table)),
+        copies: None,
     })
 }
 
-fn azure_ports(site: &AzureSite) -> anyhow::Result<SitePorts> {
-    let connection = match &site.service_bus {
+fn service_bus(site: &AzureSite) -> anyhow::Result<ServiceBusConnection> {
+    Ok(match &site.service_bus {
         ServiceBusAccess::ConnectionString(text) => {
             text.reveal().parse::<ServiceBusConnection>().context("service_bus_connection_string")?
         }
         ServiceBusAccess::Identity { namespace } => {
             ServiceBusConnection::with_token(namespace, identity::ambient()?).context("service_bus_namespace")?
         }
-    };
-    let queue = |name: &str| -> Arc<dyn Queue> {
-        Arc::new(ServiceBusQueue::new(ServiceBusOptions {
-            label: format!("service-bus {name}"),
-            connection: connection.clone(),
-            http_endpoint: site.service_bus_http_endpoint.clone(),
-            queue: name.to_owned(),
-            lease: site.lease,
-            message_bytes_max: site.message_bytes_max,
-            timeouts: Timeouts::default(),
-        }))
-    };
+    })
+}
+
+fn service_bus_queue(site: &AzureSite, connection: &ServiceBusConnection, name: &str) -> ServiceBusQueue {
+    ServiceBusQueue::new(ServiceBusOptions {
+        label: format!("service-bus {name}"),
+        connection: connection.clone(),
+        http_endpoint: site.service_bus_http_endpoint.clone(),
+        queue: name.to_owned(),
+        lease: site.lease,
+        message_bytes_max: site.message_bytes_max,
+        timeouts: Timeouts::default(),
+    })
+}
+
+fn azure_ports(site: &AzureSite) -> anyhow::Result<SitePorts> {
+    let connection = service_bus(site)?;
+    let queue = |name: &str| Arc::new(service_bus_queue(site, &connection, name));
     let credential = match &site.cosmos_key {
         Some(key) => CosmosCredential::Key(key.reveal().to_owned()),
         None => CosmosCredential::Token(identity::ambient()?),
@@ -136,5 +190,11 @@ fn azure_ports(site: &AzureSite) -> anyhow::Result<SitePorts> {
         database: site.database.clone(),
         container: site.container.clone(),
     })?;
-    Ok(SitePorts { queue: queue(&site.queue), dead_letters: queue(&site.dead_letter_queue), store: Arc::new(store) })
+    let own = queue(&site.queue);
+    Ok(SitePorts {
+        queue: own.clone(),
+        dead_letters: queue(&site.dead_letter_queue),
+        store: Arc::new(store),
+        copies: Some(own),
+    })
 }

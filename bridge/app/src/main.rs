@@ -12,14 +12,15 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    // 1. What was asked for.
+    // 1. What was asked for: by a person, or by the host that started this process.
     let cli = match command::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&error),
     };
+    let function = cli.function(host::Function::of(|name| std::env::var_os(name)));
 
     // 2. Logs, before anything can go wrong.
-    telemetry::init(&cli.log);
+    telemetry::init(&cli.log, function.is_some());
 
     // 3. One runtime for all hosts and commands.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     };
 
     // 4. Do it.
-    let result = runtime.block_on(command::run(cli));
+    let result = runtime.block_on(command::run(cli, function));
     // Whatever still runs in the background must not hold the process open.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     match result {

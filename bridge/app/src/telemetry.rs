@@ -1,4 +1,5 @@
-//! Logs: to standard error for commands, so that their output stays clean. Never a payload, never a secret.
+//! Logs: to standard error for commands, so that their output stays clean, and in JSON to standard output for functions,
+//! whose hosts take standard error for errors. Never a payload, never a secret.
 
 use std::io::IsTerminal;
 
@@ -11,7 +12,7 @@ pub(crate) struct LogArgs {
     /// What to log: a level (error, warn, info, debug, trace), or levels by module as in `bridge=debug,warn`
     #[arg(long, env = "BRIDGE_LOG", default_value = "info", global = true, value_name = "FILTER")]
     log: String,
-    /// How to log
+    /// How to log; a function logs in JSON
     #[arg(long, env = "BRIDGE_LOG_FORMAT", default_value = "text", global = true)]
     log_format: Format,
 }
@@ -25,7 +26,7 @@ enum Format {
 }
 
 /// Starts logging. The SDKs below log at `warn`: their own retries are ours to report.
-pub(crate) fn init(args: &LogArgs) {
+pub(crate) fn init(args: &LogArgs, in_function: bool) {
     let directives = if args.log.contains(['=', ',']) {
         args.log.clone()
     } else {
@@ -37,6 +38,7 @@ pub(crate) fn init(args: &LogArgs) {
     };
     let registry = tracing_subscriber::registry().with(filter);
     match args.log_format {
+        _ if in_function => registry.with(fmt::layer().json().flatten_event(true)).init(),
         Format::Text => {
             let ansi = std::io::stderr().is_terminal();
             registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(false)).init();

@@ -1,5 +1,5 @@
 //! Works off one batch from a queue that the worker settles itself: keeps its leases while the work lasts, then carries
-//! the settlements out. For the container; a function's host answers in its own way.
+//! the settlements out. For the container; [`invocation`](crate::invocation) is for functions.
 
 use futures_util::future::{self, Either};
 
@@ -7,7 +7,7 @@ use crate::{
     failure::{PortError, Recovery},
     pipeline::{Verdict, Worker},
     port::{Delivery, Queue, Receipt},
-    settlement::Settlement,
+    settlement::{Letter, Settlement},
 };
 
 /// What carrying out came to, beside the verdicts.
@@ -60,28 +60,22 @@ pub async fn carry_out(
 ) -> Carried {
     let mut carried = Carried::default();
     let mut done: Vec<Receipt> = Vec::new();
-    let mut set_aside: Vec<(&Delivery, crate::port::Message)> = Vec::new();
+    let mut letters: Vec<(&Delivery, &Letter)> = Vec::new();
     let mut later = Vec::new();
-    let source = queue.to_string();
     for (delivery, verdict) in batch.iter().zip(verdicts) {
         match &verdict.settlement {
             Settlement::Ack => done.push(delivery.receipt.clone()),
             Settlement::Retry { after } => later.push((delivery, *after)),
-            Settlement::DeadLetter(letter) => {
-                set_aside.push((delivery, letter.message(delivery, &source, worker.fresh_id())));
-            }
+            Settlement::DeadLetter(letter) => letters.push((delivery, letter)),
             Settlement::Halt { detail } => carried.halt = Some(detail.clone()),
         }
     }
 
-    if !set_aside.is_empty() {
-        let messages: Vec<_> = set_aside.iter().map(|(_, message)| message.clone()).collect();
-        let sent = dead_letters.send(&messages).await;
-        for ((delivery, _), sent) in set_aside.iter().zip(sent) {
-            match sent {
-                Ok(()) => done.push(delivery.receipt.clone()),
-                Err(error) => carried.failed(error, &delivery.message_id),
-            }
+    let sent = set_aside(worker, dead_letters, &queue.to_string(), &letters).await;
+    for ((delivery, _), sent) in letters.iter().zip(sent) {
+        match sent {
+            Ok(()) => done.push(delivery.receipt.clone()),
+            Err(error) => carried.failed(error, &delivery.message_id),
         }
     }
     if !done.is_empty() {
@@ -98,6 +92,22 @@ pub async fn carry_out(
         }
     }
     carried
+}
+
+/// Sends letters to the dead-letter queue; answers for each. Only then may their messages, which came from the queue
+/// `source`, be removed.
+pub(crate) async fn set_aside(
+    worker: &Worker,
+    dead_letters: &dyn Queue,
+    source: &str,
+    letters: &[(&Delivery, &Letter)],
+) -> Vec<Result<(), PortError>> {
+    if letters.is_empty() {
+        return Vec::new();
+    }
+    let message = |(delivery, letter): &(&Delivery, &Letter)| letter.message(delivery, source, worker.fresh_id());
+    let messages: Vec<_> = letters.iter().map(message).collect();
+    dead_letters.send(&messages).await
 }
 
 impl Carried {

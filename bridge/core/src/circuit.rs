@@ -25,6 +25,17 @@ pub enum CircuitState {
     HalfOpen,
 }
 
+impl CircuitState {
+    /// The word in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+        }
+    }
+}
+
 /// The state of one peer's circuit. Time is passed in.
 #[derive(Clone, Copy, Debug)]
 pub struct Circuit {

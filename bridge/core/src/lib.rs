@@ -1,7 +1,8 @@
 //! The rules of replication, in reading order. No I/O, no clock, no environment, no SDK.
 //!
 //! One batch goes through [`pipeline`]: [`envelope`] reads each message, [`decision`] says what it means here, the
-//! store and the peers do it, [`settlement`] says how each delivery ends, and [`carry_out`] ends it.
+//! store and the peers do it, [`settlement`] says how each delivery ends, and [`carry_out`] ends it, or
+//! [`invocation`] where the host of a function does.
 
 #![warn(missing_docs)]
 
@@ -17,6 +18,7 @@ pub mod size;
 
 pub mod carry_out;
 mod conclude;
+pub mod invocation;
 pub mod reason;
 pub mod settlement;
 
@@ -24,7 +26,10 @@ pub mod failure;
 pub mod port;
 pub mod record;
 
+pub mod replay;
+
 pub mod circuit;
+pub mod heartbeat;
 pub mod limits;
 pub mod retry;
 

@@ -4,10 +4,13 @@ mod client;
 mod dynamodb;
 pub mod dynamodb_item;
 mod error;
+pub mod lambda_event;
+mod redrive;
 mod sqs;
 mod sqs_batch;
 mod sqs_message;
 
 pub use client::{AwsClients, AwsCredentials, AwsOptions, StaticCredentials};
 pub use dynamodb::DynamodbStore;
+pub use redrive::redrive_target;
 pub use sqs::{SqsQueue, SqsQueueOptions};

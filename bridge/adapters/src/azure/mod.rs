@@ -5,6 +5,7 @@ mod cosmos;
 pub mod cosmos_item;
 pub mod credential;
 mod error;
+pub mod function_payload;
 pub mod identity;
 pub mod service_bus;
 

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bridge_core::{
     failure::{FailureKind, PortError},
     limits,
-    port::{Clock, Delivery, Message, Properties, Queue, Receipt},
+    port::{Clock, Delivery, Message, Place, Properties, Queue, Receipt, Reschedule},
 };
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -20,6 +20,9 @@ use futures_util::future::select;
 use tokio::sync::Notify;
 
 use crate::delivery;
+
+/// The receipt of a message that was looked at and is not held.
+const LOOKED_AT: &str = "looked-at";
 
 /// In which order waiting messages are delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,9 +190,15 @@ impl State {
     }
 
     fn add(&mut self, stored: Stored) {
-        self.messages.insert(self.next_id, stored);
-        self.visible.push_back(self.next_id);
+        let id = self.add_unseen(stored);
+        self.visible.push_back(id);
+    }
+
+    fn add_unseen(&mut self, stored: Stored) -> u64 {
+        let id = self.next_id;
+        self.messages.insert(id, stored);
         self.next_id += 1;
+        id
     }
 
     fn take(&mut self, max: usize, now: DateTime<Utc>, options: &MemoryQueueOptions) -> Vec<Delivery> {
@@ -336,7 +345,63 @@ impl Queue for MemoryQueue {
         results
     }
 
+    /// Looks as Service Bus does: in the order of arrival, and at all messages, whoever holds them.
+    async fn browse(&self, place: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {
+        let state = self.state();
+        let shown = state.messages.range(place.0..).take(max).map(|(id, stored)| {
+            *place = Place(id + 1);
+            Delivery {
+                receipt: Receipt(LOOKED_AT.to_owned()),
+                message_id: format!("memory-{id}"),
+                attempt: delivery::attempt(&stored.properties, stored.deliveries + 1),
+                first_seen: delivery::first_seen(&stored.properties, Some(stored.sent)),
+                body: stored.body.clone(),
+                properties: stored.properties.clone(),
+            }
+        });
+        Ok(shown.collect())
+    }
+
+    async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+        let release = |receipt: &Receipt| {
+            if receipt.0 == LOOKED_AT {
+                return Ok(());
+            }
+            self.with_lease("release", receipt, |state, id, now| {
+                if let Some(stored) = state.messages.get_mut(&id) {
+                    stored.leased = false;
+                }
+                state.hide(id, now, Duration::ZERO);
+            })
+        };
+        let results = receipts.iter().map(release).collect();
+        self.arrived.notify_waiters();
+        results
+    }
+
     async fn close(&self) {}
+}
+
+#[async_trait]
+impl Reschedule for MemoryQueue {
+    async fn reschedule(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let id = state.add_unseen(Stored {
+            body: delivery.body.clone(),
+            properties: delivery.properties.clone(),
+            sent: delivery.first_seen.unwrap_or(now),
+            // The properties may count forerunners of their own, which must not count twice.
+            deliveries: delivery.attempt - delivery::attempt(&delivery.properties, 1).min(delivery.attempt) + 1,
+            hidden_until: None,
+            leased: false,
+            duplicated: false,
+        });
+        state.hide(id, now, Duration::from_secs(delivery::seconds_up(after)));
+        drop(state);
+        self.arrived.notify_waiters();
+        Ok(())
+    }
 }
 
 impl fmt::Display for MemoryQueue {

@@ -7,22 +7,26 @@ mod get;
 mod local;
 mod progress;
 mod publish;
+mod replay;
 mod run;
 mod schema;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
+    assemble,
     config::{Config, ConfigErrors, Sources},
     exit::Code,
+    host::{self, Function},
     telemetry::LogArgs,
 };
 
 /// Replicates events between AWS and Azure: SQS and DynamoDB here, Service Bus and Cosmos DB there
 #[derive(Debug, Parser)]
-#[command(name = "bridge", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(name = "bridge", version, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 drift or dead letters left, 64 wrong flags or configuration.\n\
+                        Without a command, AWS Lambda and Azure Functions start it as their function.\n\
                         Try it without any cloud: bridge local"
 )]
 pub(crate) struct Cli {
@@ -31,7 +35,14 @@ pub(crate) struct Cli {
     #[command(flatten)]
     sources: SourceArgs,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+}
+
+impl Cli {
+    /// The host to serve, unless a command was given.
+    pub(crate) fn function(&self, started_by: Option<Function>) -> Option<Function> {
+        started_by.filter(|_| self.command.is_none())
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -63,6 +74,8 @@ enum Command {
     Run(run::Args),
     /// Validate events and send them to a site's queue
     Publish(publish::Args),
+    /// Bring dead letters, a queue's backlog or a file to where they are owed
+    Replay(Box<replay::Args>),
     /// Show a key's record at every site, side by side
     Get(get::Args),
     /// Show the configuration: each key with its value, unit and origin
@@ -74,18 +87,37 @@ enum Command {
 }
 
 /// Runs what was asked for.
-pub(crate) async fn run(cli: Cli) -> anyhow::Result<Code> {
+pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<Code> {
     let load = || cli.sources.load();
-    match cli.command {
+    if let Some(function) = function {
+        return serve(function, load()?).await;
+    }
+    let Some(command) = cli.command else {
+        Cli::command().print_help()?;
+        return Ok(Code::Usage);
+    };
+    match command {
         #[cfg(feature = "local")]
         Command::Local(args) => local::run(args).await,
         Command::Run(args) => run::run(args, load()?).await,
         Command::Publish(args) => publish::run(args, load()?).await,
+        Command::Replay(args) => replay::run(*args, load()?).await,
         Command::Get(args) => get::run(args, load()?).await,
         Command::Config(args) => config::run(&args, load),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
+}
+
+/// Serves the host that started this process, until it ends it.
+async fn serve(function: Function, config: Config) -> anyhow::Result<Code> {
+    let site = config.own_site()?.clone();
+    let worksite = assemble::worksite(&config, &site).await?;
+    match function {
+        Function::Lambda => host::lambda::serve(&worksite, config.container.batch_messages_max).await?,
+        Function::Azure { port } => host::function::serve(worksite, config.function, port).await?,
+    }
+    Ok(Code::Done)
 }
 
 /// Writes to standard output; a reader that has gone away, as `head` does, is no error.

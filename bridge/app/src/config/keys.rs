@@ -63,6 +63,18 @@ pub(crate) const WORKER: &[KeySpec] = &[
     key("concurrent_batches", "batches", Some("2"), "batches that one container works on at the same time"),
     key("batch_messages_max", "messages", Some("32"), "messages of one batch"),
     key("receive_wait_seconds", "seconds", Some("20"), "how long one receive waits for a message"),
+    key(
+        "function_hold_seconds",
+        "seconds",
+        Some("10"),
+        "how long an Azure Function holds a message between tries before it schedules a copy",
+    ),
+    key(
+        "function_halt_seconds",
+        "seconds",
+        Some("120"),
+        "how long a halted Azure Function waits for an operator before its host counts a delivery",
+    ),
 ];
 
 /// `[sites."aws:..."]`.

@@ -37,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) clock_skew_max: Duration,
     /// How a container takes messages.
     pub(crate) container: ContainerConfig,
+    /// How an Azure Function takes its time.
+    pub(crate) function: FunctionConfig,
     /// Every key with its value and origin, for `bridge config`.
     pub(crate) entries: Vec<Entry>,
 }
@@ -47,6 +49,13 @@ pub(crate) struct ContainerConfig {
     pub(crate) concurrent_batches: usize,
     pub(crate) batch_messages_max: usize,
     pub(crate) receive_wait: Duration,
+}
+
+/// How an Azure Function takes its time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FunctionConfig {
+    pub(crate) hold: Duration,
+    pub(crate) halt: Duration,
 }
 
 /// One site.
@@ -171,7 +180,7 @@ impl Config {
         overlay(&mut values, &ids, &sources.environment, &mut reader);
         refuse_unknown(&values, &ids, &mut reader);
 
-        let (policy, clock_skew_max, container) = read_worker(&mut Section {
+        let (policy, clock_skew_max, container, function) = read_worker(&mut Section {
             reader: &mut reader,
             values: &values,
             prefix: "worker".into(),
@@ -196,7 +205,7 @@ impl Config {
             reader.errors.push("no site is configured: add [sites.\"aws:REGION\"] and [sites.\"azure:REGION\"]".into());
         }
         if reader.errors.is_empty() {
-            Ok(Self { site, sites, policy, clock_skew_max, container, entries: reader.entries })
+            Ok(Self { site, sites, policy, clock_skew_max, container, function, entries: reader.entries })
         } else {
             Err(ConfigErrors(reader.errors))
         }
@@ -292,7 +301,7 @@ fn refuse_unknown(values: &Values, ids: &BTreeSet<SiteId>, reader: &mut Reader) 
 
 const HOUR_MS: u64 = 3_600_000;
 
-fn read_worker(section: &mut Section<'_>) -> (Policy, Duration, ContainerConfig) {
+fn read_worker(section: &mut Section<'_>) -> (Policy, Duration, ContainerConfig, FunctionConfig) {
     let key_pointer: String = section.required("key_pointer").unwrap_or_default();
     if !key_pointer.starts_with('/') {
         section.reader.errors.push(format!("worker.key_pointer: {key_pointer:?} is not a JSON pointer, as in /id"));
@@ -339,7 +348,11 @@ fn read_worker(section: &mut Section<'_>) -> (Policy, Duration, ContainerConfig)
         batch_messages_max: size(section.number("batch_messages_max", 1..=1000)),
         receive_wait: section.seconds("receive_wait_seconds", 1..=20),
     };
-    (policy, clock_skew_max, container)
+    let function = FunctionConfig {
+        hold: section.seconds("function_hold_seconds", 0..=200),
+        halt: section.seconds("function_halt_seconds", 0..=200),
+    };
+    (policy, clock_skew_max, container, function)
 }
 
 fn read_aws(section: &mut Section<'_>) -> Option<AwsSite> {

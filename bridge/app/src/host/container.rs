@@ -12,6 +12,7 @@ use bridge_core::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::log_letters;
 use crate::{assemble::Worksite, config::ContainerConfig};
 
 /// How long a halted site rests between two looks, at first and at most: an operator's mend takes effect by itself, and
@@ -103,16 +104,11 @@ fn log(batch: &[Delivery], verdicts: &[Verdict], carried: &Carried) {
     );
     // A lease that was lost is no trouble: the message comes again, and changes nothing then. One line tells of the rest.
     let mut failed = carried.unsettled.iter().filter(|(_, error)| error.kind != FailureKind::LeaseLost);
-    if let Some((message, error)) = failed.next() {
+    if let Some((message_id, error)) = failed.next() {
         let more = failed.count();
-        tracing::warn!(message, more, error = error.chain(), "not settled: the messages are delivered again");
+        tracing::warn!(message_id, more, error = error.chain(), "not settled: the messages are delivered again");
     }
-    for (delivery, verdict) in batch.iter().zip(verdicts) {
-        if let Settlement::DeadLetter(letter) = &verdict.settlement {
-            let (reason, detail) = (letter.refusal.reason.as_str(), &letter.refusal.detail);
-            tracing::warn!(message = delivery.message_id, reason, detail, "set aside; see runbooks/dead-letters.md");
-        }
-    }
+    log_letters(batch.iter().zip(verdicts));
 }
 
 async fn wait_or(wait: Duration, stop: &CancellationToken) {

@@ -1,8 +1,64 @@
 //! Hosts: deliveries in, settlements out. They hold no decisions.
 
 pub(crate) mod container;
+pub(crate) mod function;
+pub(crate) mod lambda;
 
+use std::ffi::OsString;
+
+use bridge_core::{
+    failure::PortError,
+    heartbeat,
+    pipeline::Verdict,
+    port::{Delivery, Message, Properties},
+    settlement::Settlement,
+};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::assemble::Worksite;
+
+/// A host that starts the bridge without a command, and says so in the environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Function {
+    /// AWS Lambda.
+    Lambda,
+    /// Azure Functions, with the port to serve.
+    Azure {
+        /// On loopback.
+        port: u16,
+    },
+}
+
+impl Function {
+    /// The host that this process was started by, if any.
+    pub(crate) fn of(environment: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
+        if environment("AWS_LAMBDA_RUNTIME_API").is_some() {
+            return Some(Self::Lambda);
+        }
+        let port = environment("FUNCTIONS_CUSTOMHANDLER_PORT")?.to_str()?.parse().ok()?;
+        Some(Self::Azure { port })
+    }
+}
+
+/// Sends the site's heartbeat into its own queue.
+async fn send_heartbeat(worksite: &Worksite) -> Result<(), PortError> {
+    let worker = &worksite.worker;
+    let body = heartbeat::event(&worker.rules.site, Uuid::now_v7(), worker.clock.now());
+    let message = Message { id: worker.fresh_id(), body: body.into(), properties: Properties::new() };
+    worksite.queue.send(&[message]).await.pop().unwrap_or(Ok(()))
+}
+
+/// Tells of every message that was set aside.
+fn log_letters<'a>(concluded: impl Iterator<Item = (&'a Delivery, &'a Verdict)>) {
+    for (delivery, verdict) in concluded {
+        if let Settlement::DeadLetter(letter) = &verdict.settlement {
+            let (reason, detail) = (letter.refusal.reason.as_str(), &letter.refusal.detail);
+            let message_id = &delivery.message_id;
+            tracing::warn!(message_id, reason, detail, "set aside; see runbooks/dead-letters.md");
+        }
+    }
+}
 
 /// A token that is cancelled by Ctrl-C or a termination signal; a second signal ends the process at once.
 pub(crate) fn stop_signal() -> anyhow::Result<CancellationToken> {
@@ -18,4 +74,20 @@ pub(crate) fn stop_signal() -> anyhow::Result<CancellationToken> {
         std::process::exit(code);
     });
     Ok(stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_names_the_host() {
+        let of = |variables: &[(&str, &str)]| {
+            Function::of(|name| variables.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).into()))
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")]), Some(Function::Lambda));
+        assert_eq!(of(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "7071")]), Some(Function::Azure { port: 7071 }));
+        assert_eq!(of(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "none")]), None);
+    }
 }

@@ -6,8 +6,10 @@
 
 mod clock;
 mod queue;
+mod reschedule;
 mod store;
 
 pub use clock::Clock;
-pub use queue::{Delivery, Message, Properties, Queue, Receipt};
+pub use queue::{Delivery, Message, Place, Properties, Queue, Receipt};
+pub use reschedule::Reschedule;
 pub use store::{PutOutcome, Store};

@@ -87,14 +87,9 @@ fn peeked(message: Encoded) -> Peeked {
             properties.insert(name, text);
         }
     }
-    unpack(&mut properties);
     let delivered = message.header.map_or(0, |header| header.delivery_count);
-    let attempts = delivery::attempt(&properties, delivered.saturating_add(1)).saturating_sub(1);
-    let first_seen = delivery::first_seen(&properties, enqueued);
-    if properties.remove(COPY_OF).is_some() {
-        properties.remove(delivery::ATTEMPT);
-        properties.remove(delivery::FIRST_SEEN);
-    }
+    let Counted { attempt, first_seen, properties } = counted(properties, delivered.saturating_add(1), enqueued);
+    let attempts = attempt.saturating_sub(1);
     let sequence_number = match annotation(&annotations, "x-opt-sequence-number") {
         Some(Value::Long(number)) => *number,
         _ => 0,
@@ -109,6 +104,27 @@ fn peeked(message: Encoded) -> Peeked {
         body: body(message.body),
         properties,
     }
+}
+
+/// A delivery's account over all copies of its message.
+pub(crate) struct Counted {
+    pub(crate) attempt: u32,
+    pub(crate) first_seen: Option<DateTime<Utc>>,
+    /// Those of the first message.
+    pub(crate) properties: Properties,
+}
+
+/// Takes off what the bridge added to a message's properties, and counts it in: `deliveries` of this copy, which came
+/// into the queue at `enqueued`.
+pub(crate) fn counted(mut properties: Properties, deliveries: u32, enqueued: Option<DateTime<Utc>>) -> Counted {
+    unpack(&mut properties);
+    let attempt = delivery::attempt(&properties, deliveries);
+    let first_seen = delivery::first_seen(&properties, enqueued);
+    if properties.remove(COPY_OF).is_some() {
+        properties.remove(delivery::ATTEMPT);
+        properties.remove(delivery::FIRST_SEEN);
+    }
+    Counted { attempt, first_seen, properties }
 }
 
 fn annotation<'a>(annotations: &'a MessageAnnotations, name: &str) -> Option<&'a Value> {

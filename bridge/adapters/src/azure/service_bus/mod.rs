@@ -26,11 +26,12 @@ use std::{
 use async_trait::async_trait;
 use bridge_core::{
     failure::PortError,
-    port::{Delivery, Message, Queue, Receipt},
+    port::{Delivery, Message, Place, Queue, Receipt, Reschedule},
 };
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 pub use connection_string::{ConnectionStringError, ServiceBusConnection};
 pub use message::Peeked;
+pub(crate) use message::{Counted, counted};
 use reqwest::Url;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -85,6 +86,9 @@ impl Default for Timeouts {
         Self { connect: Duration::from_secs(10), operation: Duration::from_secs(10), close: Duration::from_secs(2) }
     }
 }
+
+/// The receipt of a message that was peeked at and is not held.
+const LOOKED_AT: &str = "looked-at";
 
 /// The least that [`Queue::receive`] waits for a first message: the broker must be asked, and has to answer.
 const WAIT_MIN: Duration = Duration::from_millis(50);
@@ -173,15 +177,20 @@ impl ServiceBusQueue {
             self.leases().lost(lock);
             return Ok(());
         }
-        let now = SystemTime::now().into();
-        let copy = copy_of(delivery, now);
-        let scheduled = (!after.is_zero()).then(|| http_date_up(now, after));
-        let sent = self.sender.send(&[&copy], scheduled.as_deref()).await.pop();
-        sent.unwrap_or_else(|| Err(Failure::unavailable("not sent")))?;
+        self.schedule(delivery, after).await?;
         // The copy is safe, so the original may go. Should this worker die right here, or the lock be lost, the message is
         // there twice: both are the same event with the same version, so the stores end as with one, both count their
         // attempts on, and so both come to an end.
         self.acknowledge(&[lock]).await.pop().unwrap_or_else(|| Err(stale()))
+    }
+
+    /// Sends a copy of `delivery`, to be delivered after `after`.
+    async fn schedule(&self, delivery: &Delivery, after: Duration) -> Result<(), Failure> {
+        let now = SystemTime::now().into();
+        let copy = copy_of(delivery, now);
+        let scheduled = (!after.is_zero()).then(|| http_date_up(now, after));
+        let sent = self.sender.send(&[&copy], scheduled.as_deref()).await.pop();
+        sent.unwrap_or_else(|| Err(Failure::unavailable("not sent")))
     }
 
     fn leases(&self) -> std::sync::MutexGuard<'_, Leases> {
@@ -234,6 +243,36 @@ impl Queue for ServiceBusQueue {
         outcomes.into_iter().map(|outcome| outcome.map_err(|failure| failure.at(&self.label, "send"))).collect()
     }
 
+    /// Peeks: nothing is taken or counted; scheduled and locked messages show too.
+    async fn browse(&self, place: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {
+        let peeked = self.peek(i64::try_from(place.0).unwrap_or(i64::MAX), max).await?;
+        if let Some(last) = peeked.last() {
+            *place = Place(u64::try_from(last.sequence_number).unwrap_or_default() + 1);
+        }
+        let shown = peeked.into_iter().map(|message| Delivery {
+            receipt: Receipt(LOOKED_AT.to_owned()),
+            message_id: message.message_id,
+            attempt: message.attempts.saturating_add(1),
+            first_seen: message.first_seen,
+            body: message.body,
+            properties: message.properties,
+        });
+        Ok(shown.collect())
+    }
+
+    /// A plain release, which does not count as a failed delivery; where the link is gone, an abandon, which does.
+    async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+        let held: Vec<Receipt> = receipts.iter().filter(|receipt| receipt.0 != LOOKED_AT).cloned().collect();
+        let receipts_held = Receipts::read(&held);
+        let outcomes = self.give_back(&receipts_held.locks).await;
+        let mut outcomes = receipts_held.spread(&outcomes).into_iter();
+        let outcome = |receipt: &Receipt| {
+            let outcome = if receipt.0 == LOOKED_AT { Some(Ok(())) } else { outcomes.next() };
+            outcome.unwrap_or(Ok(())).map_err(|failure| failure.at(&self.label, "release"))
+        };
+        receipts.iter().map(outcome).collect()
+    }
+
     /// Gives back what no caller took. What the service sends in the very moment of the goodbye stays locked for one
     /// lease. Deliveries in callers' hands can still be settled, over a new connection.
     async fn close(&self) {
@@ -241,6 +280,13 @@ impl Queue for ServiceBusQueue {
             link.close(self.timeouts.close).await;
         }
         self.connector.close().await;
+    }
+}
+
+#[async_trait]
+impl Reschedule for ServiceBusQueue {
+    async fn reschedule(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError> {
+        self.schedule(delivery, after).await.map_err(|failure| failure.at(&self.label, "reschedule"))
     }
 }
 

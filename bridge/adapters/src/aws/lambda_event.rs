@@ -1,0 +1,195 @@
+//! What AWS Lambda hands to a function: batches of SQS messages, and the ticks of a schedule; and the answer to a batch.
+//!
+//! Read leniently, as every field is the service's to leave out: what one record lacks spoils that record, not the batch.
+//!
+//! # Source
+//! "Using Lambda with Amazon SQS" and "Handling errors for an SQS event source in Lambda" in the AWS Lambda developer
+//! guide, read 2026-11.
+
+use std::collections::BTreeSet;
+
+use bridge_core::port::{Delivery, Properties, Receipt};
+use bytes::Bytes;
+use chrono::DateTime;
+use serde_json::{Map, Value, json};
+
+use super::sqs_message;
+use crate::delivery;
+
+/// One invocation of the function.
+#[derive(Debug)]
+pub enum LambdaEvent {
+    /// Messages of the queue that triggers the function.
+    Batch(Vec<LambdaRecord>),
+    /// A tick of a schedule: EventBridge's own event, or `{"bridge": "heartbeat"}` from anywhere.
+    Heartbeat,
+}
+
+/// One record of a batch.
+#[derive(Debug)]
+pub struct LambdaRecord {
+    /// The message; none where the record has no body, which no message of SQS lacks.
+    pub delivery: Option<Delivery>,
+    /// By what name the record is reported; none where it has none, so that only the whole batch can fail.
+    pub message_id: Option<String>,
+    /// The group whose order the queue keeps.
+    pub group: Option<String>,
+    /// The queue's name.
+    pub queue: Option<String>,
+}
+
+/// Reads an invocation's payload.
+///
+/// # Errors
+/// What the payload is instead, and what triggers this function has to send.
+pub fn parse(payload: &str) -> Result<LambdaEvent, String> {
+    let payload: Value = serde_json::from_str(payload).map_err(|error| format!("the payload is not JSON: {error}"))?;
+    let is = |name: &str, value: &str| payload.get(name).and_then(Value::as_str) == Some(value);
+    if is("bridge", "heartbeat") || is("detail-type", "Scheduled Event") {
+        return Ok(LambdaEvent::Heartbeat);
+    }
+    match payload.get("Records") {
+        Some(Value::Array(records)) => Ok(LambdaEvent::Batch(records.iter().map(record).collect())),
+        _ => Err("the payload is neither a batch of SQS messages (`Records`) nor a schedule's tick \
+                  (`{\"bridge\": \"heartbeat\"}`); see docs/hosts.md"
+            .to_owned()),
+    }
+}
+
+/// The answer to a batch: the messages that must not be removed.
+///
+/// None where a failed record has no name to report, so that the invocation as a whole must fail.
+pub fn answer<'a>(failed: impl IntoIterator<Item = &'a LambdaRecord>) -> Option<Value> {
+    let ids: Option<BTreeSet<&str>> = failed.into_iter().map(|record| record.message_id.as_deref()).collect();
+    let failures: Vec<Value> = ids?.into_iter().map(|id| json!({ "itemIdentifier": id })).collect();
+    Some(json!({ "batchItemFailures": failures }))
+}
+
+fn record(record: &Value) -> LambdaRecord {
+    let text = |name: &str| record.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let message_id = text("messageId").map(str::to_owned);
+    let empty = Map::new();
+    let object = |name: &str| record.get(name).and_then(Value::as_object).unwrap_or(&empty);
+    let system = object("attributes");
+    let number = |name: &str| system.get(name).and_then(|value| value.as_str()?.parse::<i64>().ok());
+    let delivery = text("body").map(|body| {
+        let properties = properties(object("messageAttributes"));
+        let deliveries = number("ApproximateReceiveCount").and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
+        let sent = number("SentTimestamp").and_then(DateTime::from_timestamp_millis);
+        Delivery {
+            receipt: Receipt(text("receiptHandle").unwrap_or_default().to_owned()),
+            message_id: message_id.clone().unwrap_or_default(),
+            attempt: delivery::attempt(&properties, deliveries),
+            first_seen: delivery::first_seen(&properties, sent),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            properties,
+        }
+    });
+    let queue = text("eventSourceARN").and_then(|arn| arn.rsplit(':').next()).map(str::to_owned);
+    // Standard queues have groups too, for fairness; only a FIFO queue keeps their order.
+    let ordered = queue.as_deref().is_some_and(sqs_message::is_fifo);
+    let group = system.get("MessageGroupId").and_then(Value::as_str).unwrap_or_default();
+    LambdaRecord { delivery, message_id, group: ordered.then(|| group.to_owned()), queue }
+}
+
+/// As [`super::sqs_message`] reads them: a foreign sender's binary is shown in the base64 that it comes in.
+fn properties(attributes: &Map<String, Value>) -> Properties {
+    let text = |value: &Value| {
+        let text = |name| value.get(name).and_then(Value::as_str);
+        text("stringValue").or_else(|| text("binaryValue")).unwrap_or_default().to_owned()
+    };
+    attributes.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(payload: &Value) -> Vec<LambdaRecord> {
+        match parse(&payload.to_string()) {
+            Ok(LambdaEvent::Batch(records)) => records,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_as_the_guide_shows_it() {
+        let records = batch(&json!({ "Records": [{
+            "messageId": "059f36b4-87a3-44ab-83d2-661975830a7d",
+            "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a...",
+            "body": "Test message.",
+            "attributes": {
+                "ApproximateReceiveCount": "3",
+                "SentTimestamp": "1545082649183",
+                "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+                "ApproximateFirstReceiveTimestamp": "1545082649185"
+            },
+            "messageAttributes": {
+                "attempt": { "stringValue": "2", "stringListValues": [], "binaryListValues": [], "dataType": "String" },
+                "raw": { "binaryValue": "AAEC", "dataType": "Binary" }
+            },
+            "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:us-east-2:123456789012:my-queue",
+            "awsRegion": "us-east-2"
+        }] }));
+        let record = &records[0];
+        assert_eq!((record.queue.as_deref(), &record.group), (Some("my-queue"), &None));
+        let delivery = record.delivery.as_ref().unwrap();
+        assert_eq!(delivery.receipt.0, "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a...");
+        assert_eq!(delivery.attempt, 5, "three deliveries of this copy, two of the one before");
+        assert_eq!(delivery.first_seen.unwrap().timestamp_millis(), 1_545_082_649_183);
+        assert_eq!(&delivery.body[..], b"Test message.");
+        assert_eq!(delivery.properties["raw"], "AAEC");
+    }
+
+    #[test]
+    fn what_a_record_lacks_spoils_that_record_alone() {
+        let records = batch(&json!({ "Records": [
+            { "bad": 1 }, null, 7, { "messageId": "a" }, { "messageId": "b", "body": null }, { "body": "x" },
+            { "messageId": "c", "body": "x", "attributes": null, "messageAttributes": [1], "receiptHandle": 5 },
+        ] }));
+        let read: Vec<_> = records.iter().map(|r| (r.message_id.as_deref(), r.delivery.is_some())).collect();
+        assert_eq!(
+            read,
+            [
+                (None, false),
+                (None, false),
+                (None, false),
+                (Some("a"), false),
+                (Some("b"), false),
+                (None, true),
+                (Some("c"), true)
+            ]
+        );
+        assert_eq!(answer(&records), None, "one of them has no name");
+        let named = answer(records.iter().filter(|record| record.message_id.is_some()));
+        let item = |id: &str| json!({ "itemIdentifier": id });
+        assert_eq!(named, Some(json!({ "batchItemFailures": [item("a"), item("b"), item("c")] })));
+        assert_eq!(answer([]), Some(json!({ "batchItemFailures": [] })));
+    }
+
+    #[test]
+    fn only_a_fifo_queue_has_groups_that_matter() {
+        let arn = |name: &str| format!("arn:aws:sqs:us-east-2:123456789012:{name}");
+        let group = |name: &str| {
+            let attributes = json!({ "MessageGroupId": "g" });
+            let payload =
+                json!({ "Records": [{ "body": "x", "eventSourceARN": arn(name), "attributes": attributes }] });
+            batch(&payload).remove(0).group
+        };
+        assert_eq!(group("my-queue"), None);
+        assert_eq!(group("my-queue.fifo").as_deref(), Some("g"));
+    }
+
+    #[test]
+    fn ticks_are_told_from_batches_and_anything_else_is_named() {
+        let tick = r#"{"version":"0","source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#;
+        for payload in [tick, r#"{"bridge":"heartbeat"}"#] {
+            assert!(matches!(parse(payload), Ok(LambdaEvent::Heartbeat)), "{payload}");
+        }
+        for payload in ["", "{", "null", "[]", "{}", r#"{"Records":null}"#, r#"{"Records":{}}"#, "\"text\""] {
+            assert!(parse(payload).is_err(), "{payload}");
+        }
+    }
+}

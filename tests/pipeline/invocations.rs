@@ -1,0 +1,210 @@
+//! What functions make of a delivery: within a budget of time, and by their hosts' ways of settling.
+
+use std::time::Duration;
+
+use bridge_adapters::layer::{Fault, Operation, Rule};
+use bridge_core::{
+    failure::FailureKind,
+    invocation::{
+        Ended, Halted,
+        partial::{self, Budget as PartialBudget},
+        whole::{self, Budget as WholeBudget, Failed},
+    },
+    pipeline::Verdict,
+    port::{Clock, Delivery, Queue},
+    settlement::Settlement,
+};
+
+use crate::world::{Site, World, event, policy};
+
+const HERE: &str = "aws:us-east-1";
+const THERE: &str = "azure:westeurope";
+const EMPTY: Duration = Duration::ZERO;
+const PARTIAL: PartialBudget =
+    PartialBudget { work: Duration::from_secs(28), give_back: Duration::from_secs(1), portion: 32 };
+const WHOLE: WholeBudget =
+    WholeBudget { attempt: Duration::from_secs(45), hold: Duration::from_secs(10), halt: Duration::from_secs(120) };
+
+fn world(bodies: &[String]) -> World {
+    let world = World::new(7, &[HERE, THERE], &policy());
+    world.send(HERE, bodies);
+    world
+}
+
+fn orders(count: u32) -> Vec<String> {
+    (1..=count).map(|n| event(n.into(), HERE, "upsert", &format!("order-{n}"), 0).to_string()).collect()
+}
+
+fn received(world: &World) -> Vec<Delivery> {
+    let site = world.site(HERE);
+    let mut batch = world.clock.drive(site.queue.receive(100, EMPTY)).unwrap();
+    batch.sort_by(|one, other| one.body.cmp(&other.body));
+    batch
+}
+
+fn partial(
+    world: &World,
+    groups: &[Option<String>],
+    budget: PartialBudget,
+) -> (Vec<Delivery>, Result<Vec<Ended>, Halted>) {
+    let Site { worker, queue, letters, .. } = world.site(HERE);
+    let batch = received(world);
+    let ended = world.clock.drive(partial::work_off(worker, &**queue, &**letters, &batch, groups, budget));
+    (batch, ended)
+}
+
+fn whole(world: &World, budget: WholeBudget) -> Result<Vec<(Delivery, Verdict)>, Failed> {
+    let Site { worker, queue, letters, .. } = world.site(HERE);
+    let batch = received(world);
+    world.clock.drive(whole::work_off(worker, &**queue, &**queue, &**letters, batch, budget))
+}
+
+fn settled(ended: &[Ended]) -> Vec<bool> {
+    ended.iter().map(Ended::is_settled).collect()
+}
+
+fn hidden_seconds(world: &World) -> i64 {
+    let site = world.site(HERE);
+    let before = world.clock.now();
+    let again = world.clock.drive(site.queue.receive(1, Duration::from_hours(1))).unwrap();
+    assert_eq!(again.len(), 1, "the message comes again");
+    (world.clock.now() - before).num_seconds()
+}
+
+#[test]
+fn of_a_batch_only_what_must_come_again_is_reported() {
+    let mut bodies = orders(3);
+    bodies.push("no event".to_owned());
+    let world = world(&bodies);
+    world.site(HERE).writes.add(Rule::once(Operation::PutIfNewer, Fault::Before(FailureKind::Unavailable)));
+    let (batch, ended) = partial(&world, &[], PARTIAL);
+    let ended = ended.unwrap();
+    assert_eq!(settled(&ended).iter().filter(|settled| **settled).count(), 3, "{ended:?}");
+    let letter = batch.iter().position(|delivery| &delivery.body[..] == b"no event").unwrap();
+    assert!(ended[letter].is_settled(), "set aside, and so not reported");
+    assert_eq!(world.site(HERE).letters.len(), 1);
+    assert_eq!(world.site(THERE).queue.len(), 3, "the forwarding does not wait for the store");
+}
+
+#[test]
+fn a_batch_that_outlasts_its_budget_gives_back_the_rest_at_once() {
+    let world = world(&orders(6));
+    // Two portions of two pass; the store sleeps over the third.
+    world.site(HERE).writes.add(Rule::always(Fault::Late(Duration::from_secs(10))));
+    let (_, ended) = partial(&world, &[], PartialBudget { portion: 2, ..PARTIAL });
+    let ended = ended.unwrap();
+    assert_eq!(settled(&ended), [true, true, true, true, false, false]);
+    assert_eq!(ended[4], Ended::Again { verdict: None, after: EMPTY });
+    assert_eq!(hidden_seconds(&world), 0, "another invocation can have it now");
+}
+
+#[test]
+fn a_message_that_must_wait_is_hidden_for_as_long() {
+    let world = world(&orders(1));
+    let hint = Some(Duration::from_secs(50));
+    world
+        .site(HERE)
+        .writes
+        .add(Rule::once(Operation::PutIfNewer, Fault::Before(FailureKind::Throttled { retry_after: hint })));
+    let (_, ended) = partial(&world, &[], PARTIAL);
+    assert_eq!(settled(&ended.unwrap()), [false]);
+    assert_eq!(hidden_seconds(&world), 50, "the store's own wish, which is longer than any lease");
+}
+
+#[test]
+fn lost_permissions_fail_the_whole_batch() {
+    let world = world(&orders(3));
+    world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unauthorized)));
+    let (_, ended) = partial(&world, &[], PARTIAL);
+    assert!(ended.unwrap_err().detail.contains("access denied"));
+    assert_eq!(world.site(HERE).queue.len(), 3);
+}
+
+#[test]
+fn an_ordered_group_comes_again_from_its_first_failure() {
+    let mut bodies = orders(4);
+    bodies.push("a letter, and no event".to_owned());
+    let world = world(&bodies);
+    let groups: Vec<Option<String>> = ["a", "b", "a", "b", "a"].map(|group| Some(group.to_owned())).into();
+    // The letter comes first, in group a; the first to be written is of group b.
+    world.site(HERE).writes.add(Rule::once(Operation::PutIfNewer, Fault::Before(FailureKind::Unavailable)));
+    let (_, ended) = partial(&world, &groups, PartialBudget { portion: 1, ..PARTIAL });
+    assert_eq!(settled(&ended.unwrap()), [true, false, true, false, true]);
+}
+
+#[test]
+fn a_short_trouble_is_waited_out() {
+    let world = world(&orders(2));
+    world.site(HERE).writes.add(Rule::once(Operation::PutIfNewer, Fault::Before(FailureKind::Unavailable)));
+    let settled = whole(&world, WHOLE).unwrap();
+    assert!(settled.iter().all(|(_, verdict)| verdict.settlement == Settlement::Ack), "{settled:?}");
+    assert_eq!(world.site(HERE).store.snapshot().len(), 2);
+    assert_eq!(world.site(HERE).queue.len(), 2, "the host removes both; no copy was made");
+}
+
+#[test]
+fn a_longer_trouble_goes_into_a_copy_that_counts_on() {
+    let world = world(&orders(1));
+    world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
+    let start = world.clock.now();
+    let settled = whole(&world, WholeBudget { hold: EMPTY, ..WHOLE }).unwrap();
+    assert!(matches!(settled[..], [(_, Verdict { settlement: Settlement::Retry { .. }, .. })]), "{settled:?}");
+    assert_eq!((world.clock.now(), settled[0].0.attempt), (start, 1), "no time to hold it");
+    world.clock.drive(world.site(HERE).queue.ack(&[settled[0].0.receipt.clone()]));
+    assert_eq!(world.site(HERE).queue.len(), 1, "the copy");
+    let copy = world.clock.drive(world.site(HERE).queue.receive(1, Duration::from_hours(1))).unwrap();
+    assert_eq!((copy[0].attempt, copy[0].first_seen), (2, Some(start)));
+}
+
+#[test]
+fn a_try_that_hangs_is_not_held() {
+    let world = world(&orders(1));
+    world.site(HERE).writes.add(Rule::always(Fault::Late(Duration::from_hours(1))));
+    let start = world.clock.now();
+    whole(&world, WHOLE).unwrap();
+    assert_eq!(world.clock.now() - start, chrono::TimeDelta::seconds(45));
+    assert_eq!(world.site(HERE).queue.len(), 2, "the message and its copy");
+}
+
+#[test]
+fn troubles_without_end_become_a_letter_whoever_counts() {
+    let world = world(&orders(1));
+    world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
+    let budget = WholeBudget { hold: Duration::from_hours(1), ..WHOLE };
+    let settled = whole(&world, budget).unwrap();
+    assert_eq!(settled[0].0.attempt, policy().attempts_max);
+    let letters = world.site(HERE).letters.snapshot();
+    assert_eq!((letters[0].1["reason"].as_str(), letters[0].1["attempt"].as_str()), ("retries_exhausted", "5"));
+}
+
+#[test]
+fn a_halted_function_waits_for_its_operator_and_then_says_so() {
+    let world = world(&orders(1));
+    world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unauthorized)));
+    let start = world.clock.now();
+    let failed = whole(&world, WHOLE).unwrap_err();
+    assert!(matches!(failed, Failed::Halted(_)), "{failed:?}");
+    assert_eq!(world.clock.now() - start, chrono::TimeDelta::seconds(120));
+    assert_eq!(world.site(HERE).queue.len(), 1, "no copy: the host brings it back");
+}
+
+#[test]
+fn a_copy_that_cannot_be_sent_is_the_hosts_to_bring_back() {
+    let world = world(&orders(1));
+    world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
+    let Site { worker, queue, letters, .. } = world.site(HERE);
+    let batch = received(&world);
+    let worked = whole::work_off(worker, &**queue, &NoCopies, &**letters, batch, WholeBudget { hold: EMPTY, ..WHOLE });
+    let failed = world.clock.drive(worked).unwrap_err();
+    assert!(matches!(failed, Failed::NotRescheduled { .. }), "{failed:?}");
+}
+
+#[derive(Debug)]
+struct NoCopies;
+
+#[async_trait::async_trait]
+impl bridge_core::port::Reschedule for NoCopies {
+    async fn reschedule(&self, _: &Delivery, _: Duration) -> Result<(), bridge_core::failure::PortError> {
+        Err(bridge_core::failure::PortError::new("no copies", "reschedule", FailureKind::Unavailable))
+    }
+}
