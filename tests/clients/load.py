@@ -16,11 +16,18 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import boto3
-from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusReceiveMode
+from azure.servicebus import (
+    ServiceBusClient,
+    ServiceBusMessage,
+    ServiceBusReceiveMode,
+    ServiceBusReceiver,
+    ServiceBusSender,
+)
 from botocore.config import Config
 
 BACKLOG = 100_000
@@ -88,79 +95,106 @@ def main() -> int:
 
 def _sqs(local: Local) -> None:
     client = local.sqs()
-    url = client.create_queue(QueueName="load")["QueueUrl"]
+    empty, full = (client.create_queue(QueueName=name)["QueueUrl"] for name in ("load-empty", "load-full"))
     entries = [{"Id": str(n), "MessageBody": "x" * 900} for n in range(10)]
 
-    def one_round() -> None:
+    def one_round(url: str) -> None:
         client.send_message_batch(QueueUrl=url, Entries=entries)
         got = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
         receipts = [{"Id": str(n), "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(got)]
         client.delete_message_batch(QueueUrl=url, Entries=receipts)
 
-    _backlog(local, "SQS", one_round, lambda: client.send_message_batch(QueueUrl=url, Entries=entries), 10)
-    client.purge_queue(QueueUrl=url)
+    def fill() -> None:
+        for _ in range(BACKLOG // 10):
+            client.send_message_batch(QueueUrl=full, Entries=entries)
+
+    _backlog(local, "SQS", fill, lambda: one_round(empty), lambda: one_round(full))
+    client.purge_queue(QueueUrl=full)
     told("SQS: memory once it is drained", f"{local.memory_mb():.0f} MB")
+    full = client.create_queue(QueueName="load-again")["QueueUrl"]
+    fill()
+    told("SQS: memory with as many messages again", f"{local.memory_mb():.0f} MB")
+    client.purge_queue(QueueUrl=full)
     large, small = (
-        _median(lambda body="x" * size: client.send_message(QueueUrl=url, MessageBody=body), 20)
+        _median(lambda body="x" * size: client.send_message(QueueUrl=empty, MessageBody=body), 20)
         for size in (2**20, 2**10)
     )
-    told("SQS: a message of 1 MB, against one of 1 KB", f"{large / small:.1f} x")
+    told("SQS: sending 1 MB, against sending 1 KB", f"{large / small:.1f} x")
 
 
 def _service_bus(local: Local) -> None:
-    with ServiceBusClient.from_connection_string(local.azure["service_bus_connection_string"]) as bus:
-        queue = local.azure["queue"]
+    with (
+        ServiceBusClient.from_connection_string(local.azure["service_bus_connection_string"]) as bus,
+        ExitStack() as stack,
+    ):
         batch = [ServiceBusMessage("x" * 900) for _ in range(100)]
         mode = ServiceBusReceiveMode.RECEIVE_AND_DELETE
-        with bus.get_queue_sender(queue) as sender, bus.get_queue_receiver(queue, receive_mode=mode) as receiver:
 
-            def one_round() -> None:
-                sender.send_messages(batch)
-                left = 100
-                while left:
-                    left -= len(receiver.receive_messages(max_message_count=left, max_wait_time=5))
+        def links(name: str) -> tuple[ServiceBusSender, ServiceBusReceiver]:
+            receiver = bus.get_queue_receiver(name, receive_mode=mode)
+            return stack.enter_context(bus.get_queue_sender(name)), stack.enter_context(receiver)
 
-            _backlog(local, "Service Bus", one_round, lambda: sender.send_messages(batch), 100)
-        with bus.get_queue_receiver(queue, receive_mode=mode, prefetch_count=2000) as receiver:
+        empty, full = links(local.azure["dead_letter_queue"]), links(local.azure["queue"])
+
+        def one_round(sender: ServiceBusSender, receiver: ServiceBusReceiver) -> None:
+            sender.send_messages(batch)
+            left = 100
+            while left:
+                left -= len(receiver.receive_messages(max_message_count=left, max_wait_time=5))
+
+        def fill() -> None:
+            for _ in range(BACKLOG // 100):
+                full[0].send_messages(batch)
+
+        _backlog(local, "Service Bus", fill, lambda: one_round(*empty), lambda: one_round(*full))
+        with bus.get_queue_receiver(local.azure["queue"], receive_mode=mode, prefetch_count=2000) as receiver:
             while receiver.receive_messages(max_message_count=2000, max_wait_time=1):
                 pass
     told("Service Bus: memory once it is drained", f"{local.memory_mb():.0f} MB")
 
 
-def _backlog(local: Local, name: str, one_round: Callable[[], None], send: Callable[[], Any], size: int) -> None:
-    """How much slower a round is, and how much larger the process, behind a backlog."""
-    empty, memory = _median(one_round, 50), local.memory_mb()
-    for _ in range(BACKLOG // size):
-        send()
-    full = local.memory_mb()
-    told(
-        f"{name}: a round of {size} behind {BACKLOG:,} messages, against an empty queue",
-        f"{_median(one_round, 50) / empty:.2f} x",
-    )
-    told(f"{name}: memory, empty and with {BACKLOG:,} messages of 900 B", f"{memory:.0f} and {full:.0f} MB")
+def _backlog(
+    local: Local, name: str, fill: Callable[[], None], empty: Callable[[], None], full: Callable[[], None]
+) -> None:
+    """How much slower messages go to and fro behind a backlog, and how much larger the process is."""
+    empty()
+    before = local.memory_mb()
+    fill()
+    held = local.memory_mb()
+    # By turns, so that whatever else this machine does falls on both.
+    pairs = [(_seconds(empty), _seconds(full)) for _ in range(100)]
+    without, behind = (statistics.median(column) for column in zip(*pairs, strict=True))
+    told(f"{name}: a batch to and fro behind {BACKLOG:,} messages, against an empty queue", f"{behind / without:.2f} x")
+    told(f"{name}: memory before, and with {BACKLOG:,} messages of 900 B", f"{before:.0f} and {held:.0f} MB")
 
 
 def _connections(local: Local) -> None:
     client = local.sqs(CONNECTIONS)
-    url = local.aws["queue_url"]
-    alone = _median(lambda: client.send_message(QueueUrl=url, MessageBody="x"), 100)
-    waiting = local.aws["dead_letter_queue_url"]
+    url, idle = local.aws["queue_url"], local.aws["dead_letter_queue_url"]
+
+    def send() -> None:
+        client.send_message(QueueUrl=url, MessageBody="x")
+
+    _median(send, 100)
+    alone = _median(send, 100)
     with ThreadPoolExecutor(CONNECTIONS - 1) as pool:
         for _ in range(CONNECTIONS - 1):
-            pool.submit(client.receive_message, QueueUrl=waiting, WaitTimeSeconds=10)
-        time.sleep(4)
-        beside = _median(lambda: client.send_message(QueueUrl=url, MessageBody="x"), 100)
+            pool.submit(client.receive_message, QueueUrl=idle, WaitTimeSeconds=20)
+        # Until all of them wait; opening so many takes this script a while.
+        time.sleep(8)
+        beside = _median(send, 100)
     told(f"SQS: a send beside {CONNECTIONS - 1} connections that wait, against alone", f"{beside / alone:.2f} x")
-    told("SQS: memory after them", f"{local.memory_mb():.0f} MB")
+    told("memory after them", f"{local.memory_mb():.0f} MB")
 
 
 def _median(work: Callable[[], Any], times: int) -> float:
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+    return statistics.median(_seconds(work) for _ in range(times))
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def told(what: str, figure: str) -> None:

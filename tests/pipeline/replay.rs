@@ -397,3 +397,34 @@ fn faults_everywhere_change_nothing_in_the_end() {
         assert!((0..10).all(|n| version(&world, THERE, &format!("p{n}")).is_some()), "seed {seed}");
     }
 }
+
+/// What a consumer that died had in its hands comes back when its leases end; the run waits for it.
+#[test]
+fn what_a_dead_consumer_held_is_waited_for() {
+    let world = world();
+    fill(&world);
+    let setting = setting(&world, "aws:us-east-1/dlq", "owed");
+    let entries = world.clock.drive(plan(&setting));
+    let letters = &world.site(HERE).letters;
+    assert_eq!(world.clock.drive(letters.receive(12, Duration::ZERO)).unwrap().len(), 12);
+    let (end, tallies) = world.clock.drive(run(&setting, &entries, &Kept::default()));
+    assert!(matches!(end, End::Finished), "{end:?}");
+    assert_eq!(tallies.values().map(|tally| tally.unseen).sum::<u64>(), 0);
+    assert_eq!(letters.len(), 5);
+}
+
+/// A target that asks for patience gets it within the run.
+#[test]
+fn a_throttled_target_is_tried_again() {
+    let world = world();
+    fill(&world);
+    let busy = || Fault::Before(FailureKind::Throttled { retry_after: Some(Duration::from_secs(7)) });
+    let setting = setting(&world, "aws:us-east-1/dlq", "owed");
+    let entries = world.clock.drive(plan(&setting));
+    world.site(THERE).inbound.add(Rule { operation: None, fault: busy(), probability: 1.0, count: Some(2) });
+    let start = world.clock.elapsed();
+    let (end, tallies) = world.clock.drive(run(&setting, &entries, &Kept::default()));
+    assert!(matches!(end, End::Finished), "{end:?}");
+    assert_eq!((tallies["peer_unavailable"].removed, tallies["peer_unavailable"].left), (10, 0));
+    assert!(world.clock.elapsed() - start >= Duration::from_secs(14), "the service's own word is kept");
+}

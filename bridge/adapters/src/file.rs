@@ -153,3 +153,67 @@ impl fmt::Display for FileQueue {
         write!(f, "file {}", self.path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(text: &str) -> (Scratch, FileQueue) {
+        let path = Scratch::with(text);
+        let queue = FileQueue::open(path.as_str()).unwrap();
+        (path, queue)
+    }
+
+    #[tokio::test]
+    async fn lines_are_shown_and_received_once_each_and_stay() {
+        let saved =
+            r#"{"body":"{\"a\":1}","properties":{"reason":"not_json","first_seen":"2026-11-21T01:02:03.000Z"}}"#;
+        let (_path, queue) = queue(&format!("one\n\n  two  \n{saved}\nlast without an end"));
+        let mut place = Place::default();
+        let mut shown = queue.browse(&mut place, 3).await.unwrap();
+        shown.extend(queue.browse(&mut place, 3).await.unwrap());
+        assert!(queue.browse(&mut place, 3).await.unwrap().is_empty());
+        let received = queue.receive(10, Duration::ZERO).await.unwrap();
+        assert!(queue.receive(10, Duration::ZERO).await.unwrap().is_empty());
+        for deliveries in [&shown, &received] {
+            let texts: Vec<_> = deliveries.iter().map(|one| (one.message_id.as_str(), &one.body[..])).collect();
+            let expected: [(&str, &[u8]); 4] =
+                [("line-1", b"one"), ("line-3", b"two"), ("line-4", b"{\"a\":1}"), ("line-5", b"last without an end")];
+            assert_eq!(texts, expected);
+            assert_eq!(deliveries[2].properties["reason"], "not_json");
+            assert!(deliveries[2].first_seen.is_some());
+        }
+        let receipts: Vec<_> = received.into_iter().map(|one| one.receipt).collect();
+        assert!(queue.ack(&receipts).await.iter().all(Result::is_ok));
+        let message = Message { id: String::new(), body: Bytes::new(), properties: Properties::new() };
+        assert!(queue.send(&[message]).await[0].is_err(), "a file is only read");
+    }
+
+    #[tokio::test]
+    async fn a_line_without_bounds_is_refused() {
+        let length = usize::try_from(LINE_BYTES_MAX).unwrap() + 1;
+        let (_path, queue) = queue(&"x".repeat(length));
+        assert!(queue.receive(1, Duration::ZERO).await.is_err());
+    }
+
+    /// A file for one test; removed when dropped.
+    struct Scratch(std::path::PathBuf);
+
+    impl Scratch {
+        fn with(text: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("bridge-file-{}", uuid::Uuid::new_v4()));
+            std::fs::write(&path, text).unwrap();
+            Self(path)
+        }
+
+        fn as_str(&self) -> &str {
+            self.0.to_str().unwrap()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+}

@@ -108,33 +108,71 @@ fn letters_in_service_bus_are_brought_as_predicted_however_often_the_run_is_kill
     bulk(THERE, HERE);
 }
 
-/// Faster than the console's own move of messages, which has 500 a second; in little memory; at the rate that was asked for.
-#[test]
-fn a_run_is_quick_small_and_keeps_its_rate() {
+/// Faster than the console's own move of messages, which has 500 a second, and in little memory.
+fn quick(from: &'static str, to: &'static str) {
     let count = figure("BRIDGE_REPLAY_LETTERS", 2_000);
     let clouds = Clouds::start(&["--without-workers"]);
-    let (_source, _target) = prepare(&clouds, HERE, THERE, count);
+    let (_source, _target) = prepare(&clouds, from, to, count);
     let plan = clouds.file("plan.jsonl");
-    let file = plan.to_str().unwrap();
-    let letters = format!("{HERE}/dlq");
-    let route = ["--from", &letters, "--to", "owed", "--plan", file, "--yes", "--json"];
+    let letters = format!("{from}/dlq");
+    let route = ["--from", &letters, "--to", "owed", "--plan", plan.to_str().unwrap(), "--yes", "--json"];
     let output = clouds.file("output.json");
     let mut run = Running::start(replay(&clouds, &route).stdout(std::fs::File::create(&output).unwrap()));
     let mut peak = 0.0;
     while run.has_ended().is_none() {
-        if let Some(now) = run.memory_now_mb() {
-            peak = f64::max(peak, now);
-        }
+        peak = f64::max(peak, run.memory_now_mb().unwrap_or_default());
         std::thread::sleep(Duration::from_millis(10));
     }
     let said: serde_json::Value = serde_json::from_slice(&std::fs::read(&output).unwrap()).unwrap();
+    assert_eq!(said["all"]["removed"], count / 2 + count / 4, "{said:#}");
     let rate = said["messages_per_second"].as_f64().unwrap();
-    eprintln!("{count} letters: {rate:.0} a second, {peak:.1} MB at the peak");
+    eprintln!("{from}: {count} letters, {rate:.0} a second, {peak:.1} MB at the peak");
     assert!(peak > 0.0 && peak < 60.0, "{peak:.1} MB");
+    assert!(rate > 500.0, "the console does 500 a second, this {rate:.0}");
+}
 
+#[test]
+fn letters_in_sqs_are_brought_quickly_and_in_little_memory() {
+    quick(HERE, THERE);
+}
+
+#[test]
+fn letters_in_service_bus_are_brought_quickly_and_in_little_memory() {
+    quick(THERE, HERE);
+}
+
+/// Within 5 %, although a quarter of what lies there is in the way.
+#[test]
+fn the_rate_is_kept() {
+    let clouds = Clouds::start(&["--without-workers"]);
     let (_source, _target) = prepare(&clouds, HERE, THERE, 2_000);
+    let letters = format!("{HERE}/dlq");
     let (_, said) = outcome(&mut replay(&clouds, &["--from", &letters, "--to", "owed", "--yes", "--rate", "300"]));
     let kept = said["messages_per_second"].as_f64().unwrap();
     eprintln!("asked for 300 a second: {kept:.1}");
     assert!((285.0..=315.0).contains(&kept), "{said:#}");
+}
+
+/// Ctrl-C ends a run at once: what it held is given back, not left to its leases, and the next run goes on.
+#[test]
+fn an_interrupted_run_gives_everything_back() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let (source, _target) = prepare(&clouds, THERE, HERE, 400);
+    let plan = clouds.file("plan.jsonl");
+    let letters = format!("{THERE}/dlq");
+    let route = ["--from", &letters, "--to", "owed", "--plan", plan.to_str().unwrap(), "--resume", "--yes"];
+    let mut run = Running::start(&mut replay(&clouds, &[&route[..], &["--rate", "50"]].concat()));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while std::fs::metadata(clouds.file("plan.jsonl.journal")).map_or(0, |file| file.len()) < 5_000 {
+        assert!(Instant::now() < deadline, "it never began");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    run.signal("INT");
+    assert_eq!(run.end(Duration::from_secs(10)).code(), Some(1));
+    let interrupted = Instant::now();
+    let (code, said) = outcome(&mut replay(&clouds, &route));
+    assert_eq!(code, Some(2), "{said:#}");
+    assert_eq!((&said["all"]["removed"], &said["all"]["left"]), (&300.into(), &100.into()), "{said:#}");
+    assert!(interrupted.elapsed() < Duration::from_secs(20), "no lease of 30 s had to be waited for");
+    assert_eq!(look(&*source.letters).len(), 100);
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, BufWriter, Write},
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -18,6 +18,9 @@ use chrono::{DateTime, Utc};
 
 use super::report::Sums;
 use crate::exit::Misuse;
+
+/// Bytes of a plan's first line. Ours: a hundred thousand keys to filter by fit in.
+const HEAD_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Where a plan is kept.
 #[derive(Debug)]
@@ -58,7 +61,8 @@ impl PlanFile {
             return Ok(None);
         }
         let mut line = String::new();
-        BufReader::new(File::open(&self.path)?).read_line(&mut line)?;
+        // A head is short; whatever else this is must not be read whole.
+        BufReader::new(File::open(&self.path)?.take(HEAD_BYTES_MAX)).read_line(&mut line)?;
         match Reader::default().line(line.trim_end_matches('\n')) {
             Ok(Line::Head(head)) => Ok(Some(head)),
             _ => Err(Misuse(format!("{} is no plan of a replay", self.path.display())).into()),
