@@ -10,7 +10,7 @@ use bridge_core::{
 };
 use bytes::Bytes;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     process::Command,
     time::timeout,
 };
@@ -44,20 +44,26 @@ impl Program {
             // A program that does not read all of it has its reasons; what it prints is judged.
             let _ = stdin.write_all(body).await;
         };
-        let (mut printed, mut complaint) = (Vec::new(), Vec::new());
-        // One byte more than any event has, so that too much is seen as that.
-        let mut stdout = stdout.take(limits::EVENT_BYTES_MAX as u64 + 1);
-        let mut stderr = stderr.take(1024);
-        let (read, _, ()) = tokio::join!(stdout.read_to_end(&mut printed), stderr.read_to_end(&mut complaint), write);
-        read.map_err(|error| format!("its output cannot be read: {error}"))?;
-        drop((stdout, stderr));
+        // One byte more than any event has, so that too much is seen as that. What was read enough of is closed at once, or a
+        // program that prints more would wait for ever.
+        let output = self::read(stdout, limits::EVENT_BYTES_MAX as u64 + 1);
+        let (printed, complaint, ()) = tokio::join!(output, self::read(stderr, 1024), write);
+        let printed = printed.map_err(|error| format!("its output cannot be read: {error}"))?;
         let status = child.wait().await.map_err(|error| error.to_string())?;
         if !status.success() {
+            let complaint = complaint.unwrap_or_default();
             let complaint = String::from_utf8_lossy(&complaint);
             return Err(format!("{status}: {}", complaint.trim()));
         }
         Ok(Bytes::copy_from_slice(printed.trim_ascii()))
     }
+}
+
+/// All that comes, up to `max` bytes.
+async fn read(from: impl AsyncRead + Unpin, max: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(max).read_to_end(&mut bytes).await?;
+    Ok(bytes)
 }
 
 #[async_trait]
