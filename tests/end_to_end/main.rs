@@ -4,7 +4,9 @@
 
 mod acceptance;
 mod command_line;
+mod doctor;
 mod documents;
 mod local;
 mod program;
+mod runbooks;
 mod workers;

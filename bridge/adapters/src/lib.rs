@@ -12,4 +12,5 @@ mod delivery;
 pub mod endpoint;
 pub mod layer;
 pub mod memory;
+mod service_clock;
 mod stored;

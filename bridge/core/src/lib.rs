@@ -27,6 +27,7 @@ pub mod port;
 pub mod record;
 
 pub mod circuit;
+pub mod doctor;
 pub mod heartbeat;
 pub mod limits;
 pub mod retry;

@@ -4,6 +4,7 @@ mod client;
 mod dynamodb;
 pub mod dynamodb_item;
 mod error;
+mod inspect;
 pub mod lambda_event;
 mod sqs;
 mod sqs_batch;
@@ -11,4 +12,5 @@ mod sqs_message;
 
 pub use client::{AwsClients, AwsCredentials, AwsOptions, StaticCredentials};
 pub use dynamodb::DynamodbStore;
+pub use inspect::{AwsInspect, AwsInspectOptions};
 pub use sqs::{SqsQueue, SqsQueueOptions};
