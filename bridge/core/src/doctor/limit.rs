@@ -10,7 +10,7 @@ pub(super) fn examine(sites: &[SiteFacts], out: &mut Findings) {
         "limits",
         "all sites",
         format!(
-            "an event may have {event} bytes ({}'s queue, less {} for properties), its record {} bytes (DynamoDB's item), its key {}",
+            "an event may have {event} bytes ({}'s queue, less {} for properties), its record {} bytes (DynamoDB's item), its key {} bytes",
             narrowest.site,
             limits::PROPERTIES_BYTES,
             limits::RECORD_BYTES_MAX,
