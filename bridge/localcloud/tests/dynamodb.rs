@@ -274,6 +274,6 @@ async fn only_loopback_is_served() {
 async fn a_permission_can_be_missing() {
     let world = world().await;
     world.fault("dynamodb:PutItem:denied,count=1");
-    assert_eq!(error(&world.put(&item("a")).await), (400, "AccessDeniedException".to_owned()));
+    assert_eq!(error(&world.put(&json!({ "pk": { "S": "a" } })).await), (400, "AccessDeniedException".to_owned()));
     assert_eq!(world.get("a").await, Value::Null);
 }

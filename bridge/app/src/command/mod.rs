@@ -76,7 +76,7 @@ enum Command {
     Publish(publish::Args),
     /// Show a key's record at every site, side by side
     Get(get::Args),
-    /// Check every assumption against the real accounts: queues, redrive, retention, expiry, permissions, clocks, limits
+    /// Check every assumption against the accounts: settings, permissions, clocks, limits
     Doctor(doctor::Args),
     /// Show the configuration: each key with its value, unit and origin
     Config(config::Args),
