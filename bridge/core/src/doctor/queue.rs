@@ -1,6 +1,6 @@
 //! What a site's two queues must be like.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use super::{
     Figures, Findings, Look, Mend, QueueFacts, SiteFacts, Thing,
@@ -104,16 +104,19 @@ fn lease(look: &Look<QueueFacts>, queue: &QueueFacts, configured: Duration, out:
     };
     let (is, says) = (spell(lease), spell(configured));
     let set = |value: Duration| Mend::Configure { of_site: true, key: "lease_seconds", value: value.as_secs() };
-    if lease < configured {
-        let found =
-            format!("locks a message for {is}, lease_seconds says {says}: it is delivered again while it is worked on");
-        out.bad(check, &look.at, found, set(lease));
-    } else if lease > configured {
-        let found =
-            format!("locks a message for {is}, lease_seconds says {says}: locks are renewed sooner than need be");
-        out.warning(check, &look.at, found, set(lease));
-    } else {
-        out.good(check, &look.at, format!("locks a message for {is}, as configured"));
+    match lease.cmp(&configured) {
+        Ordering::Less => {
+            let found = format!(
+                "locks a message for {is}, lease_seconds says {says}: it is delivered again while it is worked on"
+            );
+            out.bad(check, &look.at, found, set(lease));
+        }
+        Ordering::Equal => out.good(check, &look.at, format!("locks a message for {is}, as configured")),
+        Ordering::Greater => {
+            let found =
+                format!("locks a message for {is}, lease_seconds says {says}: locks are renewed sooner than need be");
+            out.warning(check, &look.at, found, set(lease));
+        }
     }
 }
 
