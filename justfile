@@ -6,6 +6,8 @@ clients := justfile_directory() / "target/clients"
 # The cross compiler and linker of the packages.
 packager := justfile_directory() / "target/packager"
 export BRIDGE_PYTHON := clients / "bin/python"
+export BRIDGE_PACKAGE_DIR := justfile_directory() / "target/package/unpacked"
+export BRIDGE_NODE := clients / "node"
 
 # List the recipes
 default:
@@ -23,7 +25,7 @@ package *architectures: packager
     PATH="{{packager}}/bin:$PATH" python3 deploy/package.py {{architectures}}
 
 # Every test: unit, property, contract, end to end, official clients (arguments: those of cargo-nextest)
-test *arguments: build clients (package "x86_64")
+test *arguments: build clients packaged
     cargo nextest run --workspace {{arguments}}
 
 # Build everything that the tests run
@@ -41,6 +43,46 @@ clients:
         "{{clients}}/bin/pip" install --quiet --requirement "$wanted"
         cp "$wanted" "{{clients}}/installed.txt"
     fi
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null || [ "$(node --print 'parseInt(process.versions.node)')" -lt 20 ]; then
+        echo "the tests need Node.js 20 or later with npm: install it (nodejs.org, or your system's packages), then run this again" >&2
+        exit 1
+    fi
+    wanted=tests/clients/checks/node
+    if ! cmp -s "$wanted/package-lock.json" "{{BRIDGE_NODE}}/installed.json"; then
+        mkdir -p "{{BRIDGE_NODE}}"
+        cp "$wanted/package.json" "$wanted/package-lock.json" "{{BRIDGE_NODE}}/"
+        npm ci --prefix "{{BRIDGE_NODE}}" --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --loglevel error
+        cp "$wanted/package-lock.json" "{{BRIDGE_NODE}}/installed.json"
+    fi
+
+# Show that every check of the official clients can fail: run them against services that lie (about 10 minutes)
+lies *arguments: build clients
+    "$BRIDGE_PYTHON" tests/clients/checks/lie.py target/debug/bridge {{arguments}}
+
+# Run the checks of SQS against ministack and moto too, and tell where they differ (about 2 minutes, once installed)
+compare-sqs: build clients
+    #!/usr/bin/env bash
+    set -euo pipefail
+    others="{{justfile_directory()}}/target/second-opinions"
+    wanted=tests/clients/checks/second-opinions.txt
+    if ! cmp -s "$wanted" "$others/installed.txt"; then
+        for name in $(cut -d= -f1 "$wanted" | cut -d'[' -f1); do
+            # Each in a place of its own: they want different versions of botocore.
+            python3 -m venv "$others/$name"
+            "$others/$name/bin/pip" install --quiet "$(grep "^$name" "$wanted")"
+        done
+        cp "$wanted" "$others/installed.txt"
+    fi
+    "$BRIDGE_PYTHON" tests/clients/checks/compare_sqs.py target/debug/bridge "$others"
+
+# Measure localcloud under load: backlog, connections, large messages, memory, idling (about 3 minutes)
+measure-localcloud: build clients
+    "$BRIDGE_PYTHON" tests/clients/load.py target/debug/bridge
+
+# The packages for x86_64, unpacked for the tests
+[private]
+packaged: (package "x86_64")
+    python3 tests/clients/unpack.py target/package "$BRIDGE_PACKAGE_DIR"
 
 # The packages' compiler, in a place of its own
 [private]
@@ -53,6 +95,14 @@ packager:
         "{{packager}}/bin/pip" install --quiet --requirement "$wanted"
         cp "$wanted" "{{packager}}/installed.txt"
     fi
+
+# 50,000 dead letters each way, killed ten times; rate and memory: the figures of docs/replay.md (10 minutes)
+replay-bulk letters="50000" kills="10": build clients
+    BRIDGE_REPLAY_LETTERS={{letters}} BRIDGE_REPLAY_KILLS={{kills}} cargo nextest run --workspace --no-capture -E 'test(replay::bulk)'
+
+# A cloud dark for longer than the tests have it
+replay-drill seconds="120": build clients
+    BRIDGE_DRILL_SECONDS={{seconds}} cargo nextest run --workspace --no-capture -E 'test(replay::drill)'
 
 # Formatting
 fmt:

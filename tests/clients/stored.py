@@ -33,6 +33,7 @@ class Record:
     lives_seconds: float | None
     """From its writing to its expiry; none if it does not expire."""
     applied_by: str
+    applied_at: str
     problems: tuple[str, ...]
     """What is not as schema/record.v1.schema.json says."""
 
@@ -50,7 +51,7 @@ def by_key(records: Iterable[Record]) -> dict[str, Record]:
 def dynamodb_record(item: Mapping[str, Any]) -> Record:
     plain = {name: _plain(value) for name, value in item.items()}
     expires_at = plain.get("expires_at")
-    lives = None if expires_at is None else float(expires_at) - _epoch_seconds(plain["applied_at"])
+    lives = None if expires_at is None else float(expires_at) - epoch_seconds(plain["applied_at"])
     return _record(plain, _COMMON, "expires_at", lives, [])
 
 
@@ -102,9 +103,10 @@ def _record(
         payload=canonical(plain["payload"]) if "payload" in plain else None,
         lives_seconds=lives,
         applied_by=plain.get("applied_by", ""),
+        applied_at=plain.get("applied_at", ""),
         problems=tuple(problems),
     )
 
 
-def _epoch_seconds(instant: str) -> float:
+def epoch_seconds(instant: str) -> float:
     return datetime.fromisoformat(instant.replace("Z", "+00:00")).timestamp()

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use bridge_core::{
     failure::{FailureKind, PortError},
     limits,
-    port::{Clock, Delivery, Message, Queue, Receipt},
+    port::{Clock, Delivery, Message, Place, Queue, Receipt},
 };
 use bridge_tests::{at, message, properties, seconds};
 use chrono::TimeDelta;
@@ -52,6 +52,11 @@ macro_rules! contract {
             the_largest_message_passes
             bodies_that_are_no_text_arrive_or_are_refused
             the_same_body_twice_is_two_messages
+            a_look_shows_everything_and_takes_nothing
+            a_look_at_nothing_shows_nothing
+            a_released_message_is_back_at_once
+            releasing_with_a_stale_receipt_changes_nothing
+            many_are_released_in_one_call
             a_closed_queue_can_be_used_again
         }
     };
@@ -96,6 +101,27 @@ impl QueueUnderTest {
     async fn assert_nothing(&self, why: &str) {
         let deliveries = self.queue.receive(10, seconds(1)).await.unwrap();
         assert!(deliveries.is_empty(), "{why}, but came {deliveries:?}");
+    }
+
+    /// Looks through the whole queue in portions, and gives back what was shown.
+    async fn look(&self, portion: usize) -> Vec<Delivery> {
+        let (mut place, mut shown) = (Place::default(), Vec::new());
+        for _ in 0..100 {
+            let deliveries = self.queue.browse(&mut place, portion).await.unwrap();
+            assert!(deliveries.len() <= portion, "{} shown", deliveries.len());
+            if deliveries.is_empty() {
+                self.release(&shown).await;
+                return shown;
+            }
+            shown.extend(deliveries);
+        }
+        panic!("a look without an end");
+    }
+
+    async fn release(&self, deliveries: &[Delivery]) {
+        for result in self.queue.release(&receipts(deliveries)).await {
+            result.unwrap();
+        }
     }
 
     async fn send(&self, messages: &[Message]) {
@@ -455,6 +481,64 @@ pub(crate) async fn the_same_body_twice_is_two_messages(on: &QueueUnderTest) {
     assert_ne!(received[0].receipt, received[1].receipt);
     assert_eq!(received[0].attempt, 1);
     assert_eq!(received[1].attempt, 1);
+}
+
+pub(crate) async fn a_look_shows_everything_and_takes_nothing(on: &QueueUnderTest) {
+    let sent: Vec<Message> = (0..25)
+        .map(|n| Message { properties: properties([("reason", "x")]), ..message(format!("message {n}")) })
+        .collect();
+    on.send(&sent).await;
+    let shown = on.look(10).await;
+    assert_eq!(bodies(&shown), sent.iter().map(|message| message.body.to_vec()).collect());
+    for delivery in &shown {
+        assert_eq!(delivery.properties, properties([("reason", "x")]));
+        assert!(delivery.first_seen.is_some());
+    }
+    let received = on.take(sent.len()).await;
+    let names = |deliveries: &[Delivery]| -> BTreeSet<(String, Vec<u8>)> {
+        deliveries.iter().map(|delivery| (delivery.message_id.clone(), delivery.body.to_vec())).collect()
+    };
+    assert_eq!(names(&shown), names(&received), "a message has one name, however it is come by");
+    on.ack(&received).await;
+    on.outlast_lease().await;
+    on.assert_nothing("all were acked").await;
+}
+
+pub(crate) async fn a_look_at_nothing_shows_nothing(on: &QueueUnderTest) {
+    assert!(on.look(10).await.is_empty());
+    assert!(on.queue.release(&[]).await.is_empty());
+}
+
+pub(crate) async fn a_released_message_is_back_at_once(on: &QueueUnderTest) {
+    on.send(&[message("a")]).await;
+    let first = on.take_one().await;
+    on.release(std::slice::from_ref(&first)).await;
+    let start = on.clock.now();
+    let second = on.take_one().await;
+    let waited = on.clock.now() - start;
+    assert!(waited < TimeDelta::from_std(on.queue.lease()).unwrap(), "back only after {waited}");
+    assert_eq!((&second.body, &second.message_id), (&first.body, &first.message_id), "no copy");
+    on.ack(&[second]).await;
+    on.outlast_lease().await;
+    on.assert_nothing("there was only one message").await;
+}
+
+pub(crate) async fn releasing_with_a_stale_receipt_changes_nothing(on: &QueueUnderTest) {
+    on.send(&[message("a")]).await;
+    let stale = on.take_one().await;
+    on.outlast_lease().await;
+    let _current = on.take_one().await;
+    for result in on.queue.release(&[stale.receipt, Receipt("no-such-receipt".to_owned())]).await {
+        assert_eq!(kind(result), FailureKind::LeaseLost);
+    }
+    assert!(on.queue.receive(10, Duration::ZERO).await.unwrap().is_empty(), "the second lease still runs");
+}
+
+pub(crate) async fn many_are_released_in_one_call(on: &QueueUnderTest) {
+    on.send(&(0..37).map(|n| message(format!("{n}"))).collect::<Vec<_>>()).await;
+    let held = on.take(37).await;
+    on.release(&held).await;
+    assert_eq!(bodies(&on.take(37).await), bodies(&held));
 }
 
 pub(crate) async fn a_closed_queue_can_be_used_again(on: &QueueUnderTest) {

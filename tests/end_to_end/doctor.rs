@@ -101,6 +101,16 @@ pub(crate) fn send_to_sqs(clouds: &Clouds, body: &str) {
     });
 }
 
+/// How many letters the site in AWS has.
+pub(crate) fn letters(clouds: &Clouds) -> u32 {
+    wait(async {
+        let name = QueueAttributeName::ApproximateNumberOfMessages;
+        let request = aws(clouds).await.0.get_queue_attributes();
+        let request = request.queue_url(field(clouds, AWS, "dead_letter_queue_url")).attribute_names(name.clone());
+        request.send().await.unwrap().attributes.unwrap()[&name].parse().unwrap()
+    })
+}
+
 /// Asks the admin endpoint.
 pub(crate) fn admin(clouds: &Clouds, method: &str, path: &str, body: &str) {
     let url = format!("{}{path}", clouds.ready["admin"].as_str().unwrap());

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bridge_tests::cloud::runtime;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -28,6 +29,16 @@ pub(crate) fn python(script: &str) -> Command {
     let python = std::env::var_os("BRIDGE_PYTHON")
         .expect("BRIDGE_PYTHON names a Python with the official clients: run the tests through ./just test");
     let mut command = Command::new(python);
+    command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients").join(script));
+    command
+}
+
+/// A script for Node.js with the official clients.
+pub(crate) fn node(script: &str) -> Command {
+    let modules = std::env::var_os("BRIDGE_NODE")
+        .expect("BRIDGE_NODE names a folder with the official clients for Node.js: run the tests through ./just test");
+    let mut command = Command::new("node");
+    command.arg("--no-warnings").env("BRIDGE_NODE", modules);
     command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients").join(script));
     command
 }
@@ -71,6 +82,13 @@ impl Running {
             assert!(start.elapsed() < limit, "the program did not end within {limit:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// The most memory that it has held so far, in MB; none if it has just ended.
+    pub(crate) fn memory_now_mb(&self) -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)
     }
 
     /// The most memory that it ever held, in MB.
@@ -131,9 +149,38 @@ impl Clouds {
         Path::new(self.ready["config"].as_str().unwrap())
     }
 
+    /// Asks the admin endpoint; the answer's body.
+    pub(crate) fn admin(&self, method: &str, path: &str, body: &str) -> String {
+        let address = format!("{}{path}", self.ready["admin"].as_str().unwrap());
+        let request = reqwest::Client::new().request(method.parse().unwrap(), address).body(body.to_owned());
+        runtime().block_on(async {
+            let answer = request.send().await.unwrap();
+            let (status, text) = (answer.status(), answer.text().await.unwrap());
+            assert!(status.is_success(), "{method} {path}: {status} {text}");
+            text
+        })
+    }
+
     /// A worker of its own process.
     pub(crate) fn worker(&self, site: &str) -> Running {
-        Running::start(bridge().args(["run", "--site", site, "--log", "warn", "--config"]).arg(self.config()))
+        self.worker_with(site, &[])
+    }
+
+    /// A worker of its own process, with variables that override its configuration.
+    pub(crate) fn worker_with(&self, site: &str, variables: &[(&str, &str)]) -> Running {
+        let mut command = bridge();
+        command.args(["run", "--site", site, "--log", "warn", "--config"]).arg(self.config());
+        Running::start(command.envs(variables.iter().copied()))
+    }
+
+    /// Starts a fault, as localcloud's admin interface has it.
+    pub(crate) fn fault(&self, fault: &str) {
+        self.admin("POST", "/faults", fault);
+    }
+
+    /// Ends all faults.
+    pub(crate) fn clear_faults(&self) {
+        self.admin("DELETE", "/faults", "");
     }
 
     /// Runs one of the official clients' scripts against these clouds.

@@ -16,15 +16,21 @@ use std::{
 };
 
 use crate::{
-    doctor::{admin, send_to_sqs},
-    program::{Clouds, bridge},
+    doctor::{admin, letters, send_to_sqs},
+    program::{Clouds, bridge, must},
 };
 
 /// How to bring about what a page is for.
 type State = fn() -> Clouds;
 
 /// Every page, by its name, with its state.
-const STATES: &[(&str, State)] = &[("dead-letters.md", with_dead_letters), ("halted.md", halted)];
+const STATES: &[(&str, State)] = &[
+    ("after-the-outage.md", after_an_outage_of_azure),
+    ("aws-down.md", without_compute),
+    ("azure-down.md", without_compute),
+    ("dead-letters.md", with_dead_letters),
+    ("halted.md", halted),
+];
 
 /// The parts that every page has, in their order.
 const PARTS: [&str; 6] = ["Symptom", "Impact", "Check", "Fix", "Undo", "Why"];
@@ -32,13 +38,52 @@ const PARTS: [&str; 6] = ["Symptom", "Impact", "Check", "Fix", "Undo", "Why"];
 /// For what depends on another process: a block that does not yet print what the page says is run again until then.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An order that both clouds have, and one letter that is no event at all.
+/// Two letters: one that is no event at all, and one with a number that no store keeps.
 fn with_dead_letters() -> Clouds {
     let clouds = Clouds::start(&[]);
-    let order = r#"{"event_id":"01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11","source_region":"aws:us-east-1","op_type":"create","payload":{"id":"order-42","total":1999},"timestamp":"2026-11-21T01:02:03Z"}"#;
-    send_to_sqs(&clouds, order);
     send_to_sqs(&clouds, "not an event");
+    send_to_sqs(&clouds, &order("aws:us-east-1").replace("1999", "9007199254740993"));
+    wait_for_letters(&clouds, 2);
     clouds
+}
+
+/// Queues that can be read, with an order in each, and nobody who takes it.
+fn without_compute() -> Clouds {
+    let clouds = Clouds::start(&["--without-workers"]);
+    for site in ["aws:us-east-1", "azure:westeurope"] {
+        publish(&clouds, site);
+    }
+    clouds
+}
+
+/// An order that AWS has and owes to Azure, which is back.
+fn after_an_outage_of_azure() -> Clouds {
+    let clouds = Clouds::start(&[]);
+    admin(&clouds, "POST", "/faults", "azure:*:dark");
+    publish(&clouds, "aws:us-east-1");
+    wait_for_letters(&clouds, 1);
+    admin(&clouds, "DELETE", "/faults", "");
+    clouds
+}
+
+fn order(site: &str) -> String {
+    let event = r#"{"event_id":"01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11","source_region":"SITE","op_type":"create","payload":{"id":"order-42","total":1999},"timestamp":"2026-11-21T01:02:03Z"}"#;
+    event.replace("SITE", site)
+}
+
+fn publish(clouds: &Clouds, site: &str) {
+    let file = clouds.file("order.json");
+    std::fs::write(&file, order(site)).unwrap();
+    must(bridge().arg("publish").arg(&file).arg("--config").arg(clouds.config()));
+}
+
+/// Waits until AWS has set so many messages aside.
+fn wait_for_letters(clouds: &Clouds, count: u32) {
+    let start = Instant::now();
+    while letters(clouds) < count {
+        assert!(start.elapsed() < PATIENCE, "{} letters instead of {count}", letters(clouds));
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// A worker whose role may not write to its table.
@@ -46,6 +91,21 @@ fn halted() -> Clouds {
     let clouds = Clouds::start(&[]);
     admin(&clouds, "POST", "/faults", "dynamodb:PutItem:denied");
     clouds
+}
+
+#[test]
+fn after_the_outage() {
+    run("after-the-outage.md");
+}
+
+#[test]
+fn aws_down() {
+    run("aws-down.md");
+}
+
+#[test]
+fn azure_down() {
+    run("azure-down.md");
 }
 
 #[test]
@@ -105,8 +165,11 @@ fn steps(page: &str) -> Vec<Step> {
     let mut open = false;
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
-        let Some(language) = line.strip_prefix("```") else { continue };
-        let body: Vec<&str> = lines.by_ref().take_while(|line| !line.starts_with("```")).collect();
+        // In a list a block is indented.
+        let indent = line.len() - line.trim_start().len();
+        let Some(language) = line[indent..].strip_prefix("```") else { continue };
+        let body = lines.by_ref().take_while(|line| !line.trim_start().starts_with("```"));
+        let body: Vec<&str> = body.map(|line| line.get(indent..).unwrap_or_default()).collect();
         let body = body.join("\n");
         match language {
             "sh" => steps.push(Step { code: exit_code(&body), commands: body, prints: None }),
@@ -193,7 +256,7 @@ fn line_matches(pattern: &str, text: &str) -> bool {
 
 #[test]
 fn blocks_are_taken_with_what_they_print() {
-    let page = "# A\n```sh\nbridge a\n```\nwords\n```\nprinted\n```\n```console\naws x\n```\n```\nnot ours\n```\n```sh\nbridge b # exits with 2\n```\n";
+    let page = "# A\n```sh\nbridge a\n```\nwords\n```\nprinted\n```\n```console\naws x\n```\n```\nnot ours\n```\n1. x\n   ```sh\n   bridge b # exits with 2\n   ```\n";
     let expected = [
         Step { commands: "bridge a".to_owned(), code: 0, prints: Some("printed".to_owned()) },
         Step { commands: "bridge b # exits with 2".to_owned(), code: 2, prints: None },

@@ -6,6 +6,7 @@
 mod contract;
 mod convergence;
 mod invocations;
+mod replay;
 mod settlements;
 mod tidy;
 mod world;

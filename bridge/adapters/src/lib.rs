@@ -10,6 +10,7 @@ pub mod azure;
 pub mod clock;
 mod delivery;
 pub mod endpoint;
+pub mod file;
 pub mod layer;
 pub mod memory;
 mod service_clock;

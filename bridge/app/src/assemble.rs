@@ -6,13 +6,14 @@ use anyhow::Context;
 use bridge_adapters::{
     aws::{
         AwsClients, AwsCredentials, AwsInspect, AwsInspectOptions, AwsOptions, DynamodbStore, SqsQueue,
-        SqsQueueOptions, StaticCredentials,
+        SqsQueueOptions, StaticCredentials, redrive_target,
     },
     azure::{
         AzureInspect, CosmosCredential, CosmosOptions, CosmosStore, identity,
         service_bus::{ServiceBusConnection, ServiceBusDescriptions, ServiceBusOptions, ServiceBusQueue, Timeouts},
     },
     clock::SystemClock,
+    file::FileQueue,
 };
 use bridge_core::{
     decision::Rules,
@@ -20,6 +21,7 @@ use bridge_core::{
     event::SiteId,
     pipeline::{Peer, Worker},
     port::{Queue, Reschedule, Store},
+    replay::{route::Source, run::SourceQueue},
 };
 
 use crate::config::{AwsSite, AzureSite, Config, ServiceBusAccess, SiteConfig};
@@ -86,6 +88,40 @@ pub(crate) async fn ports(config: &Config, site: &SiteId) -> anyhow::Result<Site
     ports.with_context(|| format!("sites.{site}"))
 }
 
+/// The queues in which messages of `source` lie.
+pub(crate) async fn sources(config: &Config, source: &Source) -> anyhow::Result<Vec<SourceQueue>> {
+    let own = |queue| SourceQueue { queue, broker: false };
+    let site = match source {
+        Source::File(path) => return Ok(vec![own(Arc::new(FileQueue::open(path)?))]),
+        Source::Queue(site) => return Ok(vec![own(ports(config, site).await?.queue)]),
+        Source::DeadLetters(site) => site,
+    };
+    let mut sources = vec![own(ports(config, site).await?.dead_letters)];
+    let broker = |queue| SourceQueue { queue, broker: true };
+    match &config.sites[site] {
+        SiteConfig::Aws(aws) => {
+            let clients = aws_clients(site, aws).await?;
+            match redrive_target(&clients, aws.queue_url.as_str()).await {
+                Ok(Some(url)) if url != aws.dead_letter_queue_url.as_str() => {
+                    sources.push(broker(Arc::new(sqs_queue(&clients, aws, url))));
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(
+                    error = error.chain(),
+                    "SQS does not say where it sets messages aside itself; only the bridge's own dead letters are seen"
+                ),
+            }
+        }
+        SiteConfig::Azure(azure) => {
+            for queue in [&azure.queue, &azure.dead_letter_queue] {
+                let queue = format!("{queue}/$deadletterqueue");
+                sources.push(broker(Arc::new(service_bus_queue(azure, &service_bus(azure)?, &queue))));
+            }
+        }
+    }
+    Ok(sources)
+}
+
 /// What looks at the settings of `site`.
 pub(crate) async fn inspector(config: &Config, site: &SiteId) -> anyhow::Result<Box<dyn Inspect>> {
     let inspector: anyhow::Result<Box<dyn Inspect>> = match &config.sites[site] {
@@ -115,10 +151,10 @@ async fn aws_inspector(id: &SiteId, site: &AwsSite) -> anyhow::Result<Box<dyn In
 
 fn azure_inspector(site: &AzureSite) -> anyhow::Result<Box<dyn Inspect>> {
     Ok(Box::new(AzureInspect {
-        service_bus: ServiceBusDescriptions::new(azure_connection(site)?, site.service_bus_http_endpoint.clone()),
+        service_bus: ServiceBusDescriptions::new(service_bus(site)?, site.service_bus_http_endpoint.clone()),
         queue: site.queue.clone(),
         dead_letter_queue: site.dead_letter_queue.clone(),
-        store: Arc::new(azure_store(site)?),
+        store: Arc::new(cosmos_store(site)?),
         cosmos_endpoint: site.cosmos_endpoint.clone(),
     }))
 }
@@ -140,13 +176,14 @@ async fn aws_clients(id: &SiteId, site: &AwsSite) -> anyhow::Result<AwsClients> 
     Ok(AwsClients::new(&options).await?)
 }
 
+fn sqs_queue(clients: &AwsClients, site: &AwsSite, queue_url: String) -> SqsQueue {
+    let (lease, message_bytes_max) = (site.lease, site.message_bytes_max);
+    SqsQueue::new(clients.sqs.clone(), SqsQueueOptions { queue_url, lease, message_bytes_max })
+}
+
 async fn aws_ports(id: &SiteId, site: &AwsSite) -> anyhow::Result<SitePorts> {
     let clients = aws_clients(id, site).await?;
-    let queue = |url: &url::Url| -> Arc<dyn Queue> {
-        let (lease, message_bytes_max) = (site.lease, site.message_bytes_max);
-        let options = SqsQueueOptions { queue_url: url.to_string(), lease, message_bytes_max };
-        Arc::new(SqsQueue::new(clients.sqs.clone(), options))
-    };
+    let queue = |url: &url::Url| -> Arc<dyn Queue> { Arc::new(sqs_queue(&clients, site, url.to_string())) };
     Ok(SitePorts {
         queue: queue(&site.queue_url),
         dead_letters: queue(&site.dead_letter_queue_url),
@@ -155,16 +192,30 @@ async fn aws_ports(id: &SiteId, site: &AwsSite) -> anyhow::Result<SitePorts> {
     })
 }
 
-fn azure_connection(site: &AzureSite) -> anyhow::Result<ServiceBusConnection> {
-    match &site.service_bus {
-        ServiceBusAccess::ConnectionString(text) => text.reveal().parse().context("service_bus_connection_string"),
-        ServiceBusAccess::Identity { namespace } => {
-            ServiceBusConnection::with_token(namespace, identity::ambient()?).context("service_bus_namespace")
+fn service_bus(site: &AzureSite) -> anyhow::Result<ServiceBusConnection> {
+    Ok(match &site.service_bus {
+        ServiceBusAccess::ConnectionString(text) => {
+            text.reveal().parse::<ServiceBusConnection>().context("service_bus_connection_string")?
         }
-    }
+        ServiceBusAccess::Identity { namespace } => {
+            ServiceBusConnection::with_token(namespace, identity::ambient()?).context("service_bus_namespace")?
+        }
+    })
 }
 
-fn azure_store(site: &AzureSite) -> anyhow::Result<CosmosStore> {
+fn service_bus_queue(site: &AzureSite, connection: &ServiceBusConnection, name: &str) -> ServiceBusQueue {
+    ServiceBusQueue::new(ServiceBusOptions {
+        label: format!("service-bus {name}"),
+        connection: connection.clone(),
+        http_endpoint: site.service_bus_http_endpoint.clone(),
+        queue: name.to_owned(),
+        lease: site.lease,
+        message_bytes_max: site.message_bytes_max,
+        timeouts: Timeouts::default(),
+    })
+}
+
+fn cosmos_store(site: &AzureSite) -> anyhow::Result<CosmosStore> {
     let credential = match &site.cosmos_key {
         Some(key) => CosmosCredential::Key(key.reveal().to_owned()),
         None => CosmosCredential::Token(identity::ambient()?),
@@ -178,23 +229,13 @@ fn azure_store(site: &AzureSite) -> anyhow::Result<CosmosStore> {
 }
 
 fn azure_ports(site: &AzureSite) -> anyhow::Result<SitePorts> {
-    let connection = azure_connection(site)?;
-    let queue = |name: &str| {
-        Arc::new(ServiceBusQueue::new(ServiceBusOptions {
-            label: format!("service-bus {name}"),
-            connection: connection.clone(),
-            http_endpoint: site.service_bus_http_endpoint.clone(),
-            queue: name.to_owned(),
-            lease: site.lease,
-            message_bytes_max: site.message_bytes_max,
-            timeouts: Timeouts::default(),
-        }))
-    };
+    let connection = service_bus(site)?;
+    let queue = |name: &str| Arc::new(service_bus_queue(site, &connection, name));
     let own = queue(&site.queue);
     Ok(SitePorts {
         queue: own.clone(),
         dead_letters: queue(&site.dead_letter_queue),
-        store: Arc::new(azure_store(site)?),
+        store: Arc::new(cosmos_store(site)?),
         copies: Some(own),
     })
 }

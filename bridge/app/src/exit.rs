@@ -29,6 +29,11 @@ impl From<Code> for ExitCode {
     }
 }
 
+/// A command that was asked for what it cannot do, with what to ask instead.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Misuse(pub(crate) String);
+
 /// Prints what clap has to say, in colour where that is wanted: help and version are no errors.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     // A reader that has gone away, as `head` does, is no error.
@@ -43,5 +48,8 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
         return Code::Usage.into();
     }
     eprintln!("bridge: {error:#}");
+    if error.is::<Misuse>() {
+        return Code::Usage.into();
+    }
     Code::Failed.into()
 }

@@ -45,6 +45,11 @@ impl Version {
         self.0[TIME + 1..TIME + 1 + SITE].trim_end().parse().expect("checked when the version was made")
     }
 
+    /// The name of the write's event.
+    pub fn event_id(&self) -> Uuid {
+        self.0[TIME + 1 + SITE + 1..].parse().expect("checked when the version was made")
+    }
+
     /// When the write happened.
     pub fn timestamp(&self) -> DateTime<Utc> {
         self.0[..TIME].parse().expect("checked when the version was made")

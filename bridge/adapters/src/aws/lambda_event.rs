@@ -13,6 +13,7 @@ use bytes::Bytes;
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
 
+use super::sqs_message;
 use crate::delivery;
 
 /// One invocation of the function.
@@ -86,7 +87,7 @@ fn record(record: &Value) -> LambdaRecord {
     });
     let queue = text("eventSourceARN").and_then(|arn| arn.rsplit(':').next()).map(str::to_owned);
     // Standard queues have groups too, for fairness; only a FIFO queue keeps their order.
-    let ordered = queue.as_deref().is_some_and(|queue| queue.ends_with(".fifo"));
+    let ordered = queue.as_deref().is_some_and(sqs_message::is_fifo);
     let group = system.get("MessageGroupId").and_then(Value::as_str).unwrap_or_default();
     LambdaRecord { delivery, message_id, group: ordered.then(|| group.to_owned()), queue }
 }

@@ -12,7 +12,7 @@ use aws_sdk_sqs::{
 };
 use bridge_core::{
     failure::{FailureKind, PortError},
-    port::{Delivery, Message, Queue, Receipt},
+    port::{Delivery, Message, Place, Queue, Receipt},
 };
 use futures_util::{StreamExt, future::join_all, stream};
 
@@ -31,6 +31,10 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 /// How long a message can be hidden. "Amazon SQS message quotas", "message visibility timeout", read 2026-11: 12 hours,
 /// counted from when it was received.
 const HIDDEN_SECONDS_MAX: u64 = 43_200;
+
+/// How long a message that was looked at stays hidden if nobody gives it back. Ours: in this time 100,000 messages can be
+/// looked at, near the most that a queue hides at once ("Amazon SQS message quotas", "in flight", read 2026-11: 120,000).
+const LOOKED_AT_SECONDS: i32 = 120;
 
 /// Requests on their way at once for one call. Ours: one connection each, and a call of 100 messages makes 10.
 const REQUESTS_AT_ONCE: usize = 8;
@@ -67,14 +71,14 @@ impl SqsQueue {
         i32::try_from(seconds).expect("12 hours of seconds fit")
     }
 
-    /// One request for up to ten messages.
-    async fn receive_portion(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, PortError> {
+    /// One request for up to ten messages, hidden for so many seconds.
+    async fn receive_portion(&self, max: usize, wait: Duration, seconds: i32) -> Result<Vec<Delivery>, PortError> {
         let whole = |number: u64| i32::try_from(number).expect("at most 20");
         let request = self.client.receive_message().queue_url(&self.options.queue_url);
         let answer = request
             .max_number_of_messages(whole(max.min(ENTRIES_MAX) as u64))
             .wait_time_seconds(whole(wait.as_secs()))
-            .visibility_timeout(self.lease_seconds())
+            .visibility_timeout(seconds)
             .set_message_system_attribute_names(Some(SYSTEM_ATTRIBUTES.to_vec()))
             .message_attribute_names("All")
             .customize()
@@ -83,6 +87,32 @@ impl SqsQueue {
             .await
             .map_err(|error| Failure::from(&error).at(self.to_string(), "receive"))?;
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(sqs_message::to_delivery).collect())
+    }
+
+    /// Up to `max` messages in as many requests as it takes.
+    async fn receive_hidden(&self, max: usize, wait: Duration, seconds: i32) -> Result<Vec<Delivery>, PortError> {
+        if max == 0 {
+            return Ok(Vec::new());
+        }
+        let mut deliveries = self.receive_portion(max, wait.min(WAIT_MAX), seconds).await?;
+        let mut full = deliveries.len() == max.min(ENTRIES_MAX);
+        let mut at_once = 1;
+        // As long as all portions come back full there is more to be had. Twice as many each time: a deep queue is read
+        // with few round trips, a shallow one without many requests for nothing.
+        while full && deliveries.len() < max {
+            let missing = max - deliveries.len();
+            let portions = at_once.min(missing.div_ceil(ENTRIES_MAX)).min(REQUESTS_AT_ONCE);
+            let asked = |place: usize| ENTRIES_MAX.min(missing - place * ENTRIES_MAX);
+            let requests = (0..portions).map(|place| self.receive_portion(asked(place), Duration::ZERO, seconds));
+            for (place, portion) in join_all(requests).await.into_iter().enumerate() {
+                // A failure costs nothing: what was received before it is handed over, the rest asked for again.
+                let portion = portion.unwrap_or_default();
+                full &= portion.len() == asked(place);
+                deliveries.extend(portion);
+            }
+            at_once *= 2;
+        }
+        Ok(deliveries)
     }
 
     /// Runs `request` on runs of up to ten receipts, and puts the results in the receipts' order.
@@ -104,11 +134,11 @@ impl SqsQueue {
             .collect()
     }
 
-    async fn extend_batch(&self, receipts: Vec<Receipt>) -> Vec<Result<(), Failure>> {
+    async fn hide_batch(&self, receipts: Vec<Receipt>, seconds: i32) -> Vec<Result<(), Failure>> {
         let entry = |(place, receipt): (usize, &Receipt)| {
             let entry =
                 ChangeMessageVisibilityBatchRequestEntry::builder().id(place.to_string()).receipt_handle(&receipt.0);
-            entry.visibility_timeout(self.lease_seconds()).build().expect("id and receipt are set")
+            entry.visibility_timeout(seconds).build().expect("id and receipt are set")
         };
         let request = self.client.change_message_visibility_batch().queue_url(&self.options.queue_url);
         let entries = receipts.iter().enumerate().map(entry).collect();
@@ -157,8 +187,7 @@ impl SqsQueue {
     }
 
     async fn send_request(&self, messages: &[&Message]) -> Result<Vec<Result<(), Failure>>, Failure> {
-        // "Amazon SQS queue and message identifiers": only a FIFO queue has a name with this end.
-        let fifo = self.options.queue_url.ends_with(".fifo");
+        let fifo = sqs_message::is_fifo(&self.options.queue_url);
         let entries =
             messages.iter().enumerate().map(|(place, message)| sqs_message::to_entry(message, place, fifo)).collect();
         let request = self.client.send_message_batch().queue_url(&self.options.queue_url).set_entries(Some(entries));
@@ -205,28 +234,7 @@ fn stale(failure: Failure) -> Failure {
 #[async_trait]
 impl Queue for SqsQueue {
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, PortError> {
-        if max == 0 {
-            return Ok(Vec::new());
-        }
-        let mut deliveries = self.receive_portion(max, wait.min(WAIT_MAX)).await?;
-        let mut full = deliveries.len() == max.min(ENTRIES_MAX);
-        let mut at_once = 1;
-        // As long as all portions come back full there is more to be had. Twice as many each time: a deep queue is read
-        // with few round trips, a shallow one without many requests for nothing.
-        while full && deliveries.len() < max {
-            let missing = max - deliveries.len();
-            let portions = at_once.min(missing.div_ceil(ENTRIES_MAX)).min(REQUESTS_AT_ONCE);
-            let asked = |place: usize| ENTRIES_MAX.min(missing - place * ENTRIES_MAX);
-            let requests = (0..portions).map(|place| self.receive_portion(asked(place), Duration::ZERO));
-            for (place, portion) in join_all(requests).await.into_iter().enumerate() {
-                // A failure costs nothing: what was received before it is handed over, the rest asked for again.
-                let portion = portion.unwrap_or_default();
-                full &= portion.len() == asked(place);
-                deliveries.extend(portion);
-            }
-            at_once *= 2;
-        }
-        Ok(deliveries)
+        self.receive_hidden(max, wait, self.lease_seconds()).await
     }
 
     fn lease(&self) -> Duration {
@@ -234,7 +242,7 @@ impl Queue for SqsQueue {
     }
 
     async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
-        self.settle("extend", receipts, |receipts| self.extend_batch(receipts)).await
+        self.settle("extend", receipts, |receipts| self.hide_batch(receipts, self.lease_seconds())).await
     }
 
     async fn ack(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
@@ -263,6 +271,17 @@ impl Queue for SqsQueue {
             results[at] = answer;
         }
         results.into_iter().map(|result| result.map_err(|failure| failure.at(self.to_string(), "send"))).collect()
+    }
+
+    /// SQS has no way to look, so this receives: it raises the receive count, and hides for two minutes what is not
+    /// released.
+    async fn browse(&self, _: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {
+        // Servers are asked in turn, and one may be empty while others are not: an answer that waits asks them all.
+        self.receive_hidden(max, Duration::from_secs(1), LOOKED_AT_SECONDS).await
+    }
+
+    async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+        self.settle("release", receipts, |receipts| self.hide_batch(receipts, 0)).await
     }
 
     /// Nothing is fetched ahead; the client's connections close when they have been idle for a while.

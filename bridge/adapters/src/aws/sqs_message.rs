@@ -53,6 +53,12 @@ fn to_properties(attributes: HashMap<String, MessageAttributeValue>) -> Properti
     attributes.into_iter().map(|(name, value)| (name, text(value))).collect()
 }
 
+/// Whether a queue of this name keeps order. "Amazon SQS queue and message identifiers", read 2026-11: the name of a FIFO
+/// queue, and no other, ends so.
+pub(super) fn is_fifo(queue: &str) -> bool {
+    queue.rsplit_once('.').is_some_and(|(_, end)| end == "fifo")
+}
+
 /// The entry of a batch that sends `message`, as its `id`. The message must have passed [`check`].
 ///
 /// `Message::id` names the send to a FIFO queue, as a group of its own too: no order among events is needed, and a group

@@ -18,6 +18,9 @@ use super::service_bus::{Counted, counted};
 /// time limit, then kill the worker and all that runs in it.
 pub const DONE: &str = r#"{"Outputs":{},"Logs":[],"ReturnValue":null}"#;
 
+/// What a batch has beside its bodies, and a single message has not.
+const BATCH_COLUMNS: [&str; 4] = ["MessageIdArray", "DeliveryCountArray", "SequenceNumberArray", "LockTokenArray"];
+
 /// Reads the messages of one invocation: one, or a batch where the trigger's cardinality is many.
 ///
 /// They have no receipts: the host settles them.
@@ -34,17 +37,19 @@ pub fn parse(payload: &[u8]) -> Result<Vec<Delivery>, String> {
     };
     let empty = Map::new();
     let metadata = payload.get("Metadata").and_then(Value::as_object).unwrap_or(&empty);
+    // A body may be an array itself, so the columns beside it tell a batch.
+    if BATCH_COLUMNS.iter().any(|column| metadata.contains_key(*column)) {
+        return batch(metadata, &decoded(value));
+    }
     match value {
         Value::Null => Err("the message has no body".to_owned()),
         Value::String(text) => match serde_json::from_str(text) {
             Ok(Value::String(body)) => Ok(vec![single(metadata, body.into())]),
-            Ok(Value::Array(items)) if items.iter().all(Value::is_string) => Ok(batch(metadata, &items)),
             Ok(Value::Object(_)) => Ok(vec![single(metadata, Bytes::copy_from_slice(text.as_bytes()))]),
             _ => {
                 Ok(vec![single(metadata, from_base64(text).unwrap_or_else(|| Bytes::copy_from_slice(text.as_bytes())))])
             }
         },
-        Value::Array(items) if items.iter().all(Value::is_string) => Ok(batch(metadata, items)),
         other => Ok(vec![single(metadata, other.to_string().into())]),
     }
 }
@@ -57,7 +62,11 @@ fn single(metadata: &Map<String, Value>, body: Bytes) -> Delivery {
 
 /// The messages of a batch. Whether bodies come as text or in base64 is the trigger's setting, so it is the same for
 /// all of them; text that is an event is never base64, as that has no braces.
-fn batch(metadata: &Map<String, Value>, items: &[Value]) -> Vec<Delivery> {
+fn batch(metadata: &Map<String, Value>, items: &Value) -> Result<Vec<Delivery>, String> {
+    let items = items.as_array().map(Vec::as_slice).unwrap_or_default();
+    if items.is_empty() || !items.iter().all(Value::is_string) {
+        return Err("`Metadata` is that of a batch, and `Data` has no array of texts".to_owned());
+    }
     let column = |name: &str| match metadata.get(name).map(decoded) {
         Some(Value::Array(column)) => column,
         _ => Vec::new(),
@@ -68,7 +77,7 @@ fn batch(metadata: &Map<String, Value>, items: &[Value]) -> Vec<Delivery> {
     let binary: Option<Vec<Bytes>> = texts.iter().map(|text| from_base64(text)).collect();
     let bodies = binary.unwrap_or_else(|| texts.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect());
     let one = |(at, body)| delivery(ids.get(at), counts.get(at), times.get(at), properties.get(at).cloned(), body);
-    bodies.into_iter().enumerate().map(one).collect()
+    Ok(bodies.into_iter().enumerate().map(one).collect())
 }
 
 fn delivery(
@@ -155,7 +164,7 @@ mod tests {
 
     #[test]
     fn bodies_that_are_no_events_come_through_byte_for_byte() {
-        for body in [&b""[..], b"null", b"[\"a\"]", b"\"text\"", b"1234", b"\xff\xfe\0", b"e30=", b"{\"a\":"] {
+        for body in [&b""[..], b"null", b"[]", b"[\"a\"]", b"\"text\"", b"1234", b"\xff\xfe\0", b"e30=", b"{\"a\":"] {
             let binary = read(&json!({ "Data": { "m": STANDARD.encode(body) } }));
             assert_eq!(binary[0].body, body, "{:?}", String::from_utf8_lossy(body));
             if let Ok(text) = std::str::from_utf8(body) {
@@ -184,6 +193,15 @@ mod tests {
 
     #[test]
     fn metadata_may_lack_anything_and_be_of_any_kind() {
+        // As the documentation page encodes them: once. None of these may pass for a batch, least of all an empty one.
+        for body in ["[]", "[\"a\"]", "[1]"] {
+            let once = read(&json!({ "Data": { "m": body } }));
+            assert_eq!((once.len(), &once[0].body[..]), (1, body.as_bytes()));
+        }
+        for items in ["[]", "[1]", "7"] {
+            let payload = json!({ "Data": { "m": items }, "Metadata": { "MessageIdArray": "[]" } });
+            assert!(parse(payload.to_string().as_bytes()).is_err(), "{items}");
+        }
         for metadata in [json!(null), json!({}), json!(7), json!({ "DeliveryCount": null, "MessageId": [] })] {
             let read = read(&json!({ "Data": { "m": "e30=" }, "Metadata": metadata }));
             assert_eq!((read[0].attempt, read[0].first_seen, &read[0].body[..]), (1, None, &b"{}"[..]));

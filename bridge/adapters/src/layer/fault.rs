@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
-    port::{Clock, Delivery, Message, PutOutcome, Queue, Receipt, Store},
+    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
     record::Record,
 };
 
@@ -178,6 +178,15 @@ impl Queue for FaultQueue {
     async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
         let call = async |messages: Vec<Message>| self.inner.send(&messages).await;
         self.faults.many(&self.inner, Operation::Send, messages, call).await
+    }
+
+    async fn browse(&self, place: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {
+        self.faults.one(&self.inner, Operation::Browse, self.inner.browse(place, max)).await
+    }
+
+    async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+        let call = async |receipts: Vec<Receipt>| self.inner.release(&receipts).await;
+        self.faults.many(&self.inner, Operation::Release, receipts, call).await
     }
 
     async fn close(&self) {

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
-    port::{Delivery, Message, PutOutcome, Queue, Receipt, Store},
+    port::{Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
     record::Record,
 };
 
@@ -206,6 +206,15 @@ impl Queue for MeteredQueue {
 
     async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
         self.meter.call(Operation::Send, self.inner.send(messages), Sum::many).await
+    }
+
+    async fn browse(&self, place: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {
+        let sum = |result: &Result<Vec<Delivery>, PortError>| Sum::one(result.as_ref().map_or(1, Vec::len), result);
+        self.meter.call(Operation::Browse, self.inner.browse(place, max), sum).await
+    }
+
+    async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+        self.meter.call(Operation::Release, self.inner.release(receipts), Sum::many).await
     }
 
     async fn close(&self) {

@@ -26,6 +26,10 @@ pub enum Operation {
     Retry,
     /// `Queue::send`
     Send,
+    /// `Queue::browse`
+    Browse,
+    /// `Queue::release`
+    Release,
     /// `Queue::close`
     Close,
     /// `Store::put_if_newer`
@@ -43,6 +47,8 @@ impl Operation {
             Self::Ack => "ack",
             Self::Retry => "retry",
             Self::Send => "send",
+            Self::Browse => "browse",
+            Self::Release => "release",
             Self::Close => "close",
             Self::PutIfNewer => "put_if_newer",
             Self::Get => "get",

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
-    port::{Clock, Delivery, Message, PutOutcome, Queue, Receipt, Store},
+    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
     record::Record,
 };
 use futures_util::future::{Either, select};
@@ -65,6 +65,15 @@ impl Queue for TimeoutQueue {
 
     async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
         self.each(Operation::Send, messages.len(), self.inner.send(messages)).await
+    }
+
+    async fn browse(&self, place: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {
+        let answer = within(&*self.clock, self.bound, self.inner.browse(place, max)).await;
+        answer.unwrap_or_else(|| Err(timed_out(&self.inner, Operation::Browse)))
+    }
+
+    async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+        self.each(Operation::Release, receipts.len(), self.inner.release(receipts)).await
     }
 
     async fn close(&self) {

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bridge_core::{
     failure::{FailureKind, PortError},
     limits,
-    port::{Clock, Delivery, Message, Properties, Queue, Receipt, Reschedule},
+    port::{Clock, Delivery, Message, Place, Properties, Queue, Receipt, Reschedule},
 };
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -20,6 +20,9 @@ use futures_util::future::select;
 use tokio::sync::Notify;
 
 use crate::delivery;
+
+/// The receipt of a message that was looked at and is not held.
+const LOOKED_AT: &str = "looked-at";
 
 /// In which order waiting messages are delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -338,6 +341,40 @@ impl Queue for MemoryQueue {
             Ok(())
         };
         let results = messages.iter().map(send).collect();
+        self.arrived.notify_waiters();
+        results
+    }
+
+    /// Looks as Service Bus does: in the order of arrival, and at all messages, whoever holds them.
+    async fn browse(&self, place: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {
+        let state = self.state();
+        let shown = state.messages.range(place.0..).take(max).map(|(id, stored)| {
+            *place = Place(id + 1);
+            Delivery {
+                receipt: Receipt(LOOKED_AT.to_owned()),
+                message_id: format!("memory-{id}"),
+                attempt: delivery::attempt(&stored.properties, stored.deliveries + 1),
+                first_seen: delivery::first_seen(&stored.properties, Some(stored.sent)),
+                body: stored.body.clone(),
+                properties: stored.properties.clone(),
+            }
+        });
+        Ok(shown.collect())
+    }
+
+    async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+        let release = |receipt: &Receipt| {
+            if receipt.0 == LOOKED_AT {
+                return Ok(());
+            }
+            self.with_lease("release", receipt, |state, id, now| {
+                if let Some(stored) = state.messages.get_mut(&id) {
+                    stored.leased = false;
+                }
+                state.hide(id, now, Duration::ZERO);
+            })
+        };
+        let results = receipts.iter().map(release).collect();
         self.arrived.notify_waiters();
         results
     }

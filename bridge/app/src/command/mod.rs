@@ -8,6 +8,7 @@ mod get;
 mod local;
 mod progress;
 mod publish;
+mod replay;
 mod run;
 mod schema;
 
@@ -74,6 +75,8 @@ enum Command {
     Run(run::Args),
     /// Validate events and send them to a site's queue
     Publish(publish::Args),
+    /// Bring dead letters, a queue's backlog or a file to where they are owed
+    Replay(Box<replay::Args>),
     /// Show a key's record at every site, side by side
     Get(get::Args),
     /// Check every assumption against the accounts: settings, permissions, clocks, limits
@@ -101,6 +104,7 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Local(args) => local::run(args).await,
         Command::Run(args) => run::run(args, load()?).await,
         Command::Publish(args) => publish::run(args, load()?).await,
+        Command::Replay(args) => replay::run(*args, load()?).await,
         Command::Get(args) => get::run(args, load()?).await,
         Command::Doctor(args) => doctor::run(&args, load()?).await,
         Command::Config(args) => config::run(&args, load),

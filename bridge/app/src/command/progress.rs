@@ -16,26 +16,51 @@ pub(crate) struct Progress {
     line: Option<Instant>,
     what: &'static str,
     done: u64,
+    total: Option<u64>,
 }
 
 impl Progress {
     pub(crate) fn new(what: &'static str) -> Self {
         if !std::io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-            return Self { bar, line: Some(Instant::now()), what, done: 0 };
+            return Self { bar, line: Some(Instant::now()), what, done: 0, total: None };
         }
         let style = ProgressStyle::with_template("{spinner} {human_pos} {msg} ({per_sec})").expect("a fixed template");
         let bar = ProgressBar::new_spinner().with_style(style).with_message(what);
         bar.enable_steady_tick(Duration::from_millis(100));
-        Self { bar, line: None, what, done: 0 }
+        Self { bar, line: None, what, done: 0, total: None }
+    }
+
+    /// Progress of work on `total` things.
+    pub(crate) fn of(total: u64, what: &'static str) -> Self {
+        let progress = Self::new(what);
+        if progress.line.is_none() {
+            let bar = "{bar:30} {human_pos} of {human_len} {msg} ({per_sec}, {eta} left)";
+            progress.bar.set_style(ProgressStyle::with_template(bar).expect("a fixed template"));
+            progress.bar.set_length(total);
+        }
+        Self { total: Some(total), ..progress }
     }
 
     pub(crate) fn inc(&mut self) {
-        self.done += 1;
-        self.bar.inc(1);
+        self.add(1);
+    }
+
+    /// How much is done.
+    pub(crate) fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// So many more are done.
+    pub(crate) fn add(&mut self, count: u64) {
+        self.done += count;
+        self.bar.inc(count);
         if let Some(line) = self.line.as_mut().filter(|line| line.elapsed() >= LINE_EVERY) {
             *line = Instant::now();
-            eprintln!("{} {}", self.done, self.what);
+            match self.total {
+                Some(total) => eprintln!("{} of {total} {}", self.done, self.what),
+                None => eprintln!("{} {}", self.done, self.what),
+            }
         }
     }
 

@@ -104,9 +104,9 @@ fn log(batch: &[Delivery], verdicts: &[Verdict], carried: &Carried) {
     );
     // A lease that was lost is no trouble: the message comes again, and changes nothing then. One line tells of the rest.
     let mut failed = carried.unsettled.iter().filter(|(_, error)| error.kind != FailureKind::LeaseLost);
-    if let Some((message, error)) = failed.next() {
+    if let Some((message_id, error)) = failed.next() {
         let more = failed.count();
-        tracing::warn!(message, more, error = error.chain(), "not settled: the messages are delivered again");
+        tracing::warn!(message_id, more, error = error.chain(), "not settled: the messages are delivered again");
     }
     log_letters(batch.iter().zip(verdicts));
 }

@@ -83,7 +83,7 @@ async fn invoke(worksite: &Worksite, payload: &str, remaining: Duration, portion
     let batch: Vec<Delivery> = readable.iter().filter_map(|record| record.delivery.clone()).collect();
     let groups: Vec<Option<String>> = readable.iter().map(|record| record.group.clone()).collect();
     let reserve = RESERVE.min(remaining / 2);
-    let budget = Budget { work: remaining - reserve, give_back: reserve / 2, portion };
+    let budget = Budget { work: remaining.saturating_sub(reserve), give_back: reserve / 2, portion };
     let Worksite { worker, queue, dead_letters, .. } = worksite;
     let ended = work_off(worker, &**queue, &**dead_letters, &batch, &groups, budget)
         .await
@@ -98,7 +98,8 @@ async fn invoke(worksite: &Worksite, payload: &str, remaining: Duration, portion
 /// A trigger on another queue would have its messages hidden and set aside in ours.
 fn refuse_foreign(worksite: &Worksite, records: &[LambdaRecord]) -> Result<(), Failed> {
     let ours = worksite.queue.to_string();
-    match records.iter().filter_map(|record| record.queue.as_deref()).find(|theirs| !ours.ends_with(theirs)) {
+    let is_ours = |theirs: &&str| ours.rsplit(' ').next() == Some(*theirs);
+    match records.iter().filter_map(|record| record.queue.as_deref()).find(|theirs| !is_ours(theirs)) {
         Some(theirs) => Err(Failed::ForeignQueue { theirs: theirs.to_owned(), ours }),
         None => Ok(()),
     }

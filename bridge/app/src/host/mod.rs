@@ -54,7 +54,8 @@ fn log_letters<'a>(concluded: impl Iterator<Item = (&'a Delivery, &'a Verdict)>)
     for (delivery, verdict) in concluded {
         if let Settlement::DeadLetter(letter) = &verdict.settlement {
             let (reason, detail) = (letter.refusal.reason.as_str(), &letter.refusal.detail);
-            tracing::warn!(message = delivery.message_id, reason, detail, "set aside; see runbooks/dead-letters.md");
+            let message_id = &delivery.message_id;
+            tracing::warn!(message_id, reason, detail, "set aside; see runbooks/dead-letters.md");
         }
     }
 }

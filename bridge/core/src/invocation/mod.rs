@@ -82,8 +82,8 @@ async fn settle(
                     return Err(Halted { detail: error.chain() });
                 }
                 Some(Err(error)) => {
-                    let (message, error) = (&delivery.message_id, error.chain());
-                    tracing::warn!(message, error, "not set aside: the message comes again");
+                    let (message_id, error) = (&delivery.message_id, error.chain());
+                    tracing::warn!(message_id, error, "not set aside: the message comes again");
                     worker.policy.retry.base
                 }
                 _ => return Ok(Ended::Settled(verdict)),

@@ -56,7 +56,7 @@ pub async fn work_off(
             let Ended::Again { after, .. } = ended else { return };
             // What cannot be hidden for the chosen time comes again in the host's own time, which does no harm.
             if let Err(error) = queue.retry(delivery, *after).await {
-                tracing::debug!(message = delivery.message_id, error = error.chain(), "not given back early");
+                tracing::debug!(message_id = delivery.message_id, error = error.chain(), "not given back early");
             }
         });
     within(worker, budget.give_back, give_back).await;

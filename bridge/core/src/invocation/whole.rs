@@ -89,8 +89,8 @@ pub async fn work_off(
             continue;
         }
         for (delivery, verdict, after) in again {
-            let copied = copies.reschedule(&delivery, after).await;
-            copied.map_err(|error| Failed::NotRescheduled { detail: error.chain() })?;
+            let sent = copies.reschedule(&delivery, after).await;
+            sent.map_err(|error| Failed::NotRescheduled { detail: error.chain() })?;
             let settlement = Settlement::Retry { after };
             let verdict = verdict.unwrap_or(Verdict { settlement, write: None, event: None });
             settled.push((delivery, verdict));

@@ -10,6 +10,6 @@ mod reschedule;
 mod store;
 
 pub use clock::Clock;
-pub use queue::{Delivery, Message, Properties, Queue, Receipt};
+pub use queue::{Delivery, Message, Place, Properties, Queue, Receipt};
 pub use reschedule::Reschedule;
 pub use store::{PutOutcome, Store};

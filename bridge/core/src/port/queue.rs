@@ -15,6 +15,10 @@ pub type Properties = BTreeMap<String, String>;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Receipt(pub String);
 
+/// How far a look through a queue has come; what the number means is the backend's own business.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place(pub u64);
+
 /// One hand-over of one message. The same message may be delivered again.
 #[derive(Clone, Debug)]
 pub struct Delivery {
@@ -92,6 +96,24 @@ pub trait Queue: fmt::Debug + fmt::Display + Send + Sync {
     /// # Errors
     /// `TooLarge` with both figures and `Rejected` concern one item alone.
     async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>>;
+
+    /// Shows up to `max` messages that lie in the queue and takes none: the portion after `place`, which moves on. None
+    /// at the end. What comes meanwhile may be shown, and a message may be shown twice.
+    ///
+    /// Start with [`Place::default`], ask until nothing comes, and then [`release`](Queue::release) the receipts of all
+    /// that was shown: a backend that must take a message in order to show it hides it until then, and counts the look
+    /// as a delivery. Where looking is free, messages in other hands and delayed ones are shown too.
+    ///
+    /// # Errors
+    /// Whatever the backend says of the queue as a whole.
+    async fn browse(&self, place: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError>;
+
+    /// Gives messages back untouched and at once, without a copy. A receipt from [`Queue::browse`] that holds nothing
+    /// back is as good as any.
+    ///
+    /// # Errors
+    /// `LeaseLost` where the receipt is stale; the message can be received anyway.
+    async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>>;
 
     /// Hands back what was delivered to this process but not to a caller, and closes connections. The next call
     /// opens them again.

@@ -140,6 +140,11 @@ impl Order {
         Self::dispose("abandoned", &[lock])
     }
 
+    /// Gives messages back at once: all of them, or none where one of the locks is lost.
+    pub(super) fn abandon_all(locks: &[Uuid]) -> Self {
+        Self::dispose("abandoned", locks)
+    }
+
     fn dispose(status: &str, locks: &[Uuid]) -> Self {
         let fields =
             vec![("disposition-status", Value::String(status.to_owned())), ("lock-tokens", lock_tokens(locks))];

@@ -28,7 +28,7 @@ use std::{
 use async_trait::async_trait;
 use bridge_core::{
     failure::PortError,
-    port::{Delivery, Message, Queue, Receipt, Reschedule},
+    port::{Delivery, Message, Place, Queue, Receipt, Reschedule},
 };
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 pub use connection_string::{ConnectionStringError, ServiceBusConnection};
@@ -89,6 +89,9 @@ impl Default for Timeouts {
         Self { connect: Duration::from_secs(10), operation: Duration::from_secs(10), close: Duration::from_secs(2) }
     }
 }
+
+/// The receipt of a message that was peeked at and is not held.
+const LOOKED_AT: &str = "looked-at";
 
 /// The least that [`Queue::receive`] waits for a first message: the broker must be asked, and has to answer.
 const WAIT_MIN: Duration = Duration::from_millis(50);
@@ -241,6 +244,36 @@ impl Queue for ServiceBusQueue {
         let messages: Vec<&Message> = messages.iter().collect();
         let outcomes = self.sender.send(&messages, None).await;
         outcomes.into_iter().map(|outcome| outcome.map_err(|failure| failure.at(&self.label, "send"))).collect()
+    }
+
+    /// Peeks: nothing is taken or counted; scheduled and locked messages show too.
+    async fn browse(&self, place: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {
+        let peeked = self.peek(i64::try_from(place.0).unwrap_or(i64::MAX), max).await?;
+        if let Some(last) = peeked.last() {
+            *place = Place(u64::try_from(last.sequence_number).unwrap_or_default() + 1);
+        }
+        let shown = peeked.into_iter().map(|message| Delivery {
+            receipt: Receipt(LOOKED_AT.to_owned()),
+            message_id: message.message_id,
+            attempt: message.attempts.saturating_add(1),
+            first_seen: message.first_seen,
+            body: message.body,
+            properties: message.properties,
+        });
+        Ok(shown.collect())
+    }
+
+    /// A plain release, which does not count as a failed delivery; where the link is gone, an abandon, which does.
+    async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+        let held: Vec<Receipt> = receipts.iter().filter(|receipt| receipt.0 != LOOKED_AT).cloned().collect();
+        let receipts_held = Receipts::read(&held);
+        let outcomes = self.give_back(&receipts_held.locks).await;
+        let mut outcomes = receipts_held.spread(&outcomes).into_iter();
+        let outcome = |receipt: &Receipt| {
+            let outcome = if receipt.0 == LOOKED_AT { Some(Ok(())) } else { outcomes.next() };
+            outcome.unwrap_or(Ok(())).map_err(|failure| failure.at(&self.label, "release"))
+        };
+        receipts.iter().map(outcome).collect()
     }
 
     /// Gives back what no caller took. What the service sends in the very moment of the goodbye stays locked for one

@@ -8,7 +8,7 @@ use fe2o3_amqp::{
     link::{delivery::DeliveryInfo, receiver::TerminalDeliveryState},
     types::{
         definitions,
-        messaging::{Accepted, DeliveryState},
+        messaging::{Accepted, DeliveryState, Released},
         primitives::Value,
     },
 };
@@ -55,6 +55,38 @@ impl Receipts {
 impl ServiceBusQueue {
     /// Completes messages, all in flight together. One result each, in their order; no lock may occur twice.
     pub(super) async fn acknowledge(&self, locks: &[Uuid]) -> Vec<Result<(), Failure>> {
+        let results = self.settle(locks, &TerminalDeliveryState::Accepted(Accepted {}), Order::complete).await;
+        let mut leases = self.leases();
+        for (lock, result) in locks.iter().zip(&results) {
+            match result {
+                Ok(()) => leases.acked(*lock),
+                Err(failure) if failure.kind == FailureKind::LeaseLost => leases.lost(*lock),
+                Err(_) => {}
+            }
+        }
+        results
+    }
+
+    /// Gives messages back, all in flight together. One result each, in their order; no lock may occur twice.
+    pub(super) async fn give_back(&self, locks: &[Uuid]) -> Vec<Result<(), Failure>> {
+        let results = self.settle(locks, &TerminalDeliveryState::Released(Released {}), Order::abandon_all).await;
+        let mut leases = self.leases();
+        for (lock, result) in locks.iter().zip(&results) {
+            match result {
+                Err(failure) if failure.kind != FailureKind::LeaseLost => {}
+                _ => leases.lost(*lock),
+            }
+        }
+        results
+    }
+
+    /// Settles messages on the link that they came from, or else by their locks with `order`.
+    async fn settle(
+        &self,
+        locks: &[Uuid],
+        state: &TerminalDeliveryState,
+        order: fn(&[Uuid]) -> Order,
+    ) -> Vec<Result<(), Failure>> {
         let mut results: Vec<Result<(), Failure>> = vec![Ok(()); locks.len()];
         let (mut by_link, mut by_lock) = (HashMap::<u64, Vec<(usize, DeliveryInfo)>>::new(), Vec::new());
         {
@@ -74,16 +106,15 @@ impl ServiceBusQueue {
             match self.link.current(connection).await {
                 Some(link) => {
                     let asked: Vec<usize> = items.iter().map(|(index, _)| *index).collect();
-                    let accepted = TerminalDeliveryState::Accepted(Accepted {});
-                    let (settled, missing) = link.settle(items, accepted, self.timeouts.operation).await;
+                    let (settled, missing) = link.settle(items, state.clone(), self.timeouts.operation).await;
                     if let Some(failure) = missing {
                         self.connector.discard(connection).await;
                         for index in asked {
                             results[index] = Err(failure.clone());
                         }
                     }
-                    for (index, state) in settled {
-                        results[index] = read(state);
+                    for (index, answer) in settled {
+                        results[index] = read(answer, state);
                     }
                 }
                 None => by_lock.extend(items.into_iter().map(|(index, _)| index)),
@@ -91,17 +122,9 @@ impl ServiceBusQueue {
         }
         if !by_lock.is_empty() {
             let tokens: Vec<Uuid> = by_lock.iter().map(|index| locks[*index]).collect();
-            let outcomes = self.manage_locks(&tokens, Order::complete).await;
+            let outcomes = self.manage_locks(&tokens, order).await;
             for (index, outcome) in by_lock.into_iter().zip(outcomes) {
                 results[index] = outcome;
-            }
-        }
-        let mut leases = self.leases();
-        for (lock, result) in locks.iter().zip(&results) {
-            match result {
-                Ok(()) => leases.acked(*lock),
-                Err(failure) if failure.kind == FailureKind::LeaseLost => leases.lost(*lock),
-                Err(_) => {}
             }
         }
         results
@@ -175,10 +198,11 @@ impl ServiceBusQueue {
     }
 }
 
-/// The service's word on a delivery that was to be completed. Only its consent is one.
-fn read(state: Option<DeliveryState>) -> Result<(), Failure> {
+/// The service's word on a delivery that was to be settled as `asked`. Only its consent is one.
+fn read(state: Option<DeliveryState>, asked: &TerminalDeliveryState) -> Result<(), Failure> {
     match state {
-        Some(DeliveryState::Accepted(_)) => Ok(()),
+        Some(DeliveryState::Accepted(_)) if matches!(asked, TerminalDeliveryState::Accepted(_)) => Ok(()),
+        Some(DeliveryState::Released(_)) if matches!(asked, TerminalDeliveryState::Released(_)) => Ok(()),
         Some(DeliveryState::Rejected(rejected)) => {
             let unknown = || Failure::unavailable("the service refused a settlement without a reason");
             Err(rejected.error.as_ref().map_or_else(unknown, |error: &definitions::Error| Failure::from(error)))
@@ -192,17 +216,14 @@ fn read(state: Option<DeliveryState>) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use fe2o3_amqp::types::{
-        definitions::ErrorCondition,
-        messaging::{Rejected, Released},
-        primitives::Symbol,
-    };
+    use fe2o3_amqp::types::{definitions::ErrorCondition, messaging::Rejected, primitives::Symbol};
 
     use super::*;
 
     #[test]
     fn only_consent_is_consent() {
-        let kind = |state| read(state).map_err(|failure| failure.kind);
+        let accepted = TerminalDeliveryState::Accepted(Accepted {});
+        let kind = |state| read(state, &accepted).map_err(|failure| failure.kind);
         let lost = ErrorCondition::Custom(Symbol::from("com.microsoft:message-lock-lost"));
         let lost = Rejected { error: Some(definitions::Error::new(lost, None, None)) };
         assert_eq!(kind(Some(DeliveryState::Accepted(Accepted {}))), Ok(()));
@@ -210,6 +231,8 @@ mod tests {
         assert_eq!(kind(Some(DeliveryState::Released(Released {}))), Err(FailureKind::LeaseLost));
         assert_eq!(kind(Some(DeliveryState::Rejected(Rejected { error: None }))), Err(FailureKind::Unavailable));
         assert_eq!(kind(None), Err(FailureKind::Unavailable));
+        let released = TerminalDeliveryState::Released(Released {});
+        assert_eq!(read(Some(DeliveryState::Released(Released {})), &released), Ok(()));
     }
 
     #[test]

@@ -1,0 +1,219 @@
+//! A file as a queue that can only be read: one message a line, and nothing is ever taken out of it.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bridge_core::{
+    failure::{FailureKind, PortError},
+    limits,
+    port::{Delivery, Message, Place, Properties, Queue, Receipt},
+};
+use bytes::Bytes;
+use serde::Deserialize;
+
+/// Bytes of a line: an event at its longest, every byte of it escaped within a letter's text, and its properties.
+const LINE_BYTES_MAX: u64 = 8 * limits::EVENT_BYTES_MAX as u64;
+
+/// A file of messages, one a line: an event as it travels, or a saved letter, an object with `body` (the message's text) and
+/// `properties` (texts by name).
+///
+/// Every line is received once, in order. Nothing is hidden and nothing removed; sending is refused.
+#[derive(Debug)]
+pub struct FileQueue {
+    path: String,
+    /// How far messages were received, and looked at.
+    received: Mutex<Lines>,
+    shown: Mutex<Lines>,
+}
+
+#[derive(Debug)]
+struct Lines {
+    reader: BufReader<File>,
+    number: u64,
+}
+
+/// A saved letter.
+#[derive(Deserialize)]
+struct Saved {
+    body: String,
+    properties: Properties,
+}
+
+impl FileQueue {
+    /// The file at `path`.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open(path: &str) -> io::Result<Self> {
+        let lines = || {
+            let file = File::open(path).map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))?;
+            io::Result::Ok(Mutex::new(Lines { reader: BufReader::new(file), number: 0 }))
+        };
+        Ok(Self { path: path.to_owned(), received: lines()?, shown: lines()? })
+    }
+
+    fn next(&self, lines: &Mutex<Lines>, max: usize, operation: &'static str) -> Result<Vec<Delivery>, PortError> {
+        let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut deliveries = Vec::new();
+        while deliveries.len() < max {
+            match lines.next() {
+                Ok(Some((number, line))) => deliveries.push(delivery(number, &line)),
+                Ok(None) => break,
+                Err(error) => {
+                    let kind = FailureKind::Rejected { detail: format!("after line {}", lines.number) };
+                    return Err(PortError::new(self.to_string(), operation, kind).caused_by(error));
+                }
+            }
+        }
+        Ok(deliveries)
+    }
+}
+
+impl Lines {
+    /// The next line that is not blank, with its number.
+    fn next(&mut self) -> io::Result<Option<(u64, Bytes)>> {
+        loop {
+            let mut line = Vec::new();
+            if (&mut self.reader).take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line)? == 0 {
+                return Ok(None);
+            }
+            if line.len() as u64 > LINE_BYTES_MAX {
+                return Err(io::Error::other(format!("a line has over {LINE_BYTES_MAX} bytes")));
+            }
+            self.number += 1;
+            let text = line.trim_ascii();
+            if !text.is_empty() {
+                return Ok(Some((self.number, Bytes::copy_from_slice(text))));
+            }
+        }
+    }
+}
+
+fn delivery(number: u64, line: &Bytes) -> Delivery {
+    let saved = serde_json::from_slice::<Saved>(line).ok();
+    let (body, properties) =
+        saved.map_or_else(|| (line.clone(), Properties::new()), |saved| (saved.body.into(), saved.properties));
+    let first_seen = crate::delivery::first_seen(&properties, None);
+    let message_id = format!("line-{number}");
+    Delivery { receipt: Receipt(message_id.clone()), message_id, attempt: 1, first_seen, body, properties }
+}
+
+#[async_trait]
+impl Queue for FileQueue {
+    async fn receive(&self, max: usize, _: Duration) -> Result<Vec<Delivery>, PortError> {
+        self.next(&self.received, max, "receive")
+    }
+
+    /// None: nobody else can take a line.
+    fn lease(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+        receipts.iter().map(|_| Ok(())).collect()
+    }
+
+    async fn ack(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+        receipts.iter().map(|_| Ok(())).collect()
+    }
+
+    async fn retry(&self, _: &Delivery, _: Duration) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
+        let refuse = |_: &Message| {
+            let detail = "a file is only read".to_owned();
+            Err(PortError::new(self.to_string(), "send", FailureKind::Rejected { detail }))
+        };
+        messages.iter().map(refuse).collect()
+    }
+
+    async fn browse(&self, place: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {
+        let deliveries = self.next(&self.shown, max, "browse")?;
+        *place = Place(place.0 + deliveries.len() as u64);
+        Ok(deliveries)
+    }
+
+    async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+        receipts.iter().map(|_| Ok(())).collect()
+    }
+
+    async fn close(&self) {}
+}
+
+impl fmt::Display for FileQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "file {}", self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(text: &str) -> (Scratch, FileQueue) {
+        let path = Scratch::with(text);
+        let queue = FileQueue::open(path.as_str()).unwrap();
+        (path, queue)
+    }
+
+    #[tokio::test]
+    async fn lines_are_shown_and_received_once_each_and_stay() {
+        let saved =
+            r#"{"body":"{\"a\":1}","properties":{"reason":"not_json","first_seen":"2026-11-21T01:02:03.000Z"}}"#;
+        let (_path, queue) = queue(&format!("one\n\n  two  \n{saved}\nlast without an end"));
+        let mut place = Place::default();
+        let mut shown = queue.browse(&mut place, 3).await.unwrap();
+        shown.extend(queue.browse(&mut place, 3).await.unwrap());
+        assert!(queue.browse(&mut place, 3).await.unwrap().is_empty());
+        let received = queue.receive(10, Duration::ZERO).await.unwrap();
+        assert!(queue.receive(10, Duration::ZERO).await.unwrap().is_empty());
+        for deliveries in [&shown, &received] {
+            let texts: Vec<_> = deliveries.iter().map(|one| (one.message_id.as_str(), &one.body[..])).collect();
+            let expected: [(&str, &[u8]); 4] =
+                [("line-1", b"one"), ("line-3", b"two"), ("line-4", b"{\"a\":1}"), ("line-5", b"last without an end")];
+            assert_eq!(texts, expected);
+            assert_eq!(deliveries[2].properties["reason"], "not_json");
+            assert!(deliveries[2].first_seen.is_some());
+        }
+        let receipts: Vec<_> = received.into_iter().map(|one| one.receipt).collect();
+        assert!(queue.ack(&receipts).await.iter().all(Result::is_ok));
+        let message = Message { id: String::new(), body: Bytes::new(), properties: Properties::new() };
+        assert!(queue.send(&[message]).await[0].is_err(), "a file is only read");
+    }
+
+    #[tokio::test]
+    async fn a_line_without_bounds_is_refused() {
+        let length = usize::try_from(LINE_BYTES_MAX).unwrap() + 1;
+        let (_path, queue) = queue(&"x".repeat(length));
+        assert!(queue.receive(1, Duration::ZERO).await.is_err());
+    }
+
+    /// A file for one test; removed when dropped.
+    struct Scratch(std::path::PathBuf);
+
+    impl Scratch {
+        fn with(text: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("bridge-file-{}", uuid::Uuid::new_v4()));
+            std::fs::write(&path, text).unwrap();
+            Self(path)
+        }
+
+        fn as_str(&self) -> &str {
+            self.0.to_str().unwrap()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+}

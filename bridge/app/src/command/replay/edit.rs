@@ -1,0 +1,90 @@
+//! A program of the operator's that changes bodies on their way.
+
+use std::{process::Stdio, time::Duration};
+
+use async_trait::async_trait;
+use bridge_core::{
+    limits,
+    reason::{Reason, Refusal},
+    replay::run::Editor,
+};
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::Command,
+    time::timeout,
+};
+
+/// How long one body may take. Ours: a filter takes milliseconds, and a lease must not end meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A command line for `sh -c`; gets a body on standard input and prints the one to send.
+#[derive(Clone, Debug)]
+pub(super) struct Program(String);
+
+impl Program {
+    pub(super) fn new(command: &str) -> Self {
+        Self(command.to_owned())
+    }
+
+    async fn pipe(&self, body: &Bytes) -> Result<Bytes, String> {
+        let mut child = Command::new("sh")
+            .args(["-c", &self.0])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("sh cannot be started: {error}"))?;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(mut stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
+            return Err("sh has no standard streams".to_owned());
+        };
+        let write = async move {
+            // A program that does not read all of it has its reasons; what it prints is judged.
+            let _ = stdin.write_all(body).await;
+        };
+        let (mut printed, mut complaint) = (Vec::new(), Vec::new());
+        // One byte more than any event has, so that too much is seen as that.
+        let mut stdout = stdout.take(limits::EVENT_BYTES_MAX as u64 + 1);
+        let mut stderr = stderr.take(1024);
+        let (read, _, ()) = tokio::join!(stdout.read_to_end(&mut printed), stderr.read_to_end(&mut complaint), write);
+        read.map_err(|error| format!("its output cannot be read: {error}"))?;
+        drop((stdout, stderr));
+        let status = child.wait().await.map_err(|error| error.to_string())?;
+        if !status.success() {
+            let complaint = String::from_utf8_lossy(&complaint);
+            return Err(format!("{status}: {}", complaint.trim()));
+        }
+        Ok(Bytes::copy_from_slice(printed.trim_ascii()))
+    }
+}
+
+#[async_trait]
+impl Editor for Program {
+    async fn edit(&self, body: &Bytes) -> Result<Bytes, Refusal> {
+        let edited = timeout(PATIENCE, self.pipe(body)).await;
+        let edited = edited.unwrap_or_else(|_| Err(format!("took over {} s", PATIENCE.as_secs())));
+        edited.map_err(|error| Refusal::new(Reason::InvalidEvent, format!("--edit-with: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_changes_refuses_or_fails() {
+        let edit = async |command: &str, body: &'static str| Program::new(command).edit(&body.into()).await;
+        assert_eq!(edit("sed s/a/b/", "{\"a\":1}").await.unwrap(), "{\"b\":1}");
+        assert_eq!(edit("echo fixed", "ignored").await.unwrap(), "fixed");
+        let refusal = edit("echo no >&2; exit 3", "x").await.unwrap_err();
+        assert!(refusal.detail.contains("exit status: 3: no"), "{refusal}");
+        assert!(edit("no-such-program-at-all", "x").await.is_err());
+        let long = edit("head -c 3000000 /dev/zero", "x").await;
+        assert!(long.map_or_else(
+            |refusal| refusal.detail.contains("--edit-with"),
+            |body| body.len() > limits::EVENT_BYTES_MAX
+        ));
+    }
+}

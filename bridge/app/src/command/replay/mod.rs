@@ -1,0 +1,186 @@
+//! `bridge replay`: brings messages to where they are owed, by a plan that can be looked at first.
+
+mod edit;
+mod files;
+mod filters;
+mod options;
+mod planning;
+mod report;
+mod run;
+
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use bridge_adapters::clock::SystemClock;
+use bridge_core::{
+    decision::Rules,
+    event::SiteId,
+    port::Queue,
+    replay::{
+        plan::Head,
+        run::{Editor, Place, Setting},
+    },
+};
+
+use self::{
+    edit::Program,
+    filters::FilterArgs,
+    options::{Request, Route},
+};
+use crate::{
+    assemble,
+    config::Config,
+    exit::{Code, Misuse},
+    host,
+};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "It is a plan first: which messages, where each goes, and what it will do there. --dry-run prints that and changes nothing. A message leaves its source only when all that it is owed to have confirmed it; a run that was killed goes on with --resume.\n\nExample: bridge replay --from aws:us-east-1/dlq --to owed --dry-run --config bridge.toml"
+)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct Args {
+    /// Where messages are: SITE/dlq (the site's dead letters, its own and the broker's), SITE/queue, or a file of events
+    #[arg(long, value_name = "SOURCE")]
+    from: Option<String>,
+    /// Where they go: owed (each to just the sites that have not confirmed it), SITE/queue, or SITE/store
+    #[arg(long, value_name = "TARGET")]
+    to: Option<String>,
+    #[command(flatten)]
+    filters: FilterArgs,
+    /// At most so many messages a second; as fast as it goes, unless given
+    #[arg(long, value_name = "PER SECOND")]
+    rate: Option<f64>,
+    /// Print the plan and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Save the plan in this file, or run the one that is in it
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// Go on with a plan that was begun: what its journal, FILE.journal, has is not done again
+    #[arg(long, requires = "plan")]
+    resume: bool,
+    /// Pipe each body through this program (by `sh -c`), and send what it prints if that is a valid event
+    #[arg(long, value_name = "COMMAND")]
+    edit_with: Option<String>,
+    /// Run the plan without asking
+    #[arg(long)]
+    yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
+    let request = Request::read(&args, &config)?;
+    let asks = std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && !args.json;
+    if !args.dry_run && !args.yes && !asks {
+        return Err(
+            Misuse("this is no terminal to ask on: add --yes to run it, or --dry-run to look only".into()).into()
+        );
+    }
+    let stop = host::stop_signal()?;
+
+    // 1. The plan: the one that is there, or a new one.
+    let file = files::PlanFile::at(args.plan.clone())?;
+    let route = request.route(file.head()?, &file)?;
+    if file.is_there() && !args.resume && !args.dry_run && file.journal().exists() {
+        let (plan, journal) = (file.path().display(), file.journal());
+        let advice = format!("{plan} was begun already: add --resume to go on, or remove {}", journal.display());
+        return Err(Misuse(advice).into());
+    }
+    let program = route.edit_with.as_deref().map(Program::new);
+    let setting = setting(&config, &route, program.as_ref().map(|program| program as &dyn Editor)).await?;
+    if !file.is_there() {
+        let made = planning::make(&setting, &request, &file, &stop).await;
+        if made.is_err() || stop.is_cancelled() {
+            close(&setting).await;
+        }
+        if !made? {
+            eprintln!("stopped before the plan was whole: nothing was changed");
+            return Ok(Code::Failed);
+        }
+    }
+
+    // 2. What it says.
+    let (ledger, sums) = file.load(setting.clock.now() - setting.tombstone_life)?;
+    if args.dry_run || (!args.yes && !args.json) {
+        super::print(&if args.json { report::plan_json(&file, &sums) } else { report::plan_table(&sums) })?;
+    }
+    let go = !args.dry_run && (args.yes || ledger.is_empty() || confirmed()?);
+    if !go {
+        close(&setting).await;
+        file.end(args.dry_run);
+        return Ok(if args.dry_run { Code::Done } else { Code::Failed });
+    }
+
+    // 3. Carry it out.
+    let code = run::carry_out(&setting, ledger, &file, &sums, &request, args.json, &stop).await;
+    close(&setting).await;
+    code
+}
+
+/// All that a plan and a run work with.
+async fn setting<'a>(config: &Config, route: &Route, editor: Option<&'a dyn Editor>) -> anyhow::Result<Setting<'a>> {
+    let mut places = BTreeMap::new();
+    for site in config.sites.keys() {
+        let ports = assemble::ports(config, site).await?;
+        places.insert(site.clone(), Place { queue: ports.queue, store: ports.store });
+    }
+    Ok(Setting {
+        sources: assemble::sources(config, &route.from).await?,
+        source: route.from.clone(),
+        target: route.to.clone(),
+        places,
+        rules: Rules {
+            site: any_site(config),
+            sites: config.sites.keys().cloned().collect(),
+            clock_skew_max: config.clock_skew_max,
+            message_bytes_max: config.message_bytes_max(),
+        },
+        key_pointer: config.policy.key_pointer.clone(),
+        tombstone_life: config.policy.tombstone_life,
+        attempts_max: config.policy.peer_attempts_max,
+        backoff: config.policy.peer_retry,
+        editor,
+        clock: Arc::new(SystemClock),
+        rng: Mutex::new(fastrand::Rng::new()),
+    })
+}
+
+/// An event is held against the rules of its own origin, so which site stands here does not matter.
+fn any_site(config: &Config) -> SiteId {
+    config.sites.keys().next().cloned().expect("a configuration without a site is refused")
+}
+
+async fn close(setting: &Setting<'_>) {
+    let queues =
+        setting.sources.iter().map(|from| &from.queue).chain(setting.places.values().map(|place| &place.queue));
+    futures_util::future::join_all(queues.map(|queue: &Arc<dyn Queue>| queue.close())).await;
+}
+
+/// Asks whether to run the plan.
+fn confirmed() -> anyhow::Result<bool> {
+    eprint!("\nRun it? [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// The head of a plan that is to be made.
+fn head(setting: &Setting<'_>, request: &Request) -> Head {
+    Head {
+        bridge_replay_plan: bridge_core::replay::plan::FORM,
+        made_at: bridge_core::settlement::rfc3339(setting.clock.now()),
+        from: setting.source.to_string(),
+        to: setting.target.to_string(),
+        queues: setting.sources.iter().map(|from| from.queue.to_string()).collect(),
+        edit_with: request.edit_with.clone(),
+        filters: request.words.clone(),
+    }
+}

@@ -1,0 +1,330 @@
+//! What is planned, and how far it has come: some 40 bytes for each message.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    effect::Effect,
+    errand::Errand,
+    fingerprint::Fingerprint,
+    journal::{Outcome, Receipt},
+    plan::Entry,
+};
+
+/// How far a message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Not seen by this run.
+    Waiting,
+    /// In this run's hands.
+    Taken,
+    /// Every errand is confirmed, and it may leave its source.
+    Paid,
+    /// It has left its source.
+    Removed,
+    /// It was seen and stays: not every errand was confirmed, or somebody else is owed.
+    Stays,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    /// Errands that are confirmed, by their number.
+    confirmed: u64,
+    /// Errands there are.
+    errands: u64,
+    reason: u16,
+    queue: u8,
+    effect: Effect,
+    outcome: Option<Outcome>,
+    phase: Phase,
+    /// Whether it leaves its source once all errands are confirmed.
+    leaves: bool,
+}
+
+/// What to do with a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is of the plan: run those of its errands that are not [confirmed](Ledger::is_confirmed).
+    Take(Fingerprint),
+    /// All is done for it already: it may be removed.
+    Remove(Fingerprint),
+    /// It is not of the plan, or stays.
+    Leave,
+}
+
+/// What came of the messages of one reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Messages of the plan.
+    pub planned: u64,
+    /// What was predicted.
+    pub predicted: BTreeMap<Effect, u64>,
+    /// What was confirmed, by its outcome; a message for several sites counts once.
+    pub done: BTreeMap<Outcome, u64>,
+    /// Messages that have left their source.
+    pub removed: u64,
+    /// Confirmed by the target, and kept in the source for the sites that are owed the event beside it.
+    pub kept: u64,
+    /// Messages that stay unconfirmed: refused, or not every site took them.
+    pub left: u64,
+    /// Messages that this run did not come across: where it ended by itself, another consumer has taken them.
+    pub unseen: u64,
+}
+
+/// All messages of a plan.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    slots: HashMap<Fingerprint, Slot>,
+    reasons: Vec<String>,
+    places: Vec<Errand>,
+    /// Messages that this run still waits for, by queue.
+    waiting: Vec<usize>,
+}
+
+impl Ledger {
+    /// Takes in an entry of the plan. Two that are one message count once.
+    pub fn plan(&mut self, entry: &Entry) {
+        let mut errands = 0;
+        for errand in entry.errands.iter().filter_map(super::plan::Prediction::errand) {
+            errands |= self.bit(&errand);
+        }
+        let reason = self.reasons.iter().position(|reason| *reason == entry.reason).unwrap_or_else(|| {
+            self.reasons.push(entry.reason.clone());
+            self.reasons.len() - 1
+        });
+        let actionable = errands != 0 && entry.refused.is_none();
+        let slot = Slot {
+            confirmed: 0,
+            errands,
+            reason: u16::try_from(reason).unwrap_or(u16::MAX),
+            queue: u8::try_from(entry.queue).unwrap_or(u8::MAX),
+            effect: entry.effect(),
+            outcome: None,
+            phase: if actionable { Phase::Waiting } else { Phase::Stays },
+            leaves: entry.unpaid.is_empty(),
+        };
+        if self.waiting.len() <= entry.queue {
+            self.waiting.resize(entry.queue + 1, 0);
+        }
+        if self.slots.insert(entry.message, slot).is_none() && actionable {
+            self.waiting[entry.queue] += 1;
+        }
+    }
+
+    /// Takes in what an earlier run did, or this one.
+    pub fn receipt(&mut self, receipt: &Receipt) {
+        match receipt {
+            Receipt::Begin { .. } => {}
+            Receipt::Confirmed { message, by, outcome } => {
+                let bit = by.parse().map_or(0, |errand| self.bit(&errand));
+                if let Some(slot) = self.slots.get_mut(message) {
+                    slot.confirmed |= bit;
+                    slot.outcome = slot.outcome.max(Some(*outcome));
+                    if slot.confirmed & slot.errands == slot.errands && !slot.leaves {
+                        let before = std::mem::replace(&mut slot.phase, Phase::Stays);
+                        if before == Phase::Waiting {
+                            self.waiting[usize::from(slot.queue)] -= 1;
+                        }
+                    }
+                }
+            }
+            Receipt::Removed { message } => {
+                if let Some(slot) = self.slots.get_mut(message) {
+                    let before = std::mem::replace(&mut slot.phase, Phase::Removed);
+                    if before == Phase::Waiting {
+                        self.waiting[usize::from(slot.queue)] -= 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What to do with a delivery of `message`.
+    pub fn claim(&mut self, message: Fingerprint) -> Claim {
+        let Some(slot) = self.slots.get_mut(&message) else { return Claim::Leave };
+        let paid = slot.confirmed & slot.errands == slot.errands;
+        match slot.phase {
+            Phase::Taken | Phase::Stays => Claim::Leave,
+            // Delivered twice, or its removal was not written down: it is the same message, and everybody has it.
+            Phase::Paid | Phase::Removed => Claim::Remove(message),
+            Phase::Waiting => {
+                self.waiting[usize::from(slot.queue)] -= 1;
+                slot.phase = if paid { Phase::Paid } else { Phase::Taken };
+                if paid { Claim::Remove(message) } else { Claim::Take(message) }
+            }
+        }
+    }
+
+    /// Whether this errand of `message` is confirmed.
+    pub fn is_confirmed(&self, message: &Fingerprint, errand: &Errand) -> bool {
+        let number = self.places.iter().position(|place| place == errand);
+        let slot = self.slots.get(message);
+        number.zip(slot).is_some_and(|(number, slot)| slot.confirmed & bit(number) != 0)
+    }
+
+    /// Ends the work on `message`: whether it may be removed now.
+    pub fn conclude(&mut self, message: &Fingerprint) -> bool {
+        let Some(slot) = self.slots.get_mut(message) else { return false };
+        let paid = slot.confirmed & slot.errands == slot.errands && slot.leaves;
+        slot.phase = if paid { Phase::Paid } else { Phase::Stays };
+        paid
+    }
+
+    /// Gives `message` back untried: it may come again.
+    pub fn put_back(&mut self, message: &Fingerprint) {
+        if let Some(slot) = self.slots.get_mut(message).filter(|slot| slot.phase == Phase::Taken) {
+            slot.phase = Phase::Waiting;
+            self.waiting[usize::from(slot.queue)] += 1;
+        }
+    }
+
+    /// Messages of `queue` that have not come yet.
+    pub fn waiting(&self, queue: usize) -> usize {
+        self.waiting.get(queue).copied().unwrap_or_default()
+    }
+
+    /// Every errand that some message of the plan has.
+    pub fn places(&self) -> &[Errand] {
+        &self.places
+    }
+
+    /// Messages of the plan.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether the plan has no message.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// What came of the messages, by reason.
+    pub fn tallies(&self) -> BTreeMap<&str, Tally> {
+        let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
+        for slot in self.slots.values() {
+            let reason = self.reasons.get(usize::from(slot.reason)).map_or("?", String::as_str);
+            let tally = tallies.entry(reason).or_default();
+            tally.planned += 1;
+            *tally.predicted.entry(slot.effect).or_default() += 1;
+            let paid = slot.errands != 0 && slot.confirmed & slot.errands == slot.errands;
+            if let Some(outcome) = slot.outcome.filter(|_| paid) {
+                *tally.done.entry(outcome).or_default() += 1;
+            }
+            match slot.phase {
+                Phase::Removed => tally.removed += 1,
+                // Confirmed everywhere, and its removal was not written down: it is removed, or will be next time.
+                Phase::Paid | Phase::Waiting if paid => tally.removed += 1,
+                Phase::Stays | Phase::Taken | Phase::Paid if paid => tally.kept += 1,
+                Phase::Waiting => tally.unseen += 1,
+                Phase::Stays | Phase::Taken | Phase::Paid => tally.left += 1,
+            }
+        }
+        tallies
+    }
+
+    fn bit(&mut self, errand: &Errand) -> u64 {
+        let number = self.places.iter().position(|place| place == errand).unwrap_or_else(|| {
+            self.places.push(errand.clone());
+            self.places.len() - 1
+        });
+        bit(number)
+    }
+}
+
+/// The bit of an errand's number. There are far fewer than 64: a plan names a site by one way only.
+fn bit(number: usize) -> u64 {
+    u32::try_from(number).ok().and_then(|number| 1_u64.checked_shl(number)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::replay::plan::{Prediction, Refused};
+
+    const PLACES: [&str; 2] = ["aws:us-east-1/store", "azure:westeurope/queue"];
+
+    fn name(number: usize) -> Fingerprint {
+        Fingerprint::of(0, &number.to_string(), b"")
+    }
+
+    /// Message 0 is refused, 1 goes to one site, 2 to two, 3 to one and is owed to another beside it.
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::default();
+        for number in 0..4 {
+            let to = |place: &&str| Prediction { to: (*place).to_owned(), effect: Effect::Apply };
+            let refused = || Refused { reason: "not_json".to_owned(), detail: String::new(), effect: Effect::Invalid };
+            ledger.plan(&Entry {
+                message: name(number),
+                queue: 0,
+                message_id: number.to_string(),
+                reason: "peer_unavailable".to_owned(),
+                first_seen: None,
+                bytes: 0,
+                event_id: None,
+                key: None,
+                version: None,
+                errands: PLACES[..[0, 1, 2, 1][number]].iter().map(to).collect(),
+                unpaid: if number == 3 { vec!["gcp:x".to_owned()] } else { Vec::new() },
+                refused: (number == 0).then(refused),
+            });
+        }
+        ledger
+    }
+
+    fn confirmed(number: usize, place: usize) -> Receipt {
+        Receipt::Confirmed { message: name(number), by: PLACES[place].to_owned(), outcome: Outcome::Sent }
+    }
+
+    #[test]
+    fn a_message_is_taken_once_and_leaves_when_all_have_confirmed() {
+        let mut ledger = ledger();
+        assert_eq!(ledger.waiting(0), 3);
+        assert_eq!(ledger.claim(name(9)), Claim::Leave, "not of the plan");
+        assert_eq!(ledger.claim(name(0)), Claim::Leave, "refused");
+        assert_eq!(ledger.claim(name(2)), Claim::Take(name(2)));
+        assert_eq!(ledger.claim(name(2)), Claim::Leave, "it is in our hands");
+        ledger.put_back(&name(2));
+        assert_eq!((ledger.waiting(0), ledger.claim(name(2))), (3, Claim::Take(name(2))));
+        ledger.receipt(&confirmed(2, 0));
+        assert!(!ledger.conclude(&name(2)), "one site of two");
+        ledger.receipt(&confirmed(2, 1));
+        assert!(ledger.conclude(&name(2)));
+        assert_eq!(ledger.claim(name(2)), Claim::Remove(name(2)), "delivered again");
+        assert_eq!(ledger.claim(name(3)), Claim::Take(name(3)));
+        ledger.receipt(&confirmed(3, 0));
+        assert!(!ledger.conclude(&name(3)), "somebody else is owed it");
+        assert_eq!(ledger.waiting(0), 1);
+        let tally = &ledger.tallies()["peer_unavailable"];
+        assert_eq!((tally.planned, tally.removed, tally.kept, tally.left, tally.unseen), (4, 1, 1, 1, 1));
+    }
+
+    proptest! {
+        /// Whatever a journal holds, in whatever order and however often: what stands there is done, and nothing is counted
+        /// twice or lost.
+        #[test]
+        fn a_journal_read_twice_says_the_same(lines in prop::collection::vec((0..4_usize, 0..3_usize), 0..20)) {
+            let receipts: Vec<Receipt> = lines
+                .into_iter()
+                .map(|(number, what)| match what {
+                    2 => Receipt::Removed { message: name(number) },
+                    place => confirmed(number, place),
+                })
+                .collect();
+            let (mut once, mut twice) = (ledger(), ledger());
+            for receipt in &receipts {
+                once.receipt(receipt);
+            }
+            for receipt in receipts.iter().chain(&receipts) {
+                twice.receipt(receipt);
+            }
+            prop_assert_eq!(once.tallies(), twice.tallies());
+            prop_assert_eq!(once.waiting(0), twice.waiting(0));
+            let tallies = once.tallies();
+            let tally = &tallies["peer_unavailable"];
+            prop_assert_eq!(tally.removed + tally.kept + tally.left + tally.unseen, tally.planned);
+            let waiting = (0..4).filter(|number| matches!(once.claim(name(*number)), Claim::Take(_) | Claim::Remove(_))).count();
+            prop_assert!(once.waiting(0) == 0 && waiting <= 4);
+        }
+    }
+}

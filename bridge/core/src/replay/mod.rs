@@ -1,0 +1,20 @@
+//! Replay: brings messages that lie in a queue, in the dead letters or in a file to where they are owed.
+//!
+//! First a [`plan`]: the set is frozen by the [`fingerprint`] of each message, and its [`effect`] predicted. Then a
+//! [`run`]: each message of the plan runs its [`errand`]s, what is confirmed goes into a [`journal`], and only what
+//! owes nothing any more leaves its source. All of it without I/O but through the ports.
+
+pub mod effect;
+pub mod errand;
+pub mod filter;
+pub mod fingerprint;
+pub mod journal;
+pub mod ledger;
+pub mod pace;
+pub mod plan;
+pub mod route;
+pub mod run;
+pub mod subject;
+
+mod held;
+mod pay;

@@ -1,0 +1,283 @@
+//! A plan as data: JSON Lines, a head, an entry for each message, and a foot with a hash over all that stands before it.
+//!
+//! Streamed in and out, so that a plan of any length fits into no memory at all.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{
+    effect::Effect,
+    errand::Errand,
+    fingerprint::{Fingerprint, hex},
+};
+
+/// The version of the form that this code reads and writes.
+pub const FORM: u32 = 1;
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// [`FORM`].
+    pub bridge_replay_plan: u32,
+    /// When the plan was made, RFC 3339.
+    pub made_at: String,
+    /// Where messages are taken from, as `--from` has it.
+    pub from: String,
+    /// Where they are brought, as `--to` has it.
+    pub to: String,
+    /// The queues that the source is made of; an entry names them by number.
+    pub queues: Vec<String>,
+    /// The program that bodies are piped through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit_with: Option<String>,
+    /// The filters, as they were given; for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<String>,
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Which message it is.
+    pub message: Fingerprint,
+    /// The queue that it lies in, by its number.
+    pub queue: usize,
+    /// The broker's name for it.
+    pub message_id: String,
+    /// Why it lies there.
+    pub reason: String,
+    /// When it first came, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<String>,
+    /// Bytes of the body.
+    pub bytes: usize,
+    /// The event's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+    /// The entity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The event's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Which sites get the event, and what it would do there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errands: Vec<Prediction>,
+    /// Sites that are owed the event even then; for their sake the message stays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unpaid: Vec<String>,
+    /// Why it cannot be brought anywhere: it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
+}
+
+/// What one errand would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// The errand, as `SITE/queue` or `SITE/store`.
+    pub to: String,
+    /// What it would do to that site's store.
+    pub effect: Effect,
+}
+
+impl Prediction {
+    /// The errand.
+    pub fn errand(&self) -> Option<Errand> {
+        self.to.parse().ok()
+    }
+}
+
+/// Why a message is no event, as a letter would have it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The code.
+    pub reason: String,
+    /// The words.
+    pub detail: String,
+    /// Invalid or too large.
+    pub effect: Effect,
+}
+
+impl Entry {
+    /// The one word for what the message would do: of several sites', the one that matters most.
+    pub fn effect(&self) -> Effect {
+        let errands = self.errands.iter().map(|errand| errand.effect).max();
+        self.refused.as_ref().map(|refused| refused.effect).or(errands).unwrap_or(Effect::StillOwed)
+    }
+}
+
+/// The last line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foot {
+    /// How many entries stand before it.
+    pub entries: u64,
+    /// SHA-256 over all lines before it, each with its line feed; names the plan.
+    pub sha256: String,
+}
+
+/// Counts and hashes the lines of a plan as they are written or read.
+#[derive(Clone, Debug, Default)]
+pub struct Hash {
+    entries: u64,
+    state: Sha256,
+}
+
+impl Hash {
+    /// Takes in the head.
+    pub fn head(&mut self, line: &str) {
+        self.state.update(line);
+        self.state.update("\n");
+    }
+
+    /// Takes in an entry.
+    pub fn entry(&mut self, line: &str) {
+        self.head(line);
+        self.entries += 1;
+    }
+
+    /// The foot that belongs under these lines.
+    pub fn foot(&self) -> Foot {
+        Foot { entries: self.entries, sha256: hex(&self.state.clone().finalize()) }
+    }
+}
+
+/// A line of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Line {
+    /// The last.
+    Foot(Foot),
+    /// One between.
+    Entry(Box<Entry>),
+    /// The first.
+    Head(Head),
+}
+
+/// Reads a plan line by line, and knows at its end whether it is whole and as it was written.
+#[derive(Clone, Debug, Default)]
+pub struct Reader {
+    hash: Hash,
+    begun: bool,
+    foot: Option<Foot>,
+}
+
+impl Reader {
+    /// The next line, without its line feed.
+    ///
+    /// # Errors
+    /// In words, what a plan cannot have at this place.
+    pub fn line(&mut self, line: &str) -> Result<Line, String> {
+        if self.foot.is_some() {
+            return Err("there is text behind the plan's last line".to_owned());
+        }
+        let parsed: Line = serde_json::from_str(line).map_err(|_| format!("this is no line of a plan: {line:.80}"))?;
+        match &parsed {
+            Line::Head(head) if !self.begun && head.bridge_replay_plan == FORM => {
+                self.begun = true;
+                self.hash.head(line);
+            }
+            Line::Head(head) if !self.begun => {
+                return Err(format!("it has form {}, this version knows {FORM}", head.bridge_replay_plan));
+            }
+            Line::Entry(_) if self.begun => self.hash.entry(line),
+            Line::Foot(foot) if self.begun && *foot == self.hash.foot() => self.foot = Some(foot.clone()),
+            Line::Foot(_) if self.begun => {
+                return Err("its hash does not fit: it was changed after it was made; make a new one".to_owned());
+            }
+            _ => return Err("its lines are not in the order of a plan".to_owned()),
+        }
+        Ok(parsed)
+    }
+
+    /// The foot, once all lines were read.
+    ///
+    /// # Errors
+    /// The plan has no end.
+    pub fn end(self) -> Result<Foot, String> {
+        self.foot.ok_or_else(|| "it has no last line, so a part of it is missing; make a new one".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines() -> Vec<String> {
+        let head = Head {
+            bridge_replay_plan: FORM,
+            made_at: "2026-11-21T01:02:03.000Z".to_owned(),
+            from: "aws:us-east-1/dlq".to_owned(),
+            to: "owed".to_owned(),
+            queues: vec!["sqs dead".to_owned()],
+            edit_with: None,
+            filters: vec![],
+        };
+        let entry = Entry {
+            message: Fingerprint::of(0, "m", b"x"),
+            queue: 0,
+            message_id: "m".to_owned(),
+            reason: "not_json".to_owned(),
+            first_seen: None,
+            bytes: 1,
+            event_id: None,
+            key: None,
+            version: None,
+            errands: vec![],
+            unpaid: vec![],
+            refused: Some(Refused { reason: "not_json".to_owned(), detail: "no".to_owned(), effect: Effect::Invalid }),
+        };
+        let mut hash = Hash::default();
+        let mut lines = vec![serde_json::to_string(&head).unwrap(), serde_json::to_string(&entry).unwrap()];
+        hash.head(&lines[0]);
+        hash.entry(&lines[1]);
+        lines.push(serde_json::to_string(&hash.foot()).unwrap());
+        lines
+    }
+
+    fn read(lines: &[String]) -> Result<Foot, String> {
+        let mut reader = Reader::default();
+        for line in lines {
+            reader.line(line)?;
+        }
+        reader.end()
+    }
+
+    #[test]
+    fn a_plan_reads_back_and_any_change_shows() {
+        let good = lines();
+        assert_eq!(read(&good).unwrap().entries, 1);
+        for at in 0..good.len() {
+            let mut missing = good.clone();
+            missing.remove(at);
+            assert!(read(&missing).is_err(), "without line {at}");
+            let mut twice = good.clone();
+            twice.insert(at, good[at].clone());
+            assert!(read(&twice).is_err(), "line {at} twice");
+        }
+        let mut changed = good.clone();
+        changed[1] = changed[1].replace("\"bytes\":1", "\"bytes\":2");
+        assert!(read(&changed).unwrap_err().contains("changed after it was made"));
+        let mut later = good;
+        later[0] = later[0].replace("plan\":1", "plan\":2");
+        assert!(read(&later).unwrap_err().contains("form 2"));
+    }
+
+    #[test]
+    fn the_effect_that_matters_most_stands_for_all() {
+        let Line::Entry(mut entry) = Reader::default_after_head(&lines()) else { panic!("an entry") };
+        assert_eq!(entry.effect(), Effect::Invalid);
+        entry.refused = None;
+        assert_eq!(entry.effect(), Effect::StillOwed, "nobody can be reached who is owed");
+        let to = |effect| Prediction { to: "aws:us-east-1/store".to_owned(), effect };
+        entry.errands = vec![to(Effect::Duplicate), to(Effect::Apply), to(Effect::Superseded)];
+        assert_eq!(entry.effect(), Effect::Apply);
+    }
+
+    impl Reader {
+        fn default_after_head(lines: &[String]) -> Line {
+            let mut reader = Self::default();
+            reader.line(&lines[0]).unwrap();
+            reader.line(&lines[1]).unwrap()
+        }
+    }
+}

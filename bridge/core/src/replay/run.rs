@@ -1,0 +1,427 @@
+//! Carries out a plan: takes messages from their source, runs their errands, removes what owes nothing any more.
+//!
+//! An errand is done, then written into the journal; a message is removed, then that is written down. So a run may be
+//! killed anywhere: what was done and not written down is done again, and changes nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::future::{self, Either};
+
+use super::{
+    errand::{Errand, errands},
+    fingerprint::Fingerprint,
+    held::Held,
+    journal::{self, Journal},
+    ledger::{Claim, Ledger},
+    pace::Pace,
+    pay::{Dark, Payment, pay},
+    route::{Source, Target},
+    subject::Subject,
+};
+use crate::{
+    decision::Rules,
+    event::SiteId,
+    failure::{PortError, Recovery},
+    port::{Clock, Delivery, Queue, Receipt, Store},
+    reason::Refusal,
+    retry::Backoff,
+};
+
+/// Messages that are taken with one call and brought together.
+const BATCH: usize = 100;
+
+/// Batches of one queue on their way at once.
+const BATCHES: usize = 4;
+
+/// How long to rest when a queue gives nothing.
+const REST: Duration = Duration::from_millis(200);
+
+/// What a lease's end may be late by before a message that did not come counts as gone.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Messages of others that a run holds at most. SQS hides 120,000 of a queue at once ("Amazon SQS message quotas", "in
+/// flight", read 2026-11).
+const HELD_MAX: usize = 100_000;
+
+/// Where a site gets events.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its queue.
+    pub queue: Arc<dyn Queue>,
+    /// Its store.
+    pub store: Arc<dyn Store>,
+}
+
+/// A queue that messages are taken from.
+#[derive(Clone, Debug)]
+pub struct SourceQueue {
+    /// The queue.
+    pub queue: Arc<dyn Queue>,
+    /// Whether only the broker fills it.
+    pub broker: bool,
+}
+
+/// Changes a body on its way.
+#[async_trait]
+pub trait Editor: Send + Sync {
+    /// The body to send instead.
+    ///
+    /// # Errors
+    /// The message stays where it is, for this reason.
+    async fn edit(&self, body: &Bytes) -> Result<Bytes, Refusal>;
+}
+
+/// All that a plan and a run work with.
+pub struct Setting<'a> {
+    /// Where messages come from, as written.
+    pub source: Source,
+    /// Where they go, as written.
+    pub target: Target,
+    /// The queues of the source, in the order of the plan.
+    pub sources: Vec<SourceQueue>,
+    /// Every configured site.
+    pub places: BTreeMap<SiteId, Place>,
+    /// What the sites accept; of any site.
+    pub rules: Rules,
+    /// JSON pointer of the key in a payload.
+    pub key_pointer: String,
+    /// How long a tombstone lives.
+    pub tombstone_life: Duration,
+    /// Tries of one errand.
+    pub attempts_max: u32,
+    /// Delays between them.
+    pub backoff: Backoff,
+    /// What bodies are piped through.
+    pub editor: Option<&'a dyn Editor>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Jitter, and names of sends.
+    pub rng: Mutex<fastrand::Rng>,
+}
+
+impl fmt::Debug for Setting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "replay from {} to {}", self.source, self.target)
+    }
+}
+
+impl Setting<'_> {
+    /// Reads a message of the queue that stands at `from`, edited if it is to be.
+    pub async fn read(&self, from: usize, delivery: &Delivery) -> Subject {
+        let body = match self.editor {
+            Some(editor) => editor.edit(&delivery.body).await,
+            None => Ok(delivery.body.clone()),
+        };
+        let broker = self.sources[from].broker;
+        Subject::read(delivery, body, broker, &self.rules, &self.key_pointer, self.clock.now())
+    }
+
+    /// The sites that are configured.
+    pub fn sites(&self) -> &BTreeSet<SiteId> {
+        &self.rules.sites
+    }
+
+    pub(super) fn with_rng<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum End {
+    /// Every message of the plan was brought, stays, or did not come.
+    Finished,
+    /// It was asked to stop.
+    Stopped,
+    /// No site that is owed anything can be used: each errand with what was said.
+    Dark(BTreeMap<Errand, String>),
+    /// The source cannot be read.
+    Source(PortError),
+    /// Too many messages beside the plan's lie in the source.
+    Crowded(usize),
+    /// The journal cannot be written.
+    Journal(std::io::Error),
+}
+
+/// A run and all that its parts share.
+pub struct Run<'a> {
+    setting: &'a Setting<'a>,
+    ledger: Mutex<Ledger>,
+    journal: &'a dyn Journal,
+    pace: Mutex<Pace>,
+    dark: Dark,
+    end: Mutex<Option<End>>,
+    /// Told of each batch of so many messages that is done with.
+    progress: &'a (dyn Fn(usize) + Sync),
+    /// Whether to stop.
+    stop: &'a (dyn Fn() -> bool + Sync),
+    /// Each failure once, by errand.
+    failures: Mutex<BTreeMap<Errand, String>>,
+}
+
+impl fmt::Debug for Run<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.setting.fmt(f)
+    }
+}
+
+/// A message of the plan in this run's hands.
+struct Task<'a> {
+    message: Fingerprint,
+    delivery: &'a Delivery,
+    subject: Subject,
+    errands: Vec<Errand>,
+}
+
+impl<'a> Run<'a> {
+    /// A run of what `ledger` still waits for.
+    pub fn new(
+        setting: &'a Setting<'a>,
+        ledger: Ledger,
+        journal: &'a dyn Journal,
+        pace: Pace,
+        progress: &'a (dyn Fn(usize) + Sync),
+        stop: &'a (dyn Fn() -> bool + Sync),
+    ) -> Self {
+        Self {
+            setting,
+            ledger: Mutex::new(ledger),
+            journal,
+            pace: Mutex::new(pace),
+            dark: Dark::default(),
+            end: Mutex::new(None),
+            progress,
+            stop,
+            failures: Mutex::default(),
+        }
+    }
+
+    /// Runs until every message of the plan was met, or nothing more can be done. Returns what came of them, and of the
+    /// errands that failed one reason each.
+    ///
+    /// # Cancel safety
+    /// Safe to drop at any await; what was in its hands comes back when its leases end.
+    pub async fn work(self) -> (End, Ledger, BTreeMap<Errand, String>) {
+        let sources = (0..self.setting.sources.len()).map(|from| self.empty(from));
+        future::join_all(sources).await;
+        let take = |end: Mutex<Option<End>>| end.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let end = take(self.end).unwrap_or(End::Finished);
+        let failures = self.failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (end, self.ledger.into_inner().unwrap_or_else(PoisonError::into_inner), failures)
+    }
+
+    /// Takes the plan's messages out of one queue.
+    async fn empty(&self, from: usize) {
+        let queue = &*self.setting.sources[from].queue;
+        let held = Held::default();
+        let seen = Mutex::new(self.setting.clock.now());
+        {
+            let takers = std::pin::pin!(future::join_all((0..BATCHES).map(|_| self.take(from, &held, &seen))));
+            let keep = std::pin::pin!(held.keep(queue, &*self.setting.clock));
+            let Either::Left(_) = future::select(takers, keep).await;
+        }
+        held.release(queue).await;
+    }
+
+    /// Takes batches until nothing of the plan is to come. `seen`: when the last message of the plan came.
+    async fn take(&self, from: usize, held: &Held, seen: &Mutex<DateTime<Utc>>) {
+        let queue = &*self.setting.sources[from].queue;
+        let clock = &*self.setting.clock;
+        let mut failures = 0;
+        while self.goes_on() && self.ledger().waiting(from) > 0 {
+            let batch = match queue.receive(BATCH, Duration::ZERO).await {
+                Ok(batch) => batch,
+                Err(error) => {
+                    failures += 1;
+                    if error.kind.recovery() != Recovery::Retry || failures > self.setting.attempts_max {
+                        self.end(End::Source(error));
+                        return;
+                    }
+                    let hint = error.kind.retry_after();
+                    let pause = self.setting.with_rng(|rng| self.setting.backoff.delay(failures, hint, rng));
+                    clock.sleep(pause).await;
+                    continue;
+                }
+            };
+            failures = 0;
+            held.add(batch.iter().map(|delivery| delivery.receipt.clone()));
+            if self.bring(from, held, &batch).await {
+                *seen.lock().unwrap_or_else(PoisonError::into_inner) = clock.now();
+                continue;
+            }
+            if held.len() > HELD_MAX {
+                self.end(End::Crowded(held.len()));
+                return;
+            }
+            let quiet = clock.now() - *seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let patience = if queue.lease().is_zero() { Duration::ZERO } else { queue.lease() + GRACE };
+            // What a consumer that died had in its hands comes back when its leases end.
+            if batch.is_empty() && quiet.to_std().is_ok_and(|quiet| quiet >= patience) {
+                return;
+            }
+            if batch.is_empty() {
+                clock.sleep(REST).await;
+            }
+        }
+    }
+
+    /// Does all that is to be done for one batch; whether there was anything of the plan in it.
+    async fn bring(&self, from: usize, held: &Held, batch: &[Delivery]) -> bool {
+        let (mut tasks, mut done) = (Vec::new(), Vec::new());
+        for delivery in batch {
+            let message = Fingerprint::of(from, &delivery.message_id, &delivery.body);
+            let claim = self.ledger().claim(message);
+            match claim {
+                Claim::Take(message) => tasks.extend(self.task(from, message, delivery).await),
+                Claim::Remove(message) => done.push((message, &delivery.receipt)),
+                Claim::Leave => {}
+            }
+        }
+        let any = !tasks.is_empty() || !done.is_empty();
+        self.remove(from, held, &done).await;
+        let portion = self.pace().portion(BATCH);
+        for tasks in tasks.chunks(portion) {
+            if !self.goes_on() {
+                let mut ledger = self.ledger();
+                for task in tasks {
+                    ledger.put_back(&task.message);
+                }
+                continue;
+            }
+            let wait = self.pace().wait(tasks.len(), self.setting.clock.now());
+            if !wait.is_zero() {
+                self.setting.clock.sleep(wait).await;
+            }
+            let done = self.run_errands(tasks).await;
+            self.remove(from, held, &done).await;
+            (self.progress)(tasks.len());
+        }
+        any
+    }
+
+    /// What is to be done for a delivery of the plan. It is read anew: the plan froze which messages, and what they are
+    /// owed stands in themselves.
+    async fn task<'d>(&self, from: usize, message: Fingerprint, delivery: &'d Delivery) -> Option<Task<'d>> {
+        let setting = self.setting;
+        let subject = setting.read(from, delivery).await;
+        let errands = match &subject.event {
+            Ok(event) => errands(&setting.source, &setting.target, &subject, event, setting.sites()).run,
+            Err(_) => Vec::new(),
+        };
+        let open: Vec<Errand> = {
+            let ledger = self.ledger();
+            errands.into_iter().filter(|errand| !ledger.is_confirmed(&message, errand)).collect()
+        };
+        if open.is_empty() {
+            self.ledger().conclude(&message);
+            return None;
+        }
+        Some(Task { message, delivery, subject, errands: open })
+    }
+
+    /// Runs errands and writes down what was confirmed; answers which messages may be removed.
+    async fn run_errands<'d>(&self, tasks: &[Task<'d>]) -> Vec<(Fingerprint, &'d Receipt)> {
+        let mut payments = Vec::new();
+        let mut messages = Vec::new();
+        for task in tasks {
+            let Ok(event) = &task.subject.event else { continue };
+            for errand in &task.errands {
+                payments.push(Payment { subject: &task.subject, event, errand });
+                messages.push(task.message);
+            }
+        }
+        let answers = pay(self.setting, &self.dark, &payments).await;
+        let mut receipts = Vec::with_capacity(answers.len());
+        for ((payment, message), answer) in payments.iter().zip(&messages).zip(answers) {
+            let by = payment.errand.to_string();
+            match answer {
+                Ok(outcome) => receipts.push(journal::Receipt::Confirmed { message: *message, by, outcome }),
+                Err(error) => self.failed(payment.errand, &error),
+            }
+        }
+        if !self.write(&receipts) {
+            return Vec::new();
+        }
+        let mut ledger = self.ledger();
+        for receipt in &receipts {
+            ledger.receipt(receipt);
+        }
+        tasks
+            .iter()
+            .filter(|task| ledger.conclude(&task.message))
+            .map(|task| (task.message, &task.delivery.receipt))
+            .collect()
+    }
+
+    /// Removes messages from their source, and writes that down.
+    async fn remove(&self, from: usize, held: &Held, done: &[(Fingerprint, &Receipt)]) {
+        if done.is_empty() {
+            return;
+        }
+        let receipts: Vec<Receipt> = done.iter().map(|(_, receipt)| (*receipt).clone()).collect();
+        let removed = self.setting.sources[from].queue.ack(&receipts).await;
+        let mut written = Vec::with_capacity(done.len());
+        for ((message, receipt), removed) in done.iter().zip(removed) {
+            held.remove(receipt);
+            match removed {
+                Ok(()) => written.push(journal::Receipt::Removed { message: *message }),
+                // Everybody has it; it comes again when its lease ends, and is removed then or by the next run.
+                Err(error) => tracing::debug!(error = error.chain(), "a message was not removed"),
+            }
+        }
+        if self.write(&written) {
+            let mut ledger = self.ledger();
+            for receipt in &written {
+                ledger.receipt(receipt);
+            }
+        }
+    }
+
+    fn failed(&self, errand: &Errand, error: &PortError) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.entry(errand.clone()).or_insert_with(|| error.chain());
+    }
+
+    /// Whether the receipts are kept.
+    fn write(&self, receipts: &[journal::Receipt]) -> bool {
+        match self.journal.append(receipts) {
+            Ok(()) => true,
+            Err(error) => {
+                self.end(End::Journal(error));
+                false
+            }
+        }
+    }
+
+    /// Whether there is anything that can be done.
+    fn goes_on(&self) -> bool {
+        if (self.stop)() {
+            self.end(End::Stopped);
+        }
+        let dark = self.dark.all();
+        if !dark.is_empty() && self.ledger().places().iter().all(|place| dark.contains_key(place)) {
+            self.end(End::Dark(dark));
+        }
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    fn end(&self, end: End) {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(end);
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,99 @@
+//! What a message that lies somewhere says of itself: the reason it was set aside for, whom it is owed to, its event.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use crate::{
+    decision::{Rules, decide},
+    envelope,
+    event::{Event, SiteId},
+    port::{Delivery, Properties},
+    reason::Refusal,
+    settlement::property,
+};
+
+/// What Service Bus writes on a message that it sets aside itself ("Service Bus dead-letter queues", read 2026-11).
+const BROKER_REASON: &str = "DeadLetterReason";
+
+/// A message that may be replayed.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Why it lies there: the code of its letter, `broker:...` where the broker itself set it aside, or `waiting`.
+    pub reason: String,
+    /// The sites that its letter says have not confirmed the event; none where nobody wrote that down.
+    pub owed: Option<BTreeSet<SiteId>>,
+    /// Its event, or why no site would take it.
+    pub event: Result<Event, Refusal>,
+    /// When it first came into its queue.
+    pub first_seen: Option<DateTime<Utc>>,
+    /// The body as it would be sent: as it lies there, or edited.
+    pub body: Bytes,
+    /// W3C trace context, from the event or from the message.
+    pub traceparent: Option<String>,
+}
+
+/// The reason that a message lies there for. `broker`: it lies in a queue that only the broker fills.
+pub fn reason(properties: &Properties, broker: bool) -> String {
+    match (properties.get(property::REASON), properties.get(BROKER_REASON)) {
+        (Some(reason), _) => reason.clone(),
+        (None, Some(reason)) => format!("broker:{reason}"),
+        (None, None) if broker => "broker:too_many_receives".to_owned(),
+        (None, None) => "waiting".to_owned(),
+    }
+}
+
+impl Subject {
+    /// Reads a message whose body is `body` by now. `rules` are those of any site: an event is held against the fences of
+    /// its own origin, which it may not have passed yet.
+    pub fn read(
+        delivery: &Delivery,
+        body: Result<Bytes, Refusal>,
+        broker: bool,
+        rules: &Rules,
+        key_pointer: &str,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let (body, event) = match body {
+            Ok(body) => {
+                let event = envelope::decode(&body, key_pointer).and_then(|event| {
+                    let rules = Rules { site: event.origin.clone(), ..rules.clone() };
+                    decide(&rules, &event, envelope::forwardable(&body).len(), now)?;
+                    Ok(event)
+                });
+                (body, event)
+            }
+            Err(refusal) => (delivery.body.clone(), Err(refusal)),
+        };
+        let sites = |text: &String| text.split(',').filter_map(|site| site.trim().parse().ok()).collect();
+        let own = event.as_ref().ok().and_then(|event| event.traceparent.clone());
+        Self {
+            reason: reason(&delivery.properties, broker),
+            owed: delivery.properties.get(property::OWED).map(sites),
+            event,
+            first_seen: delivery.first_seen,
+            body,
+            traceparent: own.or_else(|| delivery.properties.get(property::TRACEPARENT).cloned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_the_letters_or_the_brokers() {
+        let of = |texts: &[(&str, &str)], broker| {
+            let properties: Properties =
+                texts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            reason(&properties, broker)
+        };
+        let (letter, broker) = (("reason", "not_json"), (BROKER_REASON, "TTLExpiredException"));
+        assert_eq!(of(&[letter, broker], true), "not_json", "a letter that the broker has set aside once more");
+        assert_eq!(of(&[broker], true), "broker:TTLExpiredException");
+        assert_eq!(of(&[], true), "broker:too_many_receives");
+        assert_eq!(of(&[], false), "waiting");
+    }
+}

@@ -1,0 +1,133 @@
+//! The packaged functions on their hosts, AWS Lambda and Azure Functions. The hosts are played by Python scripts that know
+//! the hosts' contracts (`docs/hosts.md`), the vendors' clients, and nothing of our code.
+
+use std::{
+    fs::File,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::program::{Clouds, Running, must, python};
+
+/// The unpacked packages, `lambda/` and `function/`.
+fn package() -> PathBuf {
+    let folder = std::env::var_os("BRIDGE_PACKAGE_DIR")
+        .expect("BRIDGE_PACKAGE_DIR names the folder of the unpacked packages: run the tests through ./just test");
+    let folder = PathBuf::from(folder);
+    for file in ["lambda/bootstrap", "function/host.json"] {
+        assert!(folder.join(file).exists(), "{} is not there: run the tests through ./just test", folder.display());
+    }
+    folder
+}
+
+/// A host in the background. It ends by SIGTERM, so that it takes the function's process along, which nobody else would.
+struct Host {
+    player: Running,
+    told: PathBuf,
+}
+
+impl Host {
+    fn start(clouds: &Clouds, script: &str, function: &str, arguments: &[&str]) -> Self {
+        let told = clouds.file(&format!("{function}.json"));
+        let mut command = python(script);
+        command.arg(clouds.ready_file()).arg("--package").arg(package().join(function)).args(arguments);
+        let player = Running::start(command.stdout(File::create(&told).unwrap()));
+        Self { player, told }
+    }
+
+    /// Ends it, and reads what it counted.
+    fn end(mut self) -> Value {
+        self.player.signal("TERM");
+        let status = self.player.end(Duration::from_secs(30));
+        assert!(status.success(), "{status}");
+        serde_json::from_str(&std::fs::read_to_string(&self.told).unwrap()).unwrap()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if self.player.has_ended().is_none() {
+            self.player.signal("TERM");
+            let start = Instant::now();
+            while self.player.has_ended().is_none() && start.elapsed() < Duration::from_secs(10) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+}
+
+/// Runs a script that plays both hosts by itself.
+fn script(name: &str, arguments: &[&str]) -> String {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let package = package();
+    let arguments: Vec<&str> = ["--package", package.to_str().unwrap()].iter().chain(arguments).copied().collect();
+    String::from_utf8(clouds.script(name, &arguments).stdout).unwrap()
+}
+
+/// The players are worth something because they see what is wrong: functions that answer null, hang, exit, redirect.
+#[test]
+fn the_players_notice_a_function_that_does_wrong() {
+    must(&mut python("test_hosts.py"));
+}
+
+#[test]
+fn hostile_traffic_ends_in_equal_stores_with_two_functions() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let lambda = Host::start(&clouds, "lambda_host.py", "lambda", &["--heartbeat", "5"]);
+    let function = Host::start(&clouds, "function_host.py", "function", &["--timer"]);
+    clouds.script("acceptance.py", &["--events", "2000", "--keys", "200"]);
+    for (host, told) in [("Lambda", lambda.end()), ("Functions", function.end())] {
+        println!("{host}: {told}");
+        assert!(told["invocations"].as_u64() > Some(100), "{host}: {told}");
+        for never in ["failures", "restarts", "kept", "not_deleted", "abandoned", "ticks_failed"] {
+            assert_eq!(told[never].as_u64().unwrap_or(0), 0, "{host}: {told}");
+        }
+    }
+}
+
+/// What was not settled when a function's process died comes again, to the process that the host starts in its place.
+#[test]
+fn functions_killed_in_mid_batch_lose_nothing() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let lambda = Host::start(&clouds, "lambda_host.py", "lambda", &["--timeout", "2", "--kill-after", "20,60,100"]);
+    let function = Host::start(&clouds, "function_host.py", "function", &["--kill-after", "200,600"]);
+    clouds.script("acceptance.py", &["--events", "2000", "--keys", "200", "--timeout", "150"]);
+    let (lambda, function) = (lambda.end(), function.end());
+    assert_eq!(lambda["starts"], 2 + 3, "{lambda}");
+    assert_eq!(function["exits"], 2, "{function}");
+    assert!(function["abandoned"].as_u64() > Some(0), "{function}");
+}
+
+#[test]
+fn each_of_ten_kinds_of_message_ends_as_it_must() {
+    script("host_ten_kinds.py", &[]);
+}
+
+#[test]
+fn functions_whose_stores_are_dark_lose_nothing() {
+    script("host_outage.py", &["--outages", "stores"]);
+}
+
+#[test]
+fn functions_whose_peer_is_dark_go_on_writing() {
+    script("host_outage.py", &["--outages", "azure", "aws"]);
+}
+
+/// A store that is not there concerns every message: none may be let go or set aside until an operator has mended it.
+#[test]
+fn halted_functions_let_nothing_go() {
+    script("host_halted.py", &[]);
+}
+
+#[test]
+fn no_payload_crashes_a_function_or_loses_a_message() {
+    script("host_fuzz.py", &[]);
+}
+
+/// A figure for the log, as machines differ; the goal is 100 ms on two idle cores.
+#[test]
+fn functions_start_and_answer() {
+    println!("{}", script("host_start.py", &["--runs", "5"]));
+}

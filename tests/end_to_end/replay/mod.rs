@@ -1,0 +1,7 @@
+//! `bridge replay`, the built program, on both clouds: dead letters in bulk, killed and resumed; and the drills of an
+//! outage.
+
+mod bulk;
+mod drill;
+mod edges;
+mod sites;

@@ -1,0 +1,430 @@
+//! A replay on memory queues and stores: what it brings, what it leaves, and that it may die anywhere.
+
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bridge_adapters::layer::{Fault, FaultPlan, FaultQueue, Rule};
+use bridge_core::{
+    event::{Key, SiteId},
+    failure::FailureKind,
+    port::{Clock, Delivery, Message, Place as Bookmark, Queue, Store},
+    replay::{
+        effect::Effect,
+        errand::errands,
+        fingerprint::Fingerprint,
+        journal::{Journal, Outcome, Receipt},
+        ledger::{Ledger, Tally},
+        pace::Pace,
+        plan::{Entry, Prediction, Refused},
+        run::{End, Place, Run, Setting, SourceQueue},
+    },
+    settlement::property,
+};
+
+use crate::world::{World, event, message, policy};
+
+const HERE: &str = "aws:us-east-1";
+const THERE: &str = "azure:westeurope";
+
+/// A journal that outlives the runs that write it.
+#[derive(Default)]
+struct Kept(Mutex<Vec<Receipt>>);
+
+impl Journal for Kept {
+    fn append(&self, receipts: &[Receipt]) -> std::io::Result<()> {
+        self.0.lock().unwrap().extend_from_slice(receipts);
+        Ok(())
+    }
+}
+
+fn world() -> World {
+    World::new(5, &[HERE, THERE], &policy())
+}
+
+fn setting(world: &World, from: &str, to: &str) -> Setting<'static> {
+    let source: bridge_core::replay::route::Source = from.parse().unwrap();
+    let site = &world.sites[source.site().unwrap()];
+    let queue = if from.ends_with("/dlq") { &site.letters } else { &site.queue };
+    let places = world.sites.iter().map(|(id, site)| {
+        // The queue as this site's peers see it, with what goes wrong on the way.
+        let way = |other: &crate::world::Site| {
+            other.worker.peers.iter().find(|peer| peer.site == *id).map(|peer| Arc::clone(&peer.queue))
+        };
+        let queue = world.sites.values().find_map(way).unwrap();
+        (id.clone(), Place { queue, store: Arc::clone(&site.worker.store) })
+    });
+    Setting {
+        target: to.parse().unwrap(),
+        sources: vec![SourceQueue { queue: Arc::clone(queue) as Arc<dyn Queue>, broker: false }],
+        places: places.collect(),
+        rules: site.worker.rules.clone(),
+        key_pointer: "/id".to_owned(),
+        tombstone_life: Duration::from_hours(35 * 24),
+        attempts_max: 3,
+        backoff: policy().peer_retry,
+        editor: None,
+        clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
+        rng: Mutex::new(fastrand::Rng::with_seed(9)),
+        source,
+    }
+}
+
+/// The entries of a plan, made as the command makes them.
+async fn plan(setting: &Setting<'_>) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let (mut at, mut shown) = (Bookmark::default(), Vec::new());
+    let queue = &setting.sources[0].queue;
+    loop {
+        let deliveries = queue.browse(&mut at, 7).await.unwrap();
+        if deliveries.is_empty() {
+            break;
+        }
+        for delivery in &deliveries {
+            entries.push(entry(setting, delivery).await);
+        }
+        shown.extend(deliveries.into_iter().map(|delivery| delivery.receipt));
+    }
+    queue.release(&shown).await;
+    entries
+}
+
+async fn entry(setting: &Setting<'_>, delivery: &Delivery) -> Entry {
+    let subject = setting.read(0, delivery).await;
+    let mut entry = Entry {
+        message: Fingerprint::of(0, &delivery.message_id, &delivery.body),
+        queue: 0,
+        message_id: delivery.message_id.clone(),
+        reason: subject.reason.clone(),
+        first_seen: None,
+        bytes: delivery.body.len(),
+        event_id: None,
+        key: None,
+        version: None,
+        errands: Vec::new(),
+        unpaid: Vec::new(),
+        refused: None,
+    };
+    match &subject.event {
+        Err(refusal) => {
+            let effect = Effect::of_refusal(refusal);
+            entry.refused =
+                Some(Refused { reason: refusal.reason.to_string(), detail: refusal.detail.clone(), effect });
+        }
+        Ok(event) => {
+            let what = errands(&setting.source, &setting.target, &subject, event, setting.sites());
+            for errand in what.run {
+                let held = setting.places[&errand.site].store.get(&event.key).await.unwrap();
+                let effect = Effect::of(&event.version(), held.as_ref().map(|record| &record.version));
+                entry.errands.push(Prediction { to: errand.to_string(), effect });
+            }
+            entry.unpaid = what.unpaid.iter().map(ToString::to_string).collect();
+        }
+    }
+    entry
+}
+
+async fn run(setting: &Setting<'_>, entries: &[Entry], journal: &Kept) -> (End, BTreeMap<String, Tally>) {
+    run_at(setting, entries, journal, Pace::new(None)).await
+}
+
+async fn run_at(
+    setting: &Setting<'_>,
+    entries: &[Entry],
+    journal: &Kept,
+    pace: Pace,
+) -> (End, BTreeMap<String, Tally>) {
+    let mut ledger = Ledger::default();
+    for entry in entries {
+        ledger.plan(entry);
+    }
+    for receipt in journal.0.lock().unwrap().iter() {
+        ledger.receipt(receipt);
+    }
+    let run = Run::new(setting, ledger, journal, pace, &|_| {}, &|| false);
+    let (end, ledger, _) = run.work().await;
+    (end, ledger.tallies().into_iter().map(|(reason, tally)| (reason.to_owned(), tally)).collect())
+}
+
+/// A letter as a worker writes it.
+fn letter(number: u32, body: &str, reason: &str, owed: &str) -> Message {
+    let mut letter = message(number, body);
+    letter.properties.insert(property::REASON.to_owned(), reason.to_owned());
+    if !owed.is_empty() {
+        letter.properties.insert(property::OWED.to_owned(), owed.to_owned());
+    }
+    letter
+}
+
+fn body(id: u128, origin: &str, key: &str, second: i64) -> String {
+    event(id, origin, "upsert", key, second).to_string()
+}
+
+/// Thirty letters: ten owed to the peer, five to the site itself, five stale, five malformed, five duplicates.
+fn fill(world: &World) {
+    let letters = |number: u32, make: &dyn Fn(u32) -> Message| (0..number).map(make).collect::<Vec<_>>();
+    let peer = letters(10, &|n| letter(n, &body(n.into(), HERE, &format!("p{n}"), 1), "peer_unavailable", THERE));
+    let own =
+        letters(5, &|n| letter(n, &body(100 + u128::from(n), HERE, &format!("o{n}"), 1), "retries_exhausted", HERE));
+    let stale =
+        letters(5, &|n| letter(n, &body(200 + u128::from(n), HERE, &format!("s{n}"), 1), "retries_exhausted", HERE));
+    let bad = letters(5, &|n| letter(n, &format!("no event {n}"), "not_json", ""));
+    let again =
+        letters(5, &|n| letter(n, &body(300 + u128::from(n), HERE, &format!("d{n}"), 1), "store_rejected", HERE));
+    let site = world.site(HERE);
+    for group in [peer, own, stale, bad, again] {
+        assert!(world.clock.drive(site.letters.send(&group)).iter().all(Result::is_ok));
+    }
+    for n in 0..5_u32 {
+        // What the site holds already: a later write of some, the very same of others.
+        world.send(HERE, &[body(400 + u128::from(n), HERE, &format!("s{n}"), 2)]);
+        world.send(HERE, &[body(300 + u128::from(n), HERE, &format!("d{n}"), 1)]);
+    }
+    world.drain(10);
+}
+
+fn version(world: &World, site: &str, key: &str) -> Option<String> {
+    let key: Key = key.parse().unwrap();
+    let record = world.clock.drive(world.site(site).store.get(&key)).unwrap();
+    record.map(|record| record.version.to_string())
+}
+
+#[test]
+fn each_letter_goes_to_just_the_sites_that_it_names() {
+    let world = world();
+    fill(&world);
+    let setting = setting(&world, "aws:us-east-1/dlq", "owed");
+    let entries = world.clock.drive(plan(&setting));
+    assert_eq!(world.site(HERE).letters.len(), 30, "a plan takes nothing");
+    let count = |effect| entries.iter().filter(|entry| entry.effect() == effect).count();
+    assert_eq!(
+        [Effect::Apply, Effect::Superseded, Effect::Duplicate, Effect::Invalid].map(count),
+        [15, 5, 5, 5],
+        "{entries:?}"
+    );
+    let journal = Kept::default();
+    let (end, tallies) = world.clock.drive(run(&setting, &entries, &journal));
+    assert!(matches!(end, End::Finished), "{end:?}");
+    let of = |reason: &str| &tallies[reason];
+    assert_eq!(of("peer_unavailable").done, [(Outcome::Sent, 10)].into());
+    assert_eq!(of("retries_exhausted").done, [(Outcome::Applied, 5), (Outcome::Superseded, 5)].into());
+    assert_eq!(of("store_rejected").done, [(Outcome::Duplicate, 5)].into());
+    assert_eq!((of("not_json").left, of("not_json").removed), (5, 0));
+    assert_eq!(world.site(THERE).queue.len(), 10, "only the peer is sent anything, and only what it is owed");
+    assert_eq!(world.site(HERE).queue.len(), 0);
+    let left = world.site(HERE).letters.snapshot();
+    assert!(left.len() == 5 && left.iter().all(|(_, properties)| properties["reason"] == "not_json"));
+    world.drain(10);
+    for n in 0..10 {
+        assert!(version(&world, THERE, &format!("p{n}")).is_some());
+    }
+    assert!(world.sites.values().all(|site| site.letters.len() <= 5), "nothing loops");
+}
+
+#[test]
+fn what_came_after_the_plan_is_untouched_and_what_was_taken_is_not_invented() {
+    let world = world();
+    fill(&world);
+    let setting = setting(&world, "aws:us-east-1/dlq", "owed");
+    let entries = world.clock.drive(plan(&setting));
+    let letters = &world.site(HERE).letters;
+    let late = letter(99, &body(900, HERE, "late", 1), "peer_unavailable", THERE);
+    world.clock.drive(async {
+        letters.send(&[late]).await;
+        // Another consumer takes three.
+        let taken = letters.receive(31, Duration::ZERO).await.unwrap();
+        let late = |one: &&Delivery| String::from_utf8_lossy(&one.body).contains("late");
+        let owed = taken.iter().filter(|one| one.properties["reason"] == "peer_unavailable" && !late(one));
+        let three: Vec<_> = owed.take(3).map(|one| one.receipt.clone()).collect();
+        letters.ack(&three).await;
+        let others = taken.iter().map(|one| one.receipt.clone()).filter(|receipt| !three.contains(receipt));
+        letters.release(&others.collect::<Vec<_>>()).await;
+    });
+    let (end, tallies) = world.clock.drive(run(&setting, &entries, &Kept::default()));
+    assert!(matches!(end, End::Finished), "{end:?}");
+    let tally = &tallies["peer_unavailable"];
+    assert_eq!((tally.removed, tally.unseen, tally.left), (7, 3, 0));
+    assert_eq!(letters.len(), 6, "five that no site takes, and the late one");
+    assert_eq!(version(&world, THERE, "late"), None);
+    let back = world.clock.drive(letters.receive(10, Duration::ZERO)).unwrap();
+    assert_eq!(back.len(), 6, "given back, not merely left to their leases");
+}
+
+/// Is dropped after so many polls, as a process is killed in the middle of whatever it does.
+struct Dies<F> {
+    life: Pin<Box<F>>,
+    polls: u32,
+}
+
+impl<F: Future> Future for Dies<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.polls == 0 {
+            return Poll::Ready(None);
+        }
+        self.polls -= 1;
+        self.life.as_mut().poll(context).map(Some)
+    }
+}
+
+/// Killed at every await in turn, and run again with the same journal: it ends as one run does.
+#[test]
+fn killed_anywhere_and_resumed_it_ends_the_same() {
+    let mut awaits = 0;
+    loop {
+        let world = world();
+        fill(&world);
+        // Every call takes its time, so that each is an await of its own; and every message goes alone.
+        let slow = Rule::always(Fault::Late(Duration::from_millis(10)));
+        let calls = Arc::new(FaultPlan::new(1, vec![slow.clone()]));
+        world.site(HERE).writes.add(slow.clone());
+        world.site(THERE).inbound.add(slow);
+        let mut setting = setting(&world, "aws:us-east-1/dlq", "owed");
+        let entries = world.clock.drive(plan(&setting));
+        let queue = Arc::clone(&setting.sources[0].queue);
+        let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
+        setting.sources[0].queue = Arc::new(FaultQueue::new(queue, calls, clock));
+        let journal = Kept::default();
+        let one_by_one = Pace::new(Some(10.0));
+        let life = Box::pin(run_at(&setting, &entries, &journal, one_by_one));
+        let survived = world.clock.drive(Dies { life, polls: awaits }).is_some();
+        world.clock.advance(Duration::from_mins(1));
+        let (end, tallies) = world.clock.drive(run(&setting, &entries, &journal));
+        assert!(matches!(end, End::Finished), "{end:?} after {awaits}");
+        let removed: u64 = tallies.values().map(|tally| tally.removed).sum();
+        assert_eq!((removed, world.site(HERE).letters.len()), (25, 5), "after {awaits}: {tallies:?}");
+        world.site(HERE).writes.clear();
+        world.site(THERE).inbound.clear();
+        world.drain(10);
+        for n in 0..10 {
+            assert!(version(&world, THERE, &format!("p{n}")).is_some(), "p{n} after {awaits}");
+        }
+        for n in 0..5 {
+            assert!(version(&world, HERE, &format!("o{n}")).is_some(), "o{n} after {awaits}");
+        }
+        if survived {
+            break;
+        }
+        awaits += 1;
+    }
+    assert!(awaits > 50, "it was killed at {awaits} awaits only");
+}
+
+#[test]
+fn a_dark_target_ends_the_run_and_everything_stays() {
+    let world = world();
+    fill(&world);
+    world.site(THERE).inbound.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
+    let setting = setting(&world, "aws:us-east-1/dlq", "azure:westeurope/queue");
+    let entries = world.clock.drive(plan(&setting));
+    let (end, tallies) = world.clock.drive(run(&setting, &entries, &Kept::default()));
+    assert!(matches!(&end, End::Dark(places) if places.len() == 1), "{end:?}");
+    assert_eq!(tallies.values().map(|tally| tally.removed).sum::<u64>(), 0);
+    assert_eq!(world.site(HERE).letters.len(), 30);
+    assert_eq!(world.clock.drive(world.site(HERE).letters.receive(30, Duration::ZERO)).unwrap().len(), 30);
+}
+
+/// A site of three is dark: the others are paid, its letters stay, and the next run sends to it alone.
+#[test]
+fn a_letter_stays_until_the_last_site_has_confirmed() {
+    let world = World::new(5, &[HERE, THERE, "azure:northeurope"], &policy());
+    let owed = "azure:northeurope,azure:westeurope";
+    let letters: Vec<_> =
+        (0..5).map(|n| letter(n, &body(n.into(), HERE, &format!("p{n}"), 1), "peer_unavailable", owed)).collect();
+    world.clock.drive(world.site(HERE).letters.send(&letters));
+    world.site(THERE).inbound.add(Rule::always(Fault::Before(FailureKind::Missing)));
+    let setting = setting(&world, "aws:us-east-1/dlq", "owed");
+    let entries = world.clock.drive(plan(&setting));
+    let journal = Kept::default();
+    let (_, tallies) = world.clock.drive(run(&setting, &entries, &journal));
+    assert_eq!((tallies["peer_unavailable"].left, world.site(HERE).letters.len()), (5, 5));
+    assert_eq!(world.site("azure:northeurope").queue.len(), 5);
+    world.site(THERE).inbound.clear();
+    let (end, tallies) = world.clock.drive(run(&setting, &entries, &journal));
+    assert!(matches!(end, End::Finished), "{end:?}");
+    assert_eq!((tallies["peer_unavailable"].removed, world.site(HERE).letters.len()), (5, 0));
+    assert_eq!(world.site("azure:northeurope").queue.len(), 5, "it had confirmed");
+    assert_eq!(world.site(THERE).queue.len(), 5);
+}
+
+/// The compute of a site is gone and its queue is readable: the peer gets what waits there, and it stays for the site
+/// itself, whose store has not got it.
+#[test]
+fn what_waits_for_a_site_stays_until_the_site_has_it() {
+    let world = world();
+    let bodies: Vec<String> = (0..20).map(|n| body(n, HERE, &format!("k{}", n % 7), n.try_into().unwrap())).collect();
+    world.send(HERE, &bodies);
+    let setting = setting(&world, "aws:us-east-1/queue", "azure:westeurope/store");
+    let entries = world.clock.drive(plan(&setting));
+    let (end, tallies) = world.clock.drive(run(&setting, &entries, &Kept::default()));
+    assert!(matches!(end, End::Finished), "{end:?}");
+    assert_eq!((tallies["waiting"].kept, tallies["waiting"].removed, tallies["waiting"].left), (20, 0, 0));
+    assert_eq!(world.site(HERE).queue.len(), 20);
+    let site: SiteId = THERE.parse().unwrap();
+    let record = world.clock.drive(world.site(THERE).store.get(&"k5".parse().unwrap())).unwrap().unwrap();
+    assert_eq!(record.applied_by, site);
+    // The site comes back.
+    world.drain(10);
+    for n in 0..7 {
+        let key = format!("k{n}");
+        assert_eq!(version(&world, HERE, &key), version(&world, THERE, &key));
+    }
+}
+
+/// A source whose answers get lost does not make a message vanish or go twice.
+#[test]
+fn faults_everywhere_change_nothing_in_the_end() {
+    for seed in 0..20 {
+        let world = World::new(seed, &[HERE, THERE], &policy());
+        fill(&world);
+        let setting = setting(&world, "aws:us-east-1/dlq", "owed");
+        let entries = world.clock.drive(plan(&setting));
+        let some = Fault::Items { share: 0.3, kind: FailureKind::TimedOut, after: true };
+        let rule = Rule { operation: None, fault: some, probability: 0.5, count: Some(6) };
+        world.site(HERE).writes.add(rule.clone());
+        world.site(THERE).inbound.add(rule);
+        let journal = Kept::default();
+        for _ in 0..5 {
+            world.clock.drive(run(&setting, &entries, &journal));
+        }
+        assert_eq!(world.site(HERE).letters.len(), 5, "seed {seed}");
+        world.drain(10);
+        assert!((0..10).all(|n| version(&world, THERE, &format!("p{n}")).is_some()), "seed {seed}");
+    }
+}
+
+/// What a consumer that died had in its hands comes back when its leases end; the run waits for it.
+#[test]
+fn what_a_dead_consumer_held_is_waited_for() {
+    let world = world();
+    fill(&world);
+    let setting = setting(&world, "aws:us-east-1/dlq", "owed");
+    let entries = world.clock.drive(plan(&setting));
+    let letters = &world.site(HERE).letters;
+    assert_eq!(world.clock.drive(letters.receive(12, Duration::ZERO)).unwrap().len(), 12);
+    let (end, tallies) = world.clock.drive(run(&setting, &entries, &Kept::default()));
+    assert!(matches!(end, End::Finished), "{end:?}");
+    assert_eq!(tallies.values().map(|tally| tally.unseen).sum::<u64>(), 0);
+    assert_eq!(letters.len(), 5);
+}
+
+/// A target that asks for patience gets it within the run.
+#[test]
+fn a_throttled_target_is_tried_again() {
+    let world = world();
+    fill(&world);
+    let busy = || Fault::Before(FailureKind::Throttled { retry_after: Some(Duration::from_secs(7)) });
+    let setting = setting(&world, "aws:us-east-1/dlq", "owed");
+    let entries = world.clock.drive(plan(&setting));
+    world.site(THERE).inbound.add(Rule { operation: None, fault: busy(), probability: 1.0, count: Some(2) });
+    let start = world.clock.elapsed();
+    let (end, tallies) = world.clock.drive(run(&setting, &entries, &Kept::default()));
+    assert!(matches!(end, End::Finished), "{end:?}");
+    assert_eq!((tallies["peer_unavailable"].removed, tallies["peer_unavailable"].left), (10, 0));
+    assert!(world.clock.elapsed() - start >= Duration::from_secs(14), "the service's own word is kept");
+}
