@@ -4,6 +4,7 @@
 
 mod acceptance;
 mod command_line;
+mod doctor;
 mod documents;
 mod faults;
 mod functions;
@@ -12,4 +13,5 @@ mod official_clients;
 mod packages;
 mod program;
 mod replay;
+mod runbooks;
 mod workers;

@@ -131,6 +131,11 @@ impl Clouds {
         Self { program, ready, folder }
     }
 
+    /// A folder of the test's own.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn ready_file(&self) -> PathBuf {
         self.folder.path().join("ready.json")
     }

@@ -5,18 +5,19 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context;
 use bridge_adapters::{
     aws::{
-        AwsClients, AwsCredentials, AwsOptions, DynamodbStore, SqsQueue, SqsQueueOptions, StaticCredentials,
-        redrive_target,
+        AwsClients, AwsCredentials, AwsInspect, AwsInspectOptions, AwsOptions, DynamodbStore, SqsQueue,
+        SqsQueueOptions, StaticCredentials, redrive_target,
     },
     azure::{
-        CosmosCredential, CosmosOptions, CosmosStore, identity,
-        service_bus::{ServiceBusConnection, ServiceBusOptions, ServiceBusQueue, Timeouts},
+        AzureInspect, CosmosCredential, CosmosOptions, CosmosStore, identity,
+        service_bus::{ServiceBusConnection, ServiceBusDescriptions, ServiceBusOptions, ServiceBusQueue, Timeouts},
     },
     clock::SystemClock,
     file::FileQueue,
 };
 use bridge_core::{
     decision::Rules,
+    doctor::Inspect,
     event::SiteId,
     pipeline::{Peer, Worker},
     port::{Queue, Reschedule, Store},
@@ -121,6 +122,43 @@ pub(crate) async fn sources(config: &Config, source: &Source) -> anyhow::Result<
     Ok(sources)
 }
 
+/// What looks at the settings of `site`.
+pub(crate) async fn inspector(config: &Config, site: &SiteId) -> anyhow::Result<Box<dyn Inspect>> {
+    let inspector: anyhow::Result<Box<dyn Inspect>> = match &config.sites[site] {
+        SiteConfig::Aws(aws) => aws_inspector(site, aws).await,
+        SiteConfig::Azure(azure) => azure_inspector(azure),
+    };
+    inspector.with_context(|| format!("sites.{site}"))
+}
+
+async fn aws_inspector(id: &SiteId, site: &AwsSite) -> anyhow::Result<Box<dyn Inspect>> {
+    let region = id.region();
+    // "Service endpoints", read 2026-11: China has a domain of its own. A queue's address names its endpoint.
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    let dynamodb_endpoint = match &site.dynamodb_endpoint {
+        Some(url) => url.clone(),
+        None => format!("https://dynamodb.{region}.{domain}/").parse()?,
+    };
+    let options = AwsInspectOptions {
+        queue_url: site.queue_url.clone(),
+        dead_letter_queue_url: site.dead_letter_queue_url.clone(),
+        table: site.table.clone(),
+        sqs_endpoint: site.sqs_endpoint.clone().map_or_else(|| site.queue_url.join("/"), Ok)?,
+        dynamodb_endpoint,
+    };
+    Ok(Box::new(AwsInspect::new(aws_clients(id, site).await?, options)))
+}
+
+fn azure_inspector(site: &AzureSite) -> anyhow::Result<Box<dyn Inspect>> {
+    Ok(Box::new(AzureInspect {
+        service_bus: ServiceBusDescriptions::new(service_bus(site)?, site.service_bus_http_endpoint.clone()),
+        queue: site.queue.clone(),
+        dead_letter_queue: site.dead_letter_queue.clone(),
+        store: Arc::new(cosmos_store(site)?),
+        cosmos_endpoint: site.cosmos_endpoint.clone(),
+    }))
+}
+
 async fn aws_clients(id: &SiteId, site: &AwsSite) -> anyhow::Result<AwsClients> {
     let credentials = match &site.access_key {
         Some((access_key_id, secret)) => AwsCredentials::Static(StaticCredentials {
@@ -177,24 +215,27 @@ fn service_bus_queue(site: &AzureSite, connection: &ServiceBusConnection, name: 
     })
 }
 
-fn azure_ports(site: &AzureSite) -> anyhow::Result<SitePorts> {
-    let connection = service_bus(site)?;
-    let queue = |name: &str| Arc::new(service_bus_queue(site, &connection, name));
+fn cosmos_store(site: &AzureSite) -> anyhow::Result<CosmosStore> {
     let credential = match &site.cosmos_key {
         Some(key) => CosmosCredential::Key(key.reveal().to_owned()),
         None => CosmosCredential::Token(identity::ambient()?),
     };
-    let store = CosmosStore::new(CosmosOptions {
+    Ok(CosmosStore::new(CosmosOptions {
         endpoint: site.cosmos_endpoint.clone(),
         credential,
         database: site.database.clone(),
         container: site.container.clone(),
-    })?;
+    })?)
+}
+
+fn azure_ports(site: &AzureSite) -> anyhow::Result<SitePorts> {
+    let connection = service_bus(site)?;
+    let queue = |name: &str| Arc::new(service_bus_queue(site, &connection, name));
     let own = queue(&site.queue);
     Ok(SitePorts {
         queue: own.clone(),
         dead_letters: queue(&site.dead_letter_queue),
-        store: Arc::new(store),
+        store: Arc::new(cosmos_store(site)?),
         copies: Some(own),
     })
 }

@@ -29,6 +29,7 @@ pub mod record;
 pub mod replay;
 
 pub mod circuit;
+pub mod doctor;
 pub mod heartbeat;
 pub mod limits;
 pub mod retry;

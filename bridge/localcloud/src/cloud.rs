@@ -226,6 +226,7 @@ async fn start_service_bus(options: &Options, faults: &Arc<Faults>) -> Result<Se
     let settings = QueueSettings {
         lock_duration: LEASE,
         max_delivery_count: SERVICE_BUS_DELIVERIES_MAX,
+        default_ttl: Some(RETENTION),
         ..QueueSettings::default()
     };
     let queues = [QUEUE, DEAD_LETTER_QUEUE].map(|name| (name.to_owned(), settings.clone()));

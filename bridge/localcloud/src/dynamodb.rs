@@ -124,7 +124,12 @@ async fn answer_call(State(app): State<Arc<App>>, connection: Connection, reques
     let (head, body) = request.into_parts();
     match head.method {
         Method::POST if head.uri.path() == "/" => {}
-        Method::GET if head.uri.path() == "/" => return answer::healthy(&app.credential.region),
+        Method::GET if head.uri.path() == "/" => {
+            let call =
+                Call { faults: &app.faults, service: Service::Dynamodb, operation: "health", connection: &connection };
+            let refuse = |refusal| Failed::refusal(refusal, "health").into_response();
+            return http::suffer(call, refuse, async { answer::healthy(&app.credential.region) }).await;
+        }
         _ => return answer::not_found(),
     }
     let body = match http::read_body(&head.headers, body, BODY_BYTES_MAX).await {

@@ -68,6 +68,8 @@ pub enum Failure {
     Throttle { retry_after: Duration },
     /// The service's own "internal error" answer.
     Error,
+    /// The service's own "access denied" answer.
+    Denied,
     /// The connection is closed without an answer.
     Drop,
     /// As `Drop`, and new connections are refused too: the service is away.
@@ -336,6 +338,7 @@ mod tests {
             faults.add(fault(text));
             faults.judge(Service::Sqs, "SendMessage")
         };
+        assert_eq!(verdict("sqs:*:denied"), Verdict { before: Some(Failure::Denied), ..Verdict::default() });
         let throttle = Failure::Throttle { retry_after: Duration::from_millis(250) };
         assert_eq!(verdict("sqs:*:throttle,retry_after=250ms").before, Some(throttle));
         assert_eq!(verdict("sqs:*:error,when=after"), Verdict { after: Some(Failure::Error), ..Verdict::default() });

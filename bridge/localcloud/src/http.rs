@@ -152,6 +152,8 @@ pub enum Refusal {
     Throttle { retry_after: Duration },
     /// The service's fault, not the caller's: 500 or 503. Some answers would be a lie once the effect has happened.
     Error { after_effect: bool },
+    /// The caller lacks a permission.
+    Denied,
 }
 
 /// Runs `effect` under the call's verdict: waits, fails before or after it, drops the connection, or drips the answer.
@@ -191,6 +193,7 @@ async fn obey(
     let put = |failure, after_effect| match failure {
         Failure::Throttle { retry_after } => Some(refuse(Refusal::Throttle { retry_after })),
         Failure::Error => Some(refuse(Refusal::Error { after_effect })),
+        Failure::Denied => Some(refuse(Refusal::Denied)),
         Failure::Drop | Failure::Dark => None,
     };
     if !verdict.delay.is_zero() {

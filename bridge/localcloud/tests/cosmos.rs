@@ -231,3 +231,12 @@ async fn faults_fail_before_or_after_the_effect() {
     let row = |status: &str, count| ("create-item".to_owned(), status.to_owned(), count);
     assert_eq!(statuses, [row("429", 1), row("503", 4)]);
 }
+
+#[tokio::test]
+async fn a_permission_can_be_missing() {
+    let world = world().await;
+    world.faults.add("cosmos:create-item:denied,count=1".parse().unwrap());
+    let denied = world.create(&json!({ "id": "a", "pk": "p" })).await;
+    assert_eq!((denied.status, denied.header("x-ms-substatus")), (403, Some("5301")));
+    assert_eq!(world.ask("GET", &format!("{ITEMS}/a"), "").await.status, 404);
+}

@@ -269,3 +269,11 @@ async fn only_loopback_is_served() {
     let error = Dynamodb::start(options).await.err().expect("it listens to the world");
     assert!(error.to_string().contains("not a loopback address"), "{error}");
 }
+
+#[tokio::test]
+async fn a_permission_can_be_missing() {
+    let world = world().await;
+    world.fault("dynamodb:PutItem:denied,count=1");
+    assert_eq!(error(&world.put(&json!({ "pk": { "S": "a" } })).await), (400, "AccessDeniedException".to_owned()));
+    assert_eq!(world.get("a").await, Value::Null);
+}

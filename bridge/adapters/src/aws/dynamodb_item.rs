@@ -18,6 +18,9 @@ use serde_json::{Map, Number, Value};
 
 use crate::stored::{NotARecord, Stored, applied_second, canonical, life_seconds};
 
+/// The table's TTL attribute.
+pub(super) const EXPIRES_AT: &str = "expires_at";
+
 /// A row of the table.
 pub type Item = HashMap<String, AttributeValue>;
 
@@ -53,7 +56,7 @@ pub fn from_record(record: &Record) -> Result<Item, NotARecord> {
     }
     if let Some(life) = record.expires_after {
         let expires_at = applied_second(&record.applied_at)? + life_seconds(life);
-        item.insert("expires_at".to_owned(), AttributeValue::N(expires_at.to_string()));
+        item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.to_string()));
     }
     Ok(item)
 }
@@ -72,14 +75,14 @@ pub fn to_record(item: Item) -> Result<Record, NotARecord> {
         Some(_) => return Err(NotARecord::new("payload", "not a map")),
     };
     let applied_at = text(&item, "applied_at")?;
-    let expires_after = match item.get("expires_at") {
+    let expires_after = match item.get(EXPIRES_AT) {
         None => None,
         Some(AttributeValue::N(at)) => {
             let at: u64 =
-                at.parse().map_err(|_| NotARecord::new("expires_at", &format!("{at} is not a whole second")))?;
+                at.parse().map_err(|_| NotARecord::new(EXPIRES_AT, &format!("{at} is not a whole second")))?;
             Some(Duration::from_secs(at.saturating_sub(applied_second(applied_at)?)))
         }
-        Some(_) => return Err(NotARecord::new("expires_at", "not a number")),
+        Some(_) => return Err(NotARecord::new(EXPIRES_AT, "not a number")),
     };
     let deleted = match item.get("deleted") {
         Some(AttributeValue::Bool(deleted)) => *deleted,

@@ -4,6 +4,7 @@ mod client;
 mod dynamodb;
 pub mod dynamodb_item;
 mod error;
+mod inspect;
 pub mod lambda_event;
 mod redrive;
 mod sqs;
@@ -12,5 +13,6 @@ mod sqs_message;
 
 pub use client::{AwsClients, AwsCredentials, AwsOptions, StaticCredentials};
 pub use dynamodb::DynamodbStore;
+pub use inspect::{AwsInspect, AwsInspectOptions};
 pub use redrive::redrive_target;
 pub use sqs::{SqsQueue, SqsQueueOptions};

@@ -13,6 +13,7 @@ use azure_data_cosmos::{
     options::{ItemReadOptions, ItemWriteOptions, OperationOptionsBuilder, Precondition, ReadConsistencyStrategy},
 };
 use bridge_core::{
+    doctor::{Look, StoreFacts},
     event::{Key, Op},
     failure::{FailureKind, PortError},
     port::{PutOutcome, Store},
@@ -25,6 +26,7 @@ use super::{
     client::{self, CosmosOptions},
     cosmos_item::{self, ITEM_BYTES_MAX, Item},
     error::port_error,
+    inspect,
 };
 use crate::{
     endpoint::{self, InsecureEndpoint},
@@ -33,6 +35,7 @@ use crate::{
 
 const PUT: &str = "put_if_newer";
 const GET: &str = "get";
+const LOOK: &str = "look";
 
 /// Turns of the loop. Each lost turn means that another writer of the same key won one, so only a storm on one key gets
 /// here; the worker then comes back to it after a pause of its own.
@@ -162,6 +165,19 @@ impl CosmosStore {
         };
         let item: Item = answer.into_model().map_err(|error| self.fail(GET, &error))?;
         cosmos_item::to_record(item).map(Some).map_err(|error| self.not_a_record(GET, key, error))
+    }
+
+    /// The container's settings.
+    pub(super) async fn look(&self) -> Look<StoreFacts> {
+        let read = async {
+            let container = self.container(LOOK).await?;
+            let answer = container.read(None).await.map_err(|error| self.fail(LOOK, &error))?;
+            let settings = answer.into_model().map_err(|error| self.fail(LOOK, &error))?;
+            let paths: Vec<&str> = settings.partition_key.paths().iter().map(AsRef::as_ref).collect();
+            Ok(inspect::facts(&paths, &settings.default_ttl))
+        };
+        let at = format!("Cosmos DB container {}/{}", self.options.database, self.options.container);
+        Look { at, seen: self.within(LOOK, read).await }
     }
 
     /// What `call` comes to within [`CALL_TIMEOUT`]. A call that is dropped leaves nothing behind but its effect.

@@ -7,7 +7,9 @@ pub mod credential;
 mod error;
 pub mod function_payload;
 pub mod identity;
+mod inspect;
 pub mod service_bus;
 
 pub use client::{CosmosCredential, CosmosOptions};
 pub use cosmos::CosmosStore;
+pub use inspect::AzureInspect;

@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod doctor;
 mod get;
 #[cfg(feature = "local")]
 mod local;
@@ -25,7 +26,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "bridge", version, max_term_width = 110)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 drift or dead letters left, 64 wrong flags or configuration.\n\
+    after_help = "Exit codes: 0 done, 1 failed, 2 drift, dead letters or findings left, 64 wrong flags or configuration.\n\
                         Without a command, AWS Lambda and Azure Functions start it as their function.\n\
                         Try it without any cloud: bridge local"
 )]
@@ -78,6 +79,8 @@ enum Command {
     Replay(Box<replay::Args>),
     /// Show a key's record at every site, side by side
     Get(get::Args),
+    /// Check every assumption against the accounts: settings, permissions, clocks, limits
+    Doctor(doctor::Args),
     /// Show the configuration: each key with its value, unit and origin
     Config(config::Args),
     /// Print the contracts: JSON Schemas, dead-letter reasons, AsyncAPI
@@ -103,6 +106,7 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Publish(args) => publish::run(args, load()?).await,
         Command::Replay(args) => replay::run(*args, load()?).await,
         Command::Get(args) => get::run(args, load()?).await,
+        Command::Doctor(args) => doctor::run(&args, load()?).await,
         Command::Config(args) => config::run(&args, load),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -42,7 +42,7 @@ impl Function {
 }
 
 /// Sends the site's heartbeat into its own queue.
-async fn send_heartbeat(worksite: &Worksite) -> Result<(), PortError> {
+pub(crate) async fn send_heartbeat(worksite: &Worksite) -> Result<(), PortError> {
     let worker = &worksite.worker;
     let body = heartbeat::event(&worker.rules.site, Uuid::now_v7(), worker.clock.now());
     let message = Message { id: worker.fresh_id(), body: body.into(), properties: Properties::new() };

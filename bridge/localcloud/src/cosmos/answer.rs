@@ -62,6 +62,12 @@ impl Answer {
                 let text = "Conflicting request to resource has been attempted. Retry to avoid conflicts.";
                 Self::new(status, "449", text)
             }
+            // As the service words what data-plane roles do not allow: "Connect using role-based access control", read 2026-11.
+            Refusal::Denied => Self::forbidden(&format!(
+                "Request blocked by Auth localcloud: the principal does not have the permission to perform {}.",
+                operation.name()
+            ))
+            .with("x-ms-substatus", &5301),
             Refusal::Error { .. } => {
                 let text = "Service is currently unavailable. Please retry this request.";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", text)

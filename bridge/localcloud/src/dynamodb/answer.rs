@@ -45,6 +45,13 @@ impl Failed {
         static TURN: AtomicBool = AtomicBool::new(false);
         match refusal {
             Refusal::Error { .. } => Self::internal(),
+            // "Error handling with DynamoDB", read 2026-11: `AccessDeniedException`, 400.
+            Refusal::Denied => Self::credential(
+                "AccessDeniedException",
+                &format!(
+                    "User: arn:aws:iam::000000000000:user/localcloud is not authorized to perform: dynamodb:{operation}"
+                ),
+            ),
             Refusal::Throttle { .. } if dispatch::is_data(operation) && !TURN.fetch_not(Ordering::Relaxed) => {
                 Self::new(
                     StatusCode::BAD_REQUEST,

@@ -44,6 +44,8 @@ pub enum Kind {
         retry_after: Duration,
     },
     Error(When),
+    /// Refuses for want of a permission, before the effect.
+    Denied,
     Drop(When),
     /// Sends the answer in small pieces, with a pause between them.
     Drip {
@@ -99,6 +101,7 @@ impl Kind {
             Self::Latency { .. } => "latency",
             Self::Throttle { .. } => "throttle",
             Self::Error(_) => "error",
+            Self::Denied => "denied",
             Self::Drop(_) => "drop",
             Self::Drip { .. } => "drip",
             Self::Dark => "dark",
@@ -111,6 +114,7 @@ impl Kind {
             Self::Latency { .. } => "fixed, jitter, probability, count, for",
             Self::Throttle { .. } => "retry_after, probability, count, for",
             Self::Error(_) | Self::Drop(_) => "when, probability, count, for",
+            Self::Denied => "probability, count, for",
             Self::Drip { .. } => "pause, probability, count, for",
             Self::Dark => "for",
         }
@@ -130,6 +134,7 @@ impl Kind {
             Self::Throttle { retry_after } => (&mut verdict.before, Failure::Throttle { retry_after }),
             Self::Error(When::Before) => (&mut verdict.before, Failure::Error),
             Self::Error(When::After) => (&mut verdict.after, Failure::Error),
+            Self::Denied => (&mut verdict.before, Failure::Denied),
             Self::Drop(When::Before) => (&mut verdict.before, Failure::Drop),
             Self::Drop(When::After) => (&mut verdict.after, Failure::Drop),
             Self::Dark => (&mut verdict.before, Failure::Dark),

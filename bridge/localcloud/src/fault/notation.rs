@@ -31,7 +31,7 @@ pub enum FaultError {
 
 const SERVICES: &str =
     "sqs, dynamodb, service-bus, cosmos, aws (sqs and dynamodb), azure (service-bus and cosmos), * (all)";
-const KINDS: &str = "latency, throttle, error, drop, drip, dark";
+const KINDS: &str = "latency, throttle, error, denied, drop, drip, dark";
 const KEYS: &str = "probability, count, for, fixed, jitter, retry_after, when, pause";
 const DURATION: &str = "a whole number with its unit (ms, s, m or h), at most 24h";
 /// Longer than any test or drill; keeps sums of durations far from overflow.
@@ -132,6 +132,7 @@ impl Document {
             }
             "throttle" => Kind::Throttle { retry_after: or("retry_after", &self.retry_after, Duration::from_secs(1))? },
             "error" => Kind::Error(self.when()?),
+            "denied" => Kind::Denied,
             "drop" => Kind::Drop(self.when()?),
             "drip" => Kind::Drip { pause: or("pause", &self.pause, Duration::from_millis(20))? },
             "dark" => Kind::Dark,
@@ -227,7 +228,7 @@ impl From<Fault> for Document {
                 document.when = Some(if when == When::Before { "before" } else { "after" }.to_owned());
             }
             Kind::Drip { pause } => document.pause = Some(format_duration(pause)),
-            Kind::Dark => {}
+            Kind::Denied | Kind::Dark => {}
         }
         document
     }
@@ -300,6 +301,7 @@ mod tests {
                 r#"{"service":"aws","operation":"Send*","kind":"latency","fixed":"5ms","jitter":"2s","count":3}"#,
             ),
             ("*:*:drop,when=after", r#"{"service":"*","operation":"*","kind":"drop","when":"after"}"#),
+            ("sqs:*:denied,for=1s", r#"{"service":"sqs","kind":"denied","for":"1s"}"#),
             ("cosmos:*:drip,pause=1m", r#"{"service":"cosmos","kind":"drip","pause":"1m"}"#),
         ] {
             let fault: Fault = text.parse().unwrap();
@@ -343,6 +345,7 @@ mod tests {
             ("sqs:*:dark,for=99999999999999999999h", "at most 24h"),
             ("sqs:*:dark,for=5\u{b5}s", "ms, s, m or h"),
             ("sqs:*:dark,count=2", "dark takes no `count`; it takes: for"),
+            ("sqs:*:denied,when=after", "denied takes no `when`"),
             ("sqs:*:drop,pause=2s", "drop takes no `pause`"),
             ("sqs:Send*:dark", "the whole service"),
             ("sqs::drop", "`*` for all"),

@@ -56,6 +56,11 @@ pub(super) fn injected(failure: Failure) -> Option<Error> {
             Some(problem(custom(SERVER_BUSY), "The server is busy. Please wait 10 seconds and try again."))
         }
         Failure::Error => Some(problem(AmqpError::InternalError, "The service was unable to process the request.")),
+        // "AMQP errors in Azure Service Bus", read 2026-11.
+        Failure::Denied => Some(problem(
+            AmqpError::UnauthorizedAccess,
+            "Unauthorized access. The claims of the token do not allow this.",
+        )),
         Failure::Drop | Failure::Dark => None,
     }
 }

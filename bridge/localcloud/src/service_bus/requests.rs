@@ -72,7 +72,11 @@ impl Connection {
     fn denial(&self, name: Option<&'static str>, failure: Failure) -> Result<Denial, Trouble> {
         let error = self.fail(name.unwrap_or("request"), failure)?;
         Ok(Denial {
-            code: if matches!(failure, Failure::Throttle { .. }) { 503 } else { 500 },
+            code: match failure {
+                Failure::Throttle { .. } => 503,
+                Failure::Denied => 401,
+                Failure::Error | Failure::Drop | Failure::Dark => 500,
+            },
             condition: super::problem::name(&error),
             description: error.description.unwrap_or_default(),
         })

@@ -125,6 +125,11 @@ fn refuse(refusal: Refusal) -> Response {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
             response
         }
+        // "Service Bus REST: status and error codes", read 2026-11.
+        Refusal::Denied => {
+            let detail = "40100: Unauthorized: the claims of the token do not allow this.";
+            Failed::new(StatusCode::UNAUTHORIZED, detail).into_response()
+        }
         Refusal::Error { .. } => {
             let detail = "50000: The service was unable to process the request.";
             Failed::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()

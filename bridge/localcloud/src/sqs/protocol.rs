@@ -20,6 +20,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// What went wrong, in the service's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
+    AccessDenied,
     BatchEntryIdsNotDistinct,
     BatchRequestTooLong,
     EmptyBatchRequest,
@@ -59,6 +60,7 @@ impl Code {
     const fn names(self) -> (&'static str, &'static str, StatusCode) {
         let (bad, forbidden, not_found) = (StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND);
         match self {
+            Self::AccessDenied => ("com.amazon.coral.service#AccessDeniedException", "AccessDenied", forbidden),
             Self::BatchEntryIdsNotDistinct => {
                 ("com.amazonaws.sqs#BatchEntryIdsNotDistinct", "AWS.SimpleQueueService.BatchEntryIdsNotDistinct", bad)
             }

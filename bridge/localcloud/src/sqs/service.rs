@@ -201,6 +201,10 @@ fn refuse_body(error: BodyError) -> SqsError {
 fn refuse(refusal: Refusal) -> Response {
     let error = match refusal {
         Refusal::Throttle { .. } => SqsError::new(Code::RequestThrottled, "Request is throttled."),
+        Refusal::Denied => SqsError::new(
+            Code::AccessDenied,
+            "Access to the resource is denied: no identity-based policy allows the action.",
+        ),
         Refusal::Error { .. } => SqsError::new(
             Code::InternalFailure,
             "The request processing has failed because of an unknown error, exception or failure.",

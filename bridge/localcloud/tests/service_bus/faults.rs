@@ -8,6 +8,7 @@ use bridge_localcloud::service_bus::{ServiceBus, Tier};
 use fe2o3_amqp_types::messaging::{Accepted, DeliveryState};
 use fe2o3_amqp_types::performatives::Performative;
 
+use super::http::{authorization, call};
 use super::peer::{self, Peer, condition, encoded, message, rejection};
 use super::start_with;
 
@@ -145,4 +146,20 @@ async fn calls_are_counted_by_what_became_of_them() {
         ("settle", "amqp:internal-error", 1),
     ];
     assert_eq!(counts, expected.map(|(operation, status, count)| (operation.to_owned(), status.to_owned(), count)));
+}
+
+#[tokio::test]
+async fn a_permission_can_be_missing() {
+    let (service, faults) = start("service-bus:send:denied,count=1").await;
+    let mut peer = Peer::trusted(service.amqp_address()).await;
+    peer.sender(0, "orders").await;
+    assert_eq!(rejection(peer.put(0, &message(b"x")).await), "amqp:unauthorized-access");
+    faults.add("service-bus:rest-send:denied,count=1".parse().unwrap());
+    let authorization = authorization();
+    let headers = [("Authorization", authorization.as_str())];
+    let (status, _) = call(service.http_address(), "POST", "/orders/messages", &headers, b"x").await;
+    assert_eq!(status, 401);
+    assert_eq!(active(&service), 0);
+    let (status, _) = call(service.http_address(), "POST", "/orders/messages", &headers, b"x").await;
+    assert_eq!((status, active(&service)), (201, 1));
 }

@@ -81,3 +81,14 @@ async fn every_call_is_counted_under_its_action_and_nothing_under_a_strangers_wo
         counts.iter().map(|one| (one.operation.as_str(), one.status.as_str(), one.count)).collect();
     assert_eq!(counts, [("SendMessage", "200", 1), ("unknown", "400", 2)]);
 }
+
+#[tokio::test]
+async fn a_permission_can_be_missing() {
+    let world = world().await;
+    world.inject("sqs:SendMessage:denied,count=1");
+    let body = json!({ "QueueUrl": world.queue_url, "MessageBody": "x" });
+    let denied = named("com.amazon.coral.service#AccessDeniedException", "AccessDenied;Sender", 403);
+    assert_eq!(error(&world.ask("SendMessage", &body).await), denied);
+    assert_eq!(world.counts(), (0, 0, 0));
+    world.still_serves().await;
+}

@@ -4,9 +4,11 @@
 //! not: a request confirms a whole batch, starts in a quarter of the time, and keeps no connection that a frozen
 //! function could lose. Nothing here decides what to do about a failure; nothing prints a key or a token.
 
+mod atom;
 mod batch;
 mod connection;
 mod connection_string;
+mod describe;
 mod failure;
 mod leases;
 mod management;
@@ -30,6 +32,7 @@ use bridge_core::{
 };
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 pub use connection_string::{ConnectionStringError, ServiceBusConnection};
+pub use describe::ServiceBusDescriptions;
 pub use message::Peeked;
 pub(crate) use message::{Counted, counted};
 use reqwest::Url;

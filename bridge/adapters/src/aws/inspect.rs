@@ -1,0 +1,187 @@
+//! What SQS and DynamoDB say of a site's queues and table.
+
+use std::{collections::HashMap, fmt, time::Duration};
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::types::{
+    KeyType, ScalarAttributeType, TableDescription, TimeToLiveDescription, TimeToLiveStatus,
+};
+use aws_sdk_sqs::types::QueueAttributeName;
+use bridge_core::{
+    doctor::{Expiry, Inspect, Look, Looks, PartitionKey, QueueFacts, Redrive, StoreFacts},
+    failure::{FailureKind, PortError},
+};
+use serde_json::Value;
+use url::Url;
+
+use super::{AwsClients, dynamodb_item::EXPIRES_AT, error::Failure};
+use crate::service_clock;
+
+/// What a queue is asked for takes, and for how long. `SetQueueAttributes` in the Amazon SQS API Reference, read 2026-11:
+/// 4 days, and 1 MiB, unless set; the service names every attribute, so these stand in for an answer that does not.
+const RETENTION: Duration = Duration::from_hours(4 * 24);
+const MESSAGE_BYTES: u64 = 1_048_576;
+
+/// A site's things in AWS.
+#[derive(Clone, Debug)]
+pub struct AwsInspectOptions {
+    /// The site's queue.
+    pub queue_url: Url,
+    /// Its dead-letter queue.
+    pub dead_letter_queue_url: Url,
+    /// Its table.
+    pub table: String,
+    /// Where SQS answers.
+    pub sqs_endpoint: Url,
+    /// Where DynamoDB answers.
+    pub dynamodb_endpoint: Url,
+}
+
+/// Looks at a site's things in AWS.
+pub struct AwsInspect {
+    clients: AwsClients,
+    options: AwsInspectOptions,
+}
+
+impl AwsInspect {
+    /// Nothing is sent until it looks.
+    pub fn new(clients: AwsClients, options: AwsInspectOptions) -> Self {
+        Self { clients, options }
+    }
+
+    async fn queue(&self, url: &Url) -> Look<QueueFacts> {
+        let name = url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
+        let at = format!("SQS queue {name}");
+        let request = self.clients.sqs.get_queue_attributes().queue_url(url.as_str());
+        let seen = match request.attribute_names(QueueAttributeName::All).send().await {
+            Ok(answer) => queue_facts(&answer.attributes.unwrap_or_default())
+                .map_err(|detail| PortError::new(&at, "look", FailureKind::Rejected { detail })),
+            Err(error) => Err(Failure::from(&error).at(&at, "look")),
+        };
+        Look { at, seen }
+    }
+
+    async fn table(&self) -> Look<StoreFacts> {
+        let at = format!("DynamoDB table {}", self.options.table);
+        let seen = self.describe(&at).await;
+        Look { at, seen }
+    }
+
+    async fn describe(&self, at: &str) -> Result<StoreFacts, PortError> {
+        let (dynamodb, table) = (&self.clients.dynamodb, &self.options.table);
+        let described = dynamodb.describe_table().table_name(table).send().await;
+        let described = described.map_err(|error| Failure::from(&error).at(at, "look"))?;
+        let expiry = dynamodb.describe_time_to_live().table_name(table).send().await;
+        let expiry = expiry.map_err(|error| Failure::from(&error).at(at, "look"))?;
+        Ok(StoreFacts {
+            partition_key: partition_key(&described.table.unwrap_or_else(|| TableDescription::builder().build())),
+            expiry: expires(expiry.time_to_live_description.as_ref()),
+        })
+    }
+}
+
+#[async_trait]
+impl Inspect for AwsInspect {
+    async fn look(&self) -> Looks {
+        let options = &self.options;
+        let (queue, dead_letter_queue, store, sqs, dynamodb) = futures_util::join!(
+            self.queue(&options.queue_url),
+            self.queue(&options.dead_letter_queue_url),
+            self.table(),
+            service_clock::look("SQS", options.sqs_endpoint.clone()),
+            service_clock::look("DynamoDB", options.dynamodb_endpoint.clone()),
+        );
+        Looks { queue, dead_letter_queue, store, clocks: vec![sqs, dynamodb] }
+    }
+}
+
+impl fmt::Debug for AwsInspect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsInspect").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+fn queue_facts(attributes: &HashMap<QueueAttributeName, String>) -> Result<QueueFacts, String> {
+    let number = |name: QueueAttributeName, default: u64| match attributes.get(&name) {
+        Some(text) => text.parse::<u64>().map_err(|_| format!("{name} is {text:?}, which is no number")),
+        None => Ok(default),
+    };
+    Ok(QueueFacts {
+        retention: Some(Duration::from_secs(number(QueueAttributeName::MessageRetentionPeriod, RETENTION.as_secs())?)),
+        lease: None,
+        redrive: attributes.get(&QueueAttributeName::RedrivePolicy).map(|policy| redrive(policy)).transpose()?,
+        retries_count: true,
+        message_bytes_max: number(QueueAttributeName::MaximumMessageSize, MESSAGE_BYTES)?,
+        duplicate_detection: None,
+        grouped: attributes.get(&QueueAttributeName::FifoQueue).is_some_and(|fifo| fifo == "true"),
+    })
+}
+
+/// The policy is JSON in a text; its count is a number or a text, as whoever set it wrote it.
+fn redrive(policy: &str) -> Result<Redrive, String> {
+    let strange = || format!("RedrivePolicy is {policy:?}, which is none");
+    let value: Value = serde_json::from_str(policy).map_err(|_| strange())?;
+    let count = match &value["maxReceiveCount"] {
+        Value::String(text) => text.parse().ok(),
+        number => number.as_u64().and_then(|number| u32::try_from(number).ok()),
+    };
+    let target = value["deadLetterTargetArn"].as_str().and_then(|arn| arn.rsplit(':').next());
+    match (count, target) {
+        (Some(deliveries_max), Some(target)) => Ok(Redrive { deliveries_max, target: target.to_owned() }),
+        _ => Err(strange()),
+    }
+}
+
+fn partition_key(table: &TableDescription) -> PartitionKey {
+    let keys: Vec<String> = table
+        .key_schema()
+        .iter()
+        .map(|key| {
+            let definitions = table.attribute_definitions();
+            let kind = definitions.iter().find(|one| one.attribute_name() == key.attribute_name());
+            let kind = kind.map_or("?", |one| ScalarAttributeType::as_str(one.attribute_type()));
+            let role = if *key.key_type() == KeyType::Hash { "" } else { " as sort key" };
+            format!("{} ({kind}){role}", key.attribute_name())
+        })
+        .collect();
+    if keys == ["pk (S)"] {
+        return PartitionKey::Fits;
+    }
+    PartitionKey::Other { is: keys.join(" and "), must_be: "pk (S) alone" }
+}
+
+fn expires(description: Option<&TimeToLiveDescription>) -> Expiry {
+    let on = |status: &TimeToLiveStatus| matches!(status, TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling);
+    match description {
+        Some(expiry) if expiry.time_to_live_status().is_some_and(on) => match expiry.attribute_name() {
+            Some(EXPIRES_AT) => Expiry::ByRecord,
+            other => Expiry::OtherAttribute(other.unwrap_or("?").to_owned()),
+        },
+        _ => Expiry::Off,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redrive_policy_counts_in_numbers_or_in_texts() {
+        for count in ["40", "\"40\""] {
+            let policy =
+                format!(r#"{{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:1:broken","maxReceiveCount":{count}}}"#);
+            assert_eq!(redrive(&policy), Ok(Redrive { deliveries_max: 40, target: "broken".to_owned() }));
+        }
+        for strange in ["", "{}", r#"{"maxReceiveCount":1}"#, "[]"] {
+            assert!(redrive(strange).is_err(), "{strange}");
+        }
+    }
+
+    #[test]
+    fn what_a_queue_does_not_say_is_the_services_default() {
+        let facts = queue_facts(&HashMap::new()).unwrap();
+        assert_eq!((facts.retention, facts.message_bytes_max, facts.redrive), (Some(RETENTION), MESSAGE_BYTES, None));
+        let odd = HashMap::from([(QueueAttributeName::MaximumMessageSize, "much".to_owned())]);
+        assert!(queue_facts(&odd).unwrap_err().contains("much"));
+    }
+}

@@ -1,0 +1,167 @@
+//! What a namespace says of its queues, over its management interface: "Service Bus resource manager REST (ATOM)", read
+//! 2026-11. Reading needs the claim `Manage`, or the role Azure Service Bus Data Owner, which no worker has to have.
+
+use std::time::Duration;
+
+use bridge_core::{
+    doctor::{Look, QueueFacts, Redrive},
+    failure::FailureKind,
+};
+use reqwest::{Client, StatusCode, Url, header::AUTHORIZATION, redirect};
+
+use super::{ServiceBusConnection, Timeouts, atom, connection, failure::Failure, sas};
+use crate::endpoint;
+
+const API_VERSION: &str = "2021-05";
+
+/// A message's bytes where a queue does not say. "Service Bus quotas", read 2026-11: 256 KB in Standard.
+const STANDARD_MESSAGE_BYTES: u64 = 256 * 1024;
+
+/// Characters of the service's own words that are kept.
+const DETAIL_CHARS_MAX: usize = 512;
+
+/// Reads the descriptions of a namespace's queues.
+#[derive(Debug)]
+pub struct ServiceBusDescriptions {
+    target: ServiceBusConnection,
+    http_endpoint: Option<Url>,
+    timeouts: Timeouts,
+}
+
+impl ServiceBusDescriptions {
+    /// Nothing is sent. `http_endpoint` as in [`ServiceBusOptions`](super::ServiceBusOptions).
+    pub fn new(target: ServiceBusConnection, http_endpoint: Option<Url>) -> Self {
+        Self { target, http_endpoint, timeouts: Timeouts::default() }
+    }
+
+    /// Where the namespace answers HTTP; none if that cannot be known.
+    pub fn endpoint(&self) -> Option<Url> {
+        match &self.http_endpoint {
+            Some(url) => Some(url.clone()),
+            None if self.target.encrypted => Url::parse(&format!("https://{}/", self.target.host)).ok(),
+            None => None,
+        }
+    }
+
+    /// Looks at one queue.
+    pub async fn queue(&self, name: &str) -> Look<QueueFacts> {
+        let at = format!("Service Bus queue {name}");
+        let seen = match self.read(name).await {
+            Ok(xml) => facts(name, &xml),
+            Err(failure) => Err(failure),
+        };
+        Look { seen: seen.map_err(|failure| failure.at(&at, "look")), at }
+    }
+
+    async fn read(&self, queue: &str) -> Result<String, Failure> {
+        let missing = |detail: String| Failure::new(FailureKind::Missing, detail);
+        let mut url = self.endpoint().ok_or_else(|| missing("service_bus_http_endpoint is not set".to_owned()))?;
+        endpoint::check(&url).map_err(|insecure| missing(insecure.to_string()))?;
+        url.path_segments_mut().map_err(|()| missing("no address".to_owned()))?.pop_if_empty().extend(queue.split('/'));
+        url.query_pairs_mut().append_pair("api-version", API_VERSION);
+        let token = sas::token(&self.target.credential, &format!("https://{}/{queue}", self.target.host)).await?;
+        let request = self.client()?.get(url).header(AUTHORIZATION, token.header());
+        let failed = |error: reqwest::Error| {
+            let kind = if error.is_timeout() { FailureKind::TimedOut } else { FailureKind::Unavailable };
+            Failure::with_causes(kind, &error.without_url())
+        };
+        let answer = request.send().await.map_err(failed)?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(failed)?;
+        if status.is_success() {
+            return Ok(text);
+        }
+        let kind = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FailureKind::Unauthorized,
+            StatusCode::NOT_FOUND | StatusCode::GONE => FailureKind::Missing,
+            StatusCode::TOO_MANY_REQUESTS => FailureKind::Throttled { retry_after: None },
+            _ => FailureKind::Unavailable,
+        };
+        let words = atom::text(&text, "Detail").unwrap_or(&text);
+        let detail: String = format!("HTTP {} {words}", status.as_u16()).chars().take(DETAIL_CHARS_MAX).collect();
+        Err(Failure::new(kind, detail.trim_end()))
+    }
+
+    fn client(&self) -> Result<Client, Failure> {
+        let builder = Client::builder()
+            .http1_only()
+            .redirect(redirect::Policy::none()) // A token goes where it was made for, and nowhere else.
+            .connect_timeout(self.timeouts.connect)
+            .timeout(self.timeouts.operation);
+        let builder = if self.target.encrypted {
+            builder.tls_backend_preconfigured(rustls::ClientConfig::clone(&*connection::tls()?))
+        } else {
+            builder.no_proxy()
+        };
+        builder.build().map_err(|error| Failure::with_causes(FailureKind::Unavailable, &error))
+    }
+}
+
+/// The service answers 200 and an empty feed for a queue that is not there.
+fn facts(name: &str, xml: &str) -> Result<QueueFacts, Failure> {
+    if !xml.contains("QueueDescription") {
+        return Err(Failure::new(FailureKind::Missing, format!("the namespace has no queue {name}")));
+    }
+    let strange = |element: &str| {
+        let detail = format!("the description of {name} has no readable {element}");
+        Failure::new(FailureKind::Rejected { detail: detail.clone() }, detail)
+    };
+    let duration = |element: &'static str| -> Result<Option<Duration>, Failure> {
+        let text = atom::text(xml, element).ok_or_else(|| strange(element))?;
+        atom::duration(text).map_err(|_| strange(element))
+    };
+    let is = |element: &str| atom::text(xml, element).is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let number = |element: &str| atom::text(xml, element).and_then(|text| text.parse::<u64>().ok());
+    let deliveries = number("MaxDeliveryCount").ok_or_else(|| strange("MaxDeliveryCount"))?;
+    Ok(QueueFacts {
+        retention: duration("DefaultMessageTimeToLive")?,
+        lease: duration("LockDuration")?,
+        redrive: Some(Redrive {
+            deliveries_max: u32::try_from(deliveries).unwrap_or(u32::MAX),
+            target: format!("{name}/$DeadLetterQueue"),
+        }),
+        retries_count: false,
+        message_bytes_max: number("MaxMessageSizeInKilobytes")
+            .map_or(STANDARD_MESSAGE_BYTES, |kilobytes| kilobytes * 1024),
+        duplicate_detection: if is("RequiresDuplicateDetection") {
+            duration("DuplicateDetectionHistoryTimeWindow")?
+        } else {
+            None
+        },
+        grouped: is("RequiresSession"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUEUE: &str = "<entry><content><QueueDescription><LockDuration>PT30S</LockDuration>\
+        <RequiresDuplicateDetection>true</RequiresDuplicateDetection><RequiresSession>false</RequiresSession>\
+        <DefaultMessageTimeToLive>P14D</DefaultMessageTimeToLive>\
+        <DuplicateDetectionHistoryTimeWindow>PT10M</DuplicateDetectionHistoryTimeWindow>\
+        <MaxDeliveryCount>10</MaxDeliveryCount><MaxMessageSizeInKilobytes>256</MaxMessageSizeInKilobytes>\
+        </QueueDescription></content></entry>";
+
+    #[test]
+    fn a_description_is_read() {
+        let read = facts("q", QUEUE).unwrap();
+        assert_eq!(read.retention, Some(Duration::from_hours(14 * 24)));
+        assert_eq!(read.lease, Some(Duration::from_secs(30)));
+        assert_eq!(read.redrive, Some(Redrive { deliveries_max: 10, target: "q/$DeadLetterQueue".to_owned() }));
+        assert_eq!(read.message_bytes_max, 262_144);
+        assert_eq!(read.duplicate_detection, Some(Duration::from_mins(10)));
+        assert!(!read.grouped && !read.retries_count);
+        let plain = QUEUE.replace("true", "false").replace("P14D", "P10675199DT2H48M5.4775807S");
+        let plain = facts("q", &plain).unwrap();
+        assert_eq!((plain.duplicate_detection, plain.retention), (None, None));
+    }
+
+    #[test]
+    fn an_empty_feed_is_a_missing_queue_and_half_a_description_is_refused() {
+        let empty = facts("q", "<feed><title>Publicly Listed Services</title></feed>").unwrap_err();
+        assert_eq!(empty.kind, FailureKind::Missing);
+        let half = facts("q", &QUEUE.replace("PT30S", "soon")).unwrap_err();
+        assert!(matches!(half.kind, FailureKind::Rejected { .. }), "{half:?}");
+    }
+}

@@ -1,0 +1,143 @@
+//! How to mend what was found: a command of the cloud's own tool, or a key of the configuration.
+//!
+//! Words in capitals are for the operator to fill in: the bridge does not know them. Commands are those of the AWS CLI
+//! version 2 and of the Azure CLI, by their references, read 2026-11.
+
+use std::time::Duration;
+
+use bridge_core::{
+    doctor::{Mend, Thing},
+    event::SiteId,
+};
+use url::Url;
+
+use crate::config::{AwsSite, AzureSite, Config, ServiceBusAccess, SiteConfig};
+
+/// What to do about it.
+pub(super) fn phrase(mend: Mend, site: Option<&SiteId>, config: &Config) -> String {
+    match (mend, site.and_then(|id| Some((id, config.sites.get(id)?)))) {
+        (Mend::Configure { of_site: false, key, value }, _) => format!("set worker.{key} = {value}"),
+        (Mend::SetClock, _) => {
+            "synchronise this machine's clock (chronyc tracking, timedatectl), or look from another machine".to_owned()
+        }
+        (Mend::Configure { key, value, .. }, Some((id, _))) => format!("set sites.\"{id}\".{key} = {value}"),
+        (Mend::Reach, _) => {
+            "check the network and the address; `bridge config` shows which is configured, and where it came from"
+                .to_owned()
+        }
+        (mend, Some((id, SiteConfig::Aws(site)))) => aws(mend, id, site),
+        (mend, Some((id, SiteConfig::Azure(site)))) => azure(mend, id, site),
+        (_, None) => "see docs/doctor.md".to_owned(),
+    }
+}
+
+fn aws(mend: Mend, id: &SiteId, site: &AwsSite) -> String {
+    let (region, table) = (id.region(), &site.table);
+    let url = |thing| if thing == Thing::Queue { &site.queue_url } else { &site.dead_letter_queue_url };
+    let set = |thing, attributes: &str| {
+        format!("aws sqs set-queue-attributes --region {region} --queue-url {} --attributes {attributes}", url(thing))
+    };
+    match mend {
+        Mend::Create(Thing::Store) => format!(
+            "aws dynamodb create-table --region {region} --table-name {table} --billing-mode PAY_PER_REQUEST \
+             --attribute-definitions AttributeName=pk,AttributeType=S --key-schema AttributeName=pk,KeyType=HASH"
+        ),
+        Mend::Create(thing) => format!(
+            "aws sqs create-queue --region {region} --queue-name {} --attributes MessageRetentionPeriod=1209600",
+            name(url(thing))
+        ),
+        Mend::Keep(thing, time) => set(thing, &format!("MessageRetentionPeriod={}", time.as_secs())),
+        Mend::Redrive { deliveries_max } => set(
+            Thing::Queue,
+            &format!(
+                r#"'{{"RedrivePolicy":"{{\"deadLetterTargetArn\":\"arn:aws:sqs:{region}:ACCOUNT:BROKEN\",\"maxReceiveCount\":\"{deliveries_max}\"}}"}}'"#
+            ),
+        ),
+        Mend::Expire => format!(
+            "aws dynamodb update-time-to-live --region {region} --table-name {table} \
+             --time-to-live-specification Enabled=true,AttributeName=expires_at"
+        ),
+        Mend::Widen(thing, bytes) => {
+            let command = set(thing, &format!("MaximumMessageSize={bytes}"));
+            format!("{command}; and sites.\"{id}\".message_bytes_max = {bytes}")
+        }
+        Mend::AllowUse(Thing::Store) => format!("allow the role dynamodb:GetItem and dynamodb:PutItem on {table}"),
+        Mend::AllowUse(thing) => format!(
+            "allow the role sqs:SendMessage, sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility on {}",
+            name(url(thing))
+        ),
+        Mend::AllowLook(Thing::Store) => format!(
+            "look with a role that may dynamodb:DescribeTable and dynamodb:DescribeTimeToLive on {table}; a worker need not"
+        ),
+        Mend::AllowLook(thing) => {
+            format!("look with a role that may sqs:GetQueueAttributes on {}; a worker need not", name(url(thing)))
+        }
+        Mend::Configure { .. } | Mend::SetClock | Mend::Reach => unreachable!("the same for every cloud"),
+    }
+}
+
+fn azure(mend: Mend, id: &SiteId, site: &AzureSite) -> String {
+    let namespace = namespace(&site.service_bus);
+    let queue = |thing| if thing == Thing::Queue { &site.queue } else { &site.dead_letter_queue };
+    let bus = |verb: &str, thing, flags: &str| {
+        let name = queue(thing);
+        format!("az servicebus queue {verb} --resource-group GROUP --namespace-name {namespace} --name {name} {flags}")
+    };
+    let cosmos = |verb: &str, flags: &str| {
+        let account = site.cosmos_endpoint.host_str().and_then(|host| host.split('.').next()).unwrap_or("ACCOUNT");
+        let account = if account.parse::<u8>().is_ok() { "ACCOUNT" } else { account };
+        let (database, container) = (&site.database, &site.container);
+        format!(
+            "az cosmosdb sql container {verb} --resource-group GROUP --account-name {account} \
+             --database-name {database} --name {container} {flags}"
+        )
+    };
+    match mend {
+        Mend::Create(Thing::Store) => cosmos("create", "--partition-key-path /pk --ttl -1"),
+        Mend::Create(thing) => {
+            let lock = site.lease.as_secs();
+            let flags =
+                format!("--lock-duration PT{lock}S --default-message-time-to-live P14D --max-delivery-count 10");
+            bus("create", thing, &flags)
+        }
+        Mend::Keep(thing, time) => bus("update", thing, &format!("--default-message-time-to-live P{}D", days(time))),
+        Mend::Redrive { deliveries_max } => {
+            bus("update", Thing::Queue, &format!("--max-delivery-count {deliveries_max}"))
+        }
+        Mend::Expire => cosmos("update", "--ttl -1"),
+        Mend::Widen(thing, bytes) => {
+            let command = bus("update", thing, &format!("--max-message-size {}", bytes.div_ceil(1024)));
+            format!("in a Premium namespace: {command}; and sites.\"{id}\".message_bytes_max = {bytes}")
+        }
+        Mend::AllowUse(Thing::Store) => {
+            format!("give the identity the role Cosmos DB Built-in Data Contributor on {}", site.database)
+        }
+        Mend::AllowUse(thing) => {
+            format!("give the identity the roles Azure Service Bus Data Sender and Data Receiver on {}", queue(thing))
+        }
+        Mend::AllowLook(Thing::Store) => {
+            format!("look with an identity that has the role Cosmos DB Built-in Data Reader on {}", site.database)
+        }
+        Mend::AllowLook(thing) => format!(
+            "look with an identity that has the role Azure Service Bus Data Owner (or the claim Manage) on {}; a worker need not",
+            queue(thing)
+        ),
+        Mend::Configure { .. } | Mend::SetClock | Mend::Reach => unreachable!("the same for every cloud"),
+    }
+}
+
+/// A queue's name: the last part of its address.
+fn name(url: &Url) -> &str {
+    url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default()
+}
+
+fn namespace(access: &ServiceBusAccess) -> &str {
+    match access {
+        ServiceBusAccess::Identity { namespace } => namespace.split('.').next().unwrap_or(namespace),
+        ServiceBusAccess::ConnectionString(_) => "NAMESPACE",
+    }
+}
+
+fn days(time: Duration) -> u64 {
+    time.as_secs().div_ceil(86_400)
+}

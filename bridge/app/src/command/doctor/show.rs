@@ -1,0 +1,69 @@
+//! The findings, for people and for programs.
+
+use std::io::IsTerminal;
+
+use bridge_core::doctor::{Finding, State};
+use serde_json::{Value, json};
+
+use super::mend;
+use crate::config::Config;
+
+/// One line a finding; how to mend it stands indented under what is not good.
+pub(super) fn lines(findings: &[Finding], config: &Config) -> String {
+    let coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    let width = findings.iter().map(|finding| site(finding).len()).max().unwrap_or_default();
+    let mut text = String::new();
+    for finding in findings {
+        let (state, site) = (state(finding.state, coloured), site(finding));
+        text += &format!("{state}  {site:width$}  {}  {}: {}\n", finding.check, finding.looked_at, finding.found);
+        if let Some(mend) = &finding.mend {
+            text += &format!("        mend: {}\n", mend::phrase(*mend, finding.site.as_ref(), config));
+        }
+    }
+    let [good, warnings, bad] = counts(findings);
+    format!("{text}{good} ok, {warnings} warn, {bad} bad\n")
+}
+
+pub(super) fn json(findings: &[Finding], config: &Config) -> String {
+    let [good, warnings, bad] = counts(findings);
+    let finding = |finding: &Finding| {
+        json!({
+            "site": finding.site.as_ref().map_or(Value::Null, |site| json!(site.as_str())),
+            "check": finding.check,
+            "looked_at": finding.looked_at,
+            "found": finding.found,
+            "state": word(finding.state),
+            "mend": finding.mend.map(|mend| mend::phrase(mend, finding.site.as_ref(), config)),
+        })
+    };
+    let findings: Vec<Value> = findings.iter().map(finding).collect();
+    format!("{:#}\n", json!({ "findings": findings, "ok": good, "warn": warnings, "bad": bad }))
+}
+
+fn counts(findings: &[Finding]) -> [usize; 3] {
+    [State::Good, State::Warning, State::Bad]
+        .map(|state| findings.iter().filter(|finding| finding.state == state).count())
+}
+
+fn site(finding: &Finding) -> &str {
+    finding.site.as_ref().map_or("all", |site| site.as_str())
+}
+
+fn word(state: State) -> &'static str {
+    match state {
+        State::Good => "ok",
+        State::Warning => "warn",
+        State::Bad => "bad",
+    }
+}
+
+/// The state's word, padded; green, yellow or red where somebody looks.
+fn state(state: State, coloured: bool) -> String {
+    let colour = match state {
+        State::Good => 32,
+        State::Warning => 33,
+        State::Bad => 31,
+    };
+    let padded = format!("{:4}", word(state));
+    if coloured { format!("\u{1b}[{colour}m{padded}\u{1b}[0m") } else { padded }
+}

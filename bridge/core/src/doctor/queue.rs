@@ -1,0 +1,201 @@
+//! What a site's two queues must be like.
+
+use std::{cmp::Ordering, time::Duration};
+
+use super::{
+    Figures, Findings, Look, Mend, QueueFacts, SiteFacts, Thing,
+    access::{Use, unseen},
+    spell,
+};
+
+/// An event that waits for longer than this is gone. Ours: the week for an operator to act that
+/// [`limits::TOMBSTONE_LIFE`](crate::limits::TOMBSTONE_LIFE) counts on.
+const RETENTION_MIN: Duration = Duration::from_hours(7 * 24);
+
+/// The longest that both clouds can be told. "Amazon SQS message quotas", read 2026-11: message retention is 14 days at
+/// most. Service Bus takes any.
+const RETENTION_MAX: Duration = Duration::from_hours(14 * 24);
+
+/// Deliveries that a crash may cost a message where nothing else costs one. Ours: three workers that die with it are no
+/// accident any more. Service Bus has 10 unless told otherwise ("Service Bus queues", `MaxDeliveryCount`, read 2026-11).
+const CRASHES_MIN: u32 = 3;
+
+/// What is left above the worker's own attempts for crashes and lost leases. Ours: as many again.
+const ROOM: u32 = 2;
+
+pub(super) fn examine(facts: &SiteFacts, figures: &Figures, out: &mut Findings) {
+    let looks = &facts.looks;
+    let queues = [
+        (&looks.queue, Thing::Queue, "queue"),
+        (&looks.dead_letter_queue, Thing::DeadLetterQueue, "dead-letter-queue"),
+    ];
+    for (look, thing, check) in queues {
+        match &look.seen {
+            Ok(_) => out.good(check, &look.at, "is there"),
+            Err(error) => unseen(check, look, Use::Look(thing), error, out),
+        }
+    }
+    if let Ok(queue) = &looks.queue.seen {
+        groups(&looks.queue, queue, out);
+        redrive(&looks.queue, queue, figures, out);
+        lease(&looks.queue, queue, facts.lease, out);
+        duplicates(&looks.queue, queue, out);
+        size("queue.message-size", &looks.queue, queue, Thing::Queue, facts.message_bytes_max, out);
+        keeping(&looks.queue, queue, out);
+    }
+    if let Ok(dead_letters) = &looks.dead_letter_queue.seen {
+        let look = &looks.dead_letter_queue;
+        size(
+            "dead-letter-queue.message-size",
+            look,
+            dead_letters,
+            Thing::DeadLetterQueue,
+            facts.message_bytes_max,
+            out,
+        );
+    }
+    if let (Ok(queue), Ok(dead_letters)) = (&looks.queue.seen, &looks.dead_letter_queue.seen) {
+        tombstones(&looks.queue, queue, dead_letters, figures, out);
+    }
+}
+
+fn groups(look: &Look<QueueFacts>, queue: &QueueFacts, out: &mut Findings) {
+    if queue.grouped {
+        let found = "serves messages in groups (FIFO, or sessions), which no worker asks for: nothing would be taken";
+        out.bad("queue.kind", &look.at, found, Mend::Create(Thing::Queue));
+    } else {
+        out.good("queue.kind", &look.at, "is a plain queue, without groups or sessions");
+    }
+}
+
+/// A message whose every delivery kills its worker must end somewhere else than at the end of its retention.
+fn redrive(look: &Look<QueueFacts>, queue: &QueueFacts, figures: &Figures, out: &mut Findings) {
+    let check = "queue.redrive";
+    let least = if queue.retries_count { figures.attempts_max + 1 } else { CRASHES_MIN };
+    let mend = Mend::Redrive {
+        deliveries_max: if queue.retries_count { figures.attempts_max.saturating_mul(ROOM) } else { 10 },
+    };
+    let Some(redrive) = &queue.redrive else {
+        let found = "never sets a message aside by itself: one that kills its worker comes back until its retention ends, and is lost then";
+        return out.bad(check, &look.at, found, mend);
+    };
+    let (most, target) = (redrive.deliveries_max, &redrive.target);
+    if most >= least {
+        return out.good(check, &look.at, format!("sets a message aside in {target} after {most} deliveries"));
+    }
+    if queue.retries_count {
+        let attempts = figures.attempts_max;
+        let found = format!(
+            "sets a message aside in {target} after {most} deliveries, without a reason, while the worker still tries: \
+             worker.attempts_max is {attempts}"
+        );
+        return out.bad(check, &look.at, found, mend);
+    }
+    let found = format!(
+        "sets a message aside in {target} after {most} deliveries: a crash or two of a worker do that to a good message"
+    );
+    out.warning(check, &look.at, found, mend);
+}
+
+fn lease(look: &Look<QueueFacts>, queue: &QueueFacts, configured: Duration, out: &mut Findings) {
+    let check = "queue.lease";
+    let Some(lease) = queue.lease else {
+        return out.good(check, &look.at, format!("takes the lease of each receive, {}", spell(configured)));
+    };
+    let (is, says) = (spell(lease), spell(configured));
+    let set = |value: Duration| Mend::Configure { of_site: true, key: "lease_seconds", value: value.as_secs() };
+    match lease.cmp(&configured) {
+        Ordering::Less => {
+            let found = format!(
+                "locks a message for {is}, lease_seconds says {says}: it is delivered again while it is worked on"
+            );
+            out.bad(check, &look.at, found, set(lease));
+        }
+        Ordering::Equal => out.good(check, &look.at, format!("locks a message for {is}, as configured")),
+        Ordering::Greater => {
+            let found =
+                format!("locks a message for {is}, lease_seconds says {says}: locks are renewed sooner than need be");
+            out.warning(check, &look.at, found, set(lease));
+        }
+    }
+}
+
+/// Would drop a replay if it carried the ids of what was sent before. It does not: see [`Message::id`](crate::port::Message).
+fn duplicates(look: &Look<QueueFacts>, queue: &QueueFacts, out: &mut Findings) {
+    let found = match queue.duplicate_detection {
+        None => "remembers no message ids".to_owned(),
+        Some(window) => format!(
+            "drops a message whose id it has seen within {}; no harm: the bridge gives every send a fresh id, so a replay arrives",
+            spell(window)
+        ),
+    };
+    out.good("queue.duplicates", &look.at, found);
+}
+
+/// What is configured must go through, and what goes through must fit into the dead-letter queue.
+fn size(
+    check: &'static str,
+    look: &Look<QueueFacts>,
+    queue: &QueueFacts,
+    thing: Thing,
+    configured: u64,
+    out: &mut Findings,
+) {
+    let takes = queue.message_bytes_max;
+    if takes >= configured {
+        return out.good(check, &look.at, format!("takes {takes} bytes a message; message_bytes_max is {configured}"));
+    }
+    let found =
+        format!("takes {takes} bytes a message, message_bytes_max is {configured}: a legal event is refused here");
+    out.bad(check, &look.at, found, Mend::Widen(thing, configured));
+}
+
+fn keeping(look: &Look<QueueFacts>, queue: &QueueFacts, out: &mut Findings) {
+    let check = "queue.retention";
+    match queue.retention {
+        Some(retention) if retention < RETENTION_MIN => {
+            let found = format!("forgets a message after {}: an outage of that length loses events", spell(retention));
+            out.warning(check, &look.at, found, Mend::Keep(Thing::Queue, RETENTION_MAX));
+        }
+        Some(retention) => out.good(check, &look.at, format!("keeps a message for {}", spell(retention))),
+        None => out.good(check, &look.at, "keeps a message for ever"),
+    }
+}
+
+/// The oldest event that can still arrive has waited in the queue and then among the dead letters. A tombstone that is
+/// gone by then cannot refuse it, and a deleted entity is back.
+fn tombstones(
+    look: &Look<QueueFacts>,
+    queue: &QueueFacts,
+    dead_letters: &QueueFacts,
+    figures: &Figures,
+    out: &mut Findings,
+) {
+    let check = "queue.tombstones";
+    let life = spell(figures.tombstone_life);
+    let ever = |retention: Option<Duration>| retention.map_or_else(|| "for ever".to_owned(), spell);
+    let kept = format!("{} here and {} among the dead letters", ever(queue.retention), ever(dead_letters.retention));
+    match queue.retention.zip(dead_letters.retention).map(|(here, there)| here + there) {
+        Some(oldest) if oldest < figures.tombstone_life => {
+            out.good(check, &look.at, format!("keeps an event for {kept}; tombstones live longer, {life}"));
+        }
+        oldest => {
+            let found = format!(
+                "keeps an event for {kept}, but tombstones live for {life} only: an old event could bring back what was deleted"
+            );
+            let mend = match oldest {
+                Some(oldest)
+                    if queue.retention <= Some(RETENTION_MAX) && dead_letters.retention <= Some(RETENTION_MAX) =>
+                {
+                    let days = oldest.as_secs().div_ceil(86_400) + RETENTION_MIN.as_secs() / 86_400;
+                    Mend::Configure { of_site: false, key: "tombstone_life_days", value: days }
+                }
+                _ if queue.retention.is_none_or(|retention| retention > RETENTION_MAX) => {
+                    Mend::Keep(Thing::Queue, RETENTION_MAX)
+                }
+                _ => Mend::Keep(Thing::DeadLetterQueue, RETENTION_MAX),
+            };
+            out.bad(check, &look.at, found, mend);
+        }
+    }
+}
