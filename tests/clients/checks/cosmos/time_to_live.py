@@ -18,8 +18,8 @@ def an_items_own_time_to_live_hides_it(world: World) -> None:
     [API] Time to live: item-level ttl.
     """
     short, kept, never = (
-        world.create("ttl-short", ttl=2),
-        world.create("ttl-kept", ttl=1),
+        world.create("ttl-short", ttl=4),
+        world.create("ttl-kept", ttl=4),
         world.create("ttl-never", ttl=-1),
     )
     batch = f"{RUN}-ttl-batch"
@@ -27,8 +27,8 @@ def an_items_own_time_to_live_hides_it(world: World) -> None:
     world.records.replace_item(kept["id"], {name: value for name, value in user(kept).items() if name != "ttl"})
     patched = world.create("ttl-patched")
     world.records.patch_item(patched["id"], patched["pk"], [{"op": "add", "path": "/ttl", "value": 1}])
-    equal(world.read(short)["ttl"], 2)
-    time.sleep(3.1)
+    equal(world.read(short)["ttl"], 4)
+    time.sleep(5.1)
     for gone in (short["id"], batch, patched["id"]):
         refused(404, world.records.read_item, gone, gone)
     found = world.records.query_items(

@@ -132,9 +132,9 @@ check(
 check(
   "An item's own time to live hides it to the second. [Guide] Time to live (TTL) in Azure Cosmos DB.",
   async function an_items_time_to_live_hides_it(world) {
-    const [short, never] = [await world.create("ttl", { ttl: 2 }), await world.create("never", { ttl: -1 })];
-    equal((await world.read(short)).ttl, 2);
-    await sleep(3100);
+    const [short, never] = [await world.create("ttl", { ttl: 4 }), await world.create("never", { ttl: -1 })];
+    equal((await world.read(short)).ttl, 4);
+    await sleep(5100);
     equal([await world.read(short), (await world.read(never)).ttl], [undefined, -1]);
   },
 );

@@ -1,7 +1,7 @@
 //! How to mend what was found: a command of the cloud's own tool, or a key of the configuration.
 //!
 //! Words in capitals are for the operator to fill in: the bridge does not know them. Commands are those of the AWS CLI
-//! version 2 and of the Azure CLI, by their references, read 2026-11.
+//! version 2 and of the Azure CLI; none was run, as docs/doctor.md says.
 
 use std::time::Duration;
 
