@@ -1,17 +1,19 @@
 //! What functions make of a delivery: within a budget of time, and by their hosts' ways of settling.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use bridge_adapters::layer::{Fault, Operation, Rule};
 use bridge_core::{
-    failure::FailureKind,
+    event::Key,
+    failure::{FailureKind, PortError},
     invocation::{
         Ended, Halted,
         partial::{self, Budget as PartialBudget},
         whole::{self, Budget as WholeBudget, Failed},
     },
     pipeline::Verdict,
-    port::{Clock, Delivery, Queue},
+    port::{Clock, Delivery, PutOutcome, Queue, Reschedule, Store},
+    record::Record,
     settlement::Settlement,
 };
 
@@ -203,8 +205,55 @@ fn a_copy_that_cannot_be_sent_is_the_hosts_to_bring_back() {
 struct NoCopies;
 
 #[async_trait::async_trait]
-impl bridge_core::port::Reschedule for NoCopies {
-    async fn reschedule(&self, _: &Delivery, _: Duration) -> Result<(), bridge_core::failure::PortError> {
-        Err(bridge_core::failure::PortError::new("no copies", "reschedule", FailureKind::Unavailable))
+impl Reschedule for NoCopies {
+    async fn reschedule(&self, _: &Delivery, _: Duration) -> Result<(), PortError> {
+        Err(PortError::new("no copies", "reschedule", FailureKind::Unavailable))
     }
+}
+
+/// The worker's own bug, for one key.
+#[derive(Debug)]
+struct Panicking(Arc<dyn Store>);
+
+impl fmt::Display for Panicking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[async_trait::async_trait]
+impl Store for Panicking {
+    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+        assert_ne!(record.key.as_str(), "order-2", "a bug of the worker's own, for the test");
+        self.0.put_if_newer(record).await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {
+        self.0.get(key).await
+    }
+}
+
+fn panicking_world() -> World {
+    let mut world = world(&orders(3));
+    let site = world.sites.get_mut(&HERE.parse().unwrap()).unwrap();
+    site.worker.store = Arc::new(Panicking(Arc::clone(&site.worker.store)));
+    world
+}
+
+#[test]
+fn a_panic_over_one_record_spares_its_batch() {
+    let world = panicking_world();
+    let (_, ended) = partial(&world, &[], PARTIAL);
+    assert_eq!(settled(&ended.unwrap()), [true, false, true]);
+    assert_eq!(world.site(HERE).store.snapshot().len(), 2);
+}
+
+#[test]
+fn a_record_that_panics_for_ever_is_set_aside_and_its_batch_is_done() {
+    let world = panicking_world();
+    let settled = whole(&world, WholeBudget { hold: Duration::from_hours(1), ..WHOLE }).unwrap();
+    let acked = settled.iter().filter(|(_, verdict)| verdict.settlement == Settlement::Ack).count();
+    assert_eq!((settled.len(), acked), (3, 2));
+    let letters = world.site(HERE).letters.snapshot();
+    assert_eq!((letters[0].1["reason"].as_str(), letters[0].1["owed"].as_str()), ("panicked", HERE));
 }
