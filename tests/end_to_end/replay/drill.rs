@@ -70,7 +70,7 @@ fn site_dark(cloud: &str, dark: &'static str, alive: &'static str) {
     let _workers: Vec<Running> = [dark, alive].map(|site| clouds.worker(site)).into();
     let key = |n: u64| format!("order-{}", n % 50);
     let write = |numbers: std::ops::Range<u64>| {
-        let lines: Vec<String> = numbers.map(|n| body(n, alive, &key(n), n % 3_600)).collect();
+        let lines: Vec<String> = numbers.map(|n| body(n, alive, &key(n), n)).collect();
         let file = clouds.file("events.jsonl");
         std::fs::write(&file, lines.join("\n")).unwrap();
         must(bridge().args(["publish", "--config"]).arg(clouds.config()).arg(&file));

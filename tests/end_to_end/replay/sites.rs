@@ -120,9 +120,9 @@ pub(crate) fn letter(body: impl Into<Vec<u8>>, reason: &str, owed: &str) -> Mess
 
 /// The body of an event of `origin`, so many seconds into its hour.
 pub(crate) fn body(number: u64, origin: &str, key: &str, second: u64) -> String {
-    let (minute, second) = (second / 60, second % 60);
+    let (hour, minute, second) = (1 + second / 3_600, second / 60 % 60, second % 60);
     format!(
-        r#"{{"event_id":"01936d6e-8a3c-7c61-9d0b-{number:012}","source_region":"{origin}","op_type":"upsert","payload":{{"id":"{key}","number":{number}}},"timestamp":"2026-11-21T01:{minute:02}:{second:02}Z"}}"#
+        r#"{{"event_id":"01936d6e-8a3c-7c61-9d0b-{number:012}","source_region":"{origin}","op_type":"upsert","payload":{{"id":"{key}","number":{number}}},"timestamp":"2026-11-21T{hour:02}:{minute:02}:{second:02}Z"}}"#
     )
 }
 
