@@ -9,12 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import threading
-from pathlib import Path
 
-from hosts import function_package, timer_trigger
+from hosts import function_package, script, timer_trigger
 from hosts.counts import Counts
 from hosts.functions_host import FunctionsHost
 from hosts.killer import Killer
@@ -24,9 +22,7 @@ from hosts.settings import function_settings
 
 def main() -> int:
     options = _options()
-    stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
+    stop = script.stop_signal()
     counts = Counts()
     ready = json.loads(options.ready_file.read_text())
     settings = function_settings(ready, options.set)
@@ -36,21 +32,14 @@ def main() -> int:
         threads = [threading.Thread(target=trigger.run, args=(stop,), daemon=True)]
         if options.timer:
             threads.append(threading.Thread(target=timer_trigger.run, args=(package, host, counts, stop), daemon=True))
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(1.0)
+        script.run_all(threads)
     print(counts.line(), flush=True)
     return 1 if host.has_stopped else 0
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog="example: function_host.py ready.json --package dist/function"
-    )
-    parser.add_argument("ready_file", type=Path, help="as written by `bridge local --ready-file`")
-    parser.add_argument("--package", type=Path, required=True, help="the unpacked zip, with `host.json` in it")
+    example = "function_host.py ready.json --package dist/function"
+    parser = script.arguments(__doc__, example, "the unpacked zip, with `host.json` in it")
     parser.add_argument("--calls", type=int, help="messages at the same time, if not as host.json says")
     parser.add_argument("--timeout", type=float, help="the function's, in seconds, if not as host.json says")
     parser.add_argument("--timer", action="store_true", help="serve the timer trigger too")

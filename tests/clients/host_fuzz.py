@@ -17,17 +17,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from acceptance import LINES_SHOWN, say
+from acceptance import say
 from hosts.function_answer import Judged
 from hosts.function_package import Trigger
 from hosts.function_payload import Received, many, one
 from hosts.fuzz import LARGE_BYTES, spoil
 from hosts.lambda_runtime import Ended
 from hosts.partial_batch import kept
+from hosts import script
 from hosts.players import Players
 from site_port import Site, wait_for_letter
 
@@ -55,10 +55,7 @@ def main() -> int:
             found += _is_well(players, site)
             print(f"{site.name}: {dict(fuzzed.ended)}, {len(fuzzed.let_go)} messages let go, {len(found)} differences")
             wrong += [f"{site.name}: {line}" for line in found]
-    for line in wrong[:LINES_SHOWN]:
-        print(line[:2000])
-    print(f"FAILED: {len(wrong)} differences" if wrong else "OK")
-    return 1 if wrong else 0
+    return script.verdict(wrong)
 
 
 def _fuzz_lambda(players: Players, payloads: int, rng: random.Random) -> Fuzzed:
@@ -211,14 +208,7 @@ def _is_well(players: Players, site: Site) -> Iterable[str]:
 
 
 def _event(site: Site, more: str = "") -> bytes:
-    event = {
-        "event_id": str(uuid4()),
-        "source_region": site.name,
-        "op_type": "create",
-        "payload": {"id": f"fuzz-{uuid4()}", "more": more},
-        "timestamp": datetime.now(UTC).isoformat(),
-    }
-    return json.dumps(event).encode()
+    return script.event(site, f"fuzz-{uuid4()}", more=more)
 
 
 def _key(body: bytes) -> str:
@@ -251,11 +241,7 @@ def _is_text(body: bytes) -> bool:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog="example: host_fuzz.py ready.json --package dist --seed 7"
-    )
-    parser.add_argument("ready_file", type=Path, help="as written by `bridge local --ready-file`")
-    parser.add_argument("--package", type=Path, required=True, help="the folder of the unpacked lambda/ and function/")
+    parser = script.arguments(__doc__, "host_fuzz.py ready.json --package dist --seed 7")
     parser.add_argument("--payloads", type=int, default=300, help="for each function (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same nonsense (%(default)s)")
     return parser.parse_args()

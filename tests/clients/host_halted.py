@@ -11,15 +11,14 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 from uuid import uuid4
 
-from acceptance import DAY_SECONDS, LINES_SHOWN, say
+from acceptance import DAY_SECONDS, say
 from compare import differences
 from contract import winners
+from hosts import script
 from hosts.players import Players
-from site_port import Site, wait_for_letter
+from site_port import wait_for_letter
 
 TOMBSTONE_SECONDS = 35 * DAY_SECONDS
 EVENTS = 20
@@ -39,7 +38,7 @@ def main() -> int:
     wrong: list[str] = []
 
     with Players(options.ready_file, options.package, settings, LAMBDA_TIMEOUT_SECONDS) as players:
-        bodies = {site.name: [_event(site) for _ in range(EVENTS)] for site in players.clouds.sites}
+        bodies = {site.name: [script.event(site, f"halted-{uuid4()}") for _ in range(EVENTS)] for site in players.clouds.sites}
         for site in players.clouds.sites:
             site.send(bodies[site.name])
         with players.running(*players.clouds.sites):
@@ -54,10 +53,7 @@ def main() -> int:
     with Players(options.ready_file, options.package, timeout_seconds=LAMBDA_TIMEOUT_SECONDS) as players:
         wrong += players.work_off(*players.clouds.sites, within_seconds=WORK_SECONDS)
         wrong += _differences(players, [body for sent in bodies.values() for body in sent])
-    for line in wrong[:LINES_SHOWN]:
-        print(line)
-    print(f"FAILED: {len(wrong)} differences" if wrong else "OK")
-    return 1 if wrong else 0
+    return script.verdict(wrong)
 
 
 def _differences(players: Players, bodies: list[bytes]) -> Iterator[str]:
@@ -74,21 +70,8 @@ def _variable(site: str, key: str) -> str:
     return f"BRIDGE_SITES_{site.upper().replace(':', '_').replace('-', '_')}_{key}"
 
 
-def _event(site: Site) -> bytes:
-    event = {
-        "event_id": str(uuid4()),
-        "source_region": site.name,
-        "op_type": "create",
-        "payload": {"id": f"halted-{uuid4()}"},
-        "timestamp": datetime.now(UTC).isoformat(),
-    }
-    return json.dumps(event).encode()
-
-
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: host_halted.py ready.json --package dist")
-    parser.add_argument("ready_file", type=Path, help="as written by `bridge local --ready-file`")
-    parser.add_argument("--package", type=Path, required=True, help="the folder of the unpacked lambda/ and function/")
+    parser = script.arguments(__doc__, "host_halted.py ready.json --package dist")
     return parser.parse_args()
 
 

@@ -8,19 +8,17 @@ must go on while the other cloud is away. Exit code 0 if all is as it must be, 1
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from uuid import uuid4
 
-from acceptance import DAY_SECONDS, LINES_SHOWN, POLL_SECONDS, say
+from acceptance import DAY_SECONDS, POLL_SECONDS, say
 from compare import differences
 from contract import read_event, winners
+from hosts import script
 from hosts.players import Players
 from site_port import Letter, Site, wait_for_letter
 from stored import epoch_seconds
@@ -50,22 +48,12 @@ class Traffic:
             bodies: dict[str, list[bytes]] = {site.name: [] for site in self.sites}
             while number < due:
                 site = self.sites[number % len(self.sites)]
-                bodies[site.name].append(self._event(site, number))
+                bodies[site.name].append(script.event(site, f"{self.prefix}-{number}"))
                 number += 1
             for site in self.sites:
                 if bodies[site.name]:
                     site.send(bodies[site.name])
                     self.sent += bodies[site.name]
-
-    def _event(self, site: Site, number: int) -> bytes:
-        event = {
-            "event_id": str(uuid4()),
-            "source_region": site.name,
-            "op_type": "create",
-            "payload": {"id": f"{self.prefix}-{number}"},
-            "timestamp": datetime.now(UTC).isoformat(),
-        }
-        return json.dumps(event).encode()
 
 
 @dataclass(frozen=True)
@@ -87,10 +75,7 @@ def main() -> int:
             wrong += [f"{outage} dark: {line}" for line in _dark(players, options, outage)]
             for name, counts in players.counts.items():
                 print(f"{outage} dark: {name}: {counts.line()}")
-    for line in wrong[:LINES_SHOWN]:
-        print(line)
-    print(f"FAILED: {len(wrong)} differences" if wrong else "OK")
-    return 1 if wrong else 0
+    return script.verdict(wrong)
 
 
 def _dark(players: Players, options: argparse.Namespace, outage: str) -> Iterator[str]:
@@ -202,11 +187,7 @@ def _take_letters(site: Site) -> list[Letter]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog="example: host_outage.py ready.json --package dist --seconds 60"
-    )
-    parser.add_argument("ready_file", type=Path, help="as written by `bridge local --ready-file`")
-    parser.add_argument("--package", type=Path, required=True, help="the folder of the unpacked lambda/ and function/")
+    parser = script.arguments(__doc__, "host_outage.py ready.json --package dist --seconds 60")
     parser.add_argument(
         "--outages",
         nargs="*",

@@ -7,14 +7,13 @@ A figure and no test: it prints minimum, median and maximum in milliseconds. Exi
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import uuid4
 
+from hosts import script
 from hosts.counts import Counts
 from hosts.function_payload import Received, one
 from hosts.functions_host import FunctionsHost
@@ -90,20 +89,11 @@ def _ms_since(begin: float) -> float:
 
 
 def _event(site: Site) -> bytes:
-    event = {
-        "event_id": str(uuid4()),
-        "source_region": site.name,
-        "op_type": "create",
-        "payload": {"id": f"start-{uuid4()}"},
-        "timestamp": datetime.now(UTC).isoformat(),
-    }
-    return json.dumps(event).encode()
+    return script.event(site, f"start-{uuid4()}")
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: host_start.py ready.json --package dist")
-    parser.add_argument("ready_file", type=Path, help="as written by `bridge local --ready-file`")
-    parser.add_argument("--package", type=Path, required=True, help="the folder of the unpacked lambda/ and function/")
+    parser = script.arguments(__doc__, "host_start.py ready.json --package dist")
     parser.add_argument("--runs", type=int, default=10, help="starts of each (%(default)s)")
     return parser.parse_args()
 

@@ -7,20 +7,18 @@ Each must end as the contract says. Exit code 0 if all did, 1 if not. Needs both
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-from acceptance import DAY_SECONDS, LINES_SHOWN, say
+from acceptance import DAY_SECONDS, say
 from compare import differences
 from contract import winners
 from examples import load
 from hosts.lambda_runtime import Ended
+from hosts import script
 from hosts.players import Players
 from site_port import Letter, Site, wait_for_letter
 
@@ -50,10 +48,7 @@ def main() -> int:
             wrong += [f"{site.name}: {line}" for line in _throttled_for_ever(players, site)]
         for name, counts in players.counts.items():
             print(f"{name}: {counts.line()}")
-    for line in wrong[:LINES_SHOWN]:
-        print(line)
-    print(f"FAILED: {len(wrong)} differences" if wrong else "OK")
-    return 1 if wrong else 0
+    return script.verdict(wrong)
 
 
 def _ten_kinds(players: Players, site: Site) -> Iterator[str]:
@@ -161,14 +156,7 @@ def _refused(site: Site) -> Iterator[tuple[str, bytes]]:
 
 
 def _event(site: Site, key: str, at: datetime, op_type: str = "upsert") -> bytes:
-    event: dict[str, Any] = {
-        "event_id": str(uuid4()),
-        "source_region": site.name,
-        "op_type": op_type,
-        "payload": {"id": key, "at": at.isoformat()},
-        "timestamp": at.isoformat(),
-    }
-    return json.dumps(event).encode()
+    return script.event(site, key, op_type, at, written=at.isoformat())
 
 
 def _both(players: Players, site: Site) -> tuple[Site, Site]:
@@ -181,9 +169,7 @@ def _cloud(players: Players, site: Site) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: host_ten_kinds.py ready.json --package dist")
-    parser.add_argument("ready_file", type=Path, help="as written by `bridge local --ready-file`")
-    parser.add_argument("--package", type=Path, required=True, help="the folder of the unpacked lambda/ and function/")
+    parser = script.arguments(__doc__, "host_ten_kinds.py ready.json --package dist")
     return parser.parse_args()
 
 

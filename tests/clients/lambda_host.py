@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import threading
-from pathlib import Path
 
+from hosts import script
 from hosts.counts import Counts
 from hosts.event_source_mapping import RECEIVE_MAX, EventSourceMapping
 from hosts.killer import Killer
@@ -24,9 +23,7 @@ HEARTBEAT = b'{"version":"0","source":"aws.events","detail-type":"Scheduled Even
 
 def main() -> int:
     options = _options()
-    stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
+    stop = script.stop_signal()
     counts = Counts()
     ready = json.loads(options.ready_file.read_text())
     name, site = next((name, site) for name, site in ready["sites"].items() if site["cloud"] == "aws")
@@ -40,11 +37,7 @@ def main() -> int:
         for environment in working
     ]
     threads.append(threading.Thread(target=_beat, args=(beating, options.heartbeat, counts, stop), daemon=True))
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(1.0)
+    script.run_all(threads)
     for environment in environments:
         environment.close()
     print(counts.line(), flush=True)
@@ -59,11 +52,8 @@ def _beat(environment: Environment, every_seconds: float, counts: Counts, stop: 
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog="example: lambda_host.py ready.json --package dist/lambda"
-    )
-    parser.add_argument("ready_file", type=Path, help="as written by `bridge local --ready-file`")
-    parser.add_argument("--package", type=Path, required=True, help="the unpacked zip, with `bootstrap` in it")
+    example = "lambda_host.py ready.json --package dist/lambda"
+    parser = script.arguments(__doc__, example, "the unpacked zip, with `bootstrap` in it")
     parser.add_argument("--environments", type=int, default=2, help="invocations at the same time (%(default)s)")
     parser.add_argument("--batch", type=int, default=RECEIVE_MAX, help="messages of an invocation (%(default)s)")
     parser.add_argument("--timeout", type=float, default=30, help="the function's, in seconds (%(default)s)")
