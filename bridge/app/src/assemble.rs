@@ -14,17 +14,21 @@ use bridge_adapters::{
     },
     clock::SystemClock,
     file::FileQueue,
+    layer::{MeteredQueue, MeteredStore, Observe},
 };
 use bridge_core::{
     decision::Rules,
     doctor::Inspect,
     event::SiteId,
-    pipeline::{Peer, Worker},
+    pipeline::{Peer, Policy, Worker},
     port::{Queue, Reschedule, Store},
     replay::{route::Source, run::SourceQueue},
 };
 
-use crate::config::{AwsSite, AzureSite, Config, ServiceBusAccess, SiteConfig};
+use crate::{
+    config::{AwsSite, AzureSite, Config, ServiceBusAccess, SiteConfig},
+    telemetry::{SiteTelemetry, Telemetry},
+};
 
 /// All that works for one site.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub(crate) struct Worksite {
     pub(crate) dead_letters: Arc<dyn Queue>,
     /// The site's queue once more, where it takes copies for later.
     pub(crate) copies: Option<Arc<dyn Reschedule>>,
+    /// What it tells of itself.
+    pub(crate) telemetry: SiteTelemetry,
 }
 
 impl Worksite {
@@ -57,12 +63,16 @@ pub(crate) struct SitePorts {
 }
 
 /// The worker of `site`, with every other site as its peer.
-pub(crate) async fn worksite(config: &Config, site: &SiteId) -> anyhow::Result<Worksite> {
+pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemetry) -> anyhow::Result<Worksite> {
+    let others = || config.sites.keys().filter(|id| *id != site);
+    let tells = telemetry.site(site, others());
     let own = ports(config, site).await?;
     let mut peers = Vec::new();
-    for id in config.sites.keys().filter(|id| *id != site) {
-        peers.push(Peer::new(id.clone(), ports(config, id).await?.queue, config.policy.circuit));
+    for id in others() {
+        let queue = metered_queue(ports(config, id).await?.queue, tells.of_peer(id));
+        peers.push(Peer::new(id.clone(), queue, config.policy.circuit));
     }
+    let trace_ratio = telemetry.takes_traces().then_some(config.telemetry.trace_ratio);
     let worker = Worker {
         rules: Rules {
             site: site.clone(),
@@ -70,13 +80,27 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId) -> anyhow::Result<W
             clock_skew_max: config.clock_skew_max,
             message_bytes_max: config.message_bytes_max(),
         },
-        policy: config.policy.clone(),
-        store: own.store,
+        policy: Policy { trace_ratio, ..config.policy.clone() },
+        store: metered_store(own.store, tells.of_store()),
         peers,
         clock: Arc::new(SystemClock),
         rng: Mutex::new(fastrand::Rng::new()),
     };
-    Ok(Worksite { worker, queue: own.queue, dead_letters: own.dead_letters, copies: own.copies })
+    Ok(Worksite { worker, queue: own.queue, dead_letters: own.dead_letters, copies: own.copies, telemetry: tells })
+}
+
+fn metered_queue(queue: Arc<dyn Queue>, observe: Option<Observe>) -> Arc<dyn Queue> {
+    match observe {
+        Some(observe) => Arc::new(MeteredQueue::new(queue, observe)),
+        None => queue,
+    }
+}
+
+fn metered_store(store: Arc<dyn Store>, observe: Option<Observe>) -> Arc<dyn Store> {
+    match observe {
+        Some(observe) => Arc::new(MeteredStore::new(store, observe)),
+        None => store,
+    }
 }
 
 /// The ports of `site`.

@@ -32,6 +32,8 @@ pub mod circuit;
 pub mod doctor;
 pub mod heartbeat;
 pub mod limits;
+pub mod metric;
 pub mod retry;
+pub mod trace;
 
 mod json;

@@ -8,6 +8,7 @@ mod secret;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) container: ContainerConfig,
     /// How an Azure Function takes its time.
     pub(crate) function: FunctionConfig,
+    /// What a worker tells of itself.
+    pub(crate) telemetry: TelemetryConfig,
     /// Every key with its value and origin, for `bridge config`.
     pub(crate) entries: Vec<Entry>,
 }
@@ -56,6 +59,14 @@ pub(crate) struct ContainerConfig {
 pub(crate) struct FunctionConfig {
     pub(crate) hold: Duration,
     pub(crate) halt: Duration,
+}
+
+/// What a worker tells of itself. Where traces and metrics are sent stands in OpenTelemetry's own variables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TelemetryConfig {
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    pub(crate) trace_ratio: f64,
+    pub(crate) flush: Duration,
 }
 
 /// One site.
@@ -180,7 +191,7 @@ impl Config {
         overlay(&mut values, &ids, &sources.environment, &mut reader);
         refuse_unknown(&values, &ids, &mut reader);
 
-        let (policy, clock_skew_max, container, function) = read_worker(&mut Section {
+        let (policy, clock_skew_max, container, function, telemetry) = read_worker(&mut Section {
             reader: &mut reader,
             values: &values,
             prefix: "worker".into(),
@@ -205,7 +216,7 @@ impl Config {
             reader.errors.push("no site is configured: add [sites.\"aws:REGION\"] and [sites.\"azure:REGION\"]".into());
         }
         if reader.errors.is_empty() {
-            Ok(Self { site, sites, policy, clock_skew_max, container, function, entries: reader.entries })
+            Ok(Self { site, sites, policy, clock_skew_max, container, function, telemetry, entries: reader.entries })
         } else {
             Err(ConfigErrors(reader.errors))
         }
@@ -301,7 +312,7 @@ fn refuse_unknown(values: &Values, ids: &BTreeSet<SiteId>, reader: &mut Reader) 
 
 const HOUR_MS: u64 = 3_600_000;
 
-fn read_worker(section: &mut Section<'_>) -> (Policy, Duration, ContainerConfig, FunctionConfig) {
+fn read_worker(section: &mut Section<'_>) -> (Policy, Duration, ContainerConfig, FunctionConfig, TelemetryConfig) {
     let key_pointer: String = section.required("key_pointer").unwrap_or_default();
     if !key_pointer.starts_with('/') {
         section.reader.errors.push(format!("worker.key_pointer: {key_pointer:?} is not a JSON pointer, as in /id"));
@@ -342,6 +353,7 @@ fn read_worker(section: &mut Section<'_>) -> (Policy, Duration, ContainerConfig,
         },
         forward,
         concurrent_writes: size(section.number("concurrent_writes", 1..=1000)),
+        trace_ratio: None, // Until it is known that somebody takes traces.
     };
     let container = ContainerConfig {
         concurrent_batches: size(section.number("concurrent_batches", 1..=100)),
@@ -352,7 +364,33 @@ fn read_worker(section: &mut Section<'_>) -> (Policy, Duration, ContainerConfig,
         hold: section.seconds("function_hold_seconds", 0..=200),
         halt: section.seconds("function_halt_seconds", 0..=200),
     };
-    (policy, clock_skew_max, container, function)
+    let telemetry = TelemetryConfig {
+        metrics_listen: read_metrics_listen(section),
+        trace_ratio: read_trace_ratio(section),
+        flush: section.milliseconds("telemetry_flush_ms", 1..=60_000),
+    };
+    (policy, clock_skew_max, container, function, telemetry)
+}
+
+fn read_metrics_listen(section: &mut Section<'_>) -> Option<SocketAddr> {
+    let text = section.optional::<String>("metrics_listen")?;
+    let port = text.parse().ok().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let address = port.or_else(|| text.parse().ok());
+    if address.is_none() {
+        section
+            .reader
+            .errors
+            .push(format!("worker.metrics_listen: {text:?} is neither a port nor address:port, as in 0.0.0.0:9464"));
+    }
+    address
+}
+
+fn read_trace_ratio(section: &mut Section<'_>) -> f64 {
+    let ratio = section.required("trace_ratio").unwrap_or(0.0);
+    if !(0.0..=1.0).contains(&ratio) {
+        section.reader.errors.push(format!("worker.trace_ratio: {ratio} is not within 0 to 1"));
+    }
+    ratio
 }
 
 fn read_aws(section: &mut Section<'_>) -> Option<AwsSite> {

@@ -12,7 +12,7 @@ use bridge_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::log_letters;
+use super::tell;
 use crate::{assemble::Worksite, config::ContainerConfig};
 
 /// How long a halted site rests between two looks, at first and at most: an operator's mend takes effect by itself, and
@@ -47,6 +47,7 @@ async fn receive_and_work(worksite: &Worksite, config: ContainerConfig, stop: &C
             Ok(batch) => batch,
             Err(error) => {
                 let halted = error.kind.recovery() == Recovery::Halt;
+                worksite.telemetry.halted(halted);
                 report(&error, halted, rest.is_fresh());
                 let wait = if halted { rest.next() } else { pause.next() };
                 wait_or(wait, stop).await;
@@ -59,6 +60,8 @@ async fn receive_and_work(worksite: &Worksite, config: ContainerConfig, stop: &C
         }
         let (verdicts, carried) = work_off(&worksite.worker, &*worksite.queue, &*worksite.dead_letters, &batch).await;
         log(&batch, &verdicts, &carried);
+        tell(worksite, batch.iter().zip(&verdicts));
+        worksite.telemetry.halted(carried.halt.is_some());
         match carried.halt {
             Some(detail) => {
                 if rest.is_fresh() {
@@ -108,7 +111,6 @@ fn log(batch: &[Delivery], verdicts: &[Verdict], carried: &Carried) {
         let more = failed.count();
         tracing::warn!(message_id, more, error = error.chain(), "not settled: the messages are delivered again");
     }
-    log_letters(batch.iter().zip(verdicts));
 }
 
 async fn wait_or(wait: Duration, stop: &CancellationToken) {

@@ -14,7 +14,7 @@ use bridge_core::{
 use lambda_runtime::{Diagnostic, LambdaEvent as Invocation, service_fn};
 use serde_json::{Value, json, value::RawValue};
 
-use super::{log_letters, send_heartbeat};
+use super::{send_heartbeat, tell};
 use crate::assemble::Worksite;
 
 /// Time of an invocation that is kept for giving back what was not done, and for the answer. Ours: a give-back is one
@@ -51,13 +51,15 @@ impl From<Failed> for Diagnostic {
 }
 
 /// Serves invocations until the environment is shut down.
-pub(crate) async fn serve(worksite: &Worksite, portion: usize) -> anyhow::Result<()> {
+pub(crate) async fn serve(worksite: &Worksite, portion: usize, flush: Duration) -> anyhow::Result<()> {
     tracing::info!(site = %worksite.worker.rules.site, queue = %worksite.queue, "serving as a Lambda function");
     let handle = async |invocation: Invocation<Box<RawValue>>| {
-        let remaining = remaining(invocation.context.deadline(), SystemTime::now());
-        invoke(worksite, invocation.payload.get(), remaining, portion)
-            .await
-            .inspect_err(|error| tracing::error!(%error))
+        let remaining = || remaining(invocation.context.deadline(), SystemTime::now());
+        let result = invoke(worksite, invocation.payload.get(), remaining(), portion).await;
+        worksite.telemetry.halted(matches!(result, Err(Failed::Halted(_))));
+        // The process is frozen with the answer. What is sent must be sent now, and never costs the answer its time.
+        worksite.telemetry.flush(flush.min(remaining() / 2)).await;
+        result.inspect_err(|error| tracing::error!(%error))
     };
     lambda_runtime::run(service_fn(handle)).await.map_err(|error| anyhow::anyhow!("the Lambda runtime ended: {error}"))
 }
@@ -89,7 +91,7 @@ async fn invoke(worksite: &Worksite, payload: &str, remaining: Duration, portion
         .await
         .map_err(|Halted { detail }| Failed::Halted(detail))?;
 
-    log_letters(batch.iter().zip(&ended).filter_map(|(delivery, ended)| Some((delivery, ended.verdict()?))));
+    tell(worksite, batch.iter().zip(&ended).filter_map(|(delivery, ended)| Some((delivery, ended.verdict()?))));
     failed.extend(readable.iter().zip(&ended).filter(|(_, ended)| !ended.is_settled()).map(|(record, _)| *record));
     tracing::debug!(messages = records.len(), again = failed.len(), "worked off a batch");
     answer(failed).ok_or(Failed::Nameless)

@@ -11,7 +11,6 @@ use bridge_core::{
     heartbeat,
     pipeline::Verdict,
     port::{Delivery, Message, Properties},
-    settlement::Settlement,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -49,15 +48,10 @@ pub(crate) async fn send_heartbeat(worksite: &Worksite) -> Result<(), PortError>
     worksite.queue.send(&[message]).await.pop().unwrap_or(Ok(()))
 }
 
-/// Tells of every message that was set aside.
-fn log_letters<'a>(concluded: impl Iterator<Item = (&'a Delivery, &'a Verdict)>) {
-    for (delivery, verdict) in concluded {
-        if let Settlement::DeadLetter(letter) = &verdict.settlement {
-            let (reason, detail) = (letter.refusal.reason.as_str(), &letter.refusal.detail);
-            let message_id = &delivery.message_id;
-            tracing::warn!(message_id, reason, detail, "set aside; see runbooks/dead-letters.md");
-        }
-    }
+/// Tells of what was concluded, in lines, measurements and spans.
+fn tell<'a>(worksite: &Worksite, concluded: impl Iterator<Item = (&'a Delivery, &'a Verdict)>) {
+    let worker = &worksite.worker;
+    worksite.telemetry.concluded(concluded, &worker.peers, worker.clock.now());
 }
 
 /// A token that is cancelled by Ctrl-C or a termination signal; a second signal ends the process at once.
