@@ -36,7 +36,7 @@ pub(crate) fn event(site: &str, id: &str, traceparent: Option<&str>) -> String {
         "source_region": site,
         "op_type": "upsert",
         "payload": { "id": id, "secret": "hush" },
-        "timestamp": chrono::Utc::now().to_rfc3339(),
+        "timestamp": chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).to_rfc3339(),
     });
     if let Some(traceparent) = traceparent {
         event["traceparent"] = traceparent.into();
