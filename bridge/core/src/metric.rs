@@ -111,7 +111,7 @@ pub const EVENTS: Metric = metric(
     Kind::Counter,
     "{event}",
     &[label::SITE, label::OUTCOME],
-    "deliveries by outcome: applied, superseded, duplicate, retried, dead_lettered, halted",
+    "deliveries by outcome: applied, superseded, duplicate, retried, dead_letter, halted, dropped (a heartbeat that got through nowhere)",
 );
 /// Seconds of a write to the site's store.
 pub const APPLY_DURATION: Metric = metric(
@@ -143,7 +143,7 @@ pub const BACKLOG: Metric = metric(
     Kind::Gauge,
     "{message}",
     &[label::SITE, label::QUEUE],
-    "messages waiting in the site's queue or in its dead letters, as the broker counts them",
+    "messages in the site's queue, those in hands or put off included, or among its dead letters; as the brokers count them, and not a number where they do not say",
 );
 /// Age of the oldest waiting message.
 pub const OLDEST_AGE: Metric = metric(
@@ -151,7 +151,7 @@ pub const OLDEST_AGE: Metric = metric(
     Kind::Gauge,
     "s",
     &[label::SITE],
-    "age of the oldest message that waits in the site's queue; 0 where none waits",
+    "the greatest age of a message in the site's queue: as the broker says, or as it was when taken; 0 where none is known",
 );
 /// A peer's circuit breaker.
 pub const CIRCUIT: Metric = metric(
@@ -167,7 +167,7 @@ pub const CLOCK_SKEW: Metric = metric(
     Kind::Gauge,
     "s",
     &[label::SITE],
-    "how far the clock that stamps the site's heartbeats is ahead of its queue's service; negative: behind, and the way of the heartbeat",
+    "how far the worker's clock is ahead of its queue's service, negative: behind; 0 while it may be right for all that is known",
 );
 /// Writes that lost against another site's.
 pub const CONFLICTS: Metric = metric(
@@ -175,7 +175,7 @@ pub const CONFLICTS: Metric = metric(
     Kind::Counter,
     "{event}",
     &[label::SITE],
-    "events of one origin that lost to, or replaced, a write of another origin",
+    "writes that lost to one that another site had accepted, counted where the loser arrives last",
 );
 /// Whether the worker is halted.
 pub const HALTED: Metric = metric(

@@ -18,6 +18,7 @@ use bridge_core::{
     pipeline::{Forward, Policy},
     retry::Backoff,
 };
+use chrono::TimeDelta;
 use serde::Serialize;
 use url::Url;
 
@@ -40,6 +41,10 @@ pub(crate) struct Config {
     pub(crate) container: ContainerConfig,
     /// How an Azure Function takes its time.
     pub(crate) function: FunctionConfig,
+    /// Whether the latest conflicts are kept.
+    pub(crate) keep_conflicts: bool,
+    /// What the worker's clock is shifted by.
+    pub(crate) clock_offset: TimeDelta,
     /// What a worker tells of itself.
     pub(crate) telemetry: TelemetryConfig,
     /// Every key with its value and origin, for `bridge config`.
@@ -52,6 +57,8 @@ pub(crate) struct ContainerConfig {
     pub(crate) concurrent_batches: usize,
     pub(crate) batch_messages_max: usize,
     pub(crate) receive_wait: Duration,
+    /// From one heartbeat to the next; none if zero.
+    pub(crate) heartbeat: Duration,
 }
 
 /// How an Azure Function takes its time.
@@ -191,12 +198,11 @@ impl Config {
         overlay(&mut values, &ids, &sources.environment, &mut reader);
         refuse_unknown(&values, &ids, &mut reader);
 
-        let (policy, clock_skew_max, container, function, telemetry) = read_worker(&mut Section {
-            reader: &mut reader,
-            values: &values,
-            prefix: "worker".into(),
-            keys: keys::WORKER,
-        });
+        let mut worker = Section { reader: &mut reader, values: &values, prefix: "worker".into(), keys: keys::WORKER };
+        let (policy, clock_skew_max) = read_policy(&mut worker);
+        let (container, function) = read_hosts(&mut worker);
+        let (keep_conflicts, clock_offset) = read_watching(&mut worker);
+        let telemetry = read_telemetry(&mut worker);
         let mut sites = BTreeMap::new();
         for id in ids {
             let prefix = format!("sites.{id}");
@@ -216,7 +222,19 @@ impl Config {
             reader.errors.push("no site is configured: add [sites.\"aws:REGION\"] and [sites.\"azure:REGION\"]".into());
         }
         if reader.errors.is_empty() {
-            Ok(Self { site, sites, policy, clock_skew_max, container, function, telemetry, entries: reader.entries })
+            let entries = reader.entries;
+            Ok(Self {
+                site,
+                sites,
+                policy,
+                clock_skew_max,
+                container,
+                function,
+                keep_conflicts,
+                clock_offset,
+                telemetry,
+                entries,
+            })
         } else {
             Err(ConfigErrors(reader.errors))
         }
@@ -312,7 +330,7 @@ fn refuse_unknown(values: &Values, ids: &BTreeSet<SiteId>, reader: &mut Reader) 
 
 const HOUR_MS: u64 = 3_600_000;
 
-fn read_worker(section: &mut Section<'_>) -> (Policy, Duration, ContainerConfig, FunctionConfig, TelemetryConfig) {
+fn read_policy(section: &mut Section<'_>) -> (Policy, Duration) {
     let key_pointer: String = section.required("key_pointer").unwrap_or_default();
     if !key_pointer.starts_with('/') {
         section.reader.errors.push(format!("worker.key_pointer: {key_pointer:?} is not a JSON pointer, as in /id"));
@@ -355,42 +373,51 @@ fn read_worker(section: &mut Section<'_>) -> (Policy, Duration, ContainerConfig,
         concurrent_writes: size(section.number("concurrent_writes", 1..=1000)),
         trace_ratio: None, // Until it is known that somebody takes traces.
     };
+    (policy, clock_skew_max)
+}
+
+fn read_hosts(section: &mut Section<'_>) -> (ContainerConfig, FunctionConfig) {
     let container = ContainerConfig {
         concurrent_batches: size(section.number("concurrent_batches", 1..=100)),
         batch_messages_max: size(section.number("batch_messages_max", 1..=1000)),
         receive_wait: section.seconds("receive_wait_seconds", 1..=20),
+        heartbeat: section.seconds("heartbeat_seconds", 0..=3600),
     };
     let function = FunctionConfig {
         hold: section.seconds("function_hold_seconds", 0..=200),
         halt: section.seconds("function_halt_seconds", 0..=200),
     };
-    let telemetry = TelemetryConfig {
-        metrics_listen: read_metrics_listen(section),
-        trace_ratio: read_trace_ratio(section),
-        flush: section.milliseconds("telemetry_flush_ms", 1..=60_000),
+    (container, function)
+}
+
+fn read_watching(section: &mut Section<'_>) -> (bool, TimeDelta) {
+    let keep_conflicts = match section.required::<String>("conflicts").as_deref() {
+        Some("keep") => true,
+        Some("count") | None => false,
+        Some(other) => {
+            section.reader.errors.push(format!("worker.conflicts: {other:?} is neither count nor keep"));
+            false
+        }
     };
-    (policy, clock_skew_max, container, function, telemetry)
+    let offset_ms = section.required::<i32>("clock_offset_ms").unwrap_or_default();
+    (keep_conflicts, TimeDelta::milliseconds(offset_ms.into()))
 }
 
-fn read_metrics_listen(section: &mut Section<'_>) -> Option<SocketAddr> {
-    let text = section.optional::<String>("metrics_listen")?;
-    let port = text.parse().ok().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let address = port.or_else(|| text.parse().ok());
-    if address.is_none() {
-        section
-            .reader
-            .errors
-            .push(format!("worker.metrics_listen: {text:?} is neither a port nor address:port, as in 0.0.0.0:9464"));
+fn read_telemetry(section: &mut Section<'_>) -> TelemetryConfig {
+    let listen = section.optional::<String>("metrics_listen");
+    let metrics_listen = listen.as_ref().and_then(|text| {
+        let port = text.parse().ok().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        port.or_else(|| text.parse().ok())
+    });
+    if let (Some(text), None) = (listen, metrics_listen) {
+        let error = format!("worker.metrics_listen: {text:?} is neither a port nor address:port, as in 0.0.0.0:9464");
+        section.reader.errors.push(error);
     }
-    address
-}
-
-fn read_trace_ratio(section: &mut Section<'_>) -> f64 {
-    let ratio = section.required("trace_ratio").unwrap_or(0.0);
-    if !(0.0..=1.0).contains(&ratio) {
-        section.reader.errors.push(format!("worker.trace_ratio: {ratio} is not within 0 to 1"));
+    let trace_ratio = section.required("trace_ratio").unwrap_or(0.0);
+    if !(0.0..=1.0).contains(&trace_ratio) {
+        section.reader.errors.push(format!("worker.trace_ratio: {trace_ratio} is not within 0 to 1"));
     }
-    ratio
+    TelemetryConfig { metrics_listen, trace_ratio, flush: section.milliseconds("telemetry_flush_ms", 1..=60_000) }
 }
 
 fn read_aws(section: &mut Section<'_>) -> Option<AwsSite> {

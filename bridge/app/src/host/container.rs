@@ -10,14 +10,17 @@ use bridge_core::{
     port::Delivery,
     settlement::Settlement,
 };
+use futures_util::future;
 use tokio_util::sync::CancellationToken;
 
-use super::tell;
-use crate::{assemble::Worksite, config::ContainerConfig};
+use super::{send_heartbeat, tell};
+use crate::{assemble::Worksite, config::ContainerConfig, telemetry::queues};
 
 /// How long a halted site rests between two looks, at first and at most: an operator's mend takes effect by itself, and
 /// a look costs one message one attempt.
 const REST: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
+/// The least time between two looks at the service's clock while there is doubt about one's own.
+const CLOCK_PAUSE: Duration = Duration::from_millis(100);
 /// How long the next receive waits after a failed one, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
@@ -29,9 +32,31 @@ pub(crate) async fn work(worksite: &Worksite, config: ContainerConfig, stop: Can
         tracing::warn!("no other site is configured: events are applied here and forwarded nowhere");
     }
     let receivers = (0..config.concurrent_batches).map(|_| receive_and_work(worksite, config, &stop));
-    futures_util::future::join_all(receivers).await;
+    let watching = queues::watch(worksite, &stop);
+    future::join3(future::join_all(receivers), beat(worksite, config.heartbeat, &stop), watching).await;
     worksite.close().await;
     tracing::info!(site = %worksite.worker.rules.site, "stopped; nothing is left half done");
+}
+
+/// Sends the site's heartbeat, at once and then `every` so often; never if that is zero.
+async fn beat(worksite: &Worksite, every: Duration, stop: &CancellationToken) {
+    while !every.is_zero() && !stop.is_cancelled() {
+        worksite.tally.look_at_clock(&worksite.worker).await;
+        if let Err(error) = send_heartbeat(worksite).await {
+            tracing::warn!(error = error.chain(), "no heartbeat was sent");
+        }
+        let ask = async {
+            while worksite.tally.doubts_clock() {
+                tokio::time::sleep(CLOCK_PAUSE).await;
+                worksite.tally.look_at_clock(&worksite.worker).await;
+            }
+            future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = wait_or(every, stop) => {}
+            () = ask => {}
+        }
+    }
 }
 
 async fn receive_and_work(worksite: &Worksite, config: ContainerConfig, stop: &CancellationToken) {
@@ -60,7 +85,7 @@ async fn receive_and_work(worksite: &Worksite, config: ContainerConfig, stop: &C
         }
         let (verdicts, carried) = work_off(&worksite.worker, &*worksite.queue, &*worksite.dead_letters, &batch).await;
         log(&batch, &verdicts, &carried);
-        tell(worksite, batch.iter().zip(&verdicts));
+        tell(worksite, batch.iter().zip(&verdicts)).await;
         worksite.telemetry.halted(carried.halt.is_some());
         match carried.halt {
             Some(detail) => {

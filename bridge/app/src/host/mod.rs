@@ -7,15 +7,17 @@ pub(crate) mod lambda;
 use std::ffi::OsString;
 
 use bridge_core::{
+    conflict::Conflict,
     failure::PortError,
     heartbeat,
-    pipeline::Verdict,
+    pipeline::{Verdict, Worker},
     port::{Delivery, Message, Properties},
 };
+use futures_util::future;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::assemble::Worksite;
+use crate::{assemble::Worksite, telemetry::queues};
 
 /// A host that starts the bridge without a command, and says so in the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +45,47 @@ impl Function {
 /// Sends the site's heartbeat into its own queue.
 pub(crate) async fn send_heartbeat(worksite: &Worksite) -> Result<(), PortError> {
     let worker = &worksite.worker;
-    let body = heartbeat::event(&worker.rules.site, Uuid::now_v7(), worker.clock.now());
+    let status = worksite.tally.status(worker);
+    let body = heartbeat::event(&worker.rules.site, Uuid::now_v7(), worker.clock.now(), &status);
     let message = Message { id: worker.fresh_id(), body: body.into(), properties: Properties::new() };
     worksite.queue.send(&[message]).await.pop().unwrap_or(Ok(()))
 }
 
-/// Tells of what was concluded, in lines, measurements and spans.
-fn tell<'a>(worksite: &Worksite, concluded: impl Iterator<Item = (&'a Delivery, &'a Verdict)>) {
+/// Sends the heartbeat of a function, which may be a process' first and last work.
+async fn send_one_heartbeat(worksite: &Worksite) -> Result<(), PortError> {
+    for _ in 0..CLOCK_LOOKS {
+        if worksite.tally.doubts_clock() {
+            worksite.tally.look_at_clock(&worksite.worker).await;
+        }
+    }
+    let sent = send_heartbeat(worksite).await;
+    queues::look(worksite).await;
+    sent
+}
+
+/// Looks at the service's clock before a function's heartbeat. Ours: one opens the connection, the other leaves a quarter of
+/// a second of doubt, and a function is paid by its time.
+const CLOCK_LOOKS: usize = 2;
+
+/// Tells of what was concluded: in counts, measurements, lines and spans; and keeps conflicts if that is wanted.
+async fn tell<'a>(worksite: &Worksite, concluded: impl Iterator<Item = (&'a Delivery, &'a Verdict)>) {
+    let concluded: Vec<_> = concluded.collect();
+    let mut conflicts = Vec::new();
+    for (_, verdict) in &concluded {
+        let conflict = Conflict::of(verdict);
+        worksite.tally.count(verdict, conflict.as_ref());
+        conflicts.extend(conflict);
+    }
     let worker = &worksite.worker;
-    worksite.telemetry.concluded(concluded, &worker.peers, worker.clock.now());
+    worksite.telemetry.concluded(&concluded, &worker.peers, worksite.tally.skew(), worker.clock.now());
+    if worksite.keep_conflicts {
+        let Worker { rules, store, clock, .. } = &worksite.worker;
+        let records: Vec<_> = conflicts.iter().map(|one| one.record(&rules.site, clock.now())).collect();
+        let kept = future::join_all(records.iter().map(|record| store.put_if_newer(record))).await;
+        if let Some(error) = kept.into_iter().find_map(Result::err) {
+            tracing::warn!(error = error.chain(), "a conflict was counted and not kept in the ledger");
+        }
+    }
 }
 
 /// A token that is cancelled by Ctrl-C or a termination signal; a second signal ends the process at once.

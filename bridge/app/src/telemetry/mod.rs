@@ -8,6 +8,7 @@ pub(crate) mod logs;
 mod metrics;
 mod otlp;
 mod prometheus;
+pub(crate) mod queues;
 mod settings;
 mod site;
 mod traces;
@@ -67,6 +68,11 @@ impl Telemetry {
     /// The telemetry of one site's worker.
     pub(crate) fn site<'a>(&self, site: &SiteId, peers: impl Iterator<Item = &'a SiteId>) -> SiteTelemetry {
         SiteTelemetry::new(self.0.clone(), site, peers)
+    }
+
+    /// Whether anybody listens at all.
+    pub(crate) fn listens(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Whether somebody takes traces.

@@ -9,11 +9,13 @@ use std::{
 use bridge_adapters::layer::{Observation, Observe, Operation, Outcome};
 use bridge_core::{
     circuit::CircuitState,
+    conflict::Conflict,
     event::SiteId,
     heartbeat,
+    lag::skew::Skew,
     metric::label,
     pipeline::{Peer, Verdict, Write},
-    port::Delivery,
+    port::{Delivery, QueueDepth},
     reason::Reason,
     settlement::Settlement,
     version::Version,
@@ -22,6 +24,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use opentelemetry::{KeyValue, StringValue};
 
 use super::{Listening, traces};
+use crate::tally::outcome;
 
 /// The telemetry of one site's worker.
 #[derive(Debug)]
@@ -30,6 +33,9 @@ pub(crate) struct SiteTelemetry {
     listening: Option<Arc<Listening>>,
     /// The last heartbeat of each site: an older one may come after it.
     heartbeats: Mutex<BTreeMap<SiteId, DateTime<Utc>>>,
+    /// The greatest age of a message that was taken since the last look at the queues, in seconds; none where nobody
+    /// looks again and again.
+    oldest_taken: Mutex<Option<f64>>,
 }
 
 impl SiteTelemetry {
@@ -38,7 +44,8 @@ impl SiteTelemetry {
         site: &SiteId,
         peers: impl Iterator<Item = &'a SiteId>,
     ) -> Self {
-        let telemetry = Self { site: site.clone(), listening, heartbeats: Mutex::default() };
+        let telemetry =
+            Self { site: site.clone(), listening, heartbeats: Mutex::default(), oldest_taken: Mutex::default() };
         telemetry.begin(peers);
         telemetry
     }
@@ -65,48 +72,56 @@ impl SiteTelemetry {
     }
 
     /// Tells of deliveries that were concluded: measurements, spans, and a line for each message that was set aside.
-    pub(crate) fn concluded<'a>(
+    pub(crate) fn concluded(
         &self,
-        concluded: impl Iterator<Item = (&'a Delivery, &'a Verdict)>,
+        concluded: &[(&Delivery, &Verdict)],
         peers: &[Peer],
+        skew: Option<Skew>,
         now: DateTime<Utc>,
     ) {
         let mut spans = Vec::new();
         for (delivery, verdict) in concluded {
             log(delivery, verdict);
-            self.measure(delivery, verdict, now);
-            if let Some(trace) = &verdict.trace {
+            self.measure(verdict, now);
+            if let Some(trace) = verdict.trace.as_ref().filter(|_| self.listening.is_some()) {
                 traces::push(&mut spans, trace, &self.site, delivery, verdict);
             }
         }
         for peer in peers {
             self.circuit(&peer.site, peer.circuit());
         }
+        if let (Some(listening), Some(skew)) = (&self.listening, skew) {
+            listening.instruments.clock_skew.record(seconds(skew.known()), &[self.own(label::SITE)]);
+        }
+        self.taken(concluded.iter().filter_map(|(delivery, _)| delivery.first_seen), now);
         if let Some(outlet) = self.listening.as_deref().and_then(|listening| listening.outlet.as_ref()) {
             outlet.take(spans);
         }
     }
 
-    fn measure(&self, delivery: &Delivery, verdict: &Verdict, now: DateTime<Utc>) {
+    fn measure(&self, verdict: &Verdict, now: DateTime<Utc>) {
         let Some(Listening { instruments, .. }) = self.listening.as_deref() else { return };
         instruments.events.add(1, &[self.own(label::SITE), KeyValue::new(label::OUTCOME, outcome(verdict))]);
         if let Settlement::DeadLetter(letter) = &verdict.settlement {
             let reason = KeyValue::new(label::REASON, letter.refusal.reason.as_str());
             instruments.dead_letters.add(1, &[self.own(label::SITE), reason]);
         }
-        let (Some((key, version)), Some(write)) = (&verdict.event, verdict.write) else { return };
+        if Conflict::of(verdict).is_some() {
+            instruments.conflicts.add(1, &[self.own(label::SITE)]);
+        }
+        let (Some((key, version)), Some(write)) = (&verdict.event, &verdict.write) else { return };
         let origin = version.origin();
-        if write == Write::Applied {
+        if *write == Write::Applied {
             let lag = seconds(now - version.timestamp()).max(0.0);
             instruments.lag.record(lag, &[named(label::FROM, &origin), self.own(label::TO)]);
         }
-        if key.as_str() == heartbeat::key(&origin) {
-            self.heard(&origin, version, delivery);
+        if *key == heartbeat::key(&origin) {
+            self.heard(&origin, version);
         }
     }
 
     /// A heartbeat came, and was stored or is stored already.
-    fn heard(&self, origin: &SiteId, version: &Version, delivery: &Delivery) {
+    fn heard(&self, origin: &SiteId, version: &Version) {
         let Some(Listening { instruments, .. }) = self.listening.as_deref() else { return };
         let stamped = version.timestamp();
         let mut heartbeats = self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,10 +129,44 @@ impl SiteTelemetry {
         *last = stamped.max(*last);
         let unix = seconds(*last - DateTime::UNIX_EPOCH);
         instruments.heartbeat.record(unix, &[named(label::FROM, origin), self.own(label::TO)]);
-        // The queue's service noted when the heartbeat came in, just after it was stamped: its clock against ours.
-        if let (true, 1, Some(noted)) = (*origin == self.site, delivery.attempt, delivery.first_seen) {
-            instruments.clock_skew.record(seconds(stamped - noted), &[self.own(label::SITE)]);
+    }
+
+    /// Messages were taken that came when `first_seen` says. Not every broker tells the age of what waits, and every
+    /// message that is taken has waited.
+    fn taken(&self, first_seen: impl Iterator<Item = DateTime<Utc>>, now: DateTime<Utc>) {
+        let Some(age) = first_seen.map(|seen| seconds(now - seen).max(0.0)).reduce(f64::max) else { return };
+        let mut oldest = self.oldest_taken.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *oldest {
+            Some(oldest) => *oldest = oldest.max(age),
+            None => self.oldest_age(age),
         }
+    }
+
+    fn oldest_age(&self, seconds: f64) {
+        if let Some(Listening { instruments, .. }) = self.listening.as_deref() {
+            instruments.oldest_age.record(seconds, &[self.own(label::SITE)]);
+        }
+    }
+
+    /// What lies in the site's queue and among its dead letters; none where it is not known, which is told as such.
+    pub(super) fn counted(&self, queue: Option<QueueDepth>, dead_letters: Option<u64>, now: DateTime<Utc>) {
+        let Some(Listening { instruments, .. }) = self.listening.as_deref() else { return };
+        let backlog = |queue: &'static str, messages: Option<u64>| {
+            #[allow(clippy::cast_precision_loss, reason = "no queue holds 2^53 messages")]
+            let messages = messages.map_or(f64::NAN, |messages| messages as f64);
+            instruments.backlog.record(messages, &[self.own(label::SITE), KeyValue::new(label::QUEUE, queue)]);
+        };
+        backlog("events", queue.map(|queue| queue.messages()));
+        backlog("dead_letters", dead_letters);
+        let waits = queue.and_then(|queue| queue.oldest).map_or(0.0, |oldest| seconds(now - oldest).max(0.0));
+        let mut oldest = self.oldest_taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = oldest.as_mut().map_or(0.0, std::mem::take);
+        self.oldest_age(waits.max(taken));
+    }
+
+    /// From now on [`counted`](Self::counted) is called again and again, and tells of the messages taken since.
+    pub(super) fn hold_ages(&self) {
+        self.oldest_taken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(0.0);
     }
 
     /// What a peer's circuit breaker is doing.
@@ -168,19 +217,8 @@ impl SiteTelemetry {
     }
 }
 
-/// What can become of a delivery.
-const OUTCOMES: [&str; 6] = ["applied", "superseded", "duplicate", "retried", "dead_lettered", "halted"];
-
-fn outcome(verdict: &Verdict) -> &'static str {
-    match (&verdict.settlement, verdict.write) {
-        (Settlement::Ack, Some(write)) => write.as_str(),
-        // Nothing is acknowledged that the store has not answered for.
-        (Settlement::Ack, None) => "duplicate",
-        (Settlement::Retry { .. }, _) => "retried",
-        (Settlement::DeadLetter(_), _) => "dead_lettered",
-        (Settlement::Halt { .. }, _) => "halted",
-    }
-}
+/// What can become of a delivery, in the words of [`outcome`].
+const OUTCOMES: [&str; 7] = ["applied", "superseded", "duplicate", "retried", "dead_letter", "halted", "dropped"];
 
 fn log(delivery: &Delivery, verdict: &Verdict) {
     let trace_id = verdict.trace.as_ref().map(|trace| format!("{:032x}", trace.context.trace));

@@ -23,7 +23,7 @@ pub(super) fn push(spans: &mut Vec<SpanData>, trace: &Trace, site: &SiteId, deli
         attributes.push(KeyValue::new("bridge.event_id", version.event_id().to_string()));
         attributes.push(KeyValue::new("bridge.origin", version.origin().to_string()));
     }
-    if let Some(write) = verdict.write {
+    if let Some(write) = &verdict.write {
         attributes.push(KeyValue::new("bridge.write", write.as_str()));
     }
     let failed = match &verdict.settlement {
