@@ -1,7 +1,7 @@
 //! `bridge local`: both clouds on this machine, and a worker for each.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -18,6 +18,7 @@ use crate::{
     config::{Config, Sources},
     exit::Code,
     host,
+    telemetry::{Settings, Telemetry},
 };
 
 #[derive(Debug, clap::Args)]
@@ -55,6 +56,9 @@ pub(crate) struct Args {
     /// Port of the admin endpoint: faults, counts of requests, what the services hold
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     admin_port: u16,
+    /// Port of the metrics, for Prometheus
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    metrics_port: u16,
     /// A fault from the start on, as in `dynamodb:PutItem:throttle,probability=0.2`; may be repeated
     #[arg(long, value_name = "FAULT")]
     fault: Vec<Fault>,
@@ -85,15 +89,24 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     let environment = super::environment("BRIDGE_WORKER_");
     let config = Config::load(&Sources { file: Some(file.display().to_string()), site: None, environment })?;
 
+    let telemetry = Telemetry::start(&Settings::of_process()?, true)?;
+    let listener = super::run::listener((Ipv4Addr::LOCALHOST, args.metrics_port).into()).await?;
+    let metrics = format!("http://{}/metrics", listener.local_addr()?);
+    let worked = CancellationToken::new();
+    let serving = tokio::spawn({
+        let (telemetry, worked) = (telemetry.clone(), worked.clone());
+        async move { tokio::join!(telemetry.serve(listener, worked.clone()), telemetry.send_until(worked)).0 }
+    });
+
     let mut workers = tokio::task::JoinSet::new();
     if !args.without_workers {
         for site in config.sites.keys() {
-            let worksite = assemble::worksite(&config, site).await?;
+            let worksite = assemble::worksite(&config, site, &telemetry).await?;
             let (container, stop) = (config.container, stop.clone());
             workers.spawn(async move { host::container::work(&worksite, container, stop).await });
         }
     }
-    let ready = json!({ "sites": sites, "config": file, "admin": cloud.admin(), "dashboard": cloud.admin() });
+    let ready = json!({ "sites": sites, "config": file, "admin": cloud.admin(), "dashboard": cloud.admin(), "metrics": metrics });
     if let Some(path) = &args.ready_file {
         write_whole(path, &format!("{ready:#}\n"))?;
     }
@@ -109,6 +122,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     while let Some(ended) = workers.join_next().await {
         ended.context("a worker panicked")?;
     }
+    worked.cancel();
+    serving.await.context("the metrics' server panicked")??;
     cloud.stop().await;
     for path in args.ready_file.iter().chain([&file]) {
         if let Err(error) = std::fs::remove_file(path) {
@@ -167,6 +182,7 @@ fn welcome(ready: &Value, took: Duration, workers: bool) -> String {
     let azure = |name: &str| field("azure:westeurope", name);
     let config = ready["config"].as_str().unwrap_or_default();
     let admin = ready["admin"].as_str().unwrap_or_default();
+    let metrics = ready["metrics"].as_str().unwrap_or_default();
     let program = std::env::args().next().unwrap_or_else(|| "bridge".to_owned());
     let workers = if workers { "a worker for each, and a trickle of sample orders" } else { "no workers" };
     let event = concat!(
@@ -184,6 +200,7 @@ fn welcome(ready: &Value, took: Duration, workers: bool) -> String {
 
   configuration      {config}
   faults, counts     {admin}
+  metrics            {metrics}
 
 Send an order in one cloud and look at it in both, from a second terminal:
 

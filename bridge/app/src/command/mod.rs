@@ -22,7 +22,7 @@ use crate::{
     config::{Config, ConfigErrors, Sources},
     exit::Code,
     host::{self, Function},
-    telemetry::LogArgs,
+    telemetry::{Settings, Telemetry, logs::LogArgs},
 };
 
 /// Replicates events between AWS and Azure: SQS and DynamoDB here, Service Bus and Cosmos DB there
@@ -127,10 +127,15 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
 /// Serves the host that started this process, until it ends it.
 async fn serve(function: Function, config: Config) -> anyhow::Result<Code> {
     let site = config.own_site()?.clone();
-    let worksite = assemble::worksite(&config, &site).await?;
+    let telemetry = Telemetry::start(&Settings::of_process()?, false)?;
+    let worksite = assemble::worksite(&config, &site, &telemetry).await?;
     match function {
-        Function::Lambda => host::lambda::serve(&worksite, config.container.batch_messages_max).await?,
-        Function::Azure { port } => host::function::serve(worksite, config.function, port).await?,
+        Function::Lambda => {
+            host::lambda::serve(&worksite, config.container.batch_messages_max, config.telemetry.flush).await?
+        }
+        Function::Azure { port } => {
+            host::function::serve(worksite, config.function, config.telemetry.flush, port).await?
+        }
     }
     Ok(Code::Done)
 }
