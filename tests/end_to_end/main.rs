@@ -9,6 +9,7 @@ mod documents;
 mod faults;
 mod functions;
 mod lag;
+mod load;
 mod local;
 mod observability;
 mod official_clients;

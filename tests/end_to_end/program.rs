@@ -195,7 +195,7 @@ impl Clouds {
 }
 
 /// A loopback address that no other test of this run has, as Service Bus clients insist on their port.
-fn loopback() -> String {
+pub(crate) fn loopback() -> String {
     let id = std::process::id();
     format!("127.1.{}.{}", id / 250 % 250, id % 250 + 1)
 }

@@ -12,6 +12,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// localcloud holds messages in memory, and must give it back once they are gone (docs/decisions/0004).
+#[cfg(feature = "local")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     // 1. What was asked for: by a person, or by the host that started this process.
     let cli = match command::Cli::try_parse() {

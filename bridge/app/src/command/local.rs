@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use bridge_adapters::clock::SystemClock;
 use bridge_core::port::{Clock, Message, Properties};
-use bridge_localcloud::{LocalCloud, Options, fault::Fault};
+use bridge_localcloud::{LocalCloud, Options, fault::Fault, service_bus::Tier};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// The loopback address of Service Bus, whose clients insist on port 5672
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     service_bus_address: IpAddr,
+    /// A Premium namespace of Service Bus: messages of 1 MB, and of more where a queue allows it
+    #[arg(long)]
+    service_bus_premium: bool,
     /// Port of SQS; 0 lets the system choose, as for all ports here
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     sqs_port: u16,
@@ -50,7 +53,7 @@ pub(crate) struct Args {
     /// Port of Service Bus over HTTP
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     service_bus_http_port: u16,
-    /// Port of the admin endpoint: faults, counts of requests
+    /// Port of the admin endpoint: faults, counts of requests, what the services hold
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     admin_port: u16,
     /// Port of the metrics, for Prometheus
@@ -74,6 +77,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
         cosmos_port: args.cosmos_port,
         service_bus_address: args.service_bus_address,
         service_bus_http_port: args.service_bus_http_port,
+        service_bus_tier: if args.service_bus_premium { Tier::premium() } else { Tier::Standard },
         admin_port: args.admin_port,
         faults: args.fault.clone(),
         ..Options::default()
