@@ -126,6 +126,10 @@ packager:
         cp "$wanted" "{{packager}}/installed.txt"
     fi
 
+# What telemetry costs, and a receiver that is gone or hangs: the figures of docs/observability.md (10 minutes)
+measure-telemetry events="4000" rounds="5": build clients packaged
+    BRIDGE_TELEMETRY_EVENTS={{events}} BRIDGE_TELEMETRY_ROUNDS={{rounds}} cargo nextest run --workspace --no-capture -E 'test(telemetry::harm)'
+
 # 50,000 dead letters each way, killed ten times; rate and memory: the figures of docs/replay.md (10 minutes)
 replay-bulk letters="50000" kills="10": build clients
     BRIDGE_REPLAY_LETTERS={{letters}} BRIDGE_REPLAY_KILLS={{kills}} cargo nextest run --workspace --no-capture -E 'test(replay::bulk)'

@@ -190,6 +190,37 @@ fn every_expression_of_dashboard_and_rules_finds_what_it_asks_for() {
     prometheus.must_find(r#"ALERTS{alertname="BridgeDeadLetters", reason="not_json", alertstate="firing"}"#, start);
 }
 
+/// A container serves its metrics where it is told to, and nobody else's.
+#[test]
+fn a_container_is_scraped_where_it_is_told_to_listen() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let listen = [("BRIDGE_WORKER_METRICS_LISTEN", port.as_str())];
+    let _worker = clouds.worker_with("aws:us-east-1", &listen);
+    let get = |path: &str| {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        runtime().block_on(async { reqwest::get(url).await.ok()?.text().await.ok() })
+    };
+    let start = Instant::now();
+    let text = loop {
+        match get("/metrics") {
+            Some(text) => break text,
+            None => assert!(start.elapsed() < PATIENCE, "nothing is served"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(text.contains("bridge_halted{site=\"aws:us-east-1\"} 0\n"), "{text}");
+    assert!(!text.contains("site=\"azure:westeurope\""), "{text}");
+    assert_eq!(get("/health").as_deref(), Some("ok\n"));
+
+    let mut second = bridge();
+    second.args(["run", "--site", "azure:westeurope", "--config"]).arg(clouds.config()).envs(listen);
+    let output = second.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "a taken place is an error");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("worker.metrics_listen") && error.contains(&port), "{error}");
+}
+
 /// The tables of the document are what code and rules say, row by row.
 #[test]
 fn the_tables_of_the_document_are_true() {

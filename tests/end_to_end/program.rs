@@ -91,6 +91,15 @@ impl Running {
         Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)
     }
 
+    /// The CPU seconds that it has used so far, all threads together.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        // The name in parentheses may hold blanks; user and system time are the 12th and 13th field after it.
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+        (ticks(11) + ticks(12)) / 100.0
+    }
+
     /// The most memory that it ever held, in MB.
     pub(crate) fn peak_memory_mb(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();

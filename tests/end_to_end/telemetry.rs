@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::{
     doctor::send_to_sqs,
     functions::Host,
-    program::{Clouds, must, python},
+    program::{Clouds, Running, bridge, must, python},
 };
 use receiver::Receiver;
 
@@ -23,7 +23,7 @@ use receiver::Receiver;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-const PRODUCER: &str = "00f067aa0ba902b7";
+const PRODUCER: &str = "00f067aa0b4902b7";
 
 fn clouds(receiver: &Receiver) -> Clouds {
     let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.address()), ("OTEL_METRIC_EXPORT_INTERVAL", "200")];
@@ -151,6 +151,23 @@ fn one_trace_through_both_functions() {
     assert_one_trace(&receiver, TRACE, "aws:us-east-1", "azure:westeurope");
 }
 
+/// An invocation that fails tells why before it answers, too: nobody else would.
+#[test]
+fn a_halted_function_says_so() {
+    let receiver = Receiver::start();
+    let clouds = Clouds::start(&["--without-workers"]);
+    clouds.fault("dynamodb:PutItem:denied");
+    let set = format!("OTEL_EXPORTER_OTLP_ENDPOINT={}", receiver.address());
+    let lambda = ["--set", &set, "--environments", "1", "--timeout", "6"];
+    let _lambda = Host::start(&clouds, "lambda_host.py", "lambda", &lambda);
+    send_to_sqs(&clouds, &event("aws:us-east-1", "a", None));
+    let halted = || receiver.metric(metric::HALTED.name).map(|metric| receiver::number(&metric));
+    wait("the halt", || (halted() == Some(1.0)).then_some(()));
+    clouds.clear_faults();
+    send_to_sqs(&clouds, &event("aws:us-east-1", "b", None));
+    wait("the end of the halt", || (halted() == Some(0.0)).then_some(()));
+}
+
 /// What is set aside says why, in its span too.
 #[test]
 fn a_trace_that_ends_in_the_dead_letters_says_so() {
@@ -168,6 +185,54 @@ fn a_trace_that_ends_in_the_dead_letters_says_so() {
     let forward = span(&spans, "bridge.forward", "aws:us-east-1").unwrap();
     let status = forward.status.unwrap();
     assert!(status.code == 2 && !status.message.is_empty(), "{status:?}");
+}
+
+/// A line about a message leads to its span, and tells nothing of what is in it.
+#[test]
+fn lines_have_the_trace_and_no_payload() {
+    let receiver = Receiver::start();
+    let clouds = Clouds::start(&["--without-workers"]);
+    let lines = clouds.file("lines.jsonl");
+    let mut command = bridge();
+    command.args(["run", "--site", "aws:us-east-1", "--log", "debug", "--log-format", "json", "--config"]);
+    command.arg(clouds.config()).env("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.address());
+    command.env("OTEL_METRIC_EXPORT_INTERVAL", "200").stderr(std::fs::File::create(&lines).unwrap());
+    let _worker = Running::start(&mut command);
+    let other = "5".repeat(32);
+    send_to_sqs(&clouds, &event("aws:us-east-1", "a", Some(&format!("00-{TRACE}-{PRODUCER}-01"))));
+    let mut late: serde_json::Value =
+        serde_json::from_str(&event("aws:us-east-1", "b", Some(&format!("00-{other}-{PRODUCER}-01")))).unwrap();
+    late["timestamp"] = "2099-01-01T00:00:00Z".into();
+    send_to_sqs(&clouds, &late.to_string());
+
+    let line = |message: &str, trace: &str| {
+        wait(message, || {
+            let text = std::fs::read_to_string(&lines).unwrap();
+            let parsed = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            parsed.into_iter().find(|line| {
+                line["message"].as_str().is_some_and(|text| text.starts_with(message)) && line["trace_id"] == trace
+            })
+        })
+    };
+    let done = line("concluded", TRACE);
+    let span = wait("its span", || span(&receiver.spans(TRACE), "bridge.replicate", "aws:us-east-1"));
+    assert_eq!((&done["span_id"], &done["outcome"]), (&hex(&span.span_id).into(), &"applied".into()), "{done}");
+    let aside = line("set aside", &other);
+    assert_eq!((&aside["level"], &aside["reason"]), (&"WARN".into(), &"clock_skew".into()), "{aside}");
+    let text = std::fs::read_to_string(&lines).unwrap();
+    assert!(!text.contains("hush"), "no line tells of a payload");
+    assert!(text.lines().all(|line| line.starts_with('{')), "one object a line");
+}
+
+#[test]
+fn a_receiver_beyond_this_machine_must_be_encrypted() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let mut command = bridge();
+    command.args(["run", "--site", "aws:us-east-1", "--config"]).arg(clouds.config());
+    let output = command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example:4318").output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("OTEL_EXPORTER_OTLP_ENDPOINT") && error.contains("loopback only"), "{error}");
 }
 
 #[test]

@@ -16,9 +16,9 @@ use crate::world::{World, event, policy};
 
 const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
-const SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0b4902b7-01";
 const OTHER: &str = "00-11111111111111111111111111111111-2222222222222222-01";
-const UNSAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+const UNSAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0b4902b7-00";
 
 fn world(trace_ratio: Option<f64>) -> World {
     World::new(7, &[HERE, THERE], &Policy { trace_ratio, ..policy() })
@@ -122,6 +122,17 @@ fn what_fails_says_so_in_its_step() {
     assert!(forward.failed.as_ref().unwrap().contains("unavailable"), "{forward:?}");
     let tries = (forward.end - forward.start).to_std().unwrap();
     assert!(tries > Duration::ZERO, "the pauses between the tries are part of it");
+}
+
+#[test]
+fn what_is_refused_is_traced_too() {
+    let world = world(Some(0.0));
+    let mut body = event(1, HERE, "upsert", "k", 3_600);
+    body["traceparent"] = SAMPLED.into();
+    world.send(HERE, &[body.to_string()]);
+    let (_, verdict) = world.work(HERE, 10).remove(0);
+    assert!(matches!(verdict.settlement, Settlement::DeadLetter(_)), "an hour ahead");
+    assert!(verdict.trace.unwrap().steps.is_empty());
 }
 
 #[test]

@@ -162,9 +162,9 @@ impl Worker {
         let mut tasks = Vec::with_capacity(batch.len());
         let mut verdicts: BTreeMap<usize, Verdict> = BTreeMap::new();
         for (index, delivery) in batch.iter().enumerate() {
-            let prepared = self.prepare(delivery);
-            let member = prepared.as_ref().ok().and_then(|(event, _)| event.traceparent.as_deref());
-            let trace = self.begin(trace::named(&delivery.properties, member), start);
+            let mut member = None;
+            let prepared = self.prepare(delivery, &mut member);
+            let trace = self.begin(trace::named(&delivery.properties, member.as_deref()), start);
             match prepared {
                 Ok((event, decision)) => tasks.push(Task { index, event, decision, trace }),
                 Err(settlement) => {
@@ -210,9 +210,11 @@ impl Worker {
     }
 
     /// Reads one delivery. A panic is the worker's own bug: it costs this delivery an attempt, the batch goes on.
-    fn prepare(&self, delivery: &Delivery) -> Result<(Event, Decision), Settlement> {
+    /// `member` gets the trace context of the body, which an event that is refused has too.
+    fn prepare(&self, delivery: &Delivery, member: &mut Option<String>) -> Result<(Event, Decision), Settlement> {
         let read = || {
             let event = envelope::decode(&delivery.body, &self.policy.key_pointer)?;
+            member.clone_from(&event.traceparent);
             let body_bytes = envelope::forwardable(&delivery.body).len();
             let decision = decide(&self.rules, &event, body_bytes, self.clock.now())?;
             Ok((event, decision))

@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::{
         trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse},
     },
     common::v1::{AnyValue, KeyValue, any_value::Value},
-    metrics::v1::{Metric, metric::Data},
+    metrics::v1::{Metric, metric::Data, number_data_point},
     trace::v1::Span,
 };
 use prost::Message;
@@ -111,6 +111,18 @@ pub(crate) fn text(value: Option<&AnyValue>) -> String {
         Some(Value::StringValue(text)) => text.clone(),
         Some(Value::IntValue(number)) => number.to_string(),
         other => format!("{other:?}"),
+    }
+}
+
+/// The value of a gauge's one point.
+pub(crate) fn number(metric: &Metric) -> f64 {
+    let Some(Data::Gauge(gauge)) = metric.data.as_ref() else { panic!("{metric:?} is no gauge") };
+    assert_eq!(gauge.data_points.len(), 1);
+    match gauge.data_points[0].value {
+        Some(number_data_point::Value::AsDouble(value)) => value,
+        #[allow(clippy::cast_precision_loss, reason = "states are small")]
+        Some(number_data_point::Value::AsInt(value)) => value as f64,
+        None => f64::NAN,
     }
 }
 

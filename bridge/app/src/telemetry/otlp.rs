@@ -49,13 +49,13 @@ pub(super) struct Outlet {
 #[derive(Debug, Default)]
 struct Buffer {
     spans: VecDeque<SpanData>,
-    /// Grows with everything that is recorded.
-    recorded: u64,
+    /// Grows with every call that wants a sending.
+    asked: u64,
 }
 
 #[derive(Debug, Default)]
 struct Sending {
-    /// What [`Buffer::recorded`] was when the last sending began.
+    /// What [`Buffer::asked`] was when the last sending began.
     sent: u64,
     /// Set by a failure: how long to leave the receiver alone, and from when.
     rest: Option<(Instant, Duration)>,
@@ -94,14 +94,19 @@ impl Outlet {
         self.traces.is_some()
     }
 
-    /// Notes that something was recorded, and keeps its spans to be sent; never waits.
+    /// Keeps spans to be sent; never waits.
     pub(super) fn take(&self, spans: Vec<SpanData>) {
-        let mut buffer = self.buffer();
-        buffer.recorded += 1;
-        if self.traces.is_some() {
+        if self.traces.is_some() && !spans.is_empty() {
+            let mut buffer = self.buffer();
             buffer.spans.extend(spans);
             self.give_up_oldest(&mut buffer);
         }
+    }
+
+    fn ask(&self) -> u64 {
+        let mut buffer = self.buffer();
+        buffer.asked += 1;
+        buffer.asked
     }
 
     fn give_up_oldest(&self, buffer: &mut Buffer) {
@@ -149,7 +154,7 @@ impl Outlet {
     /// Sends what was recorded before the call, within `limit`, unless the receiver failed a while ago. Calls at the
     /// same time share a sending.
     pub(super) async fn flush(&self, limit: Duration) {
-        let asked = self.buffer().recorded;
+        let asked = self.ask();
         let begun = Instant::now();
         let flushed = tokio::time::timeout(limit, async {
             let mut sending = self.sending.lock().await;
@@ -161,9 +166,9 @@ impl Outlet {
             let before = sending.rest.map(|(_, rest)| rest);
             let next = before.map_or(REST.0, |rest| (rest * 2).min(REST.1));
             sending.rest = Some((Instant::now(), next));
-            let recorded = self.buffer().recorded;
+            let sent = self.buffer().asked;
             match self.send_now().await {
-                Ok(()) => *sending = Sending { sent: recorded, rest: None },
+                Ok(()) => *sending = Sending { sent, rest: None },
                 Err(error) => tracing::warn!(error, "telemetry was not sent; tried again after {next:?}"),
             }
         });
@@ -173,8 +178,7 @@ impl Outlet {
     }
 
     async fn send(&self) -> Result<(), String> {
-        let mut sending = self.sending.lock().await;
-        sending.sent = self.buffer().recorded;
+        let _one_at_a_time = self.sending.lock().await;
         self.send_now().await
     }
 
@@ -260,4 +264,103 @@ fn client(url: &Url) -> anyhow::Result<reqwest::Client> {
         builder = builder.no_proxy(); // Loopback, as everywhere.
     }
     Ok(builder.build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::TcpListener,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use bridge_core::{
+        pipeline::Verdict,
+        port::{Delivery, Properties, Receipt},
+        settlement::Settlement,
+        trace::{Trace, TraceParent},
+    };
+    use chrono::DateTime;
+    use opentelemetry_sdk::metrics::SdkMeterProvider;
+
+    use super::*;
+    use crate::telemetry::traces;
+
+    fn outlet(signal: &str, address: std::net::SocketAddr) -> Outlet {
+        let variable = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
+        let settings = Settings::read(&[(variable, format!("http://{address}/"))].into()).unwrap();
+        Outlet::new(&settings).unwrap().unwrap()
+    }
+
+    fn spans(count: usize) -> Vec<SpanData> {
+        let at = DateTime::UNIX_EPOCH;
+        let context: TraceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0b4902b7-01".parse().unwrap();
+        let trace = Trace { context, parent: None, start: at, end: at, steps: Vec::new() };
+        let verdict = Verdict { settlement: Settlement::Ack, write: None, event: None, trace: None };
+        let delivery = Delivery {
+            receipt: Receipt("r".to_owned()),
+            message_id: "m".to_owned(),
+            attempt: 1,
+            first_seen: None,
+            body: "".into(),
+            properties: Properties::new(),
+        };
+        let mut spans = Vec::new();
+        for _ in 0..count {
+            traces::push(&mut spans, &trace, &"aws:us-east-1".parse().unwrap(), &delivery, &verdict);
+        }
+        spans
+    }
+
+    #[tokio::test]
+    async fn what_nobody_takes_is_kept_up_to_a_bound() {
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let outlet = outlet("TRACES", nobody);
+        outlet.take(spans(SPANS_MAX + 10));
+        assert_eq!(outlet.buffer().spans.len(), SPANS_MAX);
+        outlet.flush(Duration::from_secs(10)).await;
+        assert_eq!(outlet.buffer().spans.len(), SPANS_MAX, "what was on its way went back");
+        assert!(outlet.sending.lock().await.rest.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_hangs_costs_the_limit_once() {
+        let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
+        let outlet = outlet("TRACES", hangs.local_addr().unwrap());
+        outlet.take(spans(1));
+        let limit = Duration::from_millis(200);
+        let begun = Instant::now();
+        outlet.flush(limit).await;
+        assert!(begun.elapsed() >= limit);
+        assert_eq!(outlet.buffer().spans.len(), 1, "a sending that is dropped loses nothing");
+        let begun = Instant::now();
+        for _ in 0..100 {
+            outlet.flush(limit).await;
+        }
+        assert!(begun.elapsed() < limit, "it is left alone for a while");
+    }
+
+    /// The first sending may have begun too early for the others; one more is enough for all of them.
+    #[tokio::test]
+    async fn calls_at_the_same_time_share_a_sending() {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&requests);
+        let take = async move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        let router = axum::Router::new().fallback(take);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let outlet = outlet("METRICS", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let provider = SdkMeterProvider::builder().with_reader(outlet.reader().unwrap().clone()).build();
+        let limit = Duration::from_secs(10);
+        futures_util::future::join_all((0..16).map(|_| outlet.flush(limit))).await;
+        assert_eq!(requests.load(Ordering::SeqCst), 2);
+        outlet.flush(limit).await;
+        assert_eq!(requests.load(Ordering::SeqCst), 3, "a later call sends again");
+        drop(provider);
+    }
 }

@@ -7,6 +7,8 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::{Resource, metrics::Temporality};
 use url::Url;
 
+use crate::exit::Misuse;
+
 /// Where telemetry goes, and as whose.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -64,7 +66,8 @@ impl Settings {
     pub(crate) fn of_process() -> anyhow::Result<Self> {
         let variables =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self::read(&variables.filter(|(name, _)| name.starts_with("OTEL_")).collect())
+        let read = Self::read(&variables.filter(|(name, _)| name.starts_with("OTEL_")).collect());
+        read.map_err(|error| Misuse(format!("{error:#}; docs/observability.md has every variable")).into())
     }
 }
 

@@ -30,6 +30,8 @@ use crate::tally::outcome;
 #[derive(Debug)]
 pub(crate) struct SiteTelemetry {
     site: SiteId,
+    /// The site's name as a label has it.
+    own: StringValue,
     listening: Option<Arc<Listening>>,
     /// The last heartbeat of each site: an older one may come after it.
     heartbeats: Mutex<BTreeMap<SiteId, DateTime<Utc>>>,
@@ -44,8 +46,8 @@ impl SiteTelemetry {
         site: &SiteId,
         peers: impl Iterator<Item = &'a SiteId>,
     ) -> Self {
-        let telemetry =
-            Self { site: site.clone(), listening, heartbeats: Mutex::default(), oldest_taken: Mutex::default() };
+        let (heartbeats, oldest_taken) = (Mutex::default(), Mutex::default());
+        let telemetry = Self { site: site.clone(), own: value(site), listening, heartbeats, oldest_taken };
         telemetry.begin(peers);
         telemetry
     }
@@ -68,7 +70,7 @@ impl SiteTelemetry {
 
     /// The site's own name under this label.
     fn own(&self, label: &'static str) -> KeyValue {
-        named(label, &self.site)
+        KeyValue::new(label, self.own.clone())
     }
 
     /// Tells of deliveries that were concluded: measurements, spans, and a line for each message that was set aside.
@@ -233,7 +235,11 @@ fn log(delivery: &Delivery, verdict: &Verdict) {
 }
 
 fn named(label: &'static str, site: &SiteId) -> KeyValue {
-    KeyValue::new(label, StringValue::from(Arc::<str>::from(site.as_str())))
+    KeyValue::new(label, value(site))
+}
+
+fn value(site: &SiteId) -> StringValue {
+    StringValue::from(Arc::<str>::from(site.as_str()))
 }
 
 fn seconds(delta: TimeDelta) -> f64 {
