@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod dashboard;
 mod doctor;
 mod get;
 #[cfg(feature = "local")]
@@ -79,6 +80,8 @@ enum Command {
     Replay(Box<replay::Args>),
     /// Show a key's record at every site, side by side
     Get(get::Args),
+    /// Serve the lag, and what to do about it, as a live page
+    Dashboard(dashboard::Args),
     /// Check every assumption against the accounts: settings, permissions, clocks, limits
     Doctor(doctor::Args),
     /// Show the configuration: each key with its value, unit and origin
@@ -106,6 +109,7 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Publish(args) => publish::run(args, load()?).await,
         Command::Replay(args) => replay::run(*args, load()?).await,
         Command::Get(args) => get::run(args, load()?).await,
+        Command::Dashboard(args) => dashboard::run(args, load()?).await,
         Command::Doctor(args) => doctor::run(&args, load()?).await,
         Command::Config(args) => config::run(&args, load),
         Command::Schema(args) => schema::run(&args),

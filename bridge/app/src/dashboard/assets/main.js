@@ -45,6 +45,7 @@ follow({
       update(look, levelOf);
     }
     plots.add(look.point);
+    document.body.classList.toggle("few", look.report.sites.length <= 2);
     attribute(document.body, "data-looked-at", look.report.at);
   },
   onFresh(fresh) {
