@@ -165,10 +165,10 @@ fn a_point_of_the_history_is_the_worst_of_its_five_seconds() {
         let point = serde_json::to_value(history.add(&report, &BTreeMap::new())).unwrap();
         (point["at"].as_i64().unwrap() % 60, point["lag"][0].clone(), point["backlog"][0].clone())
     };
-    let number = serde_json::Value::from;
+    let number = <serde_json::Value as From<f64>>::from;
     assert_eq!(add(0, Some(0.1), Some(3)), (0, number(0.1), number(3.0)));
     assert_eq!(add(2, Some(8.0), Some(1)), (0, number(8.0), number(3.0)));
-    assert_eq!(add(4, Some(0.1), None), (0, number(8.0), number(None::<f64>)), "for a moment it was not known");
+    assert_eq!(add(4, Some(0.1), None), (0, number(8.0), serde_json::Value::Null), "for a moment it was not known");
     assert_eq!(add(5, Some(0.1), Some(0)), (5, number(0.1), number(0.0)), "a new point");
     let kept = serde_json::to_value(&history).unwrap();
     assert_eq!(kept["points"].as_array().unwrap().len(), 2);

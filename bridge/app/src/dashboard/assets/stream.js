@@ -4,17 +4,21 @@
 // whose looks hang shows as stale, one that is gone as dead.
 
 const RETRY_MS = 2000;
+/** The first look of a page may be an old one: while nobody watches, the server looks seldom. The next one is on its way then. */
+const GRACE_MS = 4000;
 
 /** Follows the server until the page is left. `onFresh` is told once a second: live, stale or dead, and the age in seconds. */
 export function follow({ onHistory, onLook, onFresh }) {
   let source;
   let connected = false;
+  let since = 0; // When the connection came about.
   let looked = null; // { at, age, staleAfter }: when it came, how old it was, in seconds
 
   function connect() {
     source = new EventSource("/api/stream");
     source.addEventListener("open", () => {
       connected = true;
+      since = Date.now();
       judge();
     });
     source.addEventListener("history", (event) => onHistory(JSON.parse(event.data)));
@@ -48,7 +52,9 @@ export function follow({ onHistory, onLook, onFresh }) {
 
   function judge() {
     const age = looked ? (Date.now() - looked.at) / 1000 + looked.age : null;
-    const state = !connected ? "dead" : looked === null ? "waiting" : age > looked.staleAfter ? "stale" : "live";
+    const old = age > (looked?.staleAfter ?? 0);
+    const first = Date.now() - since < GRACE_MS;
+    const state = !connected ? "dead" : looked === null || (old && first) ? "waiting" : old ? "stale" : "live";
     if (connected) {
       why = "";
     }

@@ -45,7 +45,7 @@ export function chart({ title, series, show, scale, silence, stepped }) {
   function showFigures() {
     const last = data[0].length - 1;
     const at = index ?? last;
-    text(time, index === null || at === last ? "now" : clock(data[0][at]));
+    text(time, index === null ? "the last 5 s" : clock(data[0][at]));
     const missing = index === null ? UNKNOWN : "no figure";
     const said = figures.map((figure, one) => {
       const value = data[one + 1][at] ?? null;
@@ -53,7 +53,7 @@ export function chart({ title, series, show, scale, silence, stepped }) {
       text(figure, words);
       return `${series[one]} ${words}`;
     });
-    canvas.setAttribute("aria-label", `${title}, ${index === null ? "now" : `at ${clock(data[0][at])}`}: ${said.join("; ")}`);
+    canvas.setAttribute("aria-label", `${title}, ${index === null ? "the last 5 s" : `at ${clock(data[0][at])}`}: ${said.join("; ")}`);
   }
 
   /** Where a series has points but no figure, a bar along the top says so: a mere gap could be taken for calm. */

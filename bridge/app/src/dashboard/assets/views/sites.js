@@ -13,8 +13,10 @@ const OUTCOMES = [
 
 const known = (value) => value !== null && value !== undefined;
 
-/** A count; unknown is a level of its own unless something worse was found. */
-const counted = (value, beneath = "") => ({ figure: count(value), value, ...(known(value) ? { beneath } : { otherwise: "unknown" }) });
+/** A number; not knowing it is a level of its own, unless something worse was found. */
+const counted = (value, beneath = "", show = count) => (known(value) ? { figure: show(value), value, beneath } : { figure: UNKNOWN, otherwise: "unknown" });
+
+const period = (value) => (Number.isInteger(value) && value < 60 ? `${value} s` : seconds(value));
 
 /** Groups of rows: `[id of the measure, its name, what a site's cell shows]`. */
 const GROUPS = [
@@ -22,17 +24,17 @@ const GROUPS = [
     "State",
     [
       ["reach", "Seen", ({ unreachable, trouble }) => (unreachable ? { figure: "cannot be reached", otherwise: "bad" } : trouble.length ? { figure: "in part", beneath: things(trouble.length, "question", "questions") + " unanswered", otherwise: "warn" } : { figure: "all of it" })],
-      ["worker", "Worker", ({ worker }) => (worker ? { figure: `heard ${ago(worker.age_seconds)}`, value: worker.age_seconds, beneath: `every ${seconds(worker.every_seconds)}` } : { figure: UNKNOWN, beneath: "never heard of", otherwise: "unknown" })],
+      ["worker", "Worker", ({ worker }) => (worker ? { figure: `heard ${ago(worker.age_seconds)}`, value: worker.age_seconds, beneath: `beats every ${period(worker.every_seconds)}` } : { figure: UNKNOWN, beneath: "never heard of", otherwise: "unknown" })],
       ["circuits", "Ways to peers", ({ worker }) => circuits(worker?.circuits)],
-      ["clock", "Its clock is off by", ({ worker }) => ({ figure: seconds(worker?.clock_skew_seconds), value: worker?.clock_skew_seconds ?? null, otherwise: known(worker?.clock_skew_seconds) ? "ok" : "unknown" })],
+      ["clock", "Its clock is off by", ({ worker }) => counted(worker?.clock_skew_seconds, "", seconds))],
     ],
   ],
   [
     "What waits",
     [
       ["backlog", "Backlog", (site) => counted(site.backlog_messages, "messages")],
-      ["oldest_age", "Oldest waits for", (site) => (site.backlog_messages === 0 ? { figure: "nothing waits" } : { figure: seconds(site.oldest_age_seconds), value: site.oldest_age_seconds, otherwise: known(site.oldest_age_seconds) ? "ok" : "unknown" })],
-      ["in_flight", "In hand", (site) => counted(site.in_flight_messages, "being worked on")],
+      ["oldest_age", "Oldest waits for", (site) => (site.backlog_messages === 0 ? { figure: "nothing waits" } : counted(site.oldest_age_seconds, "", seconds))],
+      ["in_flight", "In hand", (site) => (!known(site.in_flight_messages) && known(site.backlog_messages) ? { figure: "in the backlog", beneath: "this broker counts them there" } : counted(site.in_flight_messages, "being worked on"))],
       ["delayed", "For later", (site) => counted(site.delayed_messages, "scheduled again")],
       ["dead_letters", "Dead letters", (site) => counted(site.dead_letters?.messages)],
     ],
@@ -40,11 +42,11 @@ const GROUPS = [
   [
     "If this site vanished now",
     [
-      ["lost_events", "Only it would have", ({ recovery_point: point }) => ({ figure: things(point?.events, "event"), value: point?.events ?? null, otherwise: known(point?.events) ? "ok" : "unknown" })],
-      ["lost_seconds", "Written in the last", ({ recovery_point: point }) => ({ figure: seconds(point?.seconds), value: point?.seconds ?? null, otherwise: known(point?.seconds) ? "ok" : "unknown" })],
+      ["lost_events", "Only it would have", ({ recovery_point: point }) => counted(point.events, "events at most"))],
+      ["lost_seconds", "Written in the last", ({ recovery_point: point }) => counted(point.seconds, "", seconds))],
     ],
   ],
-  ["Throughput, by outcome", OUTCOMES.map(([id, name]) => [`rate_${id}`, name, (site, rates) => ({ figure: rate(rates?.[id]), value: rates?.[id] ?? null, otherwise: known(rates?.[id]) ? "ok" : "unknown" })])],
+  ["Throughput, by outcome", OUTCOMES.map(([id, name]) => [`rate_${id}`, name, (site, rates) => counted(rates?.[id], "", rate)])],
 ];
 
 function circuits(states) {
