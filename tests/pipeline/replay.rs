@@ -15,12 +15,11 @@ use bridge_core::{
     port::{Clock, Delivery, Message, Place as Bookmark, Queue, Store},
     replay::{
         effect::Effect,
-        errand::errands,
         fingerprint::Fingerprint,
         journal::{Journal, Outcome, Receipt},
         ledger::{Ledger, Tally},
         pace::Pace,
-        plan::{Entry, Prediction, Refused},
+        plan::Entry,
         run::{End, Place, Run, Setting, SourceQueue},
     },
     settlement::property,
@@ -95,35 +94,13 @@ async fn plan(setting: &Setting<'_>) -> Vec<Entry> {
 
 async fn entry(setting: &Setting<'_>, delivery: &Delivery) -> Entry {
     let subject = setting.read(0, delivery).await;
-    let mut entry = Entry {
-        message: Fingerprint::of(0, &delivery.message_id, &delivery.body),
-        queue: 0,
-        message_id: delivery.message_id.clone(),
-        reason: subject.reason.clone(),
-        first_seen: None,
-        bytes: delivery.body.len(),
-        event_id: None,
-        key: None,
-        version: None,
-        errands: Vec::new(),
-        unpaid: Vec::new(),
-        refused: None,
-    };
-    match &subject.event {
-        Err(refusal) => {
-            let effect = Effect::of_refusal(refusal);
-            entry.refused =
-                Some(Refused { reason: refusal.reason.to_string(), detail: refusal.detail.clone(), effect });
-        }
-        Ok(event) => {
-            let what = errands(&setting.source, &setting.target, &subject, event, setting.sites());
-            for errand in what.run {
-                let held = setting.places[&errand.site].store.get(&event.key).await.unwrap();
-                let effect = Effect::of(&event.version(), held.as_ref().map(|record| &record.version));
-                entry.errands.push(Prediction { to: errand.to_string(), effect });
-            }
-            entry.unpaid = what.unpaid.iter().map(ToString::to_string).collect();
-        }
+    let message = Fingerprint::of(0, &delivery.message_id, &delivery.body);
+    let mut entry = Entry::draft(setting, 0, message, delivery, &subject);
+    let Ok(event) = &subject.event else { return entry };
+    for prediction in &mut entry.errands {
+        let site = prediction.errand().unwrap().site;
+        let held = setting.places[&site].store.get(&event.key).await.unwrap();
+        prediction.effect = Effect::of(&event.version(), held.as_ref().map(|record| &record.version));
     }
     entry
 }

@@ -13,5 +13,5 @@ pub mod endpoint;
 pub mod file;
 pub mod layer;
 pub mod memory;
-mod service_clock;
+pub mod service_clock;
 mod stored;

@@ -6,6 +6,7 @@ mod config;
 mod dashboard;
 mod exit;
 mod host;
+mod tally;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! `bridge local`: both clouds on this machine, and a worker for each.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -13,6 +13,7 @@ use bridge_localcloud::{LocalCloud, Options, fault::Fault};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::dashboard;
 use crate::{
     assemble,
     config::{Config, Sources},
@@ -52,6 +53,9 @@ pub(crate) struct Args {
     /// Port of the admin endpoint: faults, counts of requests
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     admin_port: u16,
+    /// Port of the dashboard
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    dashboard_port: u16,
     /// A fault from the start on, as in `dynamodb:PutItem:throttle,probability=0.2`; may be repeated
     #[arg(long, value_name = "FAULT")]
     fault: Vec<Fault>,
@@ -78,7 +82,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     let sites = serde_json::to_value(cloud.sites())?;
     let file = std::env::temp_dir().join(format!("bridge-local-{}.toml", std::process::id()));
     write_whole(&file, &configuration(&sites))?;
-    let config = Config::load(&Sources { file: Some(file.display().to_string()), ..Sources::default() })?;
+    let environment = super::environment("BRIDGE_WORKER_");
+    let config = Config::load(&Sources { file: Some(file.display().to_string()), site: None, environment })?;
 
     let mut workers = tokio::task::JoinSet::new();
     if !args.without_workers {
@@ -88,7 +93,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
             workers.spawn(async move { host::container::work(&worksite, container, stop).await });
         }
     }
-    let ready = json!({ "sites": sites, "config": file, "admin": cloud.admin(), "dashboard": cloud.admin() });
+    // It looks only while it is watched: nobody's counts of requests and nobody's faults are spent by a page that is not open.
+    let listen = (Ipv4Addr::LOCALHOST, args.dashboard_port).into();
+    let dashboard = dashboard::start(&config, listen, None, None, stop.clone()).await.context("--dashboard-port")?;
+    let ready = json!({ "sites": sites, "config": file, "admin": cloud.admin(), "dashboard": dashboard.url() });
     if let Some(path) = &args.ready_file {
         write_whole(path, &format!("{ready:#}\n"))?;
     }
@@ -104,6 +112,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     while let Some(ended) = workers.join_next().await {
         ended.context("a worker panicked")?;
     }
+    dashboard.ended().await?;
     cloud.stop().await;
     for path in args.ready_file.iter().chain([&file]) {
         if let Err(error) = std::fs::remove_file(path) {
@@ -144,6 +153,7 @@ fn configuration(sites: &Value) -> String {
         ("container", "container"),
     ];
     let mut text = "# Written by `bridge local`, for as long as it runs.\n".to_owned();
+    text += "\n[worker]\nheartbeat_seconds = 2 # So that what goes dark shows within seconds.\nconflicts = \"keep\"\n";
     for (id, site) in sites.as_object().into_iter().flatten() {
         let names = if site["cloud"] == "aws" { AWS } else { AZURE };
         text += &format!("\n[sites.\"{id}\"]\n");
@@ -161,6 +171,7 @@ fn welcome(ready: &Value, took: Duration, workers: bool) -> String {
     let azure = |name: &str| field("azure:westeurope", name);
     let config = ready["config"].as_str().unwrap_or_default();
     let admin = ready["admin"].as_str().unwrap_or_default();
+    let dashboard = ready["dashboard"].as_str().unwrap_or_default();
     let program = std::env::args().next().unwrap_or_else(|| "bridge".to_owned());
     let workers = if workers { "a worker for each, and a trickle of sample orders" } else { "no workers" };
     let event = concat!(
@@ -176,6 +187,7 @@ fn welcome(ready: &Value, took: Duration, workers: bool) -> String {
   azure:westeurope   Service Bus  {bus}:5672 and {bus_http}  queue {bus_queue}
                      Cosmos DB    {cosmos}  {database}/{container}
 
+  dashboard          {dashboard}
   configuration      {config}
   faults, counts     {admin}
 

@@ -5,6 +5,7 @@ mod config;
 mod dashboard;
 mod doctor;
 mod get;
+pub(crate) mod lag;
 #[cfg(feature = "local")]
 mod local;
 mod progress;
@@ -12,6 +13,8 @@ mod publish;
 mod replay;
 mod run;
 mod schema;
+
+use std::collections::BTreeMap;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -59,12 +62,17 @@ struct SourceArgs {
 
 impl SourceArgs {
     fn load(&self) -> Result<Config, ConfigErrors> {
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter(|(name, _)| name.starts_with("BRIDGE_"))
-            .collect();
+        let environment = environment("BRIDGE_");
         Config::load(&Sources { file: self.config.clone(), site: self.site.clone(), environment })
     }
+}
+
+/// The environment's variables that begin so.
+fn environment(prefix: &str) -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with(prefix))
+        .collect()
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,6 +88,8 @@ enum Command {
     Replay(Box<replay::Args>),
     /// Show a key's record at every site, side by side
     Get(get::Args),
+    /// Show how far behind each site is, and what would be missing if one vanished now
+    Lag(lag::Args),
     /// Serve the lag, and what to do about it, as a live page
     Dashboard(dashboard::Args),
     /// Check every assumption against the accounts: settings, permissions, clocks, limits
@@ -109,6 +119,7 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Publish(args) => publish::run(args, load()?).await,
         Command::Replay(args) => replay::run(*args, load()?).await,
         Command::Get(args) => get::run(args, load()?).await,
+        Command::Lag(args) => lag::run(args, load()?).await,
         Command::Dashboard(args) => dashboard::run(args, load()?).await,
         Command::Doctor(args) => doctor::run(&args, load()?).await,
         Command::Config(args) => config::run(&args, load),

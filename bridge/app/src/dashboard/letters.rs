@@ -87,7 +87,7 @@ mod tests {
         let owed = row("aws:us-east-1", "peer_unavailable", 3);
         assert_eq!(owed.command, "bridge replay --from aws:us-east-1/dlq --to owed --reason peer_unavailable");
         assert_eq!(owed.runbook, "dead-letters#peer_unavailable");
-        assert!(owed.meaning.starts_with("Applied here"), "{}", owed.meaning);
+        assert!(owed.meaning.starts_with("The event is applied at the site"), "{}", owed.meaning);
         assert!(!is_producers("peer_unavailable"));
         let invalid = row("aws:us-east-1", "not_json", 1);
         assert!(invalid.command.ends_with(" --reason not_json --dry-run"), "it would come back: {}", invalid.command);

@@ -15,7 +15,7 @@ mod runbook;
 mod tests;
 mod verdict;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{Router, http::StatusCode, middleware};
@@ -34,6 +34,9 @@ pub(crate) struct Options {
     pub(crate) token: Option<String>,
     /// The names of all sites, in the order of a report.
     pub(crate) sites: Vec<String>,
+    /// From one look to the next while nobody watches, so that the charts have something to show when somebody comes; none:
+    /// only who watches is shown anything.
+    pub(crate) unwatched: Option<Duration>,
 }
 
 /// A dashboard that is being served.
@@ -50,13 +53,13 @@ impl Dashboard {
     /// # Errors
     /// [`crate::exit::Misuse`] where a token is needed, and what the system has against the address.
     pub(crate) async fn start(look: Arc<dyn Look>, options: Options, stop: CancellationToken) -> anyhow::Result<Self> {
-        let Options { listen, token, sites } = options;
+        let Options { listen, token, sites, unwatched } = options;
         let guard = Guard::new(listen.ip(), token)?;
         let listener = TcpListener::bind(listen).await;
         let listener =
             listener.with_context(|| format!("the dashboard cannot be served on {listen}: choose another"))?;
         let address = listener.local_addr()?;
-        let poller = Arc::new(Poller::new(sites));
+        let poller = Arc::new(Poller::new(sites, unwatched));
         let router = router(poller.clone(), guard.at_port(address.port()), stop.clone());
         let server = tokio::spawn(async move {
             let served = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -85,11 +88,4 @@ fn router(poller: Arc<Poller>, guard: Guard, stop: CancellationToken) -> Router 
         .merge(Api::new(poller, stop).routes())
         .fallback(async || (StatusCode::NOT_FOUND, "no such page; / is the dashboard\n"))
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::admit))
-}
-pub(crate) struct Nothing;
-#[async_trait::async_trait]
-impl Look for Nothing {
-    async fn look(&self, _: bool) -> bridge_core::lag::Report {
-        bridge_core::lag::Report { at: "2026-11-21T01:02:03Z".into(), sites: vec![], lag: vec![], conflicts: vec![] }
-    }
 }

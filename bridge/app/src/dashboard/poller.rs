@@ -22,8 +22,6 @@ use super::{
 /// From the end of a look to the next while somebody watches. With a site dark it takes this and the bound of a look until
 /// the page says so, and that shall be less than 5 s.
 const WATCHED: Duration = Duration::from_secs(2);
-/// While nobody does: the charts have an hour to show when somebody comes, for 5,760 looks a day.
-const UNWATCHED: Duration = Duration::from_secs(15);
 /// How long somebody who asked counts as watching.
 const INTEREST: Duration = Duration::from_secs(60);
 /// Conflicts take many reads and are for reading later: not with every look.
@@ -54,6 +52,7 @@ pub(super) struct Looked {
 
 /// The last look, for all who watch.
 pub(super) struct Poller {
+    unwatched: Option<Duration>,
     last: watch::Sender<Option<Arc<Looked>>>,
     history: Mutex<History>,
     asked: Mutex<Option<Instant>>,
@@ -61,8 +60,10 @@ pub(super) struct Poller {
 }
 
 impl Poller {
-    pub(super) fn new(sites: Vec<String>) -> Self {
+    /// A poller of these sites. `unwatched`: from a look to the next while nobody watches; none for not at all.
+    pub(super) fn new(sites: Vec<String>, unwatched: Option<Duration>) -> Self {
         Self {
+            unwatched,
             last: watch::Sender::new(None),
             history: Mutex::new(History::new(sites)),
             asked: Mutex::new(None),
@@ -105,6 +106,12 @@ impl Poller {
     pub(super) async fn run(&self, look: &dyn Look, stop: &CancellationToken) {
         let mut rates = Rates::default();
         let mut conflicts: (Vec<Conflict>, Option<Instant>) = (Vec::new(), None);
+        if self.unwatched.is_none() {
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = stop.cancelled() => return,
+            }
+        }
         loop {
             let with_conflicts = conflicts.1.is_none_or(|at| at.elapsed() >= CONFLICTS_EVERY);
             let looked = tokio::select! {
@@ -148,8 +155,14 @@ impl Poller {
             tokio::time::sleep(WATCHED).await;
             return;
         }
+        let due = async {
+            match self.unwatched {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            () = tokio::time::sleep(UNWATCHED) => {}
+            () = due => {}
             () = self.wake.notified() => {}
         }
     }

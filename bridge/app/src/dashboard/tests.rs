@@ -209,6 +209,7 @@ async fn served(token: Option<&str>) -> (Dashboard, CancellationToken, Arc<Count
         listen: "127.0.0.1:0".parse().unwrap(),
         token: token.map(str::to_owned),
         sites: vec![HERE.to_owned(), THERE.to_owned()],
+        unwatched: None,
     };
     let dashboard = Dashboard::start(look.clone(), options, stop.clone()).await.unwrap();
     (dashboard, stop, look)
@@ -228,6 +229,7 @@ async fn ask(dashboard: &Dashboard, path: &str, more: &str) -> String {
 #[tokio::test]
 async fn pages_come_with_a_policy_that_lets_no_other_host_in() {
     let (dashboard, stop, _) = served(None).await;
+    ask(&dashboard, "/api/stream", "").await; // so that there is a look
     for path in
         ["/", "/assets/main.js", "/assets/vendor/uPlot.iife.min.js", "/api/report", "/runbooks/halted", "/nothing"]
     {
@@ -258,6 +260,19 @@ async fn a_follower_gets_the_history_and_then_each_look() {
 }
 
 #[tokio::test]
+async fn nobody_is_asked_until_somebody_watches() {
+    let (dashboard, stop, look) = served(None).await;
+    assert!(ask(&dashboard, "/", "").await.starts_with("HTTP/1.1 200"), "the page alone is no question");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(look.0.load(Ordering::Relaxed), 0);
+    assert!(ask(&dashboard, "/api/report", "").await.starts_with("HTTP/1.1 503"), "there is nothing yet");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(ask(&dashboard, "/api/report", "").await.contains("westeurope"));
+    stop.cancel();
+    dashboard.ended().await.unwrap();
+}
+
+#[tokio::test]
 async fn whoever_follows_does_not_keep_the_server_from_ending() {
     let (dashboard, stop, _) = served(None).await;
     let mut follower = TcpStream::connect(dashboard.address).await.unwrap();
@@ -278,7 +293,7 @@ async fn a_token_is_asked_for_everywhere_and_leads_to_a_cookie() {
     let cookie = door.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
     assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Strict") && !cookie.contains(token), "{cookie}");
     let shown = format!("Cookie: {}\r\n", cookie.split(';').next().unwrap());
-    assert!(ask(&dashboard, "/api/report", &shown).await.contains("westeurope"));
+    assert!(ask(&dashboard, "/api/stream", &shown).await.contains("westeurope"));
     stop.cancel();
     dashboard.ended().await.unwrap();
 }
