@@ -4,6 +4,7 @@
 
 mod acceptance;
 mod command_line;
+mod dashboard;
 mod doctor;
 mod documents;
 mod faults;

@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod dashboard;
 mod doctor;
 mod get;
 pub(crate) mod lag;
@@ -89,6 +90,8 @@ enum Command {
     Get(get::Args),
     /// Show how far behind each site is, and what would be missing if one vanished now
     Lag(lag::Args),
+    /// Serve the lag, and what to do about it, as a live page
+    Dashboard(dashboard::Args),
     /// Check every assumption against the accounts: settings, permissions, clocks, limits
     Doctor(doctor::Args),
     /// Show the configuration: each key with its value, unit and origin
@@ -117,6 +120,7 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Replay(args) => replay::run(*args, load()?).await,
         Command::Get(args) => get::run(args, load()?).await,
         Command::Lag(args) => lag::run(args, load()?).await,
+        Command::Dashboard(args) => dashboard::run(args, load()?).await,
         Command::Doctor(args) => doctor::run(&args, load()?).await,
         Command::Config(args) => config::run(&args, load),
         Command::Schema(args) => schema::run(&args),
