@@ -148,6 +148,8 @@ fn every_expression_of_dashboard_and_rules_finds_what_it_asks_for() {
     let clouds = Clouds::start(&[]);
     let prometheus = Prometheus::start(&clouds);
     let start = Instant::now();
+    // A growth is seen from the first scrape on.
+    prometheus.must_find("bridge_dead_letters_total", start);
     // Traffic that shows on every panel; one of it is set aside.
     send_to_sqs(&clouds, "not an event");
     for _ in 0..5 {
@@ -186,6 +188,58 @@ fn every_expression_of_dashboard_and_rules_finds_what_it_asks_for() {
     assert_eq!(prometheus.found(r#"up{job="bridge"} == 1"#), 1);
     // The one letter is seen as what it is.
     prometheus.must_find(r#"ALERTS{alertname="BridgeDeadLetters", reason="not_json", alertstate="firing"}"#, start);
+}
+
+/// The tables of the document are what code and rules say, row by row.
+#[test]
+fn the_tables_of_the_document_are_true() {
+    let document = std::fs::read_to_string(folder().join("../../docs/observability.md")).unwrap();
+    let mut wanted: Vec<String> = metric::ALL.iter().map(metric_row).collect();
+    let rules = std::fs::read_to_string(folder().join("prometheus-rules.yaml")).unwrap();
+    wanted.extend(rules.split("- alert: ").skip(1).map(alert_row));
+    let rows: Vec<&str> =
+        document.lines().filter(|line| line.starts_with("| `bridge.") || line.starts_with("| `Bridge")).collect();
+    assert_eq!(rows, wanted);
+}
+
+fn metric_row(metric: &metric::Metric) -> String {
+    let metric::Metric { name, kind, unit, labels, stability, help } = metric;
+    let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+    let (prometheus, kind, stability) = (metric.prometheus(), kind.as_str(), stability.as_str());
+    format!("| `{name}` | `{prometheus}` | {kind} | `{unit}` | {} | {stability} | {help} |", labels.join(", "))
+}
+
+fn alert_row(part: &str) -> String {
+    let field = |name: &str| part.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
+    let lasts = field("for:").map_or_else(String::new, |time| format!(", for {time}"));
+    let (alert, when, runbook) = (part.lines().next().unwrap(), field("expr:").unwrap(), field("runbook:").unwrap());
+    format!("| `{alert}` | `{when}`{lasts} | `{runbook}` |")
+}
+
+/// No collector can be run here. Its configuration has the form of one: what a pipeline names is defined, and what is
+/// defined is used.
+#[test]
+fn the_collectors_configuration_fits_together() {
+    let text = std::fs::read_to_string(folder().join("collector.yaml")).unwrap();
+    let section = |name: &str| -> BTreeSet<String> {
+        let start = text.find(&format!("\n{name}:\n")).unwrap() + name.len() + 3;
+        let lines = text[start..].lines().take_while(|line| line.is_empty() || line.starts_with([' ', '#']));
+        let top = lines.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with([' ', '#'])));
+        top.filter_map(|line| line.split_once(':')).map(|(name, _)| name.to_owned()).collect()
+    };
+    let used = |kind: &str| -> BTreeSet<String> {
+        let lists = text.lines().filter_map(|line| line.trim().strip_prefix(&format!("{kind}: ["))?.strip_suffix(']'));
+        lists.flat_map(|list| list.split(", ").map(str::to_owned)).collect()
+    };
+    for kind in ["receivers", "processors", "exporters", "extensions"] {
+        assert_eq!(used(kind), section(kind), "{kind}");
+        assert!(!used(kind).is_empty(), "{kind}");
+    }
+    for signal in ["metrics", "traces", "logs"] {
+        assert!(text.contains(&format!("\n    {signal}:\n      receivers: [")), "{signal} has a pipeline");
+    }
+    assert!(!text.to_lowercase().contains("password"), "no secret stands in it");
+    must(prometheus("promtool").args(["check", "config", "--syntax-only"]).arg(folder().join("prometheus.yaml")));
 }
 
 /// Grafana cannot be run here. What its importer needs is there, and no panel lies over another.
