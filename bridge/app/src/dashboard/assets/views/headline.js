@@ -1,7 +1,7 @@
 // What to know first: whether all is well, what is not, and whether what the page shows is still true.
 
 import { h, keyed, level, text } from "../dom.js";
-import { clock, seconds, things } from "../format.js";
+import { ago, clock, things } from "../format.js";
 
 const WORST_FIRST = ["bad", "warn", "unknown"];
 
@@ -66,7 +66,7 @@ export function freshness(line, section) {
   const title = section.querySelector("#verdict-text");
   return ({ state, age, why }) => {
     const at = section.dataset.at;
-    const since = at ? `; what you see is from ${clock(at)}, ${seconds(Math.round(age ?? 0))} ago` : "";
+    const since = at ? `; what you see is from ${clock(at)}, ${ago(age)}` : "";
     if (state === "live") {
       level(line, "ok");
       text(words, `live · looked at ${clock(at)}`);
