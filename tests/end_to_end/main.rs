@@ -9,6 +9,7 @@ mod doctor;
 mod documents;
 mod faults;
 mod functions;
+mod lag;
 mod local;
 mod official_clients;
 mod packages;

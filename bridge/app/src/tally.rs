@@ -79,7 +79,7 @@ impl Tally {
     pub(crate) fn status(&self, worker: &Worker) -> Status {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let circuits = worker.peers.iter().map(|peer| (peer.site.to_string(), peer.circuit().as_str().to_owned()));
-        let skew_ms = counts.skew.map(|skew| skew.ahead().num_milliseconds());
+        let skew_ms = counts.skew.map(|skew| skew.known().num_milliseconds());
         Status {
             instance: self.instance.clone(),
             every_ms: u32::try_from(self.every.as_millis()).unwrap_or(u32::MAX),

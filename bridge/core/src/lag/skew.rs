@@ -50,6 +50,12 @@ impl Skew {
         self.low + (self.high - self.low) / 2
     }
 
+    /// What is known: the best guess, or nothing where the clock may be right for all that is known.
+    pub fn known(&self) -> TimeDelta {
+        let may_be_right = self.low <= TimeDelta::zero() && self.high >= TimeDelta::zero();
+        if may_be_right { TimeDelta::zero() } else { self.ahead() }
+    }
+
     /// How far the guess may be off to either side.
     pub fn doubt(&self) -> TimeDelta {
         (self.high - self.low) / 2
@@ -101,6 +107,7 @@ mod tests {
     fn a_clock_that_is_set_is_found_out_with_the_next_answer() {
         let mut now: DateTime<Utc> = "2026-11-21T01:02:03.250Z".parse().unwrap();
         let skew = Skew::of(ask(&mut now, TimeDelta::zero(), TimeDelta::zero()));
+        assert_eq!(skew.known(), TimeDelta::zero(), "it may be right, for all that one answer tells");
         let set = skew.and(ask(&mut now, TimeDelta::seconds(30), TimeDelta::zero()));
         assert!((set.ahead() - TimeDelta::seconds(30)).abs() <= TimeDelta::milliseconds(500), "{set:?}");
     }

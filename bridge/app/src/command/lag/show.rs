@@ -19,7 +19,7 @@ pub(super) fn report(report: &Report) -> String {
     for site in &report.sites {
         text += &format!("\n{}{}\n", site.site, if site.unreachable { "   UNREACHABLE" } else { "" });
         for (name, value) in facts(site) {
-            text += &format!("  {name:14}{value}\n");
+            text += &format!("  {name:16}{value}\n");
         }
     }
     if !report.conflicts.is_empty() {
