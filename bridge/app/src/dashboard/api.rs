@@ -73,7 +73,8 @@ async fn follow(State(api): State<Api>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many pages follow already\n").into_response();
     };
     let events = looks(&api, seat).take_until(api.stop.clone().cancelled_owned());
-    let headers = [(CACHE_CONTROL, "no-store")];
+    // nginx would collect looks before it passes them on.
+    let headers = [(CACHE_CONTROL.as_str(), "no-store"), ("x-accel-buffering", "no")];
     (headers, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))).into_response()
 }
 

@@ -27,7 +27,10 @@ function swatch(index) {
 /** Powers of ten alone have a label on a logarithmic axis. */
 const powersOfTen = (values) => values.map((value) => (value !== null && Number.isInteger(Math.round(Math.log10(value) * 1e6) / 1e6) ? value : null));
 
-export function chart({ title, series, show, scale, silence, stepped }) {
+/** Steps of an axis on which only whole numbers mean anything. */
+const WHOLE = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7].flatMap((power) => [power, 2 * power, 5 * power]);
+
+export function chart({ title, series, show, scale, silence, stepped, whole }) {
   const figures = series.map(() => h("data"));
   const swatches = series.map((_, index) => swatch(index));
   const legend = h("ul", { class: "legend" }, ...series.map((name, index) => h("li", {}, swatches[index], h("span", {}, name), figures[index])));
@@ -84,7 +87,7 @@ export function chart({ title, series, show, scale, silence, stepped }) {
     const y =
       scale === "log"
         ? { distr: 3, range: (_, low, high) => [Math.min(10 ** Math.floor(Math.log10(low ?? 0.01)), 0.01), Math.max(10 ** Math.ceil(Math.log10(high ?? 1)), 1)] }
-        : { range: (_, low, high) => [0, Math.max((high ?? 0) * 1.1, 1)] };
+        : { range: (_, low, high) => [0, Math.max((high ?? 0) * 1.1, whole ? 4 : 1)] };
     return {
       width: Math.max(canvas.clientWidth, 200),
       height: HEIGHT,
@@ -94,7 +97,7 @@ export function chart({ title, series, show, scale, silence, stepped }) {
       scales: { x: { time: true, range: () => range }, y },
       axes: [
         { ...axis, space: 70, size: 28, values: (_, times) => times.map((at) => clock(at).slice(0, 5)) },
-        { ...axis, size: 62, values: (_, values) => values.map((value) => (value === null ? "" : show(value))), ...(scale === "log" ? { filter: (_, splits) => powersOfTen(splits) } : {}) },
+        { ...axis, ...(whole ? { incrs: WHOLE } : {}), size: 62, values: (_, values) => values.map((value) => (value === null ? "" : show(value))), ...(scale === "log" ? { filter: (_, splits) => powersOfTen(splits) } : {}) },
       ],
       series: [
         {},

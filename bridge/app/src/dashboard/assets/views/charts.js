@@ -54,7 +54,7 @@ export function charts(place) {
       const specs = [
         { title: "Lag", series: ways, of: (point) => point.lag, show: seconds, scale: "log", silence: "not heard" },
         { title: "Throughput, by outcome", series: outcomes, of: (point) => point.rates, show: rate, stepped: true },
-        { title: "Backlog, messages", series: sites, of: (point) => point.backlog, show: count },
+        { title: "Backlog, messages", series: sites, of: (point) => point.backlog, show: count, whole: true },
         { title: "Age of the oldest that waits", series: sites, of: (point) => point.oldest_age, show: seconds },
       ];
       plots = specs.map((spec) => ({ of: spec.of, width: spec.series.length, plot: chart(spec) }));

@@ -17,13 +17,25 @@ function laterBy({ won, lost }) {
   return difference === 0 ? "a tie" : difference < 0.001 ? `${Math.round(difference * 1e6)} µs` : seconds(difference);
 }
 
+/** Every site that sees a conflict tells of it: here it is one, the latest first. */
+function united(conflicts) {
+  const rows = new Map();
+  for (const one of conflicts) {
+    const name = `${one.key} ${one.lost.version} ${one.won.version}`;
+    const row = rows.get(name) ?? { ...one, name, sites: [] };
+    row.sites = [...new Set([...row.sites, one.site])].sort();
+    rows.set(name, row);
+  }
+  return [...rows.values()];
+}
+
 export function conflicts(table, none) {
   return ({ report }) => {
-    const rows = report.conflicts;
+    const rows = united(report.conflicts);
     table.hidden = rows.length === 0;
     none.hidden = rows.length > 0;
     text(none, "None that any site remembers.");
-    keyed(table.tBodies[0], rows, (row) => `${row.site} ${row.key} ${row.lost.version} ${row.seen_at}`, make);
+    keyed(table.tBodies[0], rows, (row) => `${row.name} ${row.sites}`, make);
   };
 }
 
@@ -34,7 +46,7 @@ const make = (row) =>
     "tr",
     {},
     h("td", { "data-label": "Seen" }, h("time", { datetime: row.seen_at }, clock(row.seen_at))),
-    h("td", { "data-label": "At" }, row.site),
+    h("td", { "data-label": "At" }, row.sites.join(", ")),
     h("th", { scope: "row", "data-label": "Key" }, h("code", {}, row.key)),
     h("td", { "data-label": "Won", class: "write" }, ...write(row.won)),
     h("td", { "data-label": "Lost", class: "write" }, ...write(row.lost)),

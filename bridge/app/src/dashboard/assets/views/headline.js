@@ -1,7 +1,7 @@
 // What to know first: whether all is well, what is not, and whether what the page shows is still true.
 
 import { h, keyed, level, text } from "../dom.js";
-import { clock, seconds, things } from "../format.js";
+import { ago, clock, things } from "../format.js";
 
 const WORST_FIRST = ["bad", "warn", "unknown"];
 
@@ -21,6 +21,9 @@ export function verdict(findings) {
 
 const TITLE_ICONS = { bad: "✖", warn: "▲", unknown: "?", ok: "✓" };
 
+/** Characters of a detail that stands there at once; what a service answers can be long, and is for later. */
+const SHORT = 160;
+
 export function headline(section) {
   const line = section.querySelector("#verdict");
   const words = section.querySelector("#verdict-text");
@@ -39,7 +42,7 @@ export function headline(section) {
 }
 
 function make(finding) {
-  const item = h("li", {}, h("span", { class: "icon", "aria-hidden": "true" }), h("div", {}, h("p", { class: "what" }), h("p", { class: "detail" })));
+  const item = h("li", {}, h("span", { class: "icon", "aria-hidden": "true" }), h("div", {}, h("p", { class: "what" }), h("p", { class: "detail" }), h("details", {}, h("summary", {}, "What was answered"), h("p", { class: "detail" }))));
   if (finding.runbook) {
     item.append(h("a", { href: `/runbooks/${finding.runbook}` }, "Runbook"));
   }
@@ -49,7 +52,12 @@ function make(finding) {
 function update(item, finding) {
   level(item, finding.level);
   text(item.querySelector(".what"), finding.text);
-  text(item.querySelector(".detail"), finding.detail ?? "");
+  const detail = finding.detail ?? "";
+  const long = detail.length > SHORT;
+  const [short, hidden] = item.querySelectorAll(".detail");
+  text(short, long ? "" : detail);
+  text(hidden, long ? detail : "");
+  item.querySelector("details").hidden = !long;
 }
 
 /** The line that says how old everything is. A page that is no longer told anything must not look alive. */
@@ -58,7 +66,7 @@ export function freshness(line, section) {
   const title = section.querySelector("#verdict-text");
   return ({ state, age, why }) => {
     const at = section.dataset.at;
-    const since = at ? `; what you see is from ${clock(at)}, ${seconds(Math.round(age ?? 0))} ago` : "";
+    const since = at ? `; what you see is from ${clock(at)}, ${ago(age)}` : "";
     if (state === "live") {
       level(line, "ok");
       text(words, `live · looked at ${clock(at)}`);

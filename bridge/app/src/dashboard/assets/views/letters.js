@@ -18,7 +18,9 @@ export function letters(table, none, say) {
 }
 
 function make(row, say) {
-  const command = h("code", { class: "command" }, row.command);
+  // Lines break between words only: an option that is cut in two is hard to read.
+  const words = row.command.split(" ").flatMap((word) => [h("span", {}, word), " "]);
+  const command = h("code", { class: "command" }, ...words.slice(0, -1));
   const button = h("button", { type: "button", "aria-label": `Copy the command for ${row.reason} at ${row.site}` }, "Copy");
   button.addEventListener("click", async () => {
     const copied = await copy(command);

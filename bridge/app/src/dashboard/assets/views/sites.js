@@ -19,7 +19,7 @@ function reach({ unreachable, trouble }) {
 
 function worker({ worker: one }) {
   if (!one) return { figure: UNKNOWN, beneath: "never heard of", otherwise: "unknown" };
-  return { figure: `heard ${ago(one.age_seconds)}`, value: one.age_seconds, beneath: `beats every ${period(one.every_seconds)}` };
+  return { figure: `heard ${ago(one.age_seconds)}`, value: one.age_seconds, beneath: `every ${period(one.every_seconds)}` };
 }
 
 function circuits({ worker: one }) {
