@@ -254,12 +254,15 @@ try {
       const seconds = (Date.now() - start) / 1000;
       assert.ok(seconds < 5, `it took ${seconds} s`);
       console.log(`    seen after ${seconds.toFixed(1)} s`);
-      const { level, words, findings } = await verdict(page);
-      assert.equal(level, "bad", words);
-      assert.ok(findings.includes(`bad: ${AZURE} cannot be reached`), findings.join("; "));
-      const of = (await sites(page))[AZURE];
-      const said = [of.backlog.figure, of.dead_letters.figure, of.reach.level];
-      assert.deepEqual(said, ["unknown", "unknown", "bad"], "what is not known is no zero");
+      // The look that saw it first may have had half of its answers before.
+      await within(5000, async () => {
+        const { level, words, findings } = await verdict(page);
+        assert.equal(level, "bad", words);
+        assert.ok(findings.includes(`bad: ${AZURE} cannot be reached`), findings.join("; "));
+        const of = (await sites(page))[AZURE];
+        const said = [of.backlog.figure, of.dead_letters.figure, of.reach.level];
+        assert.deepEqual(said, ["unknown", "unknown", "bad"], "what is not known is no zero");
+      });
       for (const theme of ["light", "dark"]) {
         await page.emulateMedia({ colorScheme: theme });
         await picture(page, `${what.split(",")[0]}-cloud-${theme}-1280`);
