@@ -21,14 +21,14 @@ use super::{
 
 /// From the end of a look to the next while somebody watches. With a site dark it takes this and the bound of a look until
 /// the page says so, and that shall be less than 5 s.
-const WATCHED: Duration = Duration::from_secs(2);
+const WATCHED: Duration = Duration::from_millis(1500);
 /// How long somebody who asked counts as watching.
 const INTEREST: Duration = Duration::from_secs(60);
 /// Conflicts take many reads and are for reading later: not with every look.
 const CONFLICTS_EVERY: Duration = Duration::from_secs(10);
 /// A look that takes longer has hung: its parts have bounds of their own, far below.
 const LOOK_MAX: Duration = Duration::from_secs(15);
-/// From this age on what is shown is stale. Three looks while watched, each with a second to spare.
+/// From this age on what is shown is stale: two looks that had to wait for answers as long as they do would have ended.
 pub(super) const STALE_AFTER: Duration = Duration::from_secs(9);
 
 /// What looks at the sites.
