@@ -8,6 +8,7 @@ mod doctor;
 mod documents;
 mod faults;
 mod functions;
+mod lag;
 mod local;
 mod official_clients;
 mod packages;

@@ -4,7 +4,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bridge_adapters::layer::{Fault, Operation, Rule};
 use bridge_core::{
-    circuit::CircuitState, failure::FailureKind, pipeline::Write, reason::Reason, settlement::Settlement,
+    circuit::CircuitState,
+    failure::FailureKind,
+    heartbeat::{self, Status},
+    pipeline::Write,
+    port::{Clock, Queue},
+    reason::Reason,
+    settlement::Settlement,
 };
 use serde_json::json;
 
@@ -103,11 +109,11 @@ fn of_one_batch_only_the_greatest_version_of_a_key_is_written() {
     world.send(HERE, &events);
     world.send(HERE, &events[4..]);
     let mut writes: Vec<_> = world.work(HERE, 10).into_iter().map(|(_, verdict)| verdict.write.unwrap()).collect();
-    writes.sort_by_key(|write| write.as_str());
-    assert_eq!(
-        writes,
-        [Write::Applied, Write::Duplicate, Write::Superseded, Write::Superseded, Write::Superseded, Write::Superseded]
-    );
+    writes.sort_by_key(Write::as_str);
+    let stored = world.site(HERE).store.snapshot().into_values().next().unwrap();
+    let superseded = Write::Superseded { by: stored.version };
+    assert_eq!(writes[..2], [Write::Applied, Write::Duplicate]);
+    assert_eq!(writes[2..], [(); 4].map(|()| superseded.clone()));
     assert_eq!(world.site(THERE).queue.len(), 6, "all are forwarded nevertheless");
 }
 
@@ -144,6 +150,40 @@ fn a_store_that_fails_is_tried_again_and_at_last_given_up() {
 }
 
 #[test]
+fn a_store_that_is_down_for_long_does_not_flood_the_peers() {
+    let world = world();
+    let down = Fault::Before(FailureKind::Unavailable);
+    world.site(HERE).writes.add(Rule::always(down));
+    world.send(HERE, &[event(1, HERE, "update", "k", 0).to_string()]);
+    settle_one(&world, HERE);
+    assert_eq!(world.site(THERE).queue.len(), 1, "forwarded at once");
+    for attempt in 2..policy().attempts_max {
+        world.clock.advance(Duration::from_mins(1));
+        assert!(matches!(settle_one(&world, HERE), Settlement::Retry { .. }), "attempt {attempt}");
+        assert_eq!(world.site(THERE).queue.len(), 1, "attempt {attempt}");
+    }
+    world.clock.advance(Duration::from_mins(1));
+    let (_, _, owed) = reason(&settle_one(&world, HERE));
+    assert_eq!(owed, BTreeSet::from([HERE.to_owned()]), "the peer was asked once more, so it is known to owe nothing");
+}
+
+#[test]
+fn what_comes_again_is_forwarded_before_it_is_settled() {
+    let rejected = || Fault::Before(FailureKind::Rejected { detail: "no".into() });
+    for (write, owed) in [(None, vec![THERE]), (Some(rejected()), vec![HERE, THERE])] {
+        let world = world();
+        world.send(HERE, &[event(1, HERE, "update", "k", 0).to_string()]);
+        // A worker took the message and was lost before it did anything.
+        world.clock.drive(world.site(HERE).queue.receive(1, Duration::ZERO)).unwrap();
+        world.clock.advance(Duration::from_mins(1));
+        write.into_iter().for_each(|fault| world.site(HERE).writes.add(Rule::once(Operation::PutIfNewer, fault)));
+        world.site(THERE).inbound.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
+        let (_, _, told) = reason(&settle_one(&world, HERE));
+        assert_eq!(told, owed.into_iter().map(ToOwned::to_owned).collect());
+    }
+}
+
+#[test]
 fn a_hint_of_the_store_is_honoured() {
     let world = world();
     let hint = Duration::from_secs(77);
@@ -174,6 +214,19 @@ fn a_dark_peer_is_owed_and_delays_nothing() {
     world.send(HERE, &[event(5, HERE, "update", "k", 0).to_string()]);
     assert_eq!(settle_one(&world, HERE), Settlement::Ack, "the probe finds it back");
     assert_eq!(world.worker(HERE).peers[0].circuit(), CircuitState::Closed);
+}
+
+#[test]
+fn a_heartbeat_is_never_set_aside() {
+    let world = world();
+    world.site(THERE).inbound.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
+    let (site, at) = (HERE.parse().unwrap(), world.clock.now());
+    let beat = heartbeat::event(&site, uuid::Uuid::nil(), at, &Status::default());
+    let foreign = event(1, HERE, "update", &format!("_bridge/heartbeat/{THERE}"), 0).to_string();
+    world.send(HERE, &[String::from_utf8(beat).unwrap(), foreign]);
+    let verdicts = world.work(HERE, 10);
+    assert_eq!(verdicts.iter().filter(|(_, verdict)| verdict.settlement == Settlement::Ack).count(), 1);
+    assert_eq!(world.site(HERE).letters.len(), 1, "another site's key is an application's own affair");
 }
 
 #[test]

@@ -18,6 +18,6 @@ pub mod file;
 pub mod layer;
 pub mod memory;
 #[cfg(feature = "clouds")]
-mod service_clock;
+pub mod service_clock;
 #[cfg_attr(not(feature = "clouds"), allow(dead_code, reason = "records are read back from the clouds alone"))]
 mod stored;

@@ -1,5 +1,7 @@
 //! From the configuration to a worker: the one place where adapters are named and wired.
 
+mod watch;
+
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
@@ -12,19 +14,25 @@ use bridge_adapters::{
         AzureInspect, CosmosCredential, CosmosOptions, CosmosStore, identity,
         service_bus::{ServiceBusConnection, ServiceBusDescriptions, ServiceBusOptions, ServiceBusQueue, Timeouts},
     },
-    clock::SystemClock,
+    clock::{ShiftedClock, SystemClock},
     file::FileQueue,
+    service_clock::ServiceClock,
 };
 use bridge_core::{
     decision::Rules,
     doctor::Inspect,
     event::SiteId,
     pipeline::{Peer, Worker},
-    port::{Queue, Reschedule, Store},
+    port::{Clock, Queue, Reschedule, Store},
     replay::{route::Source, run::SourceQueue},
 };
 
-use crate::config::{AwsSite, AzureSite, Config, ServiceBusAccess, SiteConfig};
+pub(crate) use watch::observer;
+
+use crate::{
+    config::{AwsSite, AzureSite, Config, ServiceBusAccess, SiteConfig},
+    tally::Tally,
+};
 
 /// All that works for one site.
 #[derive(Debug)]
@@ -34,6 +42,10 @@ pub(crate) struct Worksite {
     pub(crate) dead_letters: Arc<dyn Queue>,
     /// The site's queue once more, where it takes copies for later.
     pub(crate) copies: Option<Arc<dyn Reschedule>>,
+    /// What it counts.
+    pub(crate) tally: Tally,
+    /// Whether the latest conflicts are kept.
+    pub(crate) keep_conflicts: bool,
 }
 
 impl Worksite {
@@ -63,6 +75,11 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId) -> anyhow::Result<W
     for id in config.sites.keys().filter(|id| *id != site) {
         peers.push(Peer::new(id.clone(), ports(config, id).await?.queue, config.policy.circuit));
     }
+    let clock: Arc<dyn Clock> = match config.clock_offset {
+        none if none.is_zero() => Arc::new(SystemClock),
+        offset => Arc::new(ShiftedClock(offset)),
+    };
+    let tally = Tally::new(config.container.heartbeat, ServiceClock::new(service_url(config, site)?, clock.clone()));
     let worker = Worker {
         rules: Rules {
             site: site.clone(),
@@ -71,12 +88,13 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId) -> anyhow::Result<W
             message_bytes_max: config.message_bytes_max(),
         },
         policy: config.policy.clone(),
-        store: own.store,
+        store: own.store.clone(),
         peers,
-        clock: Arc::new(SystemClock),
+        clock,
         rng: Mutex::new(fastrand::Rng::new()),
     };
-    Ok(Worksite { worker, queue: own.queue, dead_letters: own.dead_letters, copies: own.copies })
+    let SitePorts { queue, dead_letters, copies, .. } = own;
+    Ok(Worksite { worker, queue, dead_letters, copies, tally, keep_conflicts: config.keep_conflicts })
 }
 
 /// The ports of `site`.
@@ -122,6 +140,23 @@ pub(crate) async fn sources(config: &Config, source: &Source) -> anyhow::Result<
     Ok(sources)
 }
 
+/// Where the queue of `site` answers HTTP, and so tells the time.
+fn service_url(config: &Config, site: &SiteId) -> anyhow::Result<url::Url> {
+    match &config.sites[site] {
+        SiteConfig::Aws(aws) => sqs_endpoint(aws),
+        SiteConfig::Azure(azure) => {
+            let descriptions =
+                ServiceBusDescriptions::new(service_bus(azure)?, azure.service_bus_http_endpoint.clone());
+            descriptions.endpoint().with_context(|| format!("sites.{site}: service_bus_http_endpoint is not set"))
+        }
+    }
+}
+
+/// A queue's address names its endpoint.
+fn sqs_endpoint(site: &AwsSite) -> anyhow::Result<url::Url> {
+    Ok(site.sqs_endpoint.clone().map_or_else(|| site.queue_url.join("/"), Ok)?)
+}
+
 /// What looks at the settings of `site`.
 pub(crate) async fn inspector(config: &Config, site: &SiteId) -> anyhow::Result<Box<dyn Inspect>> {
     let inspector: anyhow::Result<Box<dyn Inspect>> = match &config.sites[site] {
@@ -133,7 +168,7 @@ pub(crate) async fn inspector(config: &Config, site: &SiteId) -> anyhow::Result<
 
 async fn aws_inspector(id: &SiteId, site: &AwsSite) -> anyhow::Result<Box<dyn Inspect>> {
     let region = id.region();
-    // "Service endpoints", read 2026-11: China has a domain of its own. A queue's address names its endpoint.
+    // "Service endpoints", read 2026-11: China has a domain of its own.
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     let dynamodb_endpoint = match &site.dynamodb_endpoint {
         Some(url) => url.clone(),
@@ -143,7 +178,7 @@ async fn aws_inspector(id: &SiteId, site: &AwsSite) -> anyhow::Result<Box<dyn In
         queue_url: site.queue_url.clone(),
         dead_letter_queue_url: site.dead_letter_queue_url.clone(),
         table: site.table.clone(),
-        sqs_endpoint: site.sqs_endpoint.clone().map_or_else(|| site.queue_url.join("/"), Ok)?,
+        sqs_endpoint: sqs_endpoint(site)?,
         dynamodb_endpoint,
     };
     Ok(Box::new(AwsInspect::new(aws_clients(id, site).await?, options)))

@@ -5,6 +5,7 @@ mod command;
 mod config;
 mod exit;
 mod host;
+mod tally;
 mod telemetry;
 
 use std::process::ExitCode;

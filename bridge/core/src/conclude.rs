@@ -9,6 +9,7 @@ use crate::{
     reason::{Reason, Refusal},
     retry::Backoff,
     settlement::{Letter, Settlement},
+    version::Version,
 };
 
 /// What became of the write to the site's own store.
@@ -25,11 +26,22 @@ pub(crate) enum Applied {
 impl Applied {
     /// What the write of the greatest version of a key means for another event of that key in the same batch, which
     /// had no write of its own. `same`: the other event has that very version.
-    pub(crate) fn for_coalesced(&self, same: bool) -> Self {
+    pub(crate) fn for_coalesced(&self, same: bool, greatest: &Version) -> Self {
         match self {
             Self::Done(_) if same => Self::Done(Write::Duplicate),
-            Self::Done(_) => Self::Done(Write::Superseded),
+            Self::Done(Write::Superseded { by }) => Self::Done(Write::Superseded { by: by.clone() }),
+            Self::Done(_) => Self::Done(Write::Superseded { by: greatest.clone() }),
             other => other.clone(),
+        }
+    }
+
+    /// Whether the delivery is not going to be tried again, or taken up after a halt, for the store's sake: who is owed
+    /// the event has to be known then.
+    pub(crate) fn ends_the_delivery(&self) -> bool {
+        match self {
+            Self::Done(_) => true,
+            Self::Failed(error) => error.kind.recovery() == Recovery::DeadLetter,
+            Self::Panicked => false,
         }
     }
 }

@@ -1,35 +1,92 @@
-//! Heartbeats: events of a site's own, under a reserved key, that take the way of all others. Their age in another
-//! site's store is the lag, and their absence is silence.
+//! Heartbeats: events of a site's own, under a reserved key, that take the way of all others. How long one takes to
+//! another site's store is the lag, and its absence is silence. Each carries what its worker knows of itself.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::event::SiteId;
+use crate::{
+    event::{Event, Key, SiteId},
+    record::Record,
+};
 
 /// What every reserved key begins with. An application that uses it writes over the bridge's own records.
 pub const RESERVED: &str = "_bridge/";
 
+/// What a worker says of itself with each heartbeat.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// Names the process: its counts begin with it.
+    pub instance: String,
+    /// Milliseconds from one heartbeat of the site to the next.
+    pub every_ms: u32,
+    /// How far the worker's clock is ahead of its cloud's, in milliseconds; none where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_skew_ms: Option<i32>,
+    /// The state of the circuit to each peer.
+    pub circuits: BTreeMap<String, String>,
+    /// Deliveries by outcome since the process began.
+    pub events: BTreeMap<String, u64>,
+    /// Conflicts since the process began.
+    pub conflicts: u64,
+}
+
 /// The key of a site's heartbeat.
-pub fn key(site: &SiteId) -> String {
-    format!("{RESERVED}heartbeat/{site}")
+pub fn key(site: &SiteId) -> Key {
+    format!("{RESERVED}heartbeat/{site}").parse().expect("short, and of letters that every store takes")
 }
 
 /// The event, as bytes for the site's own queue. `at` is the site's time now, which makes each one newer than the last.
-pub fn event(site: &SiteId, event_id: Uuid, at: DateTime<Utc>) -> Vec<u8> {
+pub fn event(site: &SiteId, event_id: Uuid, at: DateTime<Utc>, status: &Status) -> Vec<u8> {
     let event = json!({
         "event_id": event_id.to_string(),
         "source_region": site.as_str(),
         "op_type": "upsert",
-        "key": key(site),
-        "payload": { "heartbeat": site.as_str() },
+        "key": key(site).as_str(),
+        "payload": { "heartbeat": site.as_str(), "worker": status },
         "timestamp": at.to_rfc3339_opts(SecondsFormat::Nanos, true),
     });
     event.to_string().into_bytes()
 }
 
+/// Whether an event is the heartbeat of its own origin.
+pub fn is_one(event: &Event) -> bool {
+    event.key == key(&event.origin)
+}
+
+/// A heartbeat that arrived in a store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heard {
+    /// When it was sent, by the clock of the worker that sent it.
+    pub sent: DateTime<Utc>,
+    /// When it was written, by the clock of the worker that wrote it.
+    pub written: DateTime<Utc>,
+    /// What its worker said of itself; none in a heartbeat from before it did.
+    pub status: Option<Status>,
+}
+
+impl Heard {
+    /// Reads it from the record that it left.
+    pub fn read(record: &Record) -> Option<Self> {
+        let status = record.payload.as_ref()?.get("worker").cloned();
+        Some(Self {
+            sent: record.version.timestamp(),
+            written: record.applied_at.parse().ok()?,
+            status: status.and_then(|status| serde_json::from_value(status).ok()),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use chrono::TimeDelta;
+
     use super::*;
     use crate::envelope;
 
@@ -37,10 +94,24 @@ mod tests {
     fn a_heartbeat_is_an_event_like_any_other() {
         let site: SiteId = "azure:westeurope".parse().unwrap();
         let at: DateTime<Utc> = "2026-11-21T01:02:03.000000004Z".parse().unwrap();
-        let bytes = event(&site, Uuid::nil(), at);
+        let status = Status {
+            instance: "i".to_owned(),
+            every_ms: 30_000,
+            clock_skew_ms: Some(-250),
+            circuits: BTreeMap::from([("aws:us-east-1".to_owned(), "open".to_owned())]),
+            events: BTreeMap::from([("applied".to_owned(), 3)]),
+            conflicts: 1,
+        };
+        let bytes = event(&site, Uuid::nil(), at, &status);
         let event = envelope::decode(&bytes, "/nowhere").unwrap();
         assert_eq!(event.key.as_str(), "_bridge/heartbeat/azure:westeurope");
-        assert_eq!(event.origin, site);
+        assert!(event.origin == site && is_one(&event));
         assert_eq!(event.timestamp.utc, at, "nanoseconds and all");
+
+        let written = at + TimeDelta::milliseconds(40);
+        let record = Record::new(&event, &"aws:us-east-1".parse().unwrap(), written, Duration::ZERO);
+        let heard = Heard::read(&record).unwrap();
+        assert_eq!((heard.sent, heard.status), (at, Some(status)));
+        assert_eq!((heard.written - written).num_milliseconds(), 0);
     }
 }

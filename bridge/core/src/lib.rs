@@ -26,6 +26,8 @@ pub mod failure;
 pub mod port;
 pub mod record;
 
+pub mod conflict;
+pub mod lag;
 pub mod replay;
 
 pub mod circuit;

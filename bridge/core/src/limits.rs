@@ -48,3 +48,10 @@ pub const FRACTION_DIGITS_MAX: usize = 9;
 /// How long a tombstone lives unless configured: queue retention (14 days, the most that SQS keeps a message) +
 /// dead-letter retention (14 days) + a week for an operator to act.
 pub const TOMBSTONE_LIFE: Duration = Duration::from_hours(35 * 24);
+
+/// Conflicts that a site's ledger keeps. Ours: a page of them, and as many small reads to list.
+pub const CONFLICTS_KEPT: usize = 64;
+
+/// Letters of one queue whose reasons are read for a look at the lag. Ours: SQS hides what it shows, so a look takes no
+/// more of them than it must; the rest is told as not read.
+pub const REASONS_READ_MAX: usize = 1_000;

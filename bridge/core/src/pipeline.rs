@@ -19,11 +19,13 @@ use crate::{
     envelope,
     event::{Event, Key, SiteId},
     failure::{FailureKind, PortError, Recovery},
+    heartbeat,
     port::{Clock, Delivery, Message, Properties, PutOutcome, Queue, Store},
     reason::Refusal,
     record::Record,
     retry::Backoff,
     settlement::{Letter, Settlement, property},
+    version::Version,
 };
 
 /// How hard a worker tries, and how much it does at once.
@@ -88,26 +90,29 @@ pub struct Verdict {
     /// What the store said, if it was asked and answered.
     pub write: Option<Write>,
     /// The event, if it was one: its key and version, for logs and metrics.
-    pub event: Option<(Key, crate::version::Version)>,
+    pub event: Option<(Key, Version)>,
 }
 
 /// What an event did to its store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Write {
     /// It is the stored state now.
     Applied,
-    /// The store held a later write.
-    Superseded,
+    /// The store held a later write, or the batch had one.
+    Superseded {
+        /// The later write.
+        by: Version,
+    },
     /// The store held this very write.
     Duplicate,
 }
 
 impl Write {
     /// The word in logs and metrics.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Applied => "applied",
-            Self::Superseded => "superseded",
+            Self::Superseded { .. } => "superseded",
             Self::Duplicate => "duplicate",
         }
     }
@@ -154,8 +159,15 @@ impl Worker {
             }
         }
 
-        // 2. Apply here and forward to every peer, at the same time.
-        let (applied, forwarded) = future::join(self.apply(&tasks), self.forward(&tasks, batch)).await;
+        // 2. Apply here and forward to every peer, at the same time. What comes again has most likely been forwarded
+        //    before, so its peers wait until this delivery is going to be the last: a store that is down for long would
+        //    otherwise have the peers get each event as often as it is tried.
+        let first_or_last = |attempt| attempt == 1 || attempt >= self.policy.attempts_max;
+        let (at_once, later): (Vec<&Task>, Vec<&Task>) =
+            tasks.iter().partition(|task| first_or_last(batch[task.index].attempt));
+        let (applied, mut forwarded) = future::join(self.apply(&tasks), self.forward(&at_once, batch)).await;
+        let ends = |task: &&Task| applied.get(&task.index).is_some_and(Applied::ends_the_delivery);
+        forwarded.extend(self.forward(&later.into_iter().filter(ends).collect::<Vec<_>>(), batch).await);
 
         // 3. Conclude, without I/O.
         for task in &tasks {
@@ -167,8 +179,12 @@ impl Worker {
                 number_max: self.policy.attempts_max,
                 retry: self.policy.retry,
             };
-            let settlement = self.with_rng(|rng| conclude(&attempt, applied, forwarded, rng));
-            let write = if let Applied::Done(write) = applied { Some(*write) } else { None };
+            let mut settlement = self.with_rng(|rng| conclude(&attempt, applied, forwarded, rng));
+            // The next heartbeat says more than one that did not get through: nobody is owed it.
+            if matches!(settlement, Settlement::DeadLetter(_)) && heartbeat::is_one(&task.event) {
+                settlement = Settlement::Ack;
+            }
+            let write = if let Applied::Done(write) = applied { Some(write.clone()) } else { None };
             let event = Some((task.event.key.clone(), task.event.version()));
             verdicts.insert(task.index, Verdict { settlement, write, event });
         }
@@ -194,7 +210,12 @@ impl Worker {
                     number_max: self.policy.attempts_max,
                     retry: self.policy.retry,
                 };
-                Err(self.with_rng(|rng| conclude(&attempt, &Applied::Panicked, std::iter::empty(), rng)))
+                let mut settlement =
+                    self.with_rng(|rng| conclude(&attempt, &Applied::Panicked, std::iter::empty(), rng));
+                if let Settlement::DeadLetter(letter) = &mut settlement {
+                    letter.owed.clear(); // It was not even read: nobody knows whom it is owed to, and a replay finds out.
+                }
+                Err(settlement)
             }
         }
     }
@@ -230,7 +251,7 @@ impl Worker {
                 let version = greatest.event.version();
                 for other in tasks.drain(..) {
                     let same = other.event.version() == version;
-                    results.push((other.index, applied.for_coalesced(same)));
+                    results.push((other.index, applied.for_coalesced(same, &version)));
                 }
             }
             results.push((greatest.index, applied));
@@ -243,14 +264,14 @@ impl Worker {
         match self.store.put_if_newer(&record).await {
             Ok(PutOutcome::Stored { .. }) => Applied::Done(Write::Applied),
             Ok(PutOutcome::Kept { current }) if current == record.version => Applied::Done(Write::Duplicate),
-            Ok(PutOutcome::Kept { .. }) => Applied::Done(Write::Superseded),
+            Ok(PutOutcome::Kept { current }) => Applied::Done(Write::Superseded { by: current }),
             Err(error) => Applied::Failed(Arc::new(error)),
         }
     }
 
     /// Sends to every peer what this site is the origin of; answers by peer and place in the batch.
-    async fn forward(&self, tasks: &[Task], batch: &[Delivery]) -> Vec<(SiteId, BTreeMap<usize, Forwarded>)> {
-        let own: Vec<&Task> = tasks.iter().filter(|task| task.decision == Decision::ApplyAndForward).collect();
+    async fn forward(&self, tasks: &[&Task], batch: &[Delivery]) -> Vec<(SiteId, BTreeMap<usize, Forwarded>)> {
+        let own = tasks.iter().filter(|task| task.decision == Decision::ApplyAndForward).copied().collect();
         let chosen = match self.policy.forward {
             Forward::All => own,
             Forward::Latest => latest_of_each_key(own),

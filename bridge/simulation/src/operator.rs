@@ -11,16 +11,14 @@ use bridge_core::{
     port::{Clock, Delivery, Place as Bookmark},
     replay::{
         effect::Effect,
-        errand::errands,
         fingerprint::Fingerprint,
         journal::{Journal, Receipt},
         ledger::{Ledger, Tally},
         pace::Pace,
-        plan::{Entry, Prediction, Refused},
+        plan::Entry,
         route::{Source, Target},
         run::{End, Place, Run, Setting, SourceQueue},
     },
-    settlement::rfc3339,
 };
 
 use crate::{
@@ -120,35 +118,13 @@ pub async fn plan(setting: &Setting<'_>) -> Result<Vec<Entry>, PortError> {
 
 async fn entry(setting: &Setting<'_>, delivery: &Delivery) -> Entry {
     let subject = setting.read(0, delivery).await;
-    let mut entry = Entry {
-        message: Fingerprint::of(0, &delivery.message_id, &delivery.body),
-        queue: 0,
-        message_id: delivery.message_id.clone(),
-        reason: subject.reason.clone(),
-        first_seen: subject.first_seen.map(rfc3339),
-        bytes: delivery.body.len(),
-        event_id: None,
-        key: None,
-        version: None,
-        errands: Vec::new(),
-        unpaid: Vec::new(),
-        refused: None,
-    };
-    match &subject.event {
-        Err(refusal) => {
-            let (reason, detail) = (refusal.reason.to_string(), refusal.detail.clone());
-            entry.refused = Some(Refused { reason, detail, effect: Effect::of_refusal(refusal) });
-        }
-        Ok(event) => {
-            let what = errands(&setting.source, &setting.target, &subject, event, setting.sites());
-            for errand in what.run {
-                let effect = match setting.places[&errand.site].store.get(&event.key).await {
-                    Ok(held) => Effect::of(&event.version(), held.as_ref().map(|record| &record.version)),
-                    Err(_) => Effect::StillOwed,
-                };
-                entry.errands.push(Prediction { to: errand.to_string(), effect });
-            }
-            entry.unpaid = what.unpaid.iter().map(ToString::to_string).collect();
+    let message = Fingerprint::of(0, &delivery.message_id, &delivery.body);
+    let mut entry = Entry::draft(setting, 0, message, delivery, &subject);
+    let Ok(event) = &subject.event else { return entry };
+    for prediction in &mut entry.errands {
+        let Some(errand) = prediction.errand() else { continue };
+        if let Ok(held) = setting.places[&errand.site].store.get(&event.key).await {
+            prediction.effect = Effect::of(&event.version(), held.as_ref().map(|record| &record.version));
         }
     }
     entry

@@ -1,6 +1,7 @@
 //! Amazon Web Services: SQS as a queue, DynamoDB as a store.
 
 mod client;
+mod depth;
 mod dynamodb;
 pub mod dynamodb_item;
 mod error;
@@ -12,6 +13,7 @@ mod sqs_batch;
 mod sqs_message;
 
 pub use client::{AwsClients, AwsCredentials, AwsOptions, StaticCredentials};
+pub use depth::{SqsDepth, SqsRedriveDepth};
 pub use dynamodb::DynamodbStore;
 pub use inspect::{AwsInspect, AwsInspectOptions};
 pub use redrive::redrive_target;

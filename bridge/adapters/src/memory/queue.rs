@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bridge_core::{
     failure::{FailureKind, PortError},
     limits,
-    port::{Clock, Delivery, Message, Place, Properties, Queue, Receipt, Reschedule},
+    port::{Clock, Delivery, Depth, Message, Place, Properties, Queue, QueueDepth, Receipt, Reschedule},
 };
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -272,6 +272,23 @@ fn later(now: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
 fn parse(receipt: &Receipt) -> Option<(u64, u32)> {
     let (id, delivery) = receipt.0.split_once('.')?;
     Some((id.parse().ok()?, delivery.parse().ok()?))
+}
+
+#[async_trait]
+impl Depth for MemoryQueue {
+    async fn depth(&self) -> Result<QueueDepth, PortError> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        state.reclaim(now);
+        let hidden = state.messages.values().filter(|stored| stored.hidden_until.is_some());
+        let (leased, delayed): (Vec<_>, Vec<_>) = hidden.partition(|stored| stored.leased);
+        Ok(QueueDepth {
+            waiting: state.visible.len() as u64,
+            in_flight: Some(leased.len() as u64),
+            delayed: delayed.len() as u64,
+            oldest: state.messages.values().map(|stored| stored.sent).min(),
+        })
+    }
 }
 
 #[async_trait]

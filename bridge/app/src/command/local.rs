@@ -78,7 +78,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     let sites = serde_json::to_value(cloud.sites())?;
     let file = std::env::temp_dir().join(format!("bridge-local-{}.toml", std::process::id()));
     write_whole(&file, &configuration(&sites))?;
-    let config = Config::load(&Sources { file: Some(file.display().to_string()), ..Sources::default() })?;
+    let environment = super::environment("BRIDGE_WORKER_");
+    let config = Config::load(&Sources { file: Some(file.display().to_string()), site: None, environment })?;
 
     let mut workers = tokio::task::JoinSet::new();
     if !args.without_workers {
@@ -144,6 +145,7 @@ fn configuration(sites: &Value) -> String {
         ("container", "container"),
     ];
     let mut text = "# Written by `bridge local`, for as long as it runs.\n".to_owned();
+    text += "\n[worker]\nheartbeat_seconds = 2 # So that what goes dark shows within seconds.\nconflicts = \"keep\"\n";
     for (id, site) in sites.as_object().into_iter().flatten() {
         let names = if site["cloud"] == "aws" { AWS } else { AZURE };
         text += &format!("\n[sites.\"{id}\"]\n");

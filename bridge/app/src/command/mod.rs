@@ -4,6 +4,7 @@ mod completions;
 mod config;
 mod doctor;
 mod get;
+pub(crate) mod lag;
 #[cfg(feature = "local")]
 mod local;
 mod progress;
@@ -13,6 +14,8 @@ mod run;
 mod schema;
 #[cfg(feature = "local")]
 mod simulate;
+
+use std::collections::BTreeMap;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -60,12 +63,17 @@ struct SourceArgs {
 
 impl SourceArgs {
     fn load(&self) -> Result<Config, ConfigErrors> {
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter(|(name, _)| name.starts_with("BRIDGE_"))
-            .collect();
+        let environment = environment("BRIDGE_");
         Config::load(&Sources { file: self.config.clone(), site: self.site.clone(), environment })
     }
+}
+
+/// The environment's variables that begin so.
+fn environment(prefix: &str) -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with(prefix))
+        .collect()
 }
 
 #[derive(Debug, Subcommand)]
@@ -81,6 +89,8 @@ enum Command {
     Replay(Box<replay::Args>),
     /// Show a key's record at every site, side by side
     Get(get::Args),
+    /// Show how far behind each site is, and what would be missing if one vanished now
+    Lag(lag::Args),
     /// Check every assumption against the accounts: settings, permissions, clocks, limits
     Doctor(doctor::Args),
     /// Run worlds of sites in which everything goes wrong by a seed, on virtual time
@@ -111,6 +121,7 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Publish(args) => publish::run(args, load()?).await,
         Command::Replay(args) => replay::run(*args, load()?).await,
         Command::Get(args) => get::run(args, load()?).await,
+        Command::Lag(args) => lag::run(args, load()?).await,
         Command::Doctor(args) => doctor::run(&args, load()?).await,
         #[cfg(feature = "local")]
         Command::Simulate(args) => simulate::run(args).await,

@@ -64,6 +64,24 @@ pub(crate) const WORKER: &[KeySpec] = &[
     key("batch_messages_max", "messages", Some("32"), "messages of one batch"),
     key("receive_wait_seconds", "seconds", Some("20"), "how long one receive waits for a message"),
     key(
+        "heartbeat_seconds",
+        "seconds",
+        Some("30"),
+        "from one heartbeat of the site to the next; 0: the container sends none",
+    ),
+    key(
+        "conflicts",
+        "count or keep",
+        Some("count"),
+        "writes that lost to another site's: counted only, or the latest kept in the store too",
+    ),
+    key(
+        "clock_offset_ms",
+        "milliseconds",
+        Some("0"),
+        "added to the worker's clock, to see in a drill what a wrong one does",
+    ),
+    key(
         "function_hold_seconds",
         "seconds",
         Some("10"),

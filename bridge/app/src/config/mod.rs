@@ -17,6 +17,7 @@ use bridge_core::{
     pipeline::{Forward, Policy},
     retry::Backoff,
 };
+use chrono::TimeDelta;
 use serde::Serialize;
 use url::Url;
 
@@ -39,6 +40,10 @@ pub(crate) struct Config {
     pub(crate) container: ContainerConfig,
     /// How an Azure Function takes its time.
     pub(crate) function: FunctionConfig,
+    /// Whether the latest conflicts are kept.
+    pub(crate) keep_conflicts: bool,
+    /// What the worker's clock is shifted by.
+    pub(crate) clock_offset: TimeDelta,
     /// Every key with its value and origin, for `bridge config`.
     pub(crate) entries: Vec<Entry>,
 }
@@ -49,6 +54,8 @@ pub(crate) struct ContainerConfig {
     pub(crate) concurrent_batches: usize,
     pub(crate) batch_messages_max: usize,
     pub(crate) receive_wait: Duration,
+    /// From one heartbeat to the next; none if zero.
+    pub(crate) heartbeat: Duration,
 }
 
 /// How an Azure Function takes its time.
@@ -180,12 +187,10 @@ impl Config {
         overlay(&mut values, &ids, &sources.environment, &mut reader);
         refuse_unknown(&values, &ids, &mut reader);
 
-        let (policy, clock_skew_max, container, function) = read_worker(&mut Section {
-            reader: &mut reader,
-            values: &values,
-            prefix: "worker".into(),
-            keys: keys::WORKER,
-        });
+        let mut worker = Section { reader: &mut reader, values: &values, prefix: "worker".into(), keys: keys::WORKER };
+        let (policy, clock_skew_max) = read_policy(&mut worker);
+        let (container, function) = read_hosts(&mut worker);
+        let (keep_conflicts, clock_offset) = read_watching(&mut worker);
         let mut sites = BTreeMap::new();
         for id in ids {
             let prefix = format!("sites.{id}");
@@ -205,7 +210,8 @@ impl Config {
             reader.errors.push("no site is configured: add [sites.\"aws:REGION\"] and [sites.\"azure:REGION\"]".into());
         }
         if reader.errors.is_empty() {
-            Ok(Self { site, sites, policy, clock_skew_max, container, function, entries: reader.entries })
+            let entries = reader.entries;
+            Ok(Self { site, sites, policy, clock_skew_max, container, function, keep_conflicts, clock_offset, entries })
         } else {
             Err(ConfigErrors(reader.errors))
         }
@@ -301,7 +307,7 @@ fn refuse_unknown(values: &Values, ids: &BTreeSet<SiteId>, reader: &mut Reader) 
 
 const HOUR_MS: u64 = 3_600_000;
 
-fn read_worker(section: &mut Section<'_>) -> (Policy, Duration, ContainerConfig, FunctionConfig) {
+fn read_policy(section: &mut Section<'_>) -> (Policy, Duration) {
     let key_pointer: String = section.required("key_pointer").unwrap_or_default();
     if !key_pointer.starts_with('/') {
         section.reader.errors.push(format!("worker.key_pointer: {key_pointer:?} is not a JSON pointer, as in /id"));
@@ -343,16 +349,34 @@ fn read_worker(section: &mut Section<'_>) -> (Policy, Duration, ContainerConfig,
         forward,
         concurrent_writes: size(section.number("concurrent_writes", 1..=1000)),
     };
+    (policy, clock_skew_max)
+}
+
+fn read_hosts(section: &mut Section<'_>) -> (ContainerConfig, FunctionConfig) {
     let container = ContainerConfig {
         concurrent_batches: size(section.number("concurrent_batches", 1..=100)),
         batch_messages_max: size(section.number("batch_messages_max", 1..=1000)),
         receive_wait: section.seconds("receive_wait_seconds", 1..=20),
+        heartbeat: section.seconds("heartbeat_seconds", 0..=3600),
     };
     let function = FunctionConfig {
         hold: section.seconds("function_hold_seconds", 0..=200),
         halt: section.seconds("function_halt_seconds", 0..=200),
     };
-    (policy, clock_skew_max, container, function)
+    (container, function)
+}
+
+fn read_watching(section: &mut Section<'_>) -> (bool, TimeDelta) {
+    let keep_conflicts = match section.required::<String>("conflicts").as_deref() {
+        Some("keep") => true,
+        Some("count") | None => false,
+        Some(other) => {
+            section.reader.errors.push(format!("worker.conflicts: {other:?} is neither count nor keep"));
+            false
+        }
+    };
+    let offset_ms = section.required::<i32>("clock_offset_ms").unwrap_or_default();
+    (keep_conflicts, TimeDelta::milliseconds(offset_ms.into()))
 }
 
 fn read_aws(section: &mut Section<'_>) -> Option<AwsSite> {

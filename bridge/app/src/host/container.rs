@@ -10,14 +10,17 @@ use bridge_core::{
     port::Delivery,
     settlement::Settlement,
 };
+use futures_util::future;
 use tokio_util::sync::CancellationToken;
 
-use super::log_letters;
+use super::{send_heartbeat, tell};
 use crate::{assemble::Worksite, config::ContainerConfig};
 
 /// How long a halted site rests between two looks, at first and at most: an operator's mend takes effect by itself, and
 /// a look costs one message one attempt.
 const REST: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
+/// The least time between two looks at the service's clock while there is doubt about one's own.
+const CLOCK_PAUSE: Duration = Duration::from_millis(100);
 /// How long the next receive waits after a failed one, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
@@ -29,9 +32,30 @@ pub(crate) async fn work(worksite: &Worksite, config: ContainerConfig, stop: Can
         tracing::warn!("no other site is configured: events are applied here and forwarded nowhere");
     }
     let receivers = (0..config.concurrent_batches).map(|_| receive_and_work(worksite, config, &stop));
-    futures_util::future::join_all(receivers).await;
+    future::join(future::join_all(receivers), beat(worksite, config.heartbeat, &stop)).await;
     worksite.close().await;
     tracing::info!(site = %worksite.worker.rules.site, "stopped; nothing is left half done");
+}
+
+/// Sends the site's heartbeat, at once and then `every` so often; never if that is zero.
+async fn beat(worksite: &Worksite, every: Duration, stop: &CancellationToken) {
+    while !every.is_zero() && !stop.is_cancelled() {
+        worksite.tally.look_at_clock(&worksite.worker).await;
+        if let Err(error) = send_heartbeat(worksite).await {
+            tracing::warn!(error = error.chain(), "no heartbeat was sent");
+        }
+        let ask = async {
+            while worksite.tally.doubts_clock() {
+                tokio::time::sleep(CLOCK_PAUSE).await;
+                worksite.tally.look_at_clock(&worksite.worker).await;
+            }
+            future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = wait_or(every, stop) => {}
+            () = ask => {}
+        }
+    }
 }
 
 async fn receive_and_work(worksite: &Worksite, config: ContainerConfig, stop: &CancellationToken) {
@@ -59,6 +83,7 @@ async fn receive_and_work(worksite: &Worksite, config: ContainerConfig, stop: &C
         }
         let (verdicts, carried) = work_off(&worksite.worker, &*worksite.queue, &*worksite.dead_letters, &batch).await;
         log(&batch, &verdicts, &carried);
+        tell(worksite, batch.iter().zip(&verdicts)).await;
         match carried.halt {
             Some(detail) => {
                 if rest.is_fresh() {
@@ -108,7 +133,6 @@ fn log(batch: &[Delivery], verdicts: &[Verdict], carried: &Carried) {
         let more = failed.count();
         tracing::warn!(message_id, more, error = error.chain(), "not settled: the messages are delivered again");
     }
-    log_letters(batch.iter().zip(verdicts));
 }
 
 async fn wait_or(wait: Duration, stop: &CancellationToken) {

@@ -23,7 +23,7 @@ use bridge_core::{
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{log_letters, send_heartbeat};
+use super::{send_one_heartbeat, tell};
 use crate::{assemble::Worksite, config::FunctionConfig};
 
 /// Bytes of an invocation. Ours: what Service Bus carries by default (1 MiB, and 100 MiB only in large-message queues), twice over
@@ -74,7 +74,7 @@ async fn replicate(State(function): State<Arc<Function>>, payload: Bytes) -> Res
     let worked = work_off(worker, &**queue, &*function.copies, &**dead_letters, deliveries, function.budget);
     match worked.await {
         Ok(settled) => {
-            log_letters(settled.iter().map(|(delivery, verdict)| (delivery, verdict)));
+            tell(&function.worksite, settled.iter().map(|(delivery, verdict)| (delivery, verdict))).await;
             done()
         }
         Err(Failed::Halted(Halted { detail })) => {
@@ -87,7 +87,7 @@ async fn replicate(State(function): State<Arc<Function>>, payload: Bytes) -> Res
 }
 
 async fn beat(State(function): State<Arc<Function>>) -> Response {
-    match send_heartbeat(&function.worksite).await {
+    match send_one_heartbeat(&function.worksite).await {
         Ok(()) => done(),
         Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &format!("no heartbeat was sent: {}", error.chain())),
     }

@@ -14,7 +14,7 @@ use bridge_core::{
 use lambda_runtime::{Diagnostic, LambdaEvent as Invocation, service_fn};
 use serde_json::{Value, json, value::RawValue};
 
-use super::{log_letters, send_heartbeat};
+use super::{send_one_heartbeat, tell};
 use crate::assemble::Worksite;
 
 /// Time of an invocation that is kept for giving back what was not done, and for the answer. Ours: a give-back is one
@@ -71,7 +71,7 @@ async fn invoke(worksite: &Worksite, payload: &str, remaining: Duration, portion
     let records = match parse(payload).map_err(Failed::Payload)? {
         LambdaEvent::Batch(records) => records,
         LambdaEvent::Heartbeat => {
-            send_heartbeat(worksite).await.map_err(|error| Failed::Heartbeat(error.chain()))?;
+            send_one_heartbeat(worksite).await.map_err(|error| Failed::Heartbeat(error.chain()))?;
             return Ok(json!({}));
         }
     };
@@ -89,7 +89,7 @@ async fn invoke(worksite: &Worksite, payload: &str, remaining: Duration, portion
         .await
         .map_err(|Halted { detail }| Failed::Halted(detail))?;
 
-    log_letters(batch.iter().zip(&ended).filter_map(|(delivery, ended)| Some((delivery, ended.verdict()?))));
+    tell(worksite, batch.iter().zip(&ended).filter_map(|(delivery, ended)| Some((delivery, ended.verdict()?)))).await;
     failed.extend(readable.iter().zip(&ended).filter(|(_, ended)| !ended.is_settled()).map(|(record, _)| *record));
     tracing::debug!(messages = records.len(), again = failed.len(), "worked off a batch");
     answer(failed).ok_or(Failed::Nameless)

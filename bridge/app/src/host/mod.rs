@@ -7,12 +7,14 @@ pub(crate) mod lambda;
 use std::ffi::OsString;
 
 use bridge_core::{
+    conflict::Conflict,
     failure::PortError,
     heartbeat,
-    pipeline::Verdict,
+    pipeline::{Verdict, Worker},
     port::{Delivery, Message, Properties},
     settlement::Settlement,
 };
+use futures_util::future;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -44,18 +46,45 @@ impl Function {
 /// Sends the site's heartbeat into its own queue.
 pub(crate) async fn send_heartbeat(worksite: &Worksite) -> Result<(), PortError> {
     let worker = &worksite.worker;
-    let body = heartbeat::event(&worker.rules.site, Uuid::now_v7(), worker.clock.now());
+    let status = worksite.tally.status(worker);
+    let body = heartbeat::event(&worker.rules.site, Uuid::now_v7(), worker.clock.now(), &status);
     let message = Message { id: worker.fresh_id(), body: body.into(), properties: Properties::new() };
     worksite.queue.send(&[message]).await.pop().unwrap_or(Ok(()))
 }
 
-/// Tells of every message that was set aside.
-fn log_letters<'a>(concluded: impl Iterator<Item = (&'a Delivery, &'a Verdict)>) {
+/// Sends the heartbeat of a function, which may be a process' first and last work.
+async fn send_one_heartbeat(worksite: &Worksite) -> Result<(), PortError> {
+    for _ in 0..CLOCK_LOOKS {
+        if worksite.tally.doubts_clock() {
+            worksite.tally.look_at_clock(&worksite.worker).await;
+        }
+    }
+    send_heartbeat(worksite).await
+}
+
+/// Looks at the service's clock before a function's heartbeat. Ours: one opens the connection, the other leaves a quarter of
+/// a second of doubt, and a function is paid by its time.
+const CLOCK_LOOKS: usize = 2;
+
+/// Tells of what was concluded: counts it, logs each message that was set aside, and keeps conflicts if that is wanted.
+async fn tell<'a>(worksite: &Worksite, concluded: impl Iterator<Item = (&'a Delivery, &'a Verdict)>) {
+    let mut conflicts = Vec::new();
     for (delivery, verdict) in concluded {
+        let conflict = Conflict::of(verdict);
+        worksite.tally.count(verdict, conflict.as_ref());
+        conflicts.extend(conflict);
         if let Settlement::DeadLetter(letter) = &verdict.settlement {
             let (reason, detail) = (letter.refusal.reason.as_str(), &letter.refusal.detail);
             let message_id = &delivery.message_id;
             tracing::warn!(message_id, reason, detail, "set aside; see runbooks/dead-letters.md");
+        }
+    }
+    if worksite.keep_conflicts {
+        let Worker { rules, store, clock, .. } = &worksite.worker;
+        let records: Vec<_> = conflicts.iter().map(|one| one.record(&rules.site, clock.now())).collect();
+        let kept = future::join_all(records.iter().map(|record| store.put_if_newer(record))).await;
+        if let Some(error) = kept.into_iter().find_map(Result::err) {
+            tracing::warn!(error = error.chain(), "a conflict was counted and not kept in the ledger");
         }
     }
 }

@@ -92,7 +92,7 @@ async fn settle(
         };
         Ok(Ended::Again { verdict: Some(verdict), after })
     };
-    deliveries.iter().zip(verdicts.clone()).map(end).collect()
+    deliveries.iter().zip(verdicts).map(end).collect()
 }
 
 /// What `work` comes to, or none if that takes longer than `limit`.

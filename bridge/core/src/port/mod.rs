@@ -5,11 +5,13 @@
 //! adapter and every layer pass.
 
 mod clock;
+mod depth;
 mod queue;
 mod reschedule;
 mod store;
 
 pub use clock::Clock;
+pub use depth::{Depth, QueueDepth};
 pub use queue::{Delivery, Message, Place, Properties, Queue, Receipt};
 pub use reschedule::Reschedule;
 pub use store::{PutOutcome, Store};

@@ -7,9 +7,12 @@ use sha2::{Digest, Sha256};
 
 use super::{
     effect::Effect,
-    errand::Errand,
+    errand::{Errand, errands},
     fingerprint::{Fingerprint, hex},
+    run::Setting,
+    subject::Subject,
 };
+use crate::{port::Delivery, reason::Refusal, settlement::rfc3339};
 
 /// The version of the form that this code reads and writes.
 pub const FORM: u32 = 1;
@@ -98,7 +101,43 @@ pub struct Refused {
     pub effect: Effect,
 }
 
+impl From<&Refusal> for Refused {
+    fn from(refusal: &Refusal) -> Self {
+        let (reason, detail) = (refusal.reason.to_string(), refusal.detail.clone());
+        Self { reason, detail, effect: Effect::of_refusal(refusal) }
+    }
+}
+
 impl Entry {
+    /// The entry of a message of the queue that stands at `queue`, before any store was asked what the message would do:
+    /// every errand counts as still owed.
+    pub fn draft(
+        setting: &Setting<'_>,
+        queue: usize,
+        message: Fingerprint,
+        delivery: &Delivery,
+        subject: &Subject,
+    ) -> Self {
+        let event = subject.event.as_ref().ok();
+        let errands = event.map(|event| errands(&setting.source, &setting.target, subject, event, setting.sites()));
+        let (run, unpaid) = errands.map(|errands| (errands.run, errands.unpaid)).unwrap_or_default();
+        let unknown = |errand: Errand| Prediction { to: errand.to_string(), effect: Effect::StillOwed };
+        Self {
+            message,
+            queue,
+            message_id: delivery.message_id.clone(),
+            reason: subject.reason.clone(),
+            first_seen: subject.first_seen.map(rfc3339),
+            bytes: delivery.body.len(),
+            event_id: event.map(|event| event.id.to_string()),
+            key: event.map(|event| event.key.to_string()),
+            version: event.map(|event| event.version().to_string()),
+            errands: run.into_iter().map(unknown).collect(),
+            unpaid: unpaid.iter().map(ToString::to_string).collect(),
+            refused: subject.event.as_ref().err().map(Refused::from),
+        }
+    }
+
     /// The one word for what the message would do: of several sites', the one that matters most.
     pub fn effect(&self) -> Effect {
         let errands = self.errands.iter().map(|errand| errand.effect).max();

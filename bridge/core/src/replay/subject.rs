@@ -17,6 +17,9 @@ use crate::{
 /// What Service Bus writes on a message that it sets aside itself ("Service Bus dead-letter queues", read 2026-11).
 const BROKER_REASON: &str = "DeadLetterReason";
 
+/// The reason of what SQS set aside itself, which says none: it has only this one.
+pub const BROKER_RECEIVES: &str = "broker:too_many_receives";
+
 /// A message that may be replayed.
 #[derive(Clone, Debug)]
 pub struct Subject {
@@ -39,7 +42,7 @@ pub fn reason(properties: &Properties, broker: bool) -> String {
     match (properties.get(property::REASON), properties.get(BROKER_REASON)) {
         (Some(reason), _) => reason.clone(),
         (None, Some(reason)) => format!("broker:{reason}"),
-        (None, None) if broker => "broker:too_many_receives".to_owned(),
+        (None, None) if broker => BROKER_RECEIVES.to_owned(),
         (None, None) => "waiting".to_owned(),
     }
 }

@@ -1,7 +1,7 @@
 //! What a namespace says of its queues, over its management interface: "Service Bus resource manager REST (ATOM)", read
 //! 2026-11. Reading needs the claim `Manage`, or the role Azure Service Bus Data Owner, which no worker has to have.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use bridge_core::{
     doctor::{Look, QueueFacts, Redrive},
@@ -26,12 +26,13 @@ pub struct ServiceBusDescriptions {
     target: ServiceBusConnection,
     http_endpoint: Option<Url>,
     timeouts: Timeouts,
+    client: OnceLock<Client>,
 }
 
 impl ServiceBusDescriptions {
     /// Nothing is sent. `http_endpoint` as in [`ServiceBusOptions`](super::ServiceBusOptions).
     pub fn new(target: ServiceBusConnection, http_endpoint: Option<Url>) -> Self {
-        Self { target, http_endpoint, timeouts: Timeouts::default() }
+        Self { target, http_endpoint, timeouts: Timeouts::default(), client: OnceLock::new() }
     }
 
     /// Where the namespace answers HTTP; none if that cannot be known.
@@ -53,7 +54,8 @@ impl ServiceBusDescriptions {
         Look { seen: seen.map_err(|failure| failure.at(&at, "look")), at }
     }
 
-    async fn read(&self, queue: &str) -> Result<String, Failure> {
+    /// The description as it stands.
+    pub(super) async fn read(&self, queue: &str) -> Result<String, Failure> {
         let missing = |detail: String| Failure::new(FailureKind::Missing, detail);
         let mut url = self.endpoint().ok_or_else(|| missing("service_bus_http_endpoint is not set".to_owned()))?;
         endpoint::check(&url).map_err(|insecure| missing(insecure.to_string()))?;
@@ -82,7 +84,10 @@ impl ServiceBusDescriptions {
         Err(Failure::new(kind, detail.trim_end()))
     }
 
-    fn client(&self) -> Result<Client, Failure> {
+    fn client(&self) -> Result<&Client, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
         let builder = Client::builder()
             .http1_only()
             .redirect(redirect::Policy::none()) // A token goes where it was made for, and nowhere else.
@@ -93,7 +98,8 @@ impl ServiceBusDescriptions {
         } else {
             builder.no_proxy()
         };
-        builder.build().map_err(|error| Failure::with_causes(FailureKind::Unavailable, &error))
+        let client = builder.build().map_err(|error| Failure::with_causes(FailureKind::Unavailable, &error))?;
+        Ok(self.client.get_or_init(|| client))
     }
 }
 

@@ -8,6 +8,7 @@ mod atom;
 mod batch;
 mod connection;
 mod connection_string;
+mod depth;
 mod describe;
 mod failure;
 mod leases;
@@ -32,6 +33,7 @@ use bridge_core::{
 };
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 pub use connection_string::{ConnectionStringError, ServiceBusConnection};
+pub use depth::ServiceBusDepth;
 pub use describe::ServiceBusDescriptions;
 pub use message::Peeked;
 pub(crate) use message::{Counted, counted};

@@ -12,13 +12,11 @@ use bridge_core::{
     port::{Delivery, Place, Receipt},
     replay::{
         effect::{Effect, Greatest},
-        errand::{Errand, errands},
         fingerprint::Fingerprint,
-        plan::{Entry, Prediction, Refused},
+        plan::Entry,
         run::Setting,
         subject,
     },
-    settlement::rfc3339,
     version::Version,
 };
 use futures_util::{StreamExt, stream};
@@ -138,36 +136,7 @@ async fn read(
     if !request.filter.admits(&subject) {
         return None;
     }
-    let mut entry = Entry {
-        message,
-        queue: from,
-        message_id: delivery.message_id,
-        reason: subject.reason.clone(),
-        first_seen: subject.first_seen.map(rfc3339),
-        bytes: delivery.body.len(),
-        event_id: None,
-        key: None,
-        version: None,
-        errands: Vec::new(),
-        unpaid: Vec::new(),
-        refused: None,
-    };
-    match &subject.event {
-        Err(refusal) => {
-            let (reason, detail) = (refusal.reason.to_string(), refusal.detail.clone());
-            entry.refused = Some(Refused { reason, detail, effect: Effect::of_refusal(refusal) });
-        }
-        Ok(event) => {
-            entry.event_id = Some(event.id.to_string());
-            entry.key = Some(event.key.to_string());
-            entry.version = Some(event.version().to_string());
-            let errands = errands(&setting.source, &setting.target, &subject, event, setting.sites());
-            let unknown = |errand: Errand| Prediction { to: errand.to_string(), effect: Effect::StillOwed };
-            entry.errands = errands.run.into_iter().map(unknown).collect();
-            entry.unpaid = errands.unpaid.iter().map(ToString::to_string).collect();
-        }
-    }
-    Some(entry)
+    Some(Entry::draft(setting, from, message, &delivery, &subject))
 }
 
 /// Gives back what a look had to take.

@@ -1,0 +1,63 @@
+//! What looks at the lag: each site's queues as something to count, its store as something to read.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bridge_adapters::{
+    aws::{SqsDepth, SqsRedriveDepth},
+    azure::service_bus::{ServiceBusDepth, ServiceBusDescriptions},
+    clock::SystemClock,
+};
+use bridge_core::{
+    event::SiteId,
+    lag::{Letters, Observer, Reasons, Watched},
+    port::{Depth, Queue},
+    replay::subject::BROKER_RECEIVES,
+};
+
+use super::{SitePorts, aws_clients, ports, service_bus, service_bus_queue};
+use crate::config::{AwsSite, AzureSite, Config, SiteConfig};
+
+/// What looks at the lag of all sites, and waits for `limit` for each answer.
+pub(crate) async fn observer(config: &Config, limit: Duration) -> anyhow::Result<Observer> {
+    let mut sites = BTreeMap::new();
+    for (id, site) in &config.sites {
+        let ports = ports(config, id).await?;
+        let watched = match site {
+            SiteConfig::Aws(aws) => watched_aws(id, aws, ports).await?,
+            SiteConfig::Azure(azure) => watched_azure(azure, ports)?,
+        };
+        sites.insert(id.clone(), watched);
+    }
+    Ok(Observer { sites, clock: Arc::new(SystemClock), limit })
+}
+
+fn letters(depth: Arc<dyn Depth>, queue: Arc<dyn Queue>, broker: bool) -> Letters {
+    Letters::new(depth, Reasons::Read { queue, broker })
+}
+
+async fn watched_aws(id: &SiteId, site: &AwsSite, ports: SitePorts) -> anyhow::Result<Watched> {
+    let clients = aws_clients(id, site).await?;
+    let depth = |url: &url::Url| SqsDepth::new(clients.clone(), url.to_string());
+    let queue = depth(&site.queue_url);
+    let dead_letter_queue_url = site.dead_letter_queue_url.to_string();
+    let brokers = SqsRedriveDepth { queue: queue.clone(), dead_letter_queue_url };
+    let dead_letters = vec![
+        letters(Arc::new(depth(&site.dead_letter_queue_url)), ports.dead_letters, false),
+        Letters::new(Arc::new(brokers), Reasons::Always(BROKER_RECEIVES)),
+    ];
+    Ok(Watched { queue: Arc::new(queue), dead_letters, store: ports.store })
+}
+
+fn watched_azure(site: &AzureSite, ports: SitePorts) -> anyhow::Result<Watched> {
+    let connection = service_bus(site)?;
+    let descriptions = ServiceBusDescriptions::new(connection.clone(), site.service_bus_http_endpoint.clone());
+    let descriptions = Arc::new(descriptions);
+    let queue = |name: &str| Arc::new(service_bus_queue(site, &connection, name));
+    let depth = |name: &str| Arc::new(ServiceBusDepth::of(descriptions.clone(), name, queue(name)));
+    let mut dead_letters = vec![letters(depth(&site.dead_letter_queue), ports.dead_letters, false)];
+    for name in [&site.queue, &site.dead_letter_queue] {
+        let brokers = Arc::new(ServiceBusDepth::of_dead_letters(descriptions.clone(), name));
+        dead_letters.push(letters(brokers, queue(&format!("{name}/$deadletterqueue")), true));
+    }
+    Ok(Watched { queue: depth(&site.queue), dead_letters, store: ports.store })
+}

@@ -1,0 +1,137 @@
+//! The report for people.
+
+use std::io::IsTerminal;
+
+use bridge_core::lag::{
+    Report,
+    report::{Lag, LagState, Site},
+};
+
+/// The report on a screen of its own, where there is one: what stood there before is overwritten.
+pub(super) fn screen(report: &Report) -> String {
+    let clear = if std::io::stdout().is_terminal() { "\x1b[2J\x1b[H" } else { "" };
+    format!("{clear}{}\n", self::report(report))
+}
+
+/// The report as lines.
+pub(super) fn report(report: &Report) -> String {
+    let mut text = format!("{}\n\n{}", report.at, matrix(report));
+    for site in &report.sites {
+        text += &format!("\n{}{}\n", site.site, if site.unreachable { "   UNREACHABLE" } else { "" });
+        for (name, value) in facts(site) {
+            text += &format!("  {name:16}{value}\n");
+        }
+    }
+    if !report.conflicts.is_empty() {
+        text += "\nwrites that lost to another site's, the latest first\n";
+    }
+    for conflict in &report.conflicts {
+        text += &format!(
+            "  {}  {}: {} of {} lost to {} of {} (seen at {})\n",
+            conflict.seen_at,
+            conflict.key,
+            conflict.lost.timestamp,
+            conflict.lost.origin,
+            conflict.won.timestamp,
+            conflict.won.origin,
+            conflict.site,
+        );
+    }
+    text
+}
+
+/// From each site, down, to each other one, across.
+fn matrix(report: &Report) -> String {
+    let names: Vec<&str> = report.sites.iter().map(|site| site.site.as_str()).collect();
+    let first = names.iter().map(|name| name.len()).max().unwrap_or_default().max("from \\ to".len());
+    let mut text = format!("{:first$}", "from \\ to");
+    names.iter().for_each(|name| text += &format!("  {name:>20}"));
+    text += "\n";
+    for from in &names {
+        text += &format!("{from:first$}");
+        for to in &names {
+            let lag = report.lag.iter().find(|lag| lag.from == *from && lag.to == *to);
+            text += &format!("  {:>20}", lag.map_or_else(|| "-".to_owned(), cell));
+        }
+        text += "\n";
+    }
+    text
+}
+
+fn cell(lag: &Lag) -> String {
+    let seconds = lag.seconds.map(duration).unwrap_or_default();
+    match lag.state {
+        LagState::Heard => seconds,
+        LagState::Late => format!("LATE, over {seconds}"),
+        LagState::Silent => format!("SILENT for {}", lag.age_seconds.map(duration).unwrap_or_default()),
+        LagState::Never => "never heard of".to_owned(),
+        LagState::Unknown => "UNKNOWN".to_owned(),
+    }
+}
+
+fn facts(site: &Site) -> Vec<(&'static str, String)> {
+    let count = |count: Option<u64>| count.map_or_else(|| "not known".to_owned(), |count| count.to_string());
+    let mut backlog = format!("{} waiting", count(site.backlog_messages));
+    if let Some(in_flight) = site.in_flight_messages {
+        backlog += &format!(", {in_flight} in flight");
+    }
+    backlog += &format!(", {} delayed", count(site.delayed_messages));
+    if let Some(age) = site.oldest_age_seconds {
+        backlog += &format!("; the oldest for {}", duration(age));
+    }
+    let letters = site.dead_letters.as_ref().map_or_else(
+        || "not known".to_owned(),
+        |letters| {
+            let reasons = letters.by_reason.iter().map(|(reason, count)| format!("{count} {reason}"));
+            let unread = (letters.unread > 0).then(|| format!("{} not read", letters.unread));
+            let reasons: Vec<_> = reasons.chain(unread).collect();
+            if reasons.is_empty() {
+                letters.messages.to_string()
+            } else {
+                format!("{}: {}", letters.messages, reasons.join(", "))
+            }
+        },
+    );
+    let worker = site.worker.as_ref().map_or_else(
+        || "never heard of".to_owned(),
+        |worker| {
+            let circuits = worker.circuits.iter().map(|(peer, state)| format!("; circuit to {peer} {state}"));
+            let skew = worker.clock_skew_seconds.map(|skew| format!("; clock {skew:+.3} s"));
+            format!(
+                "heard {} ago{}{}",
+                duration(worker.age_seconds),
+                circuits.collect::<String>(),
+                skew.unwrap_or_default()
+            )
+        },
+    );
+    let missing = match (site.recovery_point.events, site.recovery_point.seconds) {
+        (events, Some(seconds)) => format!("{} events at most, {} of writes", count(events), duration(seconds)),
+        (events, None) => format!("{} events at most; of how long is not known", count(events)),
+    };
+    let mut facts =
+        vec![("backlog", backlog), ("dead letters", letters), ("worker", worker), ("if it vanished", missing)];
+    facts.extend(site.trouble.iter().map(|trouble| ("trouble", trouble.clone())));
+    facts
+}
+
+/// Seconds in the unit that suits them.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        ..1.0 => format!("{:.0} ms", seconds * 1e3),
+        1.0..120.0 => format!("{seconds:.1} s"),
+        120.0..7_200.0 => format!("{:.0} min", seconds / 60.0),
+        _ => format!("{:.0} h", seconds / 3_600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_stand_in_the_unit_that_suits_them() {
+        let texts = [0.0, 0.041, 3.04, 119.0, 180.0, 7_300.0].map(duration);
+        assert_eq!(texts, ["0 ms", "41 ms", "3.0 s", "119.0 s", "3 min", "2 h"]);
+    }
+}

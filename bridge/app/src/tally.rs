@@ -1,0 +1,103 @@
+//! What a worker counts of its own work, and says with each heartbeat.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use bridge_adapters::service_clock::ServiceClock;
+use bridge_core::{
+    conflict::Conflict,
+    heartbeat::Status,
+    lag::skew::Skew,
+    pipeline::{Verdict, Worker},
+    settlement::Settlement,
+};
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+/// A doubt about the clock that is small enough. Ours: a tenth of a lag of half a second.
+const DOUBT: TimeDelta = TimeDelta::milliseconds(50);
+
+/// Counts since this process began.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    instance: String,
+    every: Duration,
+    service_clock: ServiceClock,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    events: BTreeMap<&'static str, u64>,
+    conflicts: u64,
+    skew: Option<Skew>,
+}
+
+impl Tally {
+    /// A tally of nothing yet. `every`: the time between heartbeats.
+    pub(crate) fn new(every: Duration, service_clock: ServiceClock) -> Self {
+        Self { instance: Uuid::new_v4().to_string(), every, service_clock, counts: Mutex::default() }
+    }
+
+    /// Counts one verdict.
+    pub(crate) fn count(&self, verdict: &Verdict, conflict: Option<&Conflict>) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.events.entry(outcome(verdict)).or_default() += 1;
+        counts.conflicts += u64::from(conflict.is_some());
+    }
+
+    /// How far the worker's clock is ahead of its cloud's, as far as that is known.
+    pub(crate) fn skew(&self) -> Option<Skew> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).skew
+    }
+
+    /// Asks the service for its time, at the moment that tells most, which is within a second.
+    pub(crate) async fn look_at_clock(&self, worker: &Worker) {
+        let before = self.skew();
+        if let Some(skew) = before {
+            let wait = skew.wait(worker.clock.now(), TimeDelta::zero());
+            worker.clock.sleep(wait.to_std().unwrap_or_default()).await;
+        }
+        match self.service_clock.ask().await {
+            Ok(dated) => {
+                let skew = before.map_or_else(|| Skew::of(dated), |skew| skew.and(dated));
+                self.counts.lock().unwrap_or_else(PoisonError::into_inner).skew = Some(skew);
+            }
+            Err(error) => tracing::debug!(error = error.chain(), "the service's clock was not seen"),
+        }
+    }
+
+    /// Whether another look at the clock would tell more.
+    pub(crate) fn doubts_clock(&self) -> bool {
+        self.skew().is_none_or(|skew| skew.doubt() > DOUBT)
+    }
+
+    /// What the next heartbeat says.
+    pub(crate) fn status(&self, worker: &Worker) -> Status {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let circuits = worker.peers.iter().map(|peer| (peer.site.to_string(), peer.circuit().as_str().to_owned()));
+        let skew_ms = counts.skew.map(|skew| skew.known().num_milliseconds());
+        Status {
+            instance: self.instance.clone(),
+            every_ms: u32::try_from(self.every.as_millis()).unwrap_or(u32::MAX),
+            clock_skew_ms: skew_ms.and_then(|ms| i32::try_from(ms).ok()),
+            circuits: circuits.collect(),
+            events: counts.events.iter().map(|(outcome, count)| ((*outcome).to_owned(), *count)).collect(),
+            conflicts: counts.conflicts,
+        }
+    }
+}
+
+/// The outcome of a delivery, in a word.
+pub(crate) fn outcome(verdict: &Verdict) -> &'static str {
+    match (&verdict.settlement, &verdict.write) {
+        (Settlement::DeadLetter(_), _) => "dead_letter",
+        (Settlement::Retry { .. }, _) => "retried",
+        (Settlement::Halt { .. }, _) => "halted",
+        (Settlement::Ack, Some(write)) => write.as_str(),
+        (Settlement::Ack, None) => "dropped",
+    }
+}
