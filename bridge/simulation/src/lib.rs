@@ -27,6 +27,7 @@ pub mod wire;
 
 pub mod matrix;
 pub mod model;
+mod model_step;
 
 pub mod by_hand;
 pub mod executor;

@@ -2,8 +2,9 @@
 //! aside by any failure and replayed, for two and three sites, two keys and three events. Breadth first, all states counted.
 //!
 //! What a delivery does is not modelled: the real worker does it, once for each situation it can be in, killed at each
-//! await. What is modelled is only what lies where; a message that lies somewhere twice counts once, as it may be
-//! delivered any number of times anyway.
+//! await. What is modelled is only what lies where. A message that lies somewhere twice counts once, as a crash before its
+//! removal delivers it again anyway; several letters of one event at one site count as one that is owed to all of theirs.
+//! What goes wrong is bounded by a number of mishaps, in any places: without a bound the states are too many to count.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     events::Fact,
-    model_step::{Cast, Effects, Situation, StoreFault},
+    model_step::{Cast, Delivered, Effects},
     world::START,
 };
 
@@ -40,8 +41,10 @@ pub(crate) struct State {
     pub(crate) held: [[u8; KEYS]; SITES],
     /// What lies in each site's queue.
     pub(crate) queue: [Events; SITES],
-    /// Which letters lie at each site for each event, a bit for each set of sites that are owed.
+    /// Who is owed each event by a letter at each site, a bit for each site that is owed.
     pub(crate) letters: [[u8; EVENTS]; SITES],
+    /// How much may still go wrong.
+    pub(crate) mishaps: u8,
 }
 
 /// The story that is checked: how many sites, and what is written.
@@ -49,6 +52,8 @@ pub(crate) struct State {
 pub struct Story {
     /// How many sites.
     pub sites: usize,
+    /// How often something may go wrong: a crash, a failure of the store or of peers, a message delivered twice.
+    pub mishaps: u8,
     /// Each event: the site that accepts it, what it does, the key, and the second of its stamp.
     pub events: [(usize, &'static str, usize, i64); EVENTS],
 }
@@ -75,13 +80,15 @@ impl fmt::Display for Explored {
 
 /// Stories in which something is at stake: ties between sites, a late create behind a delete, all at one key.
 pub fn stories() -> Vec<Story> {
-    let two = |events| Story { sites: 2, events };
+    let two = |events| Story { sites: 2, mishaps: 3, events };
+    let three = |events| Story { sites: 3, mishaps: 2, events };
     vec![
         two([(0, "create", 0, 1), (1, "delete", 0, 2), (0, "upsert", 1, 1)]),
         two([(0, "upsert", 0, 1), (1, "upsert", 0, 1), (1, "create", 1, 1)]),
         two([(0, "create", 0, 1), (0, "delete", 0, 2), (1, "update", 0, 2)]),
         two([(0, "delete", 0, 1), (1, "delete", 0, 1), (0, "create", 0, 1)]),
-        Story { sites: 3, events: [(0, "create", 0, 1), (1, "delete", 0, 1), (2, "upsert", 1, 1)] },
+        three([(0, "create", 0, 1), (1, "delete", 0, 1), (2, "upsert", 1, 1)]),
+        three([(0, "create", 0, 1), (0, "delete", 0, 2), (1, "update", 1, 2)]),
     ]
 }
 
@@ -98,11 +105,13 @@ pub fn explore(story: &Story) -> Result<Explored, String> {
         Fact::new(number, id, &origin, &format!("key-{key}"), op, at, &at.to_rfc3339())
     });
     let cast = Cast::new(story.sites, facts.collect());
-    Search { cast, from: HashMap::new(), todo: VecDeque::new(), good: HashSet::new(), explored: Explored::default() }.run()
+    let mishaps = story.mishaps;
+    Search { cast, mishaps, from: HashMap::new(), todo: VecDeque::new(), good: HashSet::new(), explored: Explored::default() }.run()
 }
 
 struct Search {
     cast: Cast,
+    mishaps: u8,
     /// Each known state, with the one it was first reached from.
     from: HashMap<State, Option<State>>,
     todo: VecDeque<State>,
@@ -113,7 +122,7 @@ struct Search {
 
 impl Search {
     fn run(mut self) -> Result<Explored, String> {
-        let mut first = State::default();
+        let mut first = State { mishaps: self.mishaps, ..State::default() };
         for event in 0..EVENTS {
             first.queue[self.cast.origin(event)] |= 1 << event;
         }
@@ -163,7 +172,7 @@ impl Search {
         let as_good = (0..EVENTS).filter(|other| self.cast.key(*other) == key && !self.cast.later(event, *other));
         as_good.into_iter().any(|other| {
             let waits = state.queue[site] & 1 << other != 0 || state.queue[self.cast.origin(other)] & 1 << other != 0;
-            let owed = (0..self.cast.sites).any(|at| owed_sets(state.letters[at][other]).any(|owed| owed & 1 << site != 0));
+            let owed = (0..self.cast.sites).any(|at| state.letters[at][other] & 1 << site != 0);
             waits || owed
         })
     }
@@ -185,8 +194,11 @@ impl Search {
         let mut next = Vec::new();
         for site in 0..self.cast.sites {
             for batch in (1..1_u8 << EVENTS).filter(|batch| batch & !state.queue[site] == 0) {
-                for situation in Situation::all(self.cast.sites, site, batch, state.held[site]) {
-                    next.extend(self.cast.effects(situation).iter().map(|effects| apply(state, site, effects)));
+                let outcomes = self.cast.outcomes(Delivered { site, batch, held: state.held[site] });
+                next.push(apply(state, site, &outcomes.calm));
+                if let Some(mishaps) = state.mishaps.checked_sub(1) {
+                    let state = State { mishaps, ..*state };
+                    next.extend(outcomes.mishaps.iter().map(|effects| apply(&state, site, effects)));
                 }
             }
         }
@@ -194,12 +206,13 @@ impl Search {
     }
 
     /// Every replay of one message, of which some errands are confirmed, or all and the message is removed.
-    fn replays(&self, state: &State) -> Vec<State> {
+    fn replays(&mut self, state: &State) -> Vec<State> {
         let mut next = Vec::new();
         for site in 0..self.cast.sites {
             for event in 0..EVENTS {
-                for owed in owed_sets(state.letters[site][event]) {
-                    let without = |state: &mut State| state.letters[site][event] &= !(1 << (owed - 1));
+                let letters = state.letters[site][event];
+                for owed in (1..1_u8 << SITES).filter(|owed| owed & !letters == 0) {
+                    let without = |state: &mut State| state.letters[site][event] &= !owed;
                     next.extend(self.cast.replays(state, site, event, Some(owed), without));
                 }
                 if state.queue[site] & 1 << event != 0 {
@@ -230,25 +243,14 @@ impl Search {
     }
 
     fn calm(&mut self, state: &State) -> Option<State> {
-        for site in (0..self.cast.sites).filter(|site| state.queue[*site] != 0) {
-            let situation = Situation {
-                site,
-                batch: state.queue[site],
-                held: state.held[site],
-                twice: false,
-                last: false,
-                store: StoreFault::None,
-                dark: 0,
-            };
-            let effects = self.cast.effects(situation).last().cloned()?;
-            return Some(apply(state, site, &effects));
+        if let Some(site) = (0..self.cast.sites).find(|site| state.queue[*site] != 0) {
+            let delivered = Delivered { site, batch: state.queue[site], held: state.held[site] };
+            return Some(apply(state, site, &self.cast.outcomes(delivered).calm));
         }
         for site in 0..self.cast.sites {
-            for event in 0..EVENTS {
-                if let Some(owed) = owed_sets(state.letters[site][event]).next() {
-                    let without = |state: &mut State| state.letters[site][event] &= !(1 << (owed - 1));
-                    return self.cast.replay_owed(state, site, event, owed, without);
-                }
+            if let Some(event) = (0..EVENTS).find(|event| state.letters[site][*event] != 0) {
+                let owed = state.letters[site][event];
+                return self.cast.replay_owed(state, site, event, owed, |state| state.letters[site][event] = 0);
             }
         }
         None
@@ -263,11 +265,6 @@ impl Search {
         let way: Vec<String> = way.iter().rev().map(|state| format!("{state:?}")).collect();
         format!("{what}\n{}", way.join("\n"))
     }
-}
-
-/// The sets of sites that letters are owed to.
-fn owed_sets(letters: u8) -> impl Iterator<Item = u8> {
-    (1..8_u8).filter(move |owed| letters & 1 << (owed - 1) != 0)
 }
 
 fn apply(state: &State, site: usize, effects: &Effects) -> State {

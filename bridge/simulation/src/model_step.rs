@@ -1,7 +1,11 @@
 //! What one delivery or one replay does, found out by the real code: the worker on a world of memory, the errands of the
 //! core. Each situation is run once, killed at each await, and remembered.
 
-use std::{collections::HashMap, sync::atomic::AtomicU64, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use bridge_adapters::layer::{Fault, Operation, Rule as FaultRule};
 use bridge_core::{
@@ -9,7 +13,7 @@ use bridge_core::{
     envelope,
     event::SiteId,
     failure::FailureKind,
-    port::{Clock, Delivery, Message, Properties, Queue, Receipt, Store},
+    port::{Clock, Delivery, Message, Properties, Queue, Receipt},
     record::Record,
     replay::{
         errand::{Way, errands},
@@ -30,38 +34,61 @@ use crate::{
 
 const NAMES: [&str; SITES] = ["aws:us-east-1", "azure:westeurope", "aws:eu-west-1"];
 
-/// What the store answers.
+/// A batch in some site's hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum StoreFault {
+pub(crate) struct Delivered {
+    pub(crate) site: usize,
+    pub(crate) batch: Events,
+    /// What the site's store holds.
+    pub(crate) held: [u8; KEYS],
+}
+
+/// What can come of a batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcomes {
+    /// If all goes well.
+    pub(crate) calm: Effects,
+    /// All that can come of it otherwise.
+    pub(crate) mishaps: Vec<Effects>,
+}
+
+/// Where a replay brings a message: to one site, or to all that are owed it.
+type Destination = Option<(usize, Way)>;
+
+/// The sites that get a message, each by its way, and whether somebody stays unpaid.
+type Errands = (Vec<(usize, Way)>, bool);
+
+/// What the store answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StoreFault {
     None,
     Down,
     Refuses,
 }
 
-/// All that what a delivery does depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Situation {
-    pub(crate) site: usize,
-    pub(crate) batch: Events,
-    pub(crate) held: [u8; KEYS],
+/// What goes wrong with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mishap {
     /// Whether the batch holds each message twice.
-    pub(crate) twice: bool,
+    twice: bool,
     /// Whether these are the last attempts.
-    pub(crate) last: bool,
-    pub(crate) store: StoreFault,
+    last: bool,
+    store: StoreFault,
     /// The peers that cannot be reached, as bits.
-    pub(crate) dark: u8,
+    dark: u8,
 }
 
-impl Situation {
-    /// Every situation of a batch.
-    pub(crate) fn all(sites: usize, site: usize, batch: Events, held: [u8; KEYS]) -> Vec<Self> {
+const CALM: Mishap = Mishap { twice: false, last: false, store: StoreFault::None, dark: 0 };
+
+impl Mishap {
+    /// Everything that can go wrong, and what goes well.
+    fn all(sites: usize, delivered: &Delivered) -> Vec<Self> {
         let mut all = Vec::new();
-        for dark in (0..1_u8 << sites).filter(|dark| dark & 1 << site == 0) {
+        for dark in (0..1_u8 << sites).filter(|dark| dark & 1 << delivered.site == 0) {
             for store in [StoreFault::None, StoreFault::Down, StoreFault::Refuses] {
                 for last in [false, true] {
-                    let twice = [false, true].into_iter().filter(|twice| !twice || batch.count_ones() == 1);
-                    all.extend(twice.map(|twice| Self { site, batch, held, twice, last, store, dark }));
+                    let twice = [false, true].into_iter().filter(|twice| !twice || delivered.batch.count_ones() == 1);
+                    all.extend(twice.map(|twice| Self { twice, last, store, dark }));
                 }
             }
         }
@@ -82,14 +109,17 @@ pub(crate) struct Effects {
 pub(crate) struct Cast {
     pub(crate) sites: usize,
     facts: Vec<Fact>,
-    known: HashMap<Situation, Vec<Effects>>,
+    known: HashMap<Delivered, Outcomes>,
+    /// What a replay of each message would do, by site, event, who is owed it, and target.
+    errands: HashMap<(usize, usize, Option<u8>, Destination), Errands>,
+    situations: usize,
     /// Any world of theirs: for rules, and for reading messages.
     world: World,
 }
 
 impl Cast {
     pub(crate) fn new(sites: usize, facts: Vec<Fact>) -> Self {
-        Self { sites, facts, known: HashMap::new(), world: world(sites) }
+        Self { sites, facts, known: HashMap::new(), errands: HashMap::new(), situations: 0, world: world(sites) }
     }
 
     pub(crate) fn site(number: usize) -> SiteId {
@@ -122,43 +152,46 @@ impl Cast {
     }
 
     pub(crate) fn situations(&self) -> usize {
-        self.known.len()
+        self.situations
     }
 
-    /// What the real worker does in a situation: killed at each await in turn, and at last not at all.
-    pub(crate) fn effects(&mut self, situation: Situation) -> &[Effects] {
-        if !self.known.contains_key(&situation) {
-            let mut all: Vec<Effects> = Vec::new();
-            for polls in 0.. {
-                let (effects, survived) = self.run(&situation, polls);
-                if survived {
-                    all.push(effects);
-                    break;
-                }
-                if !all.contains(&effects) {
-                    all.push(effects);
+    /// What the real worker does with a batch, whatever goes wrong: killed at each await in turn, and at last not at all.
+    pub(crate) fn outcomes(&mut self, delivered: Delivered) -> &Outcomes {
+        if !self.known.contains_key(&delivered) {
+            let (calm, _) = self.run(&delivered, CALM, u64::MAX);
+            let mut mishaps: Vec<Effects> = Vec::new();
+            for mishap in Mishap::all(self.sites, &delivered) {
+                self.situations += 1;
+                for polls in 0.. {
+                    let (effects, survived) = self.run(&delivered, mishap, polls);
+                    if effects != calm && !mishaps.contains(&effects) {
+                        mishaps.push(effects);
+                    }
+                    if survived {
+                        break;
+                    }
                 }
             }
-            self.known.insert(situation, all);
+            self.known.insert(delivered, Outcomes { calm, mishaps });
         }
-        &self.known[&situation]
+        &self.known[&delivered]
     }
 
-    fn run(&self, situation: &Situation, polls: u64) -> (Effects, bool) {
+    fn run(&self, delivered: &Delivered, mishap: Mishap, polls: u64) -> (Effects, bool) {
         let world = world(self.sites);
-        let site = world.numbered(situation.site);
+        let site = world.numbered(delivered.site);
         let time = world.clock.now();
-        for held in situation.held.iter().filter(|held| **held > 0) {
+        for held in delivered.held.iter().filter(|held| **held > 0) {
             let event = envelope::decode(&self.facts[usize::from(*held) - 1].body, "/id").expect("a good event");
             let record = Record::new(&event, &site.id, time, world.options.policy.tombstone_life);
             world.clock.drive(site.store.put_if_newer(&record)).expect("memory");
         }
-        let times = if situation.twice { 2 } else { 1 };
-        let batch = (0..EVENTS).filter(|event| situation.batch & 1 << event != 0);
+        let times = if mishap.twice { 2 } else { 1 };
+        let batch = (0..EVENTS).filter(|event| delivered.batch & 1 << event != 0);
         let messages: Vec<Message> =
-            batch.flat_map(|event| vec![self.message(event, situation.last); times]).collect();
+            batch.flat_map(|event| vec![self.message(event, mishap.last); times]).collect();
         world.clock.drive(site.queue.send(&messages));
-        let kind = match situation.store {
+        let kind = match mishap.store {
             StoreFault::None => None,
             StoreFault::Down => Some(FailureKind::Unavailable),
             StoreFault::Refuses => Some(FailureKind::Rejected { detail: "for the model".to_owned() }),
@@ -166,33 +199,33 @@ impl Cast {
         if let Some(kind) = kind {
             site.writes.add(FaultRule { count: None, ..FaultRule::once(Operation::PutIfNewer, Fault::Before(kind)) });
         }
-        for peer in world.sites.values().filter(|peer| situation.dark & 1 << peer.number != 0) {
+        for peer in world.sites.values().filter(|peer| mishap.dark & 1 << peer.number != 0) {
             peer.inbound.add(FaultRule::always(Fault::Before(FailureKind::Unavailable)));
         }
-        let survived = world.clock.drive(Mortal::new(work(&world, situation.site), polls)).is_some();
-        (self.look(&world, situation), survived)
+        let survived = world.clock.drive(Mortal::new(work(&world, delivered.site), polls)).is_some();
+        (self.look(&world, delivered), survived)
     }
 
     fn message(&self, event: usize, last: bool) -> Message {
-        let attempts = world::attempts_before(last);
-        let properties = attempts.map(|before| (property::ATTEMPT.to_owned(), before)).into_iter().collect();
+        // A copy whose forerunner was delivered once; two attempts are all there are.
+        let properties = last.then(|| (property::ATTEMPT.to_owned(), "1".to_owned())).into_iter().collect();
         Message { id: event.to_string(), body: self.facts[event].body.clone(), properties }
     }
 
-    fn look(&self, world: &World, situation: &Situation) -> Effects {
+    fn look(&self, world: &World, delivered: &Delivered) -> Effects {
         let event_of = |body: &bytes::Bytes| self.facts.iter().position(|fact| fact.body == *body).expect("one of them");
-        let mut effects = Effects { held: [0; KEYS], sent: [0; SITES], letters: [0; EVENTS], removed: situation.batch };
+        let mut effects = Effects { held: [0; KEYS], sent: [0; SITES], letters: [0; EVENTS], removed: delivered.batch };
         for site in world.sites.values() {
             for (body, _) in site.queue.snapshot() {
                 let event = event_of(&body);
-                if site.number == situation.site {
+                if site.number == delivered.site {
                     effects.removed &= !(1 << event);
                 } else {
                     effects.sent[site.number] |= 1 << event;
                 }
             }
         }
-        let site = world.numbered(situation.site);
+        let site = world.numbered(delivered.site);
         for record in site.store.snapshot().values() {
             let event = self.facts.iter().position(|fact| fact.id == record.event_id).expect("one of them");
             effects.held[self.key(event)] = u8::try_from(event + 1).expect("few events");
@@ -202,14 +235,14 @@ impl Cast {
             let owed = NAMES.iter().enumerate().filter(|(_, name)| owed.split(',').any(|one| one == **name));
             let owed: u8 = owed.map(|(site, _)| 1 << site).sum();
             assert!(owed != 0, "a good event is owed to somebody");
-            effects.letters[event_of(&body)] |= 1 << (owed - 1);
+            effects.letters[event_of(&body)] |= owed;
         }
         effects
     }
 
     /// The states that a replay of one message can lead to, by any target. `without` takes the message away.
     pub(crate) fn replays(
-        &self,
+        &mut self,
         state: &State,
         site: usize,
         event: usize,
@@ -217,16 +250,20 @@ impl Cast {
         without: impl Fn(&mut State),
     ) -> Vec<State> {
         let mut next = Vec::new();
-        let sites = (0..self.sites).flat_map(|to| [Target::Queue(Self::site(to)), Target::Store(Self::site(to))]);
-        for target in sites.chain([Target::Owed]) {
-            let (run, unpaid) = self.errands(site, event, owed, &target);
+        let sites = (0..self.sites).flat_map(|to| [Some((to, Way::Queue)), Some((to, Way::Store))]);
+        for to in sites.chain([None]) {
+            let (run, unpaid) = self.errands(site, event, owed, to);
             for done in 0..1_u8 << run.len() {
                 let mut after = *state;
                 for (_, (to, way)) in run.iter().enumerate().filter(|(at, _)| done & 1 << at != 0) {
                     self.pay(&mut after, event, *to, *way);
                 }
-                next.push(after);
-                if usize::try_from(done.count_ones()) == Ok(run.len()) && !unpaid && !run.is_empty() {
+                if let Some(mishaps) = state.mishaps.checked_sub(1) {
+                    next.push(State { mishaps, ..after });
+                }
+                // What goes into the queue that it is taken from lies there before and after.
+                let stays = unpaid || run.is_empty() || (owed.is_none() && run.contains(&(site, Way::Queue)));
+                if usize::try_from(done.count_ones()) == Ok(run.len()) && !stays {
                     without(&mut after);
                     next.push(after);
                 }
@@ -237,14 +274,14 @@ impl Cast {
 
     /// The state after a whole `replay --to owed` of one letter.
     pub(crate) fn replay_owed(
-        &self,
+        &mut self,
         state: &State,
         site: usize,
         event: usize,
         owed: u8,
         without: impl Fn(&mut State),
     ) -> Option<State> {
-        let (run, unpaid) = self.errands(site, event, Some(owed), &Target::Owed);
+        let (run, unpaid) = self.errands(site, event, Some(owed), None);
         let mut after = *state;
         for (to, way) in run {
             self.pay(&mut after, event, to, way);
@@ -254,7 +291,21 @@ impl Cast {
     }
 
     /// What the core would have a replay do, and whether somebody stays unpaid.
-    fn errands(&self, site: usize, event: usize, owed: Option<u8>, target: &Target) -> (Vec<(usize, Way)>, bool) {
+    fn errands(&mut self, site: usize, event: usize, owed: Option<u8>, to: Destination) -> Errands {
+        let key = (site, event, owed, to);
+        if !self.errands.contains_key(&key) {
+            let errands = self.ask(site, event, owed, to);
+            self.errands.insert(key, errands);
+        }
+        self.errands[&key].clone()
+    }
+
+    fn ask(&self, site: usize, event: usize, owed: Option<u8>, to: Destination) -> Errands {
+        let target = match to {
+            None => Target::Owed,
+            Some((to, Way::Queue)) => Target::Queue(Self::site(to)),
+            Some((to, Way::Store)) => Target::Store(Self::site(to)),
+        };
         let mut properties = Properties::new();
         let source = match owed {
             None => Source::Queue(Self::site(site)),
@@ -276,7 +327,7 @@ impl Cast {
         let rules = &self.world.workers[&Self::site(site)].rules;
         let subject = Subject::read(&delivery, Ok(body), false, rules, "/id", self.world.clock.now());
         let event = subject.event.as_ref().expect("a good event");
-        let errands = errands(&source, target, &subject, event, &rules.sites);
+        let errands = errands(&source, &target, &subject, event, &rules.sites);
         let number = |site: &SiteId| NAMES.iter().position(|name| *name == site.as_str()).expect("one of them");
         (errands.run.iter().map(|errand| (number(&errand.site), errand.way)).collect(), !errands.unpaid.is_empty())
     }
@@ -303,12 +354,6 @@ async fn work(world: &World, site: usize) {
     let letters = world.queue(site, Kind::Letters, actor, "model");
     let batch = queue.receive(10, Duration::ZERO).await.unwrap_or_default();
     work_off(&worker, &*queue, &*letters, &batch).await;
-}
-
-mod world {
-    pub(super) fn attempts_before(last: bool) -> Option<String> {
-        last.then(|| "1".to_owned())
-    }
 }
 
 fn world(sites: usize) -> World {
