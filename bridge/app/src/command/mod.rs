@@ -13,6 +13,8 @@ mod publish;
 mod replay;
 mod run;
 mod schema;
+#[cfg(feature = "local")]
+mod simulate;
 
 use std::collections::BTreeMap;
 
@@ -94,6 +96,9 @@ enum Command {
     Dashboard(dashboard::Args),
     /// Check every assumption against the accounts: settings, permissions, clocks, limits
     Doctor(doctor::Args),
+    /// Run worlds of sites in which everything goes wrong by a seed, on virtual time
+    #[cfg(feature = "local")]
+    Simulate(simulate::Args),
     /// Show the configuration: each key with its value, unit and origin
     Config(config::Args),
     /// Print the contracts: JSON Schemas, dead-letter reasons, AsyncAPI
@@ -122,6 +127,8 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Lag(args) => lag::run(args, load()?).await,
         Command::Dashboard(args) => dashboard::run(args, load()?).await,
         Command::Doctor(args) => doctor::run(&args, load()?).await,
+        #[cfg(feature = "local")]
+        Command::Simulate(args) => simulate::run(args).await,
         Command::Config(args) => config::run(&args, load),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
