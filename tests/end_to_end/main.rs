@@ -15,4 +15,5 @@ mod packages;
 mod program;
 mod replay;
 mod runbooks;
+mod verify;
 mod workers;

@@ -9,4 +9,5 @@ mod invocations;
 mod replay;
 mod settlements;
 mod tidy;
+mod verify;
 mod world;

@@ -14,4 +14,5 @@ pub mod file;
 pub mod layer;
 pub mod memory;
 pub mod service_clock;
+mod share;
 mod stored;

@@ -1,5 +1,6 @@
 //! The command line. One subcommand a file, each with its flags and one `run`.
 
+mod backfill;
 mod completions;
 mod config;
 mod doctor;
@@ -12,6 +13,7 @@ mod publish;
 mod replay;
 mod run;
 mod schema;
+mod verify;
 
 use std::collections::BTreeMap;
 
@@ -89,6 +91,10 @@ enum Command {
     Get(get::Args),
     /// Show how far behind each site is, and what would be missing if one vanished now
     Lag(lag::Args),
+    /// Compare the stores of all sites, list what differs, and repair it by the version order
+    Verify(verify::Args),
+    /// Fill the store of one site from another's
+    Backfill(backfill::Args),
     /// Check every assumption against the accounts: settings, permissions, clocks, limits
     Doctor(doctor::Args),
     /// Show the configuration: each key with its value, unit and origin
@@ -117,6 +123,8 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Replay(args) => replay::run(*args, load()?).await,
         Command::Get(args) => get::run(args, load()?).await,
         Command::Lag(args) => lag::run(args, load()?).await,
+        Command::Verify(args) => verify::run(args, load()?).await,
+        Command::Backfill(args) => backfill::run(args, load()?).await,
         Command::Doctor(args) => doctor::run(&args, load()?).await,
         Command::Config(args) => config::run(&args, load),
         Command::Schema(args) => schema::run(&args),
