@@ -19,4 +19,5 @@ mod program;
 mod replay;
 mod runbooks;
 mod telemetry;
+mod verify;
 mod workers;

@@ -51,7 +51,10 @@ pub(crate) fn build(root: &Path, target: &Path) -> PathBuf {
     let members = kept.lines().find(|line| line.starts_with("members = ")).expect("there are members");
     let crates: Vec<String> = CRATES.iter().chain(&["mutants"]).map(|name| format!("{name:?}")).collect();
     let kept = kept.replace(members, &format!("members = [{}]", crates.join(", ")));
-    write(&tree.join("Cargo.toml"), &format!("{kept}\n[profile.dev]\nopt-level = 0\ndebug = false\nincremental = false\n"));
+    write(
+        &tree.join("Cargo.toml"),
+        &format!("{kept}\n[profile.dev]\nopt-level = 0\ndebug = false\nincremental = false\n"),
+    );
     write(&tree.join("Cargo.lock"), &read(&root.join("Cargo.lock")));
     write(&tree.join("mutants/Cargo.toml"), RUNNER);
     write(&tree.join("mutants/src/main.rs"), &read(&root.join("tests/mutants/runner.rs")));

@@ -37,9 +37,10 @@ fn no_seed_breaks_a_rule() {
 fn the_rule_that_people_write_by_hand_breaks_them() {
     let swept = run(1..101, Settings { rule: Rule::ByHand, ..Settings::default() });
     let worlds = |checker: Checker| {
-        let broken = swept.failed.iter().filter(|outcome| {
-            outcome.violations.iter().any(|violation| violation.checker == checker)
-        });
+        let broken = swept
+            .failed
+            .iter()
+            .filter(|outcome| outcome.violations.iter().any(|violation| violation.checker == checker));
         broken.count()
     };
     let counts = [Checker::Converged, Checker::NoResurrection, Checker::Monotonic].map(worlds);

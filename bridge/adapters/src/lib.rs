@@ -19,5 +19,6 @@ pub mod layer;
 pub mod memory;
 #[cfg(feature = "clouds")]
 pub mod service_clock;
+mod share;
 #[cfg_attr(not(feature = "clouds"), allow(dead_code, reason = "records are read back from the clouds alone"))]
 mod stored;

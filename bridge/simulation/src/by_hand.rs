@@ -43,11 +43,8 @@ impl Store for ByHandStore {
         if let Some(held) = rows.get(&record.key).filter(|held| held.timestamp >= record.timestamp) {
             return Ok(PutOutcome::Kept { current: held.version.clone() });
         }
-        let replaced = if record.deleted() {
-            rows.remove(&record.key)
-        } else {
-            rows.insert(record.key.clone(), record.clone())
-        };
+        let replaced =
+            if record.deleted() { rows.remove(&record.key) } else { rows.insert(record.key.clone(), record.clone()) };
         Ok(PutOutcome::Stored { replaced: replaced.map(|record| record.version) })
     }
 

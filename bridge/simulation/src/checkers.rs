@@ -147,7 +147,8 @@ pub(crate) fn removal(state: &mut State, place: Place, fact: usize) {
     let here = &state.sites[place.site];
     if let Some(reason) = state.facts[fact].refused {
         // A Function's host gives a message back as a copy.
-        let copied = || state.queues[place.site].queue.snapshot().iter().any(|(body, _)| *body == state.facts[fact].body);
+        let copied =
+            || state.queues[place.site].queue.snapshot().iter().any(|(body, _)| *body == state.facts[fact].body);
         let kept = place.kind == Kind::Queue && (state.lettered.contains(&(place.site, fact)) || copied());
         if !kept {
             let what = format!("{told} was removed at {here} without a letter that says {reason}");

@@ -123,7 +123,11 @@ impl fmt::Display for Spell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (from, to) = (self.after.as_secs(), (self.after + self.lasts).as_secs());
         let percent = self.probability * 100.0;
-        write!(f, "site {}, {:?}: {:?} for {percent} % of calls, from {from} s to {to} s", self.site, self.spot, self.trouble)
+        write!(
+            f,
+            "site {}, {:?}: {:?} for {percent} % of calls, from {from} s to {to} s",
+            self.site, self.spot, self.trouble
+        )
     }
 }
 

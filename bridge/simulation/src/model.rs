@@ -106,7 +106,15 @@ pub fn explore(story: &Story) -> Result<Explored, String> {
     });
     let cast = Cast::new(story.sites, facts.collect());
     let mishaps = story.mishaps;
-    Search { cast, mishaps, from: HashMap::new(), todo: VecDeque::new(), good: HashSet::new(), explored: Explored::default() }.run()
+    Search {
+        cast,
+        mishaps,
+        from: HashMap::new(),
+        todo: VecDeque::new(),
+        good: HashSet::new(),
+        explored: Explored::default(),
+    }
+    .run()
 }
 
 struct Search {

@@ -188,8 +188,7 @@ impl Cast {
         }
         let times = if mishap.twice { 2 } else { 1 };
         let batch = (0..EVENTS).filter(|event| delivered.batch & 1 << event != 0);
-        let messages: Vec<Message> =
-            batch.flat_map(|event| vec![self.message(event, mishap.last); times]).collect();
+        let messages: Vec<Message> = batch.flat_map(|event| vec![self.message(event, mishap.last); times]).collect();
         world.clock.drive(site.queue.send(&messages));
         let kind = match mishap.store {
             StoreFault::None => None,
@@ -213,7 +212,8 @@ impl Cast {
     }
 
     fn look(&self, world: &World, delivered: &Delivered) -> Effects {
-        let event_of = |body: &bytes::Bytes| self.facts.iter().position(|fact| fact.body == *body).expect("one of them");
+        let event_of =
+            |body: &bytes::Bytes| self.facts.iter().position(|fact| fact.body == *body).expect("one of them");
         let mut effects = Effects { held: [0; KEYS], sent: [0; SITES], letters: [0; EVENTS], removed: delivered.batch };
         for site in world.sites.values() {
             for (body, _) in site.queue.snapshot() {

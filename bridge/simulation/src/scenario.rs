@@ -190,7 +190,13 @@ impl fmt::Display for Scenario {
                 writeln!(f, "  {spell}")?;
             }
             for step in &episode.steps {
-                writeln!(f, "  site {}: its clock is set {} ms off at {} s", step.site, step.millis, step.after.as_secs())?;
+                writeln!(
+                    f,
+                    "  site {}: its clock is set {} ms off at {} s",
+                    step.site,
+                    step.millis,
+                    step.after.as_secs()
+                )?;
             }
             for replay in &episode.replays {
                 let (from, to, after, kills) = (&replay.from, &replay.to, replay.after.as_secs(), replay.killed.len());

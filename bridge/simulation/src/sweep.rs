@@ -58,7 +58,12 @@ impl fmt::Display for Sweep {
 }
 
 /// Runs `seeds` on all cores, until they are done or `stop` says so; `progress` is told of each.
-pub fn sweep(seeds: Range<u64>, settings: Settings, progress: &(dyn Fn() + Sync), stop: &(dyn Fn() -> bool + Sync)) -> Sweep {
+pub fn sweep(
+    seeds: Range<u64>,
+    settings: Settings,
+    progress: &(dyn Fn() + Sync),
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Sweep {
     let next = AtomicU64::new(seeds.start);
     let swept = Mutex::new(Sweep::default());
     let work = || {

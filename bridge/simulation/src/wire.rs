@@ -101,8 +101,7 @@ impl Way {
         let failed = results.iter().filter(|result| result.is_err()).count();
         if let Some(Err(error)) = results.iter().find(|result| result.is_err()) {
             let all = results.len();
-            self.books
-                .note(|| format!("{}: {operation} of {backend}: {failed} of {all}: {}", self.caller, error.kind));
+            self.books.note(|| format!("{}: {operation} of {backend}: {failed} of {all}: {}", self.caller, error.kind));
         }
     }
 }

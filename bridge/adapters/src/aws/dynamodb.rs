@@ -31,8 +31,8 @@ const NEWER: &str = "attribute_not_exists(pk) OR #version < :version";
 /// A DynamoDB table with the partition key `pk` (a string) and no sort key.
 #[derive(Debug)]
 pub struct DynamodbStore {
-    client: Client,
-    table: String,
+    pub(super) client: Client,
+    pub(super) table: String,
 }
 
 impl DynamodbStore {

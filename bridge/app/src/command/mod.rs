@@ -1,5 +1,6 @@
 //! The command line. One subcommand a file, each with its flags and one `run`.
 
+mod backfill;
 mod completions;
 mod config;
 mod dashboard;
@@ -15,6 +16,7 @@ mod run;
 mod schema;
 #[cfg(feature = "local")]
 mod simulate;
+mod verify;
 
 use std::collections::BTreeMap;
 
@@ -94,6 +96,10 @@ enum Command {
     Lag(lag::Args),
     /// Serve the lag, and what to do about it, as a live page
     Dashboard(dashboard::Args),
+    /// Compare the stores of all sites, list what differs, and repair it by the version order
+    Verify(verify::Args),
+    /// Fill the store of one site from another's
+    Backfill(backfill::Args),
     /// Check every assumption against the accounts: settings, permissions, clocks, limits
     Doctor(doctor::Args),
     /// Run worlds of sites in which everything goes wrong by a seed, on virtual time
@@ -126,6 +132,8 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Get(args) => get::run(args, load()?).await,
         Command::Lag(args) => lag::run(args, load()?).await,
         Command::Dashboard(args) => dashboard::run(args, load()?).await,
+        Command::Verify(args) => verify::run(args, load()?).await,
+        Command::Backfill(args) => backfill::run(args, load()?).await,
         Command::Doctor(args) => doctor::run(&args, load()?).await,
         #[cfg(feature = "local")]
         Command::Simulate(args) => simulate::run(args).await,

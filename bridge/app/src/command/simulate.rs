@@ -108,9 +108,10 @@ fn as_json(args: &Args, swept: &Sweep) -> String {
         .failed
         .iter()
         .map(|outcome| {
-            let violations = outcome.violations.iter().map(|violation| {
-                json!({ "checker": violation.checker.as_str(), "what": violation.what })
-            });
+            let violations = outcome
+                .violations
+                .iter()
+                .map(|violation| json!({ "checker": violation.checker.as_str(), "what": violation.what }));
             json!({
                 "seed": outcome.seed,
                 "violations": violations.collect::<Vec<_>>(),
