@@ -11,6 +11,8 @@ export BRIDGE_NODE := clients / "node"
 # Prometheus and promtool, for the tests of deploy/observability.
 prometheus := justfile_directory() / "target/prometheus"
 export BRIDGE_PROMETHEUS := prometheus / "usr/bin"
+# Playwright and axe, for the test of the dashboard.
+export BRIDGE_BROWSER := justfile_directory() / "target/browser"
 
 # List the recipes
 default:
@@ -28,7 +30,7 @@ package *architectures: packager
     PATH="{{packager}}/bin:$PATH" python3 deploy/package.py {{architectures}}
 
 # Every test: unit, property, contract, end to end, official clients (arguments: those of cargo-nextest)
-test *arguments: build clients packaged prometheus
+test *arguments: build clients packaged prometheus browser
     cargo nextest run --workspace {{arguments}}
 
 # Build everything that the tests run
@@ -56,6 +58,28 @@ clients:
         cp "$wanted/package.json" "$wanted/package-lock.json" "{{BRIDGE_NODE}}/"
         npm ci --prefix "{{BRIDGE_NODE}}" --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --loglevel error
         cp "$wanted/package-lock.json" "{{BRIDGE_NODE}}/installed.json"
+    fi
+
+# A browser for the test of the dashboard, and what drives it
+[private]
+browser:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    wanted=tests/dashboard
+    if ! cmp -s "$wanted/package-lock.json" "$BRIDGE_BROWSER/installed.json"; then
+        mkdir -p "$BRIDGE_BROWSER"
+        cp "$wanted/package.json" "$wanted/package-lock.json" "$BRIDGE_BROWSER/"
+        npm ci --prefix "$BRIDGE_BROWSER" --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --loglevel error
+        cp "$wanted/package-lock.json" "$BRIDGE_BROWSER/installed.json"
+    fi
+    found() { [ -n "${BRIDGE_CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null; }
+    if ! found && command -v apt-get >/dev/null; then
+        root=$([ "$(id -u)" = 0 ] || echo "sudo --non-interactive")
+        $root apt-get update --quiet && $root apt-get install --yes --quiet --no-install-recommends chromium || true
+    fi
+    if ! found; then
+        echo "the test of the dashboard needs Chromium: install it (Debian: apt-get install chromium), or name one with BRIDGE_CHROMIUM" >&2
+        exit 1
     fi
 
 # Show that every check of the official clients can fail: run them against services that lie (about 10 minutes)

@@ -9,6 +9,7 @@
 mod backends;
 mod depth;
 mod queue;
+mod scan;
 mod store;
 mod trouble;
 mod values;
@@ -46,3 +47,9 @@ store::contract!(dynamodb);
 store::contract!(cosmos);
 store::cloud_contract!(dynamodb_deployment);
 store::cloud_contract!(cosmos_deployment);
+
+scan::contract!(memory_scan);
+scan::contract!(dynamodb_scan);
+scan::contract!(cosmos_scan);
+scan::cloud_contract!(dynamodb_scan_deployment);
+scan::cloud_contract!(cosmos_scan_deployment);

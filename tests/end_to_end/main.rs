@@ -4,6 +4,7 @@
 
 mod acceptance;
 mod command_line;
+mod dashboard;
 mod doctor;
 mod documents;
 mod faults;
@@ -18,4 +19,5 @@ mod program;
 mod replay;
 mod runbooks;
 mod telemetry;
+mod verify;
 mod workers;

@@ -10,4 +10,5 @@ mod replay;
 mod settlements;
 mod tidy;
 mod traces;
+mod verify;
 mod world;

@@ -1,5 +1,6 @@
 //! From the configuration to a worker: the one place where adapters are named and wired.
 
+mod scan;
 mod watch;
 
 use std::sync::{Arc, Mutex};
@@ -29,6 +30,7 @@ use bridge_core::{
     replay::{route::Source, run::SourceQueue},
 };
 
+pub(crate) use scan::target;
 pub(crate) use watch::observer;
 use watch::watched;
 

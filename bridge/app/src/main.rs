@@ -3,6 +3,7 @@
 mod assemble;
 mod command;
 mod config;
+mod dashboard;
 mod exit;
 mod host;
 mod tally;

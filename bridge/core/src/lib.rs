@@ -29,6 +29,7 @@ pub mod record;
 pub mod conflict;
 pub mod lag;
 pub mod replay;
+pub mod verify;
 
 pub mod circuit;
 pub mod doctor;

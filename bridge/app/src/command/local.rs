@@ -13,6 +13,7 @@ use bridge_localcloud::{LocalCloud, Options, fault::Fault, service_bus::Tier};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::dashboard;
 use crate::{
     assemble,
     config::{Config, Sources},
@@ -59,6 +60,9 @@ pub(crate) struct Args {
     /// Port of the metrics, for Prometheus
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     metrics_port: u16,
+    /// Port of the dashboard
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    dashboard_port: u16,
     /// A fault from the start on, as in `dynamodb:PutItem:throttle,probability=0.2`; may be repeated
     #[arg(long, value_name = "FAULT")]
     fault: Vec<Fault>,
@@ -106,7 +110,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
             workers.spawn(async move { host::container::work(&worksite, container, stop).await });
         }
     }
-    let ready = json!({ "sites": sites, "config": file, "admin": cloud.admin(), "dashboard": cloud.admin(), "metrics": metrics });
+    // It looks only while it is watched: nobody's counts of requests and nobody's faults are spent by a page that is not open.
+    let listen = (Ipv4Addr::LOCALHOST, args.dashboard_port).into();
+    let dashboard = dashboard::start(&config, listen, None, None, stop.clone()).await.context("--dashboard-port")?;
+    let ready = json!({ "sites": sites, "config": file, "admin": cloud.admin(), "dashboard": dashboard.url(), "metrics": metrics });
     if let Some(path) = &args.ready_file {
         write_whole(path, &format!("{ready:#}\n"))?;
     }
@@ -124,6 +131,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     }
     worked.cancel();
     serving.await.context("the metrics' server panicked")??;
+    dashboard.ended().await?;
     cloud.stop().await;
     for path in args.ready_file.iter().chain([&file]) {
         if let Err(error) = std::fs::remove_file(path) {
@@ -183,6 +191,7 @@ fn welcome(ready: &Value, took: Duration, workers: bool) -> String {
     let config = ready["config"].as_str().unwrap_or_default();
     let admin = ready["admin"].as_str().unwrap_or_default();
     let metrics = ready["metrics"].as_str().unwrap_or_default();
+    let dashboard = ready["dashboard"].as_str().unwrap_or_default();
     let program = std::env::args().next().unwrap_or_else(|| "bridge".to_owned());
     let workers = if workers { "a worker for each, and a trickle of sample orders" } else { "no workers" };
     let event = concat!(
@@ -198,6 +207,7 @@ fn welcome(ready: &Value, took: Duration, workers: bool) -> String {
   azure:westeurope   Service Bus  {bus}:5672 and {bus_http}  queue {bus_queue}
                      Cosmos DB    {cosmos}  {database}/{container}
 
+  dashboard          {dashboard}
   configuration      {config}
   faults, counts     {admin}
   metrics            {metrics}

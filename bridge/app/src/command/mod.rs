@@ -1,7 +1,9 @@
 //! The command line. One subcommand a file, each with its flags and one `run`.
 
+mod backfill;
 mod completions;
 mod config;
+mod dashboard;
 mod doctor;
 mod get;
 pub(crate) mod lag;
@@ -12,6 +14,9 @@ mod publish;
 mod replay;
 mod run;
 mod schema;
+#[cfg(feature = "local")]
+mod simulate;
+mod verify;
 
 use std::collections::BTreeMap;
 
@@ -89,8 +94,17 @@ enum Command {
     Get(get::Args),
     /// Show how far behind each site is, and what would be missing if one vanished now
     Lag(lag::Args),
+    /// Serve the lag, and what to do about it, as a live page
+    Dashboard(dashboard::Args),
+    /// Compare the stores of all sites, list what differs, and repair it by the version order
+    Verify(verify::Args),
+    /// Fill the store of one site from another's
+    Backfill(backfill::Args),
     /// Check every assumption against the accounts: settings, permissions, clocks, limits
     Doctor(doctor::Args),
+    /// Run worlds of sites in which everything goes wrong by a seed, on virtual time
+    #[cfg(feature = "local")]
+    Simulate(simulate::Args),
     /// Show the configuration: each key with its value, unit and origin
     Config(config::Args),
     /// Print the contracts: JSON Schemas, dead-letter reasons, AsyncAPI
@@ -117,7 +131,12 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Replay(args) => replay::run(*args, load()?).await,
         Command::Get(args) => get::run(args, load()?).await,
         Command::Lag(args) => lag::run(args, load()?).await,
+        Command::Dashboard(args) => dashboard::run(args, load()?).await,
+        Command::Verify(args) => verify::run(args, load()?).await,
+        Command::Backfill(args) => backfill::run(args, load()?).await,
         Command::Doctor(args) => doctor::run(&args, load()?).await,
+        #[cfg(feature = "local")]
+        Command::Simulate(args) => simulate::run(args).await,
         Command::Config(args) => config::run(&args, load),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
