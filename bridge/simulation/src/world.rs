@@ -80,6 +80,7 @@ pub fn policy() -> Policy {
         circuit: CircuitPolicy { failures: 2, pause: Duration::from_secs(10) },
         forward: Forward::All,
         concurrent_writes: 4,
+        trace_ratio: Some(0.0),
     }
 }
 
