@@ -156,6 +156,7 @@ fn play(world: &World, scenario: &Scenario, number: usize, episode: &Episode) {
 }
 
 /// Counts a task that must come to its end, from now on.
+#[allow(clippy::future_not_send, reason = "a world has one thread")]
 fn count<'a>(left: &'a Cell<usize>, task: impl Future<Output = ()> + 'a) -> impl Future<Output = ()> + 'a {
     left.set(left.get() + 1);
     async move {
