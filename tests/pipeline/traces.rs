@@ -21,7 +21,7 @@ const OTHER: &str = "00-11111111111111111111111111111111-2222222222222222-01";
 const UNSAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
 
 fn world(trace_ratio: Option<f64>) -> World {
-    World::new(7, &[HERE, THERE], &Policy { trace_ratio, ..policy() })
+    World::by_hand(7, &[HERE, THERE], &Policy { trace_ratio, ..policy() })
 }
 
 /// Sends an event with this member and these properties, and works it off at its origin.
