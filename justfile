@@ -133,6 +133,22 @@ prometheus:
     dpkg -x prometheus_*.deb .
     rm -rf prometheus_*.deb apt
 
+# One world, with its story: just simulate 42 (more arguments: those of `bridge simulate`)
+simulate seed="1" *arguments: build
+    target/debug/bridge simulate --seed {{seed}} {{arguments}}
+
+# Fresh worlds until one breaks a rule or you stop it; for the night. Begins where the clock says, so no two nights are alike
+simulate-forever seed=`date +%s`: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for ((seed = {{seed}} * 1000; ; seed += 10000)); do
+        target/debug/bridge simulate --seed "$seed" --seeds 10000
+    done
+
+# The test of the tests: every wrong core must be noticed
+mutants:
+    cargo nextest run --workspace --no-capture -E 'binary(mutants)'
+
 # The packages for x86_64, unpacked for the tests
 [private]
 packaged: (package "x86_64")
