@@ -8,6 +8,11 @@ packager := justfile_directory() / "target/packager"
 export BRIDGE_PYTHON := clients / "bin/python"
 export BRIDGE_PACKAGE_DIR := justfile_directory() / "target/package/unpacked"
 export BRIDGE_NODE := clients / "node"
+# Prometheus and promtool, for the tests of deploy/observability.
+prometheus := justfile_directory() / "target/prometheus"
+export BRIDGE_PROMETHEUS := prometheus / "usr/bin"
+# Playwright and axe, for the test of the dashboard.
+export BRIDGE_BROWSER := justfile_directory() / "target/browser"
 
 # List the recipes
 default:
@@ -25,7 +30,7 @@ package *architectures: packager
     PATH="{{packager}}/bin:$PATH" python3 deploy/package.py {{architectures}}
 
 # Every test: unit, property, contract, end to end, official clients (arguments: those of cargo-nextest)
-test *arguments: build clients packaged
+test *arguments: build clients packaged prometheus browser
     cargo nextest run --workspace {{arguments}}
 
 # Build everything that the tests run
@@ -55,6 +60,28 @@ clients:
         cp "$wanted/package-lock.json" "{{BRIDGE_NODE}}/installed.json"
     fi
 
+# A browser for the test of the dashboard, and what drives it
+[private]
+browser:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    wanted=tests/dashboard
+    if ! cmp -s "$wanted/package-lock.json" "$BRIDGE_BROWSER/installed.json"; then
+        mkdir -p "$BRIDGE_BROWSER"
+        cp "$wanted/package.json" "$wanted/package-lock.json" "$BRIDGE_BROWSER/"
+        npm ci --prefix "$BRIDGE_BROWSER" --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --loglevel error
+        cp "$wanted/package-lock.json" "$BRIDGE_BROWSER/installed.json"
+    fi
+    found() { [ -n "${BRIDGE_CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null; }
+    if ! found && command -v apt-get >/dev/null; then
+        root=$([ "$(id -u)" = 0 ] || echo "sudo --non-interactive")
+        $root apt-get update --quiet && $root apt-get install --yes --quiet --no-install-recommends chromium || true
+    fi
+    if ! found; then
+        echo "the test of the dashboard needs Chromium: install it (Debian: apt-get install chromium), or name one with BRIDGE_CHROMIUM" >&2
+        exit 1
+    fi
+
 # Show that every check of the official clients can fail: run them against services that lie (about 10 minutes)
 lies *arguments: build clients
     "$BRIDGE_PYTHON" tests/clients/checks/lie.py target/debug/bridge {{arguments}}
@@ -78,6 +105,33 @@ compare-sqs: build clients
 # Measure localcloud under load: backlog, connections, large messages, memory, idling (about 3 minutes)
 measure-localcloud: build clients
     "$BRIDGE_PYTHON" tests/clients/load.py target/debug/bridge
+
+# Prometheus with promtool, unpacked in a place of its own: the system's own, or Debian's package, for which nobody has to be root
+[private]
+prometheus:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    place="{{prometheus}}"
+    if [ -x "$place/usr/bin/prometheus" ] && [ -x "$place/usr/bin/promtool" ]; then exit 0; fi
+    mkdir -p "$place/usr/bin"
+    cd "$place"
+    if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+        ln -sf "$(command -v prometheus)" "$(command -v promtool)" usr/bin/
+        exit 0
+    fi
+    if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
+        echo "the tests need prometheus and promtool: install them (prometheus.io, or your system's packages), then run this again" >&2
+        exit 1
+    fi
+    # Lists of packages that are missing or old are fetched to here, as the system's own are root's.
+    own="-o Dir::State=$place/apt/state -o Dir::State::Status=/var/lib/dpkg/status -o Dir::Cache=$place/apt/cache"
+    mkdir -p apt/state/lists/partial apt/cache/archives/partial
+    apt-get -qq download prometheus 2>/dev/null || { apt-get -qq $own update && apt-get -qq $own download prometheus; } || {
+        echo "Debian's package of prometheus cannot be downloaded: install prometheus and promtool, then run this again" >&2
+        exit 1
+    }
+    dpkg -x prometheus_*.deb .
+    rm -rf prometheus_*.deb apt
 
 # The packages for x86_64, unpacked for the tests
 [private]

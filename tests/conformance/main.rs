@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a clause that meets an error is to fail with it")]
 
 mod backends;
+mod depth;
 mod queue;
 mod scan;
 mod store;

@@ -4,16 +4,20 @@
 
 mod acceptance;
 mod command_line;
+mod dashboard;
 mod doctor;
 mod documents;
 mod faults;
 mod functions;
 mod lag;
+mod load;
 mod local;
+mod observability;
 mod official_clients;
 mod packages;
 mod program;
 mod replay;
 mod runbooks;
+mod telemetry;
 mod verify;
 mod workers;

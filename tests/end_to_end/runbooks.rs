@@ -28,8 +28,10 @@ const STATES: &[(&str, State)] = &[
     ("after-the-outage.md", after_an_outage_of_azure),
     ("aws-down.md", without_compute),
     ("azure-down.md", without_compute),
+    ("clock-skew.md", with_an_event_from_the_future),
     ("dead-letters.md", with_dead_letters),
     ("halted.md", halted),
+    ("lag.md", without_compute),
 ];
 
 /// The parts that every page has, in their order.
@@ -86,6 +88,14 @@ fn wait_for_letters(clouds: &Clouds, count: u32) {
     }
 }
 
+/// A letter from a producer whose clock is off by years.
+fn with_an_event_from_the_future() -> Clouds {
+    let clouds = Clouds::start(&[]);
+    send_to_sqs(&clouds, &order("aws:us-east-1").replace("2026-11-21", "2099-01-01"));
+    wait_for_letters(&clouds, 1);
+    clouds
+}
+
 /// A worker whose role may not write to its table.
 fn halted() -> Clouds {
     let clouds = Clouds::start(&[]);
@@ -106,6 +116,16 @@ fn aws_down() {
 #[test]
 fn azure_down() {
     run("azure-down.md");
+}
+
+#[test]
+fn clock_skew() {
+    run("clock-skew.md");
+}
+
+#[test]
+fn lag() {
+    run("lag.md");
 }
 
 #[test]

@@ -285,8 +285,7 @@ proptest! {
         }
         let left: BTreeMap<_, _> = expected.iter().filter(|(_, kind)| !kind.can_be_repaired()).collect();
         prop_assert_eq!(repaired.left, left.len() as u64);
-        let again = stores.verify(&options());
-        let again = kinds(&again);
+        let again = kinds(&stores.verify(&options()));
         prop_assert_eq!(again.keys().collect::<Vec<_>>(), left.into_keys().collect::<Vec<_>>());
         for (key, kind) in &expected {
             if kind.can_be_repaired() {

@@ -3,6 +3,7 @@
 mod assemble;
 mod command;
 mod config;
+mod dashboard;
 mod exit;
 mod host;
 mod tally;
@@ -11,6 +12,11 @@ mod telemetry;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+/// localcloud holds messages in memory, and must give it back once they are gone (docs/decisions/0004).
+#[cfg(feature = "local")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // 1. What was asked for: by a person, or by the host that started this process.
@@ -21,7 +27,7 @@ fn main() -> ExitCode {
     let function = cli.function(host::Function::of(|name| std::env::var_os(name)));
 
     // 2. Logs, before anything can go wrong.
-    telemetry::init(&cli.log, function.is_some());
+    telemetry::logs::init(&cli.log, function.is_some());
 
     // 3. One runtime for all hosts and commands.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -35,6 +35,8 @@ pub mod circuit;
 pub mod doctor;
 pub mod heartbeat;
 pub mod limits;
+pub mod metric;
 pub mod retry;
+pub mod trace;
 
 mod json;

@@ -20,9 +20,10 @@ use bridge_core::{
 };
 
 use super::{
-    dynamodb_item::{self, ITEM_BYTES_MAX, Item},
+    dynamodb_item::{self, Item},
     error::Failure,
 };
+use crate::dynamodb_size::ITEM_BYTES_MAX;
 
 /// `version` is a fixed-width text whose byte order is the order of writes, so the table compares what the core does.
 const NEWER: &str = "attribute_not_exists(pk) OR #version < :version";

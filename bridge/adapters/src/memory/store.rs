@@ -19,9 +19,9 @@ use bridge_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    aws::dynamodb_item,
+    dynamodb_size::{ITEM_BYTES_MAX, item_bytes},
     share::{Share, no_cursor},
-    stored::{canonical, life_seconds},
+    stored::{applied_second, canonical, life_seconds},
 };
 
 /// A store in memory, by the strictest rules of both clouds.
@@ -103,11 +103,14 @@ impl Store for MemoryStore {
     async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
         let fail = |kind| PortError::new(self.to_string(), "put_if_newer", kind);
         self.unspoilt("put_if_newer", &record.key)?;
-        let item = dynamodb_item::from_record(record)
-            .map_err(|error| error.into_port_error(self.to_string(), "put_if_newer", &record.key))?;
-        let size_bytes = dynamodb_item::size_bytes(&item);
-        if size_bytes > dynamodb_item::ITEM_BYTES_MAX {
-            return Err(fail(FailureKind::TooLarge { size_bytes, limit_bytes: dynamodb_item::ITEM_BYTES_MAX }));
+        if record.deleted() {
+            // DynamoDB's form of a tombstone ends so long after its writing, which therefore must be a time.
+            applied_second(&record.applied_at)
+                .map_err(|error| error.into_port_error(self.to_string(), "put_if_newer", &record.key))?;
+        }
+        let size_bytes = item_bytes(record);
+        if size_bytes > ITEM_BYTES_MAX {
+            return Err(fail(FailureKind::TooLarge { size_bytes, limit_bytes: ITEM_BYTES_MAX }));
         }
         let now = self.clock.now();
         let life = record.expires_after.map(|life| TimeDelta::seconds(life_seconds(life).cast_signed()));

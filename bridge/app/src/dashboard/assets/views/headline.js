@@ -1,0 +1,91 @@
+// What to know first: whether all is well, what is not, and whether what the page shows is still true.
+
+import { h, keyed, level, text } from "../dom.js";
+import { ago, clock, things } from "../format.js";
+
+const WORST_FIRST = ["bad", "warn", "unknown"];
+
+/** The verdict in one line, also for the tab's title. */
+export function verdict(findings) {
+  const of = (name) => findings.filter((finding) => finding.level === name).length;
+  const [bad, warn, unknown] = WORST_FIRST.map(of);
+  const parts = [];
+  if (bad) parts.push(things(bad, "trouble"));
+  if (warn) parts.push(things(warn, "warning"));
+  if (unknown) parts.push(`${unknown} unknown`);
+  return {
+    level: bad ? "bad" : warn ? "warn" : unknown ? "unknown" : "ok",
+    words: parts.length ? parts.join(", ") : "All is well",
+  };
+}
+
+const TITLE_ICONS = { bad: "✖", warn: "▲", unknown: "?", ok: "✓" };
+
+/** Characters of a detail that stands there at once; what a service answers can be long, and is for later. */
+const SHORT = 160;
+
+export function headline(section) {
+  const line = section.querySelector("#verdict");
+  const words = section.querySelector("#verdict-text");
+  const list = section.querySelector("#findings");
+  return ({ findings, report }) => {
+    const said = verdict(findings);
+    section.dataset.says = said.words;
+    section.dataset.at = report.at;
+    section.dataset.found = said.level;
+    level(line, said.level);
+    level(section, said.level);
+    text(words, said.words);
+    document.title = `${TITLE_ICONS[said.level]} ${said.words} · bridge`;
+    keyed(list, findings, (finding) => `${finding.place} ${finding.level}`, make, update);
+  };
+}
+
+function make(finding) {
+  const item = h("li", {}, h("span", { class: "icon", "aria-hidden": "true" }), h("div", {}, h("p", { class: "what" }), h("p", { class: "detail" }), h("details", {}, h("summary", {}, "What was answered"), h("p", { class: "detail" }))));
+  if (finding.runbook) {
+    item.append(h("a", { href: `/runbooks/${finding.runbook}` }, "Runbook"));
+  }
+  return item;
+}
+
+function update(item, finding) {
+  level(item, finding.level);
+  text(item.querySelector(".what"), finding.text);
+  const detail = finding.detail ?? "";
+  const long = detail.length > SHORT;
+  const [short, hidden] = item.querySelectorAll(".detail");
+  text(short, long ? "" : detail);
+  text(hidden, long ? detail : "");
+  item.querySelector("details").hidden = !long;
+}
+
+/** The line that says how old everything is. A page that is no longer told anything must not look alive. */
+export function freshness(line, section) {
+  const words = line.querySelector("#freshness-text");
+  const title = section.querySelector("#verdict-text");
+  return ({ state, age, why }) => {
+    const at = section.dataset.at;
+    const since = at ? `; what you see is from ${clock(at)}, ${ago(age)}` : "";
+    if (state === "live") {
+      level(line, "ok");
+      text(words, `live · looked at ${clock(at)}`);
+      level(section, section.dataset.found);
+      level(section.querySelector("#verdict"), section.dataset.found);
+      text(title, section.dataset.says);
+      return;
+    }
+    if (state === "waiting") {
+      level(line, "none");
+      text(words, "connected · waiting for the first look");
+      return;
+    }
+    level(line, "bad");
+    const problem = state === "stale" ? "Stale: no look has ended lately" : `The dashboard's server does not answer${why ? ` (${why})` : ""}`;
+    text(words, `${state === "stale" ? "stale" : "dead"}${since}`);
+    level(section, "unknown");
+    level(section.querySelector("#verdict"), "unknown");
+    text(title, problem);
+    document.title = `? ${state === "stale" ? "Stale" : "No answer"} · bridge`;
+  };
+}

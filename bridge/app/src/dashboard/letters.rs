@@ -1,0 +1,103 @@
+//! The dead letters of a report, one row for each site and reason: what it means, its runbook, and the command to copy.
+
+use std::sync::LazyLock;
+
+use bridge_core::lag::report::{Report, Site};
+use serde::{Deserialize, Serialize};
+
+/// The contract of the reasons: what each means, and whether a letter can be replayed as it is.
+static REASONS: LazyLock<Vec<Meaning>> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../../../schema/dead-letter-reasons.json")).expect("the contract is JSON")
+});
+
+#[derive(Debug, Deserialize)]
+struct Meaning {
+    code: String,
+    meaning: String,
+    who: String,
+    replay: String,
+}
+
+/// Letters of one site and reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Row {
+    pub(super) site: String,
+    pub(super) reason: String,
+    pub(super) messages: u64,
+    pub(super) meaning: String,
+    /// The page and the place on it.
+    pub(super) runbook: String,
+    /// Shows its plan and asks before it does anything.
+    pub(super) command: String,
+}
+
+/// The rows of all sites, most letters first within a site.
+pub(super) fn rows(report: &Report) -> Vec<Row> {
+    report.sites.iter().flat_map(of_site).collect()
+}
+
+fn of_site(site: &Site) -> Vec<Row> {
+    let Some(letters) = &site.dead_letters else { return Vec::new() };
+    let mut rows: Vec<_> = letters.by_reason.iter().map(|(reason, count)| row(&site.site, reason, *count)).collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.messages));
+    if letters.unread > 0 {
+        rows.push(Row {
+            site: site.site.clone(),
+            reason: "not read".to_owned(),
+            messages: letters.unread,
+            meaning: "There are more letters than a look reads; this lists all of them.".to_owned(),
+            runbook: "dead-letters".to_owned(),
+            command: format!("bridge replay --from {}/dlq --to owed --dry-run", site.site),
+        });
+    }
+    rows
+}
+
+fn row(site: &str, reason: &str, messages: u64) -> Row {
+    let known = REASONS.iter().find(|known| known.code == reason);
+    let meaning = known.map_or_else(
+        || "The broker set it aside itself: a worker died on it again and again.".to_owned(),
+        |known| known.meaning.clone(),
+    );
+    let runbook = known.map_or_else(|| "dead-letters".to_owned(), |known| format!("dead-letters#{}", known.code));
+    // What would come back as it is can be looked at only; the runbook tells how to correct it on the way.
+    let as_it_is = known.is_none_or(|known| known.replay.starts_with("Yes"));
+    let look_only = if as_it_is { "" } else { " --dry-run" };
+    let command = format!("bridge replay --from {site}/dlq --to owed --reason {}{look_only}", quoted(reason));
+    Row { site: site.to_owned(), reason: reason.to_owned(), messages, meaning, runbook, command }
+}
+
+/// As a shell takes it for one word. A broker's reasons are words of others: nothing in them may run.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.:".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// Whether a producer has to mend letters of this reason: no site has the write then, so the stores agree.
+pub(super) fn is_producers(reason: &str) -> bool {
+    REASONS.iter().any(|known| known.code == reason && known.who == "producer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_meaning_runbook_and_command() {
+        let owed = row("aws:us-east-1", "peer_unavailable", 3);
+        assert_eq!(owed.command, "bridge replay --from aws:us-east-1/dlq --to owed --reason peer_unavailable");
+        assert_eq!(owed.runbook, "dead-letters#peer_unavailable");
+        assert!(owed.meaning.starts_with("The event is applied at the site"), "{}", owed.meaning);
+        assert!(!is_producers("peer_unavailable"));
+        let invalid = row("aws:us-east-1", "not_json", 1);
+        assert!(invalid.command.ends_with(" --reason not_json --dry-run"), "it would come back: {}", invalid.command);
+        assert!(is_producers("not_json"));
+    }
+
+    #[test]
+    fn a_brokers_own_words_are_one_word_of_the_command() {
+        let row = row("azure:westeurope", "broker:it's `rm -rf` $(here)", 1);
+        assert!(row.command.ends_with(r"--reason 'broker:it'\''s `rm -rf` $(here)'"), "{}", row.command);
+        assert!(!is_producers(&row.reason));
+    }
+}
