@@ -133,6 +133,22 @@ prometheus:
     dpkg -x prometheus_*.deb .
     rm -rf prometheus_*.deb apt
 
+# One world, with its story: just simulate 42 (more arguments: those of `bridge simulate`)
+simulate seed="1" *arguments: build
+    target/debug/bridge simulate --seed {{seed}} {{arguments}}
+
+# Fresh worlds until one breaks a rule or you stop it; for the night. Begins where the clock says, so no two nights are alike
+simulate-forever seed=`date +%s`: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for ((seed = {{seed}} * 1000; ; seed += 10000)); do
+        target/debug/bridge simulate --seed "$seed" --seeds 10000
+    done
+
+# The test of the tests: every wrong core must be noticed
+mutants:
+    cargo nextest run --workspace --no-capture -E 'binary(mutants)'
+
 # The packages for x86_64, unpacked for the tests
 [private]
 packaged: (package "x86_64")
@@ -161,6 +177,14 @@ replay-bulk letters="50000" kills="10": build clients
 # A cloud dark for longer than the tests have it
 replay-drill seconds="120": build clients
     BRIDGE_DRILL_SECONDS={{seconds}} cargo nextest run --workspace --no-capture -E 'test(replay::drill)'
+
+# Verify, repair and backfill of 20,000 and of 200,000 keys in each store: the figures of docs/verify.md (15 minutes)
+verify-bulk: build clients
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for keys in 20000 200000; do
+        BRIDGE_VERIFY_KEYS=$keys cargo nextest run --workspace --no-capture -E 'test(verify::what_was_planted)'
+    done
 
 # Formatting
 fmt:

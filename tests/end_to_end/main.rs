@@ -18,6 +18,7 @@ mod packages;
 mod program;
 mod replay;
 mod runbooks;
+mod simulate;
 mod telemetry;
 mod verify;
 mod workers;

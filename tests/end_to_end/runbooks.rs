@@ -32,6 +32,7 @@ const STATES: &[(&str, State)] = &[
     ("dead-letters.md", with_dead_letters),
     ("halted.md", halted),
     ("lag.md", without_compute),
+    ("stores-differ.md", with_lost_records),
 ];
 
 /// The parts that every page has, in their order.
@@ -96,6 +97,13 @@ fn with_an_event_from_the_future() -> Clouds {
     clouds
 }
 
+/// Three records that one site has lost.
+fn with_lost_records() -> Clouds {
+    let clouds = Clouds::start(&[]);
+    clouds.script("drift.py", &["fill", "3"]);
+    clouds
+}
+
 /// A worker whose role may not write to its table.
 fn halted() -> Clouds {
     let clouds = Clouds::start(&[]);
@@ -136,6 +144,11 @@ fn dead_letters() {
 #[test]
 fn halted_worker() {
     run("halted.md");
+}
+
+#[test]
+fn stores_differ() {
+    run("stores-differ.md");
 }
 
 #[test]

@@ -20,9 +20,11 @@ fn every_mutant_is_noticed() {
     let text = String::from_utf8(tried.stdout).unwrap();
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
     assert!(tried.status.success() && lines.len() == MUTANTS.len() + 1, "{text}");
+    let document = std::fs::read_to_string(root.join("docs/simulation.md")).unwrap();
     let mut wrong = Vec::new();
     for (mutant, line) in MUTANTS.iter().zip(&lines) {
         println!("{}: seed {}, noticed by {}", mutant.name, line[1], line[2]);
+        assert!(document.contains(&format!("| `{}` |", mutant.name)), "docs/simulation.md lacks {}", mutant.name);
         if !line[2].split(", ").any(|checker| checker == mutant.noticed_by) {
             wrong.push(format!("{}: not noticed by {}, but by {:?}", mutant.name, mutant.noticed_by, line[2]));
         }

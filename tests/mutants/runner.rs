@@ -9,7 +9,7 @@ use bridge_simulation::{
 };
 
 /// Seeds that are run behind the first one that noticed, for the list of checkers.
-const MORE: u64 = 40;
+const MORE: u64 = 20;
 
 fn main() {
     let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|text| text.parse().ok()).collect();

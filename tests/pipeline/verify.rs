@@ -387,11 +387,13 @@ fn a_store_that_fails_now_and_then_is_read_all_the_same() {
 
 #[test]
 fn a_store_that_cannot_be_read_is_named() {
-    let stores = Stores { fails: 1, ..Stores::new(2) };
-    let (sites, options) = (stores.targets(), options());
+    let (stores, broken) = (Stores::new(2), Stores::new(2));
+    let broken = Stores { fails: 1, clock: stores.clock.clone(), ..broken };
+    let (mut sites, options) = (stores.targets(), options());
+    sites.insert(azure(), broken.targets().remove(&azure()).unwrap());
     let verify = Verify { sites: &sites, clock: &*stores.clock, options: &options, note: &|_| {} };
     let failed = stores.clock.drive(verify.run()).unwrap_err();
-    assert_eq!(failed.to_string(), "aws:us-east-1 cannot be read");
+    assert_eq!(failed.to_string(), "azure:westeurope cannot be read");
     assert_eq!(failed.error.kind, FailureKind::Unavailable);
 }
 

@@ -133,6 +133,11 @@ impl Books {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether so much is wrong that going on would show nothing new.
+    pub fn hopeless(&self) -> bool {
+        self.open().violations.len() >= VIOLATIONS_MAX
+    }
+
     /// Writes down an event that an application wrote.
     pub fn write(&self, fact: Fact) {
         let mut state = self.open();

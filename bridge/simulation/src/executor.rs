@@ -28,12 +28,15 @@ struct Task<'a> {
     bell: Arc<Bell>,
 }
 
+/// Polls of one executor at most. The busiest worlds take some 100,000; one that takes more than this runs in a circle.
+const POLLS_MAX: u64 = 3_000_000;
+
 /// Why an executor stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// What it ran for has come about.
     Done,
-    /// Every task waits for something that nobody will do.
+    /// Every task waits for something that nobody will do, or they run in a circle.
     Stuck,
 }
 
@@ -52,7 +55,10 @@ impl<'a> Executor<'a> {
 
     /// Runs one task after the other until `done` says so, which is asked before each step.
     pub fn run(&mut self, mut done: impl FnMut() -> bool) -> Stop {
-        while !done() {
+        for _ in 0..POLLS_MAX {
+            if done() {
+                return Stop::Done;
+            }
             let Some(next) = self.ready.take(&mut self.rng) else {
                 if self.clock.advance_to_next() {
                     continue;
@@ -68,7 +74,7 @@ impl<'a> Executor<'a> {
                 task.future = None;
             }
         }
-        Stop::Done
+        Stop::Stuck
     }
 }
 

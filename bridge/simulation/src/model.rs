@@ -47,6 +47,17 @@ pub(crate) struct State {
     pub(crate) mishaps: u8,
 }
 
+impl State {
+    /// The state in one number: two bits for what a store holds of a key, one for each event in a queue and for each site
+    /// that a letter is owed to. Millions of states are known at once.
+    fn pack(&self) -> u64 {
+        let held = self.held.iter().flatten().map(|held| (u64::from(*held), 2));
+        let queue = self.queue.iter().map(|events| (u64::from(*events), EVENTS));
+        let letters = self.letters.iter().flatten().map(|owed| (u64::from(*owed), SITES));
+        held.chain(queue).chain(letters).fold(u64::from(self.mishaps), |packed, (value, bits)| packed << bits | value)
+    }
+}
+
 /// The story that is checked: how many sites, and what is written.
 #[derive(Clone, Debug)]
 pub struct Story {
@@ -80,15 +91,13 @@ impl fmt::Display for Explored {
 
 /// Stories in which something is at stake: ties between sites, a late create behind a delete, all at one key.
 pub fn stories() -> Vec<Story> {
-    let two = |events| Story { sites: 2, mishaps: 3, events };
-    let three = |events| Story { sites: 3, mishaps: 2, events };
+    let two = |events| Story { sites: 2, mishaps: 2, events };
     vec![
         two([(0, "create", 0, 1), (1, "delete", 0, 2), (0, "upsert", 1, 1)]),
         two([(0, "upsert", 0, 1), (1, "upsert", 0, 1), (1, "create", 1, 1)]),
         two([(0, "create", 0, 1), (0, "delete", 0, 2), (1, "update", 0, 2)]),
         two([(0, "delete", 0, 1), (1, "delete", 0, 1), (0, "create", 0, 1)]),
-        three([(0, "create", 0, 1), (1, "delete", 0, 1), (2, "upsert", 1, 1)]),
-        three([(0, "create", 0, 1), (0, "delete", 0, 2), (1, "update", 1, 2)]),
+        Story { sites: 3, mishaps: 1, events: [(0, "create", 0, 1), (1, "delete", 0, 1), (2, "upsert", 1, 1)] },
     ]
 }
 
@@ -121,10 +130,10 @@ struct Search {
     cast: Cast,
     mishaps: u8,
     /// Each known state, with the one it was first reached from.
-    from: HashMap<State, Option<State>>,
+    from: HashMap<u64, Option<State>>,
     todo: VecDeque<State>,
     /// States from which it is known that a calm leads to rest.
-    good: HashSet<State>,
+    good: HashSet<u64>,
     explored: Explored,
 }
 
@@ -149,13 +158,13 @@ impl Search {
     }
 
     fn meet(&mut self, state: State, from: Option<State>) -> Result<(), String> {
-        if self.from.contains_key(&state) {
+        if self.from.contains_key(&state.pack()) {
             return Ok(());
         }
-        self.from.insert(state, from);
+        self.from.insert(state.pack(), from);
         assert!(self.from.len() <= STATES_MAX, "more states than there can be");
         for event in 0..EVENTS {
-            for site in (0..self.cast.sites).filter(|site| !self.will_have(&state, event, *site)) {
+            if let Some(site) = (0..self.cast.sites).find(|site| !self.will_have(&state, event, *site)) {
                 return Err(self.tell(&state, &format!("site {site} will never have event {}", event + 1)));
             }
         }
@@ -237,7 +246,7 @@ impl Search {
         let mut way = vec![state];
         loop {
             let now = way[way.len() - 1];
-            if self.good.contains(&now) {
+            if self.good.contains(&now.pack()) {
                 break;
             }
             let Some(next) = self.calm(&now) else { break };
@@ -246,7 +255,7 @@ impl Search {
             }
             way.push(next);
         }
-        self.good.extend(way);
+        self.good.extend(way.iter().map(State::pack));
         Ok(())
     }
 
@@ -267,7 +276,7 @@ impl Search {
     /// The way to a state, for the one who must mend it.
     fn tell(&self, state: &State, what: &str) -> String {
         let mut way = vec![*state];
-        while let Some(Some(before)) = self.from.get(&way[way.len() - 1]) {
+        while let Some(Some(before)) = self.from.get(&way[way.len() - 1].pack()) {
             way.push(*before);
         }
         let way: Vec<String> = way.iter().rev().map(|state| format!("{state:?}")).collect();

@@ -87,7 +87,8 @@ impl Mishap {
         for dark in (0..1_u8 << sites).filter(|dark| dark & 1 << delivered.site == 0) {
             for store in [StoreFault::None, StoreFault::Down, StoreFault::Refuses] {
                 for last in [false, true] {
-                    let twice = [false, true].into_iter().filter(|twice| !twice || delivered.batch.count_ones() == 1);
+                    // Twice is tried with batches of one event.
+                    let twice = [false, true].into_iter().filter(|twice| !twice || delivered.batch.is_power_of_two());
                     all.extend(twice.map(|twice| Self { twice, last, store, dark }));
                 }
             }

@@ -3,6 +3,8 @@
 //! Stores give their keys in unlike orders, so a range is one of the hash of the key, and its digest a sum, in which the
 //! order does not count.
 
+use std::fmt;
+
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -29,6 +31,12 @@ impl Digest {
             members(&mut hash, payload);
         }
         Self(first(hash))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
     }
 }
 

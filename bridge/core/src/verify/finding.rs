@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+use super::digest::Digest;
 use crate::{envelope::parse_timestamp, event::SiteId, record::Record, version::Version};
 
 /// By how much clocks may be apart where the end of a tombstone's life is judged. Ours: twice the default of
@@ -83,6 +84,7 @@ impl Serialize for Held {
                 let mut map = serializer.serialize_map(None)?;
                 map.serialize_entry("version", record.version.as_str())?;
                 map.serialize_entry("op_type", record.op.as_str())?;
+                map.serialize_entry("digest", &Digest::of(record).to_string())?;
                 map.serialize_entry("applied_at", &record.applied_at)?;
                 map.serialize_entry("applied_by", record.applied_by.as_str())?;
                 if let Some(what) = misfit(record) {

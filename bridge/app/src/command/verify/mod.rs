@@ -103,17 +103,8 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     }
     let stop = host::stop_signal()?;
     let options = options(&args.reading, Duration::from_secs(args.settle.into()), args.limit, args.repair);
-    let progress = Mutex::new(Progress::new("records read"));
-    let note = |note: Note| {
-        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-        match note {
-            Note::Read(count) => progress.add(count as u64),
-            Note::Suspects(count) => {
-                progress.say(&format!("{count} keys differ; looking again in {} s", args.settle));
-            }
-            Note::Looked => {}
-        }
-    };
+    let progress = Mutex::new(Stages { now: Progress::new(READING), looking: false });
+    let note = |note: Note| progress.lock().unwrap_or_else(PoisonError::into_inner).note(note, args.settle);
     let clock = SystemClock;
     let verify = Verify { sites: &sites, clock: &clock, options: &options, note: &note };
     let report = tokio::select! {
@@ -123,7 +114,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
             return Ok(Code::Failed);
         }
     };
-    progress.lock().unwrap_or_else(PoisonError::into_inner).finish();
+    progress.lock().unwrap_or_else(PoisonError::into_inner).now.finish();
     let mut report = report.map_err(failed)?;
     report.findings.sort_by(|one, other| one.key.cmp(&other.key));
     let tombstones_since = clock.now() - config.policy.tombstone_life;
@@ -134,6 +125,40 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     };
     super::print(&text)?;
     Ok(if report.left == 0 { Code::Done } else { Code::Remains })
+}
+
+const READING: &str = "records read";
+
+/// Progress through readings, and the looks at single keys between them.
+struct Stages {
+    now: Progress,
+    looking: bool,
+}
+
+impl Stages {
+    fn note(&mut self, note: Note, settle: u32) {
+        match note {
+            Note::Read(count) => {
+                if self.looking {
+                    self.next(Progress::new(READING));
+                }
+                self.now.add(count as u64);
+            }
+            Note::Suspects(count) => {
+                self.now.say(&format!("{count} keys differ; looking again in {settle} s"));
+                self.next(Progress::of(count as u64, "keys looked at"));
+                self.looking = true;
+            }
+            Note::Looked if self.looking => self.now.inc(),
+            Note::Looked => {}
+        }
+    }
+
+    fn next(&mut self, progress: Progress) {
+        self.now.finish();
+        self.now = progress;
+        self.looking = false;
+    }
 }
 
 /// The sites to compare.

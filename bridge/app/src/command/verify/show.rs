@@ -36,7 +36,14 @@ fn one(finding: &Finding, wide: usize, tombstones_since: DateTime<Utc>) -> Strin
             Held::Foreign(what) => what.clone(),
             Held::Record(record) => match misfit(record) {
                 Some(what) => squeezed(&what),
-                None => format!("{}  {}", squeezed(record.version.as_str()), record.op.as_str()),
+                None => {
+                    // The versions are equal there, and payloads are not to be shown: what tells them apart is this.
+                    let content = match finding.kind {
+                        Kind::Differs => format!("  content {:.8}", Digest::of(record).to_string()),
+                        _ => String::new(),
+                    };
+                    format!("{}  {}{content}", squeezed(record.version.as_str()), record.op.as_str())
+                }
             },
         };
         text += &format!("  {:wide$}  {held}\n", site.as_str());
