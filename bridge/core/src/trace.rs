@@ -158,10 +158,9 @@ impl Open {
         let parent = named.and_then(|text| text.parse::<TraceParent>().ok());
         let context = match parent {
             Some(parent) if parent.is_sampled() => parent.child(rng),
-            Some(_) => return None,
             // No number is drawn where none is needed, so that a seed gives the same run with traces off.
             None if ratio > 0.0 && rng.f64() < ratio => TraceParent::root(rng),
-            None => return None,
+            Some(_) | None => return None,
         };
         Some(Self { context, parent: parent.map(|parent| parent.span), start, steps: Mutex::default() })
     }

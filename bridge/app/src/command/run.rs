@@ -34,10 +34,10 @@ pub(crate) async fn run(Args {}: Args, config: Config) -> anyhow::Result<Code> {
         worked.cancel();
     };
     let serve = async {
-        if let Some(listener) = listener {
-            if let Err(error) = telemetry.serve(listener, worked.clone()).await {
-                tracing::warn!(error = format!("{error:#}"), "the metrics are not served any more");
-            }
+        if let Some(listener) = listener
+            && let Err(error) = telemetry.serve(listener, worked.clone()).await
+        {
+            tracing::warn!(error = format!("{error:#}"), "the metrics are not served any more");
         }
     };
     tokio::join!(work, serve, telemetry.send_until(worked.clone()));

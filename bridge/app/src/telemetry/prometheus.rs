@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use axum::{Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get};
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::{
-    data::{AggregatedMetrics, Histogram, Metric, MetricData, ResourceMetrics},
+    data::{AggregatedMetrics, Histogram, Metric, MetricData, ResourceMetrics, ScopeMetrics},
     reader::MetricReader,
 };
 use tokio::net::TcpListener;
@@ -39,7 +39,7 @@ async fn scrape(State(reader): State<Reader>) -> impl IntoResponse {
 /// All metrics as Prometheus reads them.
 ///
 /// # Source
-/// "Exposition formats" in Prometheus' documentation, and "Prometheus and OpenMetrics Compatibility" in OpenTelemetry's
+/// "Exposition formats" in Prometheus' documentation, and "Prometheus and `OpenMetrics` Compatibility" in OpenTelemetry's
 /// specification, both read 2026-11: dots become underscores, a unit of seconds and a counter get their suffixes, and
 /// the resource is `target_info`.
 fn render(metrics: &ResourceMetrics) -> String {
@@ -48,7 +48,7 @@ fn render(metrics: &ResourceMetrics) -> String {
         metrics.resource().iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
     head(&mut text, "target_info", "gauge", "which bridge this is");
     line(&mut text, "target_info", &labels(resource.iter()), "1");
-    for metric in metrics.scope_metrics().flat_map(|scope| scope.metrics()) {
+    for metric in metrics.scope_metrics().flat_map(ScopeMetrics::metrics) {
         match metric.data() {
             AggregatedMetrics::F64(data) => one(&mut text, metric, data),
             AggregatedMetrics::U64(data) => one(&mut text, metric, data),

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use bridge_core::{failure::PortError, lag::Watched, port::QueueDepth};
+use bridge_core::{
+    failure::PortError,
+    lag::{Letters, Watched},
+    port::QueueDepth,
+};
 use futures_util::future;
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +64,7 @@ async fn once(worksite: &Worksite) -> Option<String> {
 }
 
 async fn count(watched: &Watched) -> (Result<QueueDepth, String>, Result<u64, String>) {
-    let letters = future::try_join_all(watched.dead_letters.iter().map(|letters| letters.count()));
+    let letters = future::try_join_all(watched.dead_letters.iter().map(Letters::count));
     let (queue, letters) = future::join(watched.queue.depth(), letters).await;
     let words = |error: PortError| error.chain();
     (queue.map_err(words), letters.map(|counts| counts.iter().sum()).map_err(words))

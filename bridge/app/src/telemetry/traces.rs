@@ -37,7 +37,7 @@ pub(super) fn push(spans: &mut Vec<SpanData>, trace: &Trace, site: &SiteId, deli
     };
     spans.push(SpanData {
         span_context: at(context, context.span),
-        parent_span_id: trace.parent.map_or(SpanId::INVALID, |parent| SpanId::from(parent)),
+        parent_span_id: trace.parent.map_or(SpanId::INVALID, SpanId::from),
         parent_span_is_remote: trace.parent.is_some(),
         span_kind: SpanKind::Consumer,
         name: "bridge.replicate".into(),
