@@ -8,6 +8,9 @@ packager := justfile_directory() / "target/packager"
 export BRIDGE_PYTHON := clients / "bin/python"
 export BRIDGE_PACKAGE_DIR := justfile_directory() / "target/package/unpacked"
 export BRIDGE_NODE := clients / "node"
+# Prometheus and promtool, for the tests of deploy/observability.
+prometheus := justfile_directory() / "target/prometheus"
+export BRIDGE_PROMETHEUS := prometheus / "usr/bin"
 # Playwright and axe, for the test of the dashboard.
 export BRIDGE_BROWSER := justfile_directory() / "target/browser"
 
@@ -27,7 +30,7 @@ package *architectures: packager
     PATH="{{packager}}/bin:$PATH" python3 deploy/package.py {{architectures}}
 
 # Every test: unit, property, contract, end to end, official clients (arguments: those of cargo-nextest)
-test *arguments: build clients packaged browser
+test *arguments: build clients packaged prometheus browser
     cargo nextest run --workspace {{arguments}}
 
 # Build everything that the tests run
@@ -103,6 +106,49 @@ compare-sqs: build clients
 measure-localcloud: build clients
     "$BRIDGE_PYTHON" tests/clients/load.py target/debug/bridge
 
+# Prometheus with promtool, unpacked in a place of its own: the system's own, or Debian's package, for which nobody has to be root
+[private]
+prometheus:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    place="{{prometheus}}"
+    if [ -x "$place/usr/bin/prometheus" ] && [ -x "$place/usr/bin/promtool" ]; then exit 0; fi
+    mkdir -p "$place/usr/bin"
+    cd "$place"
+    if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+        ln -sf "$(command -v prometheus)" "$(command -v promtool)" usr/bin/
+        exit 0
+    fi
+    if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
+        echo "the tests need prometheus and promtool: install them (prometheus.io, or your system's packages), then run this again" >&2
+        exit 1
+    fi
+    # Lists of packages that are missing or old are fetched to here, as the system's own are root's.
+    own="-o Dir::State=$place/apt/state -o Dir::State::Status=/var/lib/dpkg/status -o Dir::Cache=$place/apt/cache"
+    mkdir -p apt/state/lists/partial apt/cache/archives/partial
+    apt-get -qq download prometheus 2>/dev/null || { apt-get -qq $own update && apt-get -qq $own download prometheus; } || {
+        echo "Debian's package of prometheus cannot be downloaded: install prometheus and promtool, then run this again" >&2
+        exit 1
+    }
+    dpkg -x prometheus_*.deb .
+    rm -rf prometheus_*.deb apt
+
+# One world, with its story: just simulate 42 (more arguments: those of `bridge simulate`)
+simulate seed="1" *arguments: build
+    target/debug/bridge simulate --seed {{seed}} {{arguments}}
+
+# Fresh worlds until one breaks a rule or you stop it; for the night. Begins where the clock says, so no two nights are alike
+simulate-forever seed=`date +%s`: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for ((seed = {{seed}} * 1000; ; seed += 10000)); do
+        target/debug/bridge simulate --seed "$seed" --seeds 10000
+    done
+
+# The test of the tests: every wrong core must be noticed
+mutants:
+    cargo nextest run --workspace --no-capture -E 'binary(mutants)'
+
 # The packages for x86_64, unpacked for the tests
 [private]
 packaged: (package "x86_64")
@@ -120,6 +166,10 @@ packager:
         cp "$wanted" "{{packager}}/installed.txt"
     fi
 
+# What telemetry costs, and a receiver that is gone or hangs: the figures of docs/observability.md (10 minutes)
+measure-telemetry events="4000" rounds="5": build clients packaged
+    BRIDGE_TELEMETRY_EVENTS={{events}} BRIDGE_TELEMETRY_ROUNDS={{rounds}} cargo nextest run --workspace --no-capture -E 'test(telemetry::harm)'
+
 # 50,000 dead letters each way, killed ten times; rate and memory: the figures of docs/replay.md (10 minutes)
 replay-bulk letters="50000" kills="10": build clients
     BRIDGE_REPLAY_LETTERS={{letters}} BRIDGE_REPLAY_KILLS={{kills}} cargo nextest run --workspace --no-capture -E 'test(replay::bulk)'
@@ -127,6 +177,14 @@ replay-bulk letters="50000" kills="10": build clients
 # A cloud dark for longer than the tests have it
 replay-drill seconds="120": build clients
     BRIDGE_DRILL_SECONDS={{seconds}} cargo nextest run --workspace --no-capture -E 'test(replay::drill)'
+
+# Verify, repair and backfill of 20,000 and of 200,000 keys in each store: the figures of docs/verify.md (15 minutes)
+verify-bulk: build clients
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for keys in 20000 200000; do
+        BRIDGE_VERIFY_KEYS=$keys cargo nextest run --workspace --no-capture -E 'test(verify::what_was_planted)'
+    done
 
 # Formatting
 fmt:

@@ -14,7 +14,7 @@ use bridge_adapters::{
     memory::{ManualClock, MemoryQueue, MemoryQueueOptions, MemoryStore},
 };
 use bridge_core::{
-    port::{Clock, Queue, Store},
+    port::{Clock, Queue, Scan, Store},
     record::Record,
 };
 use bridge_localcloud::{
@@ -29,6 +29,7 @@ use bridge_tests::{
 
 use crate::{
     queue::{BrokenQueues, QueueUnderTest},
+    scan::{BrokenScans, ScanUnderTest},
     store::{BrokenStores, StoreUnderTest},
 };
 
@@ -204,6 +205,12 @@ pub(crate) fn memory_store(_: &str, clause: impl AsyncFnOnce(&StoreUnderTest)) {
     memory_and(clause, |store, _| store);
 }
 
+pub(crate) fn memory_scan(_: &str, clause: impl AsyncFnOnce(&ScanUnderTest)) {
+    let manual = ManualClock::new(at(0));
+    let store = Arc::new(MemoryStore::new("conformance", Arc::clone(&manual) as Arc<dyn Clock>));
+    manual.drive(clause(&ScanUnderTest { store: store.clone(), scan: store, prefix: String::new() }));
+}
+
 pub(crate) fn timeout_store(_: &str, clause: impl AsyncFnOnce(&StoreUnderTest)) {
     memory_and(clause, |store, clock| Arc::new(TimeoutStore::new(store, clock, BOUND)));
 }
@@ -230,24 +237,65 @@ pub(crate) fn dynamodb(clause_name: &str, clause: impl AsyncFnOnce(&StoreUnderTe
     });
 }
 
+struct Deployment<S> {
+    missing: Arc<S>,
+    forbidden: Arc<S>,
+    foreign: Arc<S>,
+    foreign_key: String,
+}
+
+impl<S: Store + 'static> Deployment<S> {
+    fn stores(self) -> BrokenStores {
+        let Self { missing, forbidden, foreign, foreign_key } = self;
+        BrokenStores { missing, forbidden, foreign, foreign_key }
+    }
+}
+
+impl<S: Scan + 'static> Deployment<S> {
+    fn scans(self) -> BrokenScans {
+        let Self { missing, forbidden, foreign, foreign_key } = self;
+        BrokenScans { missing, forbidden, foreign, foreign_key }
+    }
+}
+
+async fn dynamodb_in_trouble() -> Deployment<DynamodbStore> {
+    let clients = aws_clients(local_cloud()).await;
+    let strange = AwsClients::new(&aws_options(local_cloud(), Some(strangers_key()))).await.expect("loopback");
+    let table = local_cloud().sites().aws.table;
+    let foreign_key = unique("foreign");
+    let item = clients.dynamodb.put_item().table_name(table).item("pk", AttributeValue::S(foreign_key.clone()));
+    item.item("version", AttributeValue::N("7".to_owned())).send().await.expect("the table takes any item");
+    Deployment {
+        missing: Arc::new(DynamodbStore::new(clients.dynamodb.clone(), "no-such-table")),
+        forbidden: Arc::new(DynamodbStore::new(strange.dynamodb, table)),
+        foreign: Arc::new(DynamodbStore::new(clients.dynamodb, table)),
+        foreign_key,
+    }
+}
+
 pub(crate) fn dynamodb_deployment(clause_name: &str, clause: impl AsyncFnOnce(&BrokenStores)) {
     if skipped("dynamodb", clause_name) {
         return;
     }
+    runtime().block_on(async { clause(&dynamodb_in_trouble().await.stores()).await });
+}
+
+pub(crate) fn dynamodb_scan_deployment(clause_name: &str, clause: impl AsyncFnOnce(&BrokenScans)) {
+    if skipped("dynamodb", clause_name) {
+        return;
+    }
+    runtime().block_on(async { clause(&dynamodb_in_trouble().await.scans()).await });
+}
+
+pub(crate) fn dynamodb_scan(clause_name: &str, clause: impl AsyncFnOnce(&ScanUnderTest)) {
+    if skipped("dynamodb", clause_name) {
+        return;
+    }
     runtime().block_on(async {
-        let clients = aws_clients(local_cloud()).await;
-        let strange = AwsClients::new(&aws_options(local_cloud(), Some(strangers_key()))).await.expect("loopback");
         let table = local_cloud().sites().aws.table;
-        let foreign_key = unique("foreign");
-        let item = clients.dynamodb.put_item().table_name(table).item("pk", AttributeValue::S(foreign_key.clone()));
-        item.item("version", AttributeValue::N("7".to_owned())).send().await.expect("the table takes any item");
-        clause(&BrokenStores {
-            missing: Arc::new(DynamodbStore::new(clients.dynamodb.clone(), "no-such-table")),
-            forbidden: Arc::new(DynamodbStore::new(strange.dynamodb, table)),
-            foreign: Arc::new(DynamodbStore::new(clients.dynamodb, table)),
-            foreign_key,
-        })
-        .await;
+        let store = Arc::new(DynamodbStore::new(aws_clients(local_cloud()).await.dynamodb, table));
+        let prefix = format!("{}!", unique("conformance"));
+        clause(&ScanUnderTest { store: store.clone(), scan: store, prefix }).await;
     });
 }
 
@@ -265,24 +313,43 @@ pub(crate) fn cosmos(clause_name: &str, clause: impl AsyncFnOnce(&StoreUnderTest
     });
 }
 
+async fn cosmos_in_trouble() -> Deployment<CosmosStore> {
+    let good = cosmos_options(local_cloud());
+    let missing = CosmosOptions { container: "no-such-container".to_owned(), ..good.clone() };
+    let wrong_key = CosmosCredential::Key("d3Jvbmctc2VjcmV0".to_owned());
+    let forbidden = CosmosOptions { credential: wrong_key, ..good.clone() };
+    let foreign_key = unique("foreign");
+    put_foreign_item(&good, &foreign_key).await;
+    Deployment {
+        missing: Arc::new(CosmosStore::new(missing).expect("loopback")),
+        forbidden: Arc::new(CosmosStore::new(forbidden).expect("loopback")),
+        foreign: Arc::new(CosmosStore::new(good).expect("loopback")),
+        foreign_key,
+    }
+}
+
 pub(crate) fn cosmos_deployment(clause_name: &str, clause: impl AsyncFnOnce(&BrokenStores)) {
     if skipped("cosmos", clause_name) {
         return;
     }
+    runtime().block_on(async { clause(&cosmos_in_trouble().await.stores()).await });
+}
+
+pub(crate) fn cosmos_scan_deployment(clause_name: &str, clause: impl AsyncFnOnce(&BrokenScans)) {
+    if skipped("cosmos", clause_name) {
+        return;
+    }
+    runtime().block_on(async { clause(&cosmos_in_trouble().await.scans()).await });
+}
+
+pub(crate) fn cosmos_scan(clause_name: &str, clause: impl AsyncFnOnce(&ScanUnderTest)) {
+    if skipped("cosmos", clause_name) {
+        return;
+    }
     runtime().block_on(async {
-        let good = cosmos_options(local_cloud());
-        let missing = CosmosOptions { container: "no-such-container".to_owned(), ..good.clone() };
-        let wrong_key = CosmosCredential::Key("d3Jvbmctc2VjcmV0".to_owned());
-        let forbidden = CosmosOptions { credential: wrong_key, ..good.clone() };
-        let foreign_key = unique("foreign");
-        put_foreign_item(&good, &foreign_key).await;
-        clause(&BrokenStores {
-            missing: Arc::new(CosmosStore::new(missing).expect("loopback")),
-            forbidden: Arc::new(CosmosStore::new(forbidden).expect("loopback")),
-            foreign: Arc::new(CosmosStore::new(good).expect("loopback")),
-            foreign_key,
-        })
-        .await;
+        let store = Arc::new(CosmosStore::new(cosmos_options(local_cloud())).expect("loopback"));
+        let prefix = format!("{}!", unique("conformance"));
+        clause(&ScanUnderTest { store: store.clone(), scan: store, prefix }).await;
     });
 }
 

@@ -7,7 +7,9 @@
 #![allow(clippy::unwrap_used, reason = "a clause that meets an error is to fail with it")]
 
 mod backends;
+mod depth;
 mod queue;
+mod scan;
 mod store;
 mod trouble;
 mod values;
@@ -45,3 +47,9 @@ store::contract!(dynamodb);
 store::contract!(cosmos);
 store::cloud_contract!(dynamodb_deployment);
 store::cloud_contract!(cosmos_deployment);
+
+scan::contract!(memory_scan);
+scan::contract!(dynamodb_scan);
+scan::contract!(cosmos_scan);
+scan::cloud_contract!(dynamodb_scan_deployment);
+scan::cloud_contract!(cosmos_scan_deployment);

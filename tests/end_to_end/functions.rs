@@ -15,13 +15,13 @@ use crate::{
 };
 
 /// A host in the background. It ends by SIGTERM, so that it takes the function's process along, which nobody else would.
-struct Host {
+pub(crate) struct Host {
     player: Running,
     told: PathBuf,
 }
 
 impl Host {
-    fn start(clouds: &Clouds, script: &str, function: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn start(clouds: &Clouds, script: &str, function: &str, arguments: &[&str]) -> Self {
         let told = clouds.file(&format!("{function}.json"));
         let mut command = python(script);
         command.arg(clouds.ready_file()).arg("--package").arg(packages().join(function)).args(arguments);
@@ -30,7 +30,7 @@ impl Host {
     }
 
     /// Ends it, and reads what it counted.
-    fn end(mut self) -> Value {
+    pub(crate) fn end(mut self) -> Value {
         self.player.signal("TERM");
         let status = self.player.end(Duration::from_secs(30));
         assert!(status.success(), "{status}");

@@ -129,8 +129,9 @@ fn a_write_that_lost_to_another_sites_is_listed() {
         !report["conflicts"].as_array().unwrap().is_empty()
             && site(report, THERE)["worker"]["conflicts"].as_u64() >= Some(1)
     });
-    let conflict = &report["conflicts"][0];
-    assert_eq!((&conflict["key"], &conflict["site"]), (&"disputed".into(), &THERE.into()));
+    // The other site may have seen it too: it depends on what came first there.
+    let conflict = report["conflicts"].as_array().unwrap().iter().find(|one| one["site"] == THERE).unwrap();
+    assert_eq!(conflict["key"], "disputed");
     assert_eq!((&conflict["lost"]["origin"], &conflict["won"]["origin"]), (&HERE.into(), &THERE.into()));
     drop::<[Running; 2]>([here, there]);
     let listed = must(bridge().args(["lag", "--conflicts", "--config"]).arg(clouds.config()));
@@ -167,9 +168,9 @@ fn backlog_and_dead_letters_are_counted_at_both_sites() {
     clouds.fault("service-bus:rest-send:denied");
     let _worker = clouds.worker_with(HERE, &[("BRIDGE_WORKER_HEARTBEAT_SECONDS", "0")]);
     let (report, _) = until(&clouds, Duration::from_secs(30), |report| {
-        site(report, HERE)["dead_letters"]["by_reason"]["peer_unavailable"] == 7
+        let here = site(report, HERE);
+        here["dead_letters"]["by_reason"]["peer_unavailable"] == 7 && here["recovery_point"]["events"] == 7
     });
     let here = site(&report, HERE);
     assert_eq!((&here["dead_letters"]["messages"], &here["dead_letters"]["unread"]), (&7.into(), &0.into()));
-    assert_eq!(here["recovery_point"]["events"], 7, "{report:#}");
 }

@@ -16,7 +16,7 @@ pub(crate) fn bridge() -> Command {
     let program = test.ancestors().nth(2).unwrap().join("bridge");
     assert!(program.exists(), "{} is not built: run the tests through ./just test", program.display());
     let mut command = Command::new(program);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BRIDGE_")) {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BRIDGE_") || name.starts_with("OTEL_")) {
         command.env_remove(name);
     }
     // Some errors of the SDKs capture a backtrace each, where one is asked for: that would be most of a run.
@@ -91,6 +91,15 @@ impl Running {
         Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)
     }
 
+    /// The CPU seconds that it has used so far, all threads together.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        // The name in parentheses may hold blanks; user and system time are the 12th and 13th field after it.
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+        (ticks(11) + ticks(12)) / 100.0
+    }
+
     /// The most memory that it ever held, in MB.
     pub(crate) fn peak_memory_mb(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
@@ -115,11 +124,16 @@ pub(crate) struct Clouds {
 
 impl Clouds {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    /// With these variables in the environment of both clouds and their workers.
+    pub(crate) fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ready.json");
         let mut command = bridge();
         command.args(["local", "--quiet", "--ready-file"]).arg(&file);
-        command.args(["--service-bus-address", &loopback()]).args(arguments);
+        command.args(["--service-bus-address", &loopback()]).args(arguments).envs(variables.iter().copied());
         let mut program = Running::start(&mut command);
         let start = Instant::now();
         while !file.exists() {
@@ -190,7 +204,7 @@ impl Clouds {
 }
 
 /// A loopback address that no other test of this run has, as Service Bus clients insist on their port.
-fn loopback() -> String {
+pub(crate) fn loopback() -> String {
     let id = std::process::id();
     format!("127.1.{}.{}", id / 250 % 250, id % 250 + 1)
 }

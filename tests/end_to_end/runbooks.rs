@@ -28,8 +28,11 @@ const STATES: &[(&str, State)] = &[
     ("after-the-outage.md", after_an_outage_of_azure),
     ("aws-down.md", without_compute),
     ("azure-down.md", without_compute),
+    ("clock-skew.md", with_an_event_from_the_future),
     ("dead-letters.md", with_dead_letters),
     ("halted.md", halted),
+    ("lag.md", without_compute),
+    ("stores-differ.md", with_lost_records),
 ];
 
 /// The parts that every page has, in their order.
@@ -86,6 +89,21 @@ fn wait_for_letters(clouds: &Clouds, count: u32) {
     }
 }
 
+/// A letter from a producer whose clock is off by years.
+fn with_an_event_from_the_future() -> Clouds {
+    let clouds = Clouds::start(&[]);
+    send_to_sqs(&clouds, &order("aws:us-east-1").replace("2026-11-21", "2099-01-01"));
+    wait_for_letters(&clouds, 1);
+    clouds
+}
+
+/// Three records that one site has lost.
+fn with_lost_records() -> Clouds {
+    let clouds = Clouds::start(&[]);
+    clouds.script("drift.py", &["fill", "3"]);
+    clouds
+}
+
 /// A worker whose role may not write to its table.
 fn halted() -> Clouds {
     let clouds = Clouds::start(&[]);
@@ -109,6 +127,16 @@ fn azure_down() {
 }
 
 #[test]
+fn clock_skew() {
+    run("clock-skew.md");
+}
+
+#[test]
+fn lag() {
+    run("lag.md");
+}
+
+#[test]
 fn dead_letters() {
     run("dead-letters.md");
 }
@@ -116,6 +144,11 @@ fn dead_letters() {
 #[test]
 fn halted_worker() {
     run("halted.md");
+}
+
+#[test]
+fn stores_differ() {
+    run("stores-differ.md");
 }
 
 #[test]

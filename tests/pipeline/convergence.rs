@@ -86,7 +86,7 @@ proptest! {
         latest in any::<bool>(),
     ) {
         let forward = if latest { Forward::Latest } else { Forward::All };
-        let world = World::new(seed, &SITES, &bridge_core::pipeline::Policy { forward, ..policy() });
+        let world = World::by_hand(seed, &SITES, &bridge_core::pipeline::Policy { forward, ..policy() });
         run(&world, &events, &repeats, batch);
         assert_converged(&world, &events);
     }
@@ -98,7 +98,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let patient = bridge_core::pipeline::Policy { attempts_max: 1000, peer_attempts_max: 1000, ..policy() };
-        let world = World::new(seed, &SITES, &patient);
+        let world = World::by_hand(seed, &SITES, &patient);
         for site in world.sites.values() {
             let rule = |operation, fault| Rule { operation: Some(operation), fault, probability: 0.3, count: None };
             site.writes.add(rule(Operation::PutIfNewer, Fault::Before(FailureKind::Throttled { retry_after: None })));
@@ -113,7 +113,7 @@ proptest! {
 
 #[test]
 fn an_event_crosses_each_link_once() {
-    let world = World::new(1, &SITES, &policy());
+    let world = World::by_hand(1, &SITES, &policy());
     let event = event(1, SITES[0], "create", "a", 0).to_string();
     world.send(SITES[0], &[event]);
     assert_eq!(world.work(SITES[0], 10).len(), 1);

@@ -28,7 +28,7 @@ const WHOLE: WholeBudget =
     WholeBudget { attempt: Duration::from_secs(45), hold: Duration::from_secs(10), halt: Duration::from_secs(120) };
 
 fn world(bodies: &[String]) -> World {
-    let world = World::new(7, &[HERE, THERE], &policy());
+    let world = World::by_hand(7, &[HERE, THERE], &policy());
     world.send(HERE, bodies);
     world
 }
@@ -49,14 +49,14 @@ fn partial(
     groups: &[Option<String>],
     budget: PartialBudget,
 ) -> (Vec<Delivery>, Result<Vec<Ended>, Halted>) {
-    let Site { worker, queue, letters, .. } = world.site(HERE);
+    let (worker, Site { queue, letters, .. }) = (world.worker(HERE), world.site(HERE));
     let batch = received(world);
     let ended = world.clock.drive(partial::work_off(worker, &**queue, &**letters, &batch, groups, budget));
     (batch, ended)
 }
 
 fn whole(world: &World, budget: WholeBudget) -> Result<Vec<(Delivery, Verdict)>, Failed> {
-    let Site { worker, queue, letters, .. } = world.site(HERE);
+    let (worker, Site { queue, letters, .. }) = (world.worker(HERE), world.site(HERE));
     let batch = received(world);
     world.clock.drive(whole::work_off(worker, &**queue, &**queue, &**letters, batch, budget))
 }
@@ -194,7 +194,7 @@ fn a_halted_function_waits_for_its_operator_and_then_says_so() {
 fn a_copy_that_cannot_be_sent_is_the_hosts_to_bring_back() {
     let world = world(&orders(1));
     world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
-    let Site { worker, queue, letters, .. } = world.site(HERE);
+    let (worker, Site { queue, letters, .. }) = (world.worker(HERE), world.site(HERE));
     let batch = received(&world);
     let worked = whole::work_off(worker, &**queue, &NoCopies, &**letters, batch, WholeBudget { hold: EMPTY, ..WHOLE });
     let failed = world.clock.drive(worked).unwrap_err();
@@ -235,8 +235,8 @@ impl Store for Panicking {
 
 fn panicking_world() -> World {
     let mut world = world(&orders(3));
-    let site = world.sites.get_mut(&HERE.parse().unwrap()).unwrap();
-    site.worker.store = Arc::new(Panicking(Arc::clone(&site.worker.store)));
+    let worker = world.workers.get_mut(&HERE.parse().unwrap()).unwrap();
+    worker.store = Arc::new(Panicking(Arc::clone(&worker.store)));
     world
 }
 

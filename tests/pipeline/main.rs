@@ -9,4 +9,6 @@ mod invocations;
 mod replay;
 mod settlements;
 mod tidy;
+mod traces;
+mod verify;
 mod world;

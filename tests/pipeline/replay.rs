@@ -1,28 +1,25 @@
 //! A replay on memory queues and stores: what it brings, what it leaves, and that it may die anywhere.
 
-use std::{
-    collections::BTreeMap,
-    pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bridge_adapters::layer::{Fault, FaultPlan, FaultQueue, Rule};
 use bridge_core::{
     event::{Key, SiteId},
     failure::FailureKind,
-    port::{Clock, Delivery, Message, Place as Bookmark, Queue, Store},
+    port::{Clock, Delivery, Message, Queue},
     replay::{
         effect::Effect,
-        fingerprint::Fingerprint,
-        journal::{Journal, Outcome, Receipt},
-        ledger::{Ledger, Tally},
+        journal::Outcome,
+        ledger::Tally,
         pace::Pace,
         plan::Entry,
-        run::{End, Place, Run, Setting, SourceQueue},
+        run::{End, Setting},
     },
     settlement::property,
+};
+use bridge_simulation::{
+    executor::Mortal,
+    operator::{self, Kept},
 };
 
 use crate::world::{World, event, message, policy};
@@ -30,101 +27,20 @@ use crate::world::{World, event, message, policy};
 const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
 
-/// A journal that outlives the runs that write it.
-#[derive(Default)]
-struct Kept(Mutex<Vec<Receipt>>);
-
-impl Journal for Kept {
-    fn append(&self, receipts: &[Receipt]) -> std::io::Result<()> {
-        self.0.lock().unwrap().extend_from_slice(receipts);
-        Ok(())
-    }
-}
-
 fn world() -> World {
-    World::new(5, &[HERE, THERE], &policy())
+    World::by_hand(5, &[HERE, THERE], &policy())
 }
 
 fn setting(world: &World, from: &str, to: &str) -> Setting<'static> {
-    let source: bridge_core::replay::route::Source = from.parse().unwrap();
-    let site = &world.sites[source.site().unwrap()];
-    let queue = if from.ends_with("/dlq") { &site.letters } else { &site.queue };
-    let places = world.sites.iter().map(|(id, site)| {
-        // The queue as this site's peers see it, with what goes wrong on the way.
-        let way = |other: &crate::world::Site| {
-            other.worker.peers.iter().find(|peer| peer.site == *id).map(|peer| Arc::clone(&peer.queue))
-        };
-        let queue = world.sites.values().find_map(way).unwrap();
-        (id.clone(), Place { queue, store: Arc::clone(&site.worker.store) })
-    });
-    Setting {
-        target: to.parse().unwrap(),
-        sources: vec![SourceQueue { queue: Arc::clone(queue) as Arc<dyn Queue>, broker: false }],
-        places: places.collect(),
-        rules: site.worker.rules.clone(),
-        key_pointer: "/id".to_owned(),
-        tombstone_life: Duration::from_hours(35 * 24),
-        attempts_max: 3,
-        backoff: policy().peer_retry,
-        editor: None,
-        clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
-        rng: Mutex::new(fastrand::Rng::with_seed(9)),
-        source,
-    }
+    operator::setting(world, from.parse().unwrap(), to.parse().unwrap(), "by hand")
 }
 
-/// The entries of a plan, made as the command makes them.
 async fn plan(setting: &Setting<'_>) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    let (mut at, mut shown) = (Bookmark::default(), Vec::new());
-    let queue = &setting.sources[0].queue;
-    loop {
-        let deliveries = queue.browse(&mut at, 7).await.unwrap();
-        if deliveries.is_empty() {
-            break;
-        }
-        for delivery in &deliveries {
-            entries.push(entry(setting, delivery).await);
-        }
-        shown.extend(deliveries.into_iter().map(|delivery| delivery.receipt));
-    }
-    queue.release(&shown).await;
-    entries
-}
-
-async fn entry(setting: &Setting<'_>, delivery: &Delivery) -> Entry {
-    let subject = setting.read(0, delivery).await;
-    let message = Fingerprint::of(0, &delivery.message_id, &delivery.body);
-    let mut entry = Entry::draft(setting, 0, message, delivery, &subject);
-    let Ok(event) = &subject.event else { return entry };
-    for prediction in &mut entry.errands {
-        let site = prediction.errand().unwrap().site;
-        let held = setting.places[&site].store.get(&event.key).await.unwrap();
-        prediction.effect = Effect::of(&event.version(), held.as_ref().map(|record| &record.version));
-    }
-    entry
+    operator::plan(setting).await.unwrap()
 }
 
 async fn run(setting: &Setting<'_>, entries: &[Entry], journal: &Kept) -> (End, BTreeMap<String, Tally>) {
-    run_at(setting, entries, journal, Pace::new(None)).await
-}
-
-async fn run_at(
-    setting: &Setting<'_>,
-    entries: &[Entry],
-    journal: &Kept,
-    pace: Pace,
-) -> (End, BTreeMap<String, Tally>) {
-    let mut ledger = Ledger::default();
-    for entry in entries {
-        ledger.plan(entry);
-    }
-    for receipt in journal.0.lock().unwrap().iter() {
-        ledger.receipt(receipt);
-    }
-    let run = Run::new(setting, ledger, journal, pace, &|_| {}, &|| false);
-    let (end, ledger, _) = run.work().await;
-    (end, ledger.tallies().into_iter().map(|(reason, tally)| (reason.to_owned(), tally)).collect())
+    operator::run(setting, entries, journal, Pace::new(None)).await
 }
 
 /// A letter as a worker writes it.
@@ -231,24 +147,6 @@ fn what_came_after_the_plan_is_untouched_and_what_was_taken_is_not_invented() {
     assert_eq!(back.len(), 6, "given back, not merely left to their leases");
 }
 
-/// Is dropped after so many polls, as a process is killed in the middle of whatever it does.
-struct Dies<F> {
-    life: Pin<Box<F>>,
-    polls: u32,
-}
-
-impl<F: Future> Future for Dies<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.polls == 0 {
-            return Poll::Ready(None);
-        }
-        self.polls -= 1;
-        self.life.as_mut().poll(context).map(Some)
-    }
-}
-
 /// Killed at every await in turn, and run again with the same journal: it ends as one run does.
 #[test]
 fn killed_anywhere_and_resumed_it_ends_the_same() {
@@ -268,8 +166,8 @@ fn killed_anywhere_and_resumed_it_ends_the_same() {
         setting.sources[0].queue = Arc::new(FaultQueue::new(queue, calls, clock));
         let journal = Kept::default();
         let one_by_one = Pace::new(Some(10.0));
-        let life = Box::pin(run_at(&setting, &entries, &journal, one_by_one));
-        let survived = world.clock.drive(Dies { life, polls: awaits }).is_some();
+        let life = operator::run(&setting, &entries, &journal, one_by_one);
+        let survived = world.clock.drive(Mortal::new(life, awaits)).is_some();
         world.clock.advance(Duration::from_mins(1));
         let (end, tallies) = world.clock.drive(run(&setting, &entries, &journal));
         assert!(matches!(end, End::Finished), "{end:?} after {awaits}");
@@ -309,7 +207,7 @@ fn a_dark_target_ends_the_run_and_everything_stays() {
 /// A site of three is dark: the others are paid, its letters stay, and the next run sends to it alone.
 #[test]
 fn a_letter_stays_until_the_last_site_has_confirmed() {
-    let world = World::new(5, &[HERE, THERE, "azure:northeurope"], &policy());
+    let world = World::by_hand(5, &[HERE, THERE, "azure:northeurope"], &policy());
     let owed = "azure:northeurope,azure:westeurope";
     let letters: Vec<_> =
         (0..5).map(|n| letter(n, &body(n.into(), HERE, &format!("p{n}"), 1), "peer_unavailable", owed)).collect();
@@ -357,7 +255,7 @@ fn what_waits_for_a_site_stays_until_the_site_has_it() {
 #[test]
 fn faults_everywhere_change_nothing_in_the_end() {
     for seed in 0..20 {
-        let world = World::new(seed, &[HERE, THERE], &policy());
+        let world = World::by_hand(seed, &[HERE, THERE], &policy());
         fill(&world);
         let setting = setting(&world, "aws:us-east-1/dlq", "owed");
         let entries = world.clock.drive(plan(&setting));

@@ -20,7 +20,7 @@ const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
 
 fn world() -> World {
-    World::new(7, &[HERE, THERE], &policy())
+    World::by_hand(7, &[HERE, THERE], &policy())
 }
 
 /// The settlement of the only message in the site's queue.
@@ -202,7 +202,7 @@ fn a_dark_peer_is_owed_and_delays_nothing() {
         let (reason, _, owed) = reason(&settle_one(&world, HERE));
         assert_eq!((reason, owed), (Reason::PeerUnavailable, BTreeSet::from([THERE.to_owned()])));
     }
-    assert_eq!(world.site(HERE).worker.peers[0].circuit(), CircuitState::Open);
+    assert_eq!(world.worker(HERE).peers[0].circuit(), CircuitState::Open);
     assert_eq!(world.site(HERE).store.snapshot().len(), 1, "applied here");
     let before = world.clock.elapsed();
     world.send(HERE, &[event(4, HERE, "update", "k", 0).to_string()]);
@@ -213,7 +213,7 @@ fn a_dark_peer_is_owed_and_delays_nothing() {
     world.clock.advance(policy().circuit.pause);
     world.send(HERE, &[event(5, HERE, "update", "k", 0).to_string()]);
     assert_eq!(settle_one(&world, HERE), Settlement::Ack, "the probe finds it back");
-    assert_eq!(world.site(HERE).worker.peers[0].circuit(), CircuitState::Closed);
+    assert_eq!(world.worker(HERE).peers[0].circuit(), CircuitState::Closed);
 }
 
 #[test]

@@ -5,13 +5,20 @@
 
 #![warn(missing_docs)]
 
+#[cfg(feature = "clouds")]
 pub mod aws;
+#[cfg(feature = "clouds")]
 pub mod azure;
 pub mod clock;
 mod delivery;
+mod dynamodb_size;
+#[cfg(feature = "clouds")]
 pub mod endpoint;
 pub mod file;
 pub mod layer;
 pub mod memory;
+#[cfg(feature = "clouds")]
 pub mod service_clock;
+mod share;
+#[cfg_attr(not(feature = "clouds"), allow(dead_code, reason = "records are read back from the clouds alone"))]
 mod stored;

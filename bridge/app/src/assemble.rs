@@ -1,5 +1,6 @@
 //! From the configuration to a worker: the one place where adapters are named and wired.
 
+mod scan;
 mod watch;
 
 use std::sync::{Arc, Mutex};
@@ -16,22 +17,27 @@ use bridge_adapters::{
     },
     clock::{ShiftedClock, SystemClock},
     file::FileQueue,
+    layer::{MeteredQueue, MeteredStore, Observe},
     service_clock::ServiceClock,
 };
 use bridge_core::{
     decision::Rules,
     doctor::Inspect,
     event::SiteId,
-    pipeline::{Peer, Worker},
+    lag::Watched,
+    pipeline::{Peer, Policy, Worker},
     port::{Clock, Queue, Reschedule, Store},
     replay::{route::Source, run::SourceQueue},
 };
 
+pub(crate) use scan::target;
 pub(crate) use watch::observer;
+use watch::watched;
 
 use crate::{
     config::{AwsSite, AzureSite, Config, ServiceBusAccess, SiteConfig},
     tally::Tally,
+    telemetry::{SiteTelemetry, Telemetry},
 };
 
 /// All that works for one site.
@@ -44,6 +50,10 @@ pub(crate) struct Worksite {
     pub(crate) copies: Option<Arc<dyn Reschedule>>,
     /// What it counts.
     pub(crate) tally: Tally,
+    /// What it tells of itself.
+    pub(crate) telemetry: SiteTelemetry,
+    /// What there is to count of its queues, where somebody wants to know.
+    pub(crate) watched: Option<Watched>,
     /// Whether the latest conflicts are kept.
     pub(crate) keep_conflicts: bool,
 }
@@ -69,12 +79,16 @@ pub(crate) struct SitePorts {
 }
 
 /// The worker of `site`, with every other site as its peer.
-pub(crate) async fn worksite(config: &Config, site: &SiteId) -> anyhow::Result<Worksite> {
+pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemetry) -> anyhow::Result<Worksite> {
+    let others = || config.sites.keys().filter(|id| *id != site);
+    let tells = telemetry.site(site, others());
     let own = ports(config, site).await?;
     let mut peers = Vec::new();
-    for id in config.sites.keys().filter(|id| *id != site) {
-        peers.push(Peer::new(id.clone(), ports(config, id).await?.queue, config.policy.circuit));
+    for id in others() {
+        let queue = metered_queue(ports(config, id).await?.queue, tells.of_peer(id));
+        peers.push(Peer::new(id.clone(), queue, config.policy.circuit));
     }
+    let trace_ratio = telemetry.takes_traces().then_some(config.telemetry.trace_ratio);
     let clock: Arc<dyn Clock> = match config.clock_offset {
         none if none.is_zero() => Arc::new(SystemClock),
         offset => Arc::new(ShiftedClock(offset)),
@@ -87,14 +101,30 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId) -> anyhow::Result<W
             clock_skew_max: config.clock_skew_max,
             message_bytes_max: config.message_bytes_max(),
         },
-        policy: config.policy.clone(),
-        store: own.store.clone(),
+        policy: Policy { trace_ratio, ..config.policy.clone() },
+        store: metered_store(own.store, tells.of_store()),
         peers,
         clock,
         rng: Mutex::new(fastrand::Rng::new()),
     };
+    let keep_conflicts = config.keep_conflicts;
+    let watched = if telemetry.listens() { Some(watched(config, site).await?) } else { None };
     let SitePorts { queue, dead_letters, copies, .. } = own;
-    Ok(Worksite { worker, queue, dead_letters, copies, tally, keep_conflicts: config.keep_conflicts })
+    Ok(Worksite { worker, queue, dead_letters, copies, tally, telemetry: tells, watched, keep_conflicts })
+}
+
+fn metered_queue(queue: Arc<dyn Queue>, observe: Option<Observe>) -> Arc<dyn Queue> {
+    match observe {
+        Some(observe) => Arc::new(MeteredQueue::new(queue, observe)),
+        None => queue,
+    }
+}
+
+fn metered_store(store: Arc<dyn Store>, observe: Option<Observe>) -> Arc<dyn Store> {
+    match observe {
+        Some(observe) => Arc::new(MeteredStore::new(store, observe)),
+        None => store,
+    }
 }
 
 /// The ports of `site`.

@@ -13,6 +13,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// localcloud holds messages in memory, and must give it back once they are gone (docs/decisions/0004).
+#[cfg(feature = "local")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     // 1. What was asked for: by a person, or by the host that started this process.
     let cli = match command::Cli::try_parse() {
@@ -22,7 +27,7 @@ fn main() -> ExitCode {
     let function = cli.function(host::Function::of(|name| std::env::var_os(name)));
 
     // 2. Logs, before anything can go wrong.
-    telemetry::init(&cli.log, function.is_some());
+    telemetry::logs::init(&cli.log, function.is_some());
 
     // 3. One runtime for all hosts and commands.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -24,6 +24,15 @@ pub(crate) enum Applied {
 }
 
 impl Applied {
+    /// Why there was no answer, for a trace.
+    pub(crate) fn failure(&self) -> Option<String> {
+        match self {
+            Self::Done(_) => None,
+            Self::Failed(error) => Some(error.chain()),
+            Self::Panicked => Some("panicked".to_owned()),
+        }
+    }
+
     /// What the write of the greatest version of a key means for another event of that key in the same batch, which
     /// had no write of its own. `same`: the other event has that very version.
     pub(crate) fn for_coalesced(&self, same: bool, greatest: &Version) -> Self {

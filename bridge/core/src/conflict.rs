@@ -87,7 +87,7 @@ mod tests {
 
     fn verdict(lost: Version, won: Version) -> Verdict {
         let write = Some(Write::Superseded { by: won });
-        Verdict { settlement: Settlement::Ack, write, event: Some(("k".parse().unwrap(), lost)) }
+        Verdict { settlement: Settlement::Ack, write, event: Some(("k".parse().unwrap(), lost)), trace: None }
     }
 
     #[test]

@@ -29,11 +29,14 @@ pub mod record;
 pub mod conflict;
 pub mod lag;
 pub mod replay;
+pub mod verify;
 
 pub mod circuit;
 pub mod doctor;
 pub mod heartbeat;
 pub mod limits;
+pub mod metric;
 pub mod retry;
+pub mod trace;
 
 mod json;

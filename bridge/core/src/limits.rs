@@ -39,6 +39,9 @@ pub const PROPERTIES_BYTES: usize = 4 * 1024;
 /// Properties of one message. "Amazon SQS message quotas": 10 attributes.
 pub const PROPERTIES_MAX: usize = 10;
 
+/// Bytes of a `tracestate` that are passed on. W3C Trace Context, section 3.3.1.1: at least 512 should be.
+pub const TRACESTATE_BYTES_MAX: usize = 512;
+
 /// Characters of a dead letter's detail. Ours, so that a letter keeps within [`PROPERTIES_BYTES`].
 pub const DETAIL_CHARS_MAX: usize = 512;
 

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use futures_util::{FutureExt, StreamExt, future, stream};
 
 use crate::{
@@ -19,12 +20,13 @@ use crate::{
     envelope,
     event::{Event, Key, SiteId},
     failure::{FailureKind, PortError, Recovery},
-    heartbeat,
+    heartbeat, limits,
     port::{Clock, Delivery, Message, Properties, PutOutcome, Queue, Store},
     reason::Refusal,
     record::Record,
     retry::Backoff,
     settlement::{Letter, Settlement, property},
+    trace::{self, Step, StepKind, Trace, TraceParent},
     version::Version,
 };
 
@@ -49,6 +51,9 @@ pub struct Policy {
     pub forward: Forward,
     /// Keys that are written at the same time.
     pub concurrent_writes: usize,
+    /// Of the messages that came without a trace, the part that begins one; those that came with a recorded trace are
+    /// always traced. None: nothing is traced, and what a message came with is passed on as it is.
+    pub trace_ratio: Option<f64>,
 }
 
 /// Which events of one batch a peer gets.
@@ -91,6 +96,8 @@ pub struct Verdict {
     pub write: Option<Write>,
     /// The event, if it was one: its key and version, for logs and metrics.
     pub event: Option<(Key, Version)>,
+    /// What was done when, if it is traced.
+    pub trace: Option<Trace>,
 }
 
 /// What an event did to its store.
@@ -141,6 +148,7 @@ struct Task {
     index: usize,
     event: Event,
     decision: Decision,
+    trace: Option<trace::Open>,
 }
 
 impl Worker {
@@ -149,13 +157,20 @@ impl Worker {
     /// # Cancel safety
     /// Safe to drop at any await: what was not answered is not settled, and is delivered again.
     pub async fn replicate(&self, batch: &[Delivery]) -> Vec<Verdict> {
+        let start = self.clock.now();
         // 1. Decode, validate and decide, without I/O.
         let mut tasks = Vec::with_capacity(batch.len());
         let mut verdicts: BTreeMap<usize, Verdict> = BTreeMap::new();
         for (index, delivery) in batch.iter().enumerate() {
-            match self.prepare(delivery) {
-                Ok((event, decision)) => tasks.push(Task { index, event, decision }),
-                Err(settlement) => drop(verdicts.insert(index, Verdict { settlement, write: None, event: None })),
+            let mut member = None;
+            let prepared = self.prepare(delivery, &mut member);
+            let trace = self.begin(trace::named(&delivery.properties, member.as_deref()), start);
+            match prepared {
+                Ok((event, decision)) => tasks.push(Task { index, event, decision, trace }),
+                Err(settlement) => {
+                    let trace = trace.map(|trace| trace.end(self.clock.now()));
+                    verdicts.insert(index, Verdict { settlement, write: None, event: None, trace });
+                }
             }
         }
 
@@ -170,7 +185,8 @@ impl Worker {
         forwarded.extend(self.forward(&later.into_iter().filter(ends).collect::<Vec<_>>(), batch).await);
 
         // 3. Conclude, without I/O.
-        for task in &tasks {
+        let end = self.clock.now();
+        for task in tasks {
             let applied = applied.get(&task.index).unwrap_or(&Applied::Panicked);
             let forwarded = forwarded.iter().filter_map(|(site, sent)| Some((site, sent.get(&task.index)?)));
             let attempt = Attempt {
@@ -185,16 +201,20 @@ impl Worker {
                 settlement = Settlement::Ack;
             }
             let write = if let Applied::Done(write) = applied { Some(write.clone()) } else { None };
-            let event = Some((task.event.key.clone(), task.event.version()));
-            verdicts.insert(task.index, Verdict { settlement, write, event });
+            let version = task.event.version();
+            let event = Some((task.event.key, version));
+            let trace = task.trace.map(|trace| trace.end(end));
+            verdicts.insert(task.index, Verdict { settlement, write, event, trace });
         }
         verdicts.into_values().collect()
     }
 
     /// Reads one delivery. A panic is the worker's own bug: it costs this delivery an attempt, the batch goes on.
-    fn prepare(&self, delivery: &Delivery) -> Result<(Event, Decision), Settlement> {
+    /// `member` gets the trace context of the body, which an event that is refused has too.
+    fn prepare(&self, delivery: &Delivery, member: &mut Option<String>) -> Result<(Event, Decision), Settlement> {
         let read = || {
             let event = envelope::decode(&delivery.body, &self.policy.key_pointer)?;
+            member.clone_from(&event.traceparent);
             let body_bytes = envelope::forwardable(&delivery.body).len();
             let decision = decide(&self.rules, &event, body_bytes, self.clock.now())?;
             Ok((event, decision))
@@ -240,8 +260,10 @@ impl Worker {
         tasks.sort_by_cached_key(|task| task.event.version());
         let mut results = Vec::with_capacity(tasks.len());
         while let Some(greatest) = tasks.pop() {
+            let start = self.clock.now();
             let put = AssertUnwindSafe(self.put(&greatest.event)).catch_unwind().await;
             let applied = put.unwrap_or(Applied::Panicked);
+            self.note(greatest, None, StepKind::Apply, start, || applied.failure());
             let refused = match &applied {
                 Applied::Failed(error) => error.kind.recovery() == Recovery::DeadLetter,
                 Applied::Panicked => true,
@@ -280,9 +302,17 @@ impl Worker {
             return Vec::new();
         }
         let sends = self.peers.iter().map(|peer| async {
-            let messages = chosen.iter().map(|task| self.message(&task.event, &batch[task.index])).collect();
+            let spans: Vec<Option<TraceParent>> = chosen.iter().map(|task| self.child(task)).collect();
+            let with_spans = chosen.iter().zip(&spans);
+            let message = |(task, span): (&&Task, &_)| self.message(&task.event, &batch[task.index], *span);
+            let messages = with_spans.clone().map(message).collect();
+            let start = self.clock.now();
             let sent = AssertUnwindSafe(self.send(peer, messages)).catch_unwind().await;
             let sent = sent.unwrap_or_else(|_| vec![Err(panicked(peer)); chosen.len()]);
+            for ((task, span), sent) in with_spans.zip(&sent) {
+                let failed = || sent.as_ref().err().map(|error| error.chain());
+                self.note(task, *span, StepKind::Forward(peer.site.clone()), start, failed);
+            }
             let by_index = chosen.iter().map(|task| task.index).zip(sent).collect();
             (peer.site.clone(), by_index)
         });
@@ -330,14 +360,43 @@ impl Worker {
         results
     }
 
-    /// The event as it travels: the bytes that came in, under a name that no other send has.
-    fn message(&self, event: &Event, delivery: &Delivery) -> Message {
+    /// The event as it travels: the bytes that came in, under a name that no other send has. Its trace context is the
+    /// span of the send, or what it came with.
+    fn message(&self, event: &Event, delivery: &Delivery, span: Option<TraceParent>) -> Message {
         let mut properties = Properties::from([(property::EVENT_ID.to_owned(), event.id.to_string())]);
-        let traceparent = event.traceparent.as_ref().or_else(|| delivery.properties.get(property::TRACEPARENT));
-        if let Some(traceparent) = traceparent {
-            properties.insert(property::TRACEPARENT.to_owned(), traceparent.clone());
+        let came_with = || trace::named(&delivery.properties, event.traceparent.as_deref())?.parse().ok();
+        if let Some(traceparent) = span.or_else(came_with) {
+            properties.insert(property::TRACEPARENT.to_owned(), traceparent.to_string());
+        }
+        let tracestate = delivery.properties.get(property::TRACESTATE);
+        if let Some(tracestate) = tracestate.filter(|text| (1..=limits::TRACESTATE_BYTES_MAX).contains(&text.len())) {
+            properties.insert(property::TRACESTATE.to_owned(), tracestate.clone());
         }
         Message { id: self.fresh_id(), body: envelope::forwardable(&delivery.body), properties }
+    }
+
+    fn begin(&self, named: Option<&str>, start: DateTime<Utc>) -> Option<trace::Open> {
+        let ratio = self.policy.trace_ratio?;
+        self.with_rng(|rng| trace::Open::begin(named, ratio, start, rng))
+    }
+
+    /// The span of a step of `task`, if that is traced.
+    fn child(&self, task: &Task) -> Option<TraceParent> {
+        let trace = task.trace.as_ref()?;
+        Some(self.with_rng(|rng| trace.child(rng)))
+    }
+
+    /// Notes a step that has ended; where it has no `span` yet it gets one.
+    fn note(
+        &self,
+        task: &Task,
+        span: Option<TraceParent>,
+        kind: StepKind,
+        start: DateTime<Utc>,
+        failed: impl FnOnce() -> Option<String>,
+    ) {
+        let (Some(trace), Some(span)) = (&task.trace, span.or_else(|| self.child(task))) else { return };
+        trace.note(Step { kind, span: span.span, start, end: self.clock.now(), failed: failed() });
     }
 
     /// A name for one send. Random, and never derived from the event: a queue's duplicate detection would swallow a

@@ -57,6 +57,10 @@ pub mod property {
     pub const EVENT_ID: &str = "event_id";
     /// W3C trace context.
     pub const TRACEPARENT: &str = "traceparent";
+    /// What the tracing systems on the way note beside it; passed on as it came.
+    pub const TRACESTATE: &str = "tracestate";
+    /// The older name of the trace context in Azure's clients.
+    pub const DIAGNOSTIC_ID: &str = "Diagnostic-Id";
 }
 
 impl Letter {

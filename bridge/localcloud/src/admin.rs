@@ -8,11 +8,13 @@
 //! | `DELETE /faults`, `DELETE /faults/ID` | ends all, or one |
 //! | `GET /requests` | how often each operation of each service ended how; `?service=sqs` for one service |
 //! | `DELETE /requests` | the same, and starts counting anew |
+//! | `GET /usage` | what each service holds now: `connections`, and of those that have them `links`, `waiting`, `messages` |
 //! | `GET /clocks` | how far each service's clock is ahead, in milliseconds |
 //! | `PUT /clocks/SERVICE` | sets it: `{"offset_ms": 60000}` |
 //!
 //! It has no key: it listens on loopback only, and refuses pages from elsewhere (a foreign `Origin`).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use serde_json::{Value, json};
 
 use crate::fault::{Fault, Faults, RequestCount, Service};
 use crate::http::{self, Server};
+use crate::usage::{Gauges, Usage};
 
 /// Faults are lines of text; more than this is not a set of faults.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -38,16 +41,17 @@ const BODY_BYTES_MAX: usize = 256 * 1024;
 ///
 /// # Errors
 /// The address is not loopback, or in use.
-pub async fn start(address: SocketAddr, faults: Arc<Faults>) -> io::Result<Server> {
+pub async fn start(address: SocketAddr, faults: Arc<Faults>, gauges: Gauges) -> io::Result<Server> {
     let router = Router::new()
         .route("/health", get(health))
         .route("/faults", get(list_faults).post(add_faults).delete(clear_faults))
         .route("/faults/{id}", delete(remove_fault))
         .route("/requests", get(requests).delete(take_requests))
+        .route("/usage", get(usage).with_state(Arc::new(gauges)))
         .route("/clocks", get(clocks))
         .route("/clocks/{service}", put(set_clock))
         .fallback(async || {
-            refuse(StatusCode::NOT_FOUND, "no such path; there are /health, /faults, /requests and /clocks")
+            refuse(StatusCode::NOT_FOUND, "no such path; there are /health, /faults, /requests, /usage and /clocks")
         })
         .layer(from_fn(refuse_foreign_pages))
         .with_state(faults);
@@ -138,6 +142,10 @@ async fn requests(State(faults): State<Arc<Faults>>, filter: Result<Query<Filter
 
 async fn take_requests(State(faults): State<Arc<Faults>>) -> Json<Value> {
     Json(json!({ "requests": faults.take_counts() }))
+}
+
+async fn usage(State(gauges): State<Arc<Gauges>>) -> Json<BTreeMap<Service, Usage>> {
+    Json(gauges.iter().map(|(service, gauge)| (*service, gauge())).collect())
 }
 
 async fn clocks(State(faults): State<Arc<Faults>>) -> Json<Value> {

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::admin;
 use crate::cosmos::{Cosmos, CosmosOptions};
 use crate::dynamodb::{Dynamodb, DynamodbOptions};
-use crate::fault::{Fault, Faults};
+use crate::fault::{Fault, Faults, Service};
 use crate::http::Server;
 use crate::service_bus::{QueueSettings, ServiceBus, ServiceBusOptions, Tier};
 use crate::sqs::{Sqs, SqsOptions};
@@ -118,7 +118,13 @@ impl LocalCloud {
         let cosmos_key = STANDARD.encode("the key of localcloud's account, which guards nothing");
         let cosmos = start_cosmos(&options, &faults, &cosmos_key).await?;
         let admin_address = loopback(options.admin_port);
-        let admin = admin::start(admin_address, Arc::clone(&faults)).await;
+        let gauges = [
+            (Service::Sqs, sqs.gauge()),
+            (Service::Dynamodb, dynamodb.gauge()),
+            (Service::ServiceBus, service_bus.gauge()),
+            (Service::Cosmos, cosmos.gauge()),
+        ];
+        let admin = admin::start(admin_address, Arc::clone(&faults), gauges.into()).await;
         let admin = admin.map_err(listen("the admin interface", admin_address, "--admin-port"))?;
         let sites = Sites {
             aws: AwsSite {

@@ -26,6 +26,7 @@ use tokio::sync::Mutex;
 
 use crate::fault::{Faults, Service};
 use crate::http::{self, BodyError, Call, Connection, Server};
+use crate::usage::{Gauge, Usage};
 use answer::Answer;
 use credential::{Caller, MasterKey};
 use expiry::Expiry;
@@ -115,6 +116,11 @@ impl Cosmos {
             properties["defaultTtl"] = default_ttl.into();
         }
         self.create(&format!("/dbs/{}/colls", gateway::encode(database)), properties).await
+    }
+
+    pub fn gauge(&self) -> Gauge {
+        let connections = self.server.connections();
+        Box::new(move || Usage { connections: connections(), ..Usage::default() })
     }
 
     pub async fn stop(self) {

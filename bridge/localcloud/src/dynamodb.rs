@@ -24,6 +24,7 @@ use serde_json::json;
 
 use crate::fault::{Faults, Service};
 use crate::http::{self, Call, Connection, Server};
+use crate::usage::{Gauge, Usage};
 use answer::Failed;
 use credential::Credential;
 use expiry::Expiry;
@@ -100,6 +101,11 @@ impl Dynamodb {
             "TimeToLiveSpecification": { "AttributeName": attribute, "Enabled": true },
         });
         self.run("UpdateTimeToLive", &ttl)
+    }
+
+    pub fn gauge(&self) -> Gauge {
+        let connections = self.server.connections();
+        Box::new(move || Usage { connections: connections(), ..Usage::default() })
     }
 
     pub async fn stop(self) {

@@ -101,6 +101,12 @@ impl Server {
         self.address
     }
 
+    /// Counts the open connections, whenever it is asked.
+    pub fn connections(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let connections = Arc::clone(&self.connections);
+        move || connections.count()
+    }
+
     /// Takes no more connections, lets calls finish for a moment, and resets what is then still open.
     pub async fn stop(mut self) {
         self.stopping.cancel();

@@ -15,5 +15,6 @@ pub mod sqs;
 
 pub mod admin;
 mod cloud;
+pub mod usage;
 
 pub use cloud::{AwsSite, AzureSite, LocalCloud, Options, SERVICE_BUS_PORT, Sites, StartError};

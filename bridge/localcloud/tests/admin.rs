@@ -2,6 +2,9 @@
 
 mod wire;
 
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
 use bridge_localcloud::fault::{Failure, Service};
 use bridge_localcloud::{LocalCloud, Options};
 use serde_json::{Value, json};
@@ -94,6 +97,38 @@ async fn calls_are_counted_until_the_count_is_taken() {
     assert_eq!(ask(&cloud, "GET", "/requests", "").await.json()["requests"], expected);
     assert_eq!(ask(&cloud, "DELETE", "/requests", "").await.json()["requests"], expected);
     assert_eq!(ask(&cloud, "GET", "/requests", "").await.json()["requests"], json!([]));
+}
+
+#[tokio::test]
+async fn usage_tells_what_each_service_holds() {
+    let cloud = cloud().await;
+    let of_all = |sqs: usize| {
+        json!({
+            "sqs": { "connections": sqs, "messages": 0 },
+            "dynamodb": { "connections": 0 },
+            "service-bus": { "connections": 0, "links": 0, "waiting": 0, "messages": 0 },
+            "cosmos": { "connections": 0 },
+        })
+    };
+    assert_eq!(ask(&cloud, "GET", "/usage", "").await.json(), of_all(0));
+    let sqs: SocketAddr = cloud.sites().aws.sqs_endpoint.trim_start_matches("http://").parse().unwrap();
+    let connection = tokio::net::TcpStream::connect(sqs).await.unwrap();
+    become_usage(&cloud, &of_all(1)).await;
+    drop(connection);
+    become_usage(&cloud, &of_all(0)).await;
+}
+
+/// Connections open and close a little after the client thinks they did.
+async fn become_usage(cloud: &LocalCloud, wanted: &Value) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let usage = ask(cloud, "GET", "/usage", "").await.json();
+        if usage == *wanted {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{usage} instead of {wanted}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]

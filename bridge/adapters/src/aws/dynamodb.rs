@@ -20,9 +20,10 @@ use bridge_core::{
 };
 
 use super::{
-    dynamodb_item::{self, ITEM_BYTES_MAX, Item},
+    dynamodb_item::{self, Item},
     error::Failure,
 };
+use crate::dynamodb_size::ITEM_BYTES_MAX;
 
 /// `version` is a fixed-width text whose byte order is the order of writes, so the table compares what the core does.
 const NEWER: &str = "attribute_not_exists(pk) OR #version < :version";
@@ -30,8 +31,8 @@ const NEWER: &str = "attribute_not_exists(pk) OR #version < :version";
 /// A DynamoDB table with the partition key `pk` (a string) and no sort key.
 #[derive(Debug)]
 pub struct DynamodbStore {
-    client: Client,
-    table: String,
+    pub(super) client: Client,
+    pub(super) table: String,
 }
 
 impl DynamodbStore {

@@ -16,16 +16,16 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use bridge_core::{event::Key, record::Record, version::Version};
 use serde_json::{Map, Number, Value};
 
-use crate::stored::{NotARecord, Stored, applied_second, canonical, life_seconds};
+use crate::{
+    dynamodb_size::number_bytes,
+    stored::{NotARecord, Stored, applied_second, canonical, life_seconds},
+};
 
 /// The table's TTL attribute.
 pub(super) const EXPIRES_AT: &str = "expires_at";
 
 /// A row of the table.
 pub type Item = HashMap<String, AttributeValue>;
-
-/// Bytes of an item at most. "Quotas in Amazon DynamoDB", "Item size": 400 KB, read 2026-11.
-pub(crate) const ITEM_BYTES_MAX: u64 = 400 * 1024;
 
 /// The primary key of a record's item.
 pub fn primary_key(key: &Key) -> Item {
@@ -189,15 +189,6 @@ fn value_bytes(value: &AttributeValue) -> u64 {
         }
         _ => 1,
     }
-}
-
-/// Two digits to a byte, one byte more, and one for a minus. Digits before and after the point do not share a byte, so
-/// at most one byte more than that: counted always, as too much does no harm here and too little does.
-fn number_bytes(number: &str) -> u64 {
-    let mantissa = number.split(['e', 'E']).next().unwrap_or(number);
-    let digits = mantissa.bytes().filter(u8::is_ascii_digit).count() as u64;
-    let whole = !number.contains(['.', 'e', 'E']);
-    digits.div_ceil(2) + 1 + u64::from(!whole) + u64::from(number.starts_with('-'))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod client;
 mod depth;
 mod dynamodb;
 pub mod dynamodb_item;
+mod dynamodb_scan;
 mod error;
 mod inspect;
 pub mod lambda_event;

@@ -78,12 +78,12 @@ impl CosmosStore {
     }
 
     /// The SDK's client. It does I/O when it is made, so it is made once, when it is needed; a failure is not kept.
-    async fn container(&self, operation: &'static str) -> Result<&ContainerClient, PortError> {
+    pub(super) async fn container(&self, operation: &'static str) -> Result<&ContainerClient, PortError> {
         let container = self.container.get_or_try_init(|| client::connect(&self.options)).await;
         container.map_err(|error| self.fail(operation, &error))
     }
 
-    fn fail(&self, operation: &'static str, error: &CosmosError) -> PortError {
+    pub(super) fn fail(&self, operation: &'static str, error: &CosmosError) -> PortError {
         port_error(self.to_string(), operation, error)
     }
 
@@ -181,7 +181,7 @@ impl CosmosStore {
     }
 
     /// What `call` comes to within [`CALL_TIMEOUT`]. A call that is dropped leaves nothing behind but its effect.
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         operation: &'static str,
         call: impl Future<Output = Result<T, PortError>> + Send,

@@ -3,6 +3,7 @@
 mod client;
 mod cosmos;
 pub mod cosmos_item;
+mod cosmos_scan;
 pub mod credential;
 mod error;
 pub mod function_payload;

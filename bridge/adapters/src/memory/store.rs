@@ -1,8 +1,11 @@
-//! A store in memory: the version order, tombstones that expire by a given clock, DynamoDB's limit on size.
+//! A store in memory: the version order, tombstones that expire by a given clock, DynamoDB's limit on size. It can be
+//! read from end to end, and be spoilt as the real ones can: by somebody who is not the bridge.
 
 use std::{
     collections::BTreeMap,
     fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+    ops::Bound,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -10,14 +13,15 @@ use async_trait::async_trait;
 use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
-    port::{Clock, PutOutcome, Store},
+    port::{Clock, Cursor, ForeignItem, Page, PutOutcome, Scan, Store},
     record::Record,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    aws::dynamodb_item,
-    stored::{canonical, life_seconds},
+    dynamodb_size::{ITEM_BYTES_MAX, item_bytes},
+    share::{Share, no_cursor},
+    stored::{applied_second, canonical, life_seconds},
 };
 
 /// A store in memory, by the strictest rules of both clouds.
@@ -29,7 +33,12 @@ pub struct MemoryStore {
     name: String,
     clock: Arc<dyn Clock>,
     records: Mutex<BTreeMap<Key, Held>>,
+    /// What is no record, and what is wrong with it.
+    spoilt: Mutex<BTreeMap<Key, String>>,
 }
+
+/// Items of a portion at most: few, so that small tests have many portions.
+const ITEMS_MAX: usize = 7;
 
 #[derive(Clone, Debug)]
 struct Held {
@@ -40,7 +49,7 @@ struct Held {
 impl MemoryStore {
     /// An empty store.
     pub fn new(name: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
-        Self { name: name.into(), clock, records: Mutex::default() }
+        Self { name: name.into(), clock, records: Mutex::default(), spoilt: Mutex::default() }
     }
 
     /// All records, tombstones included, by key.
@@ -48,6 +57,34 @@ impl MemoryStore {
         let now = self.clock.now();
         let lives = |held: &&Held| held.lives(now);
         self.records().values().filter(lives).map(|held| (held.record.key.clone(), held.record.clone())).collect()
+    }
+
+    /// Writes `record` whatever is there, as somebody who is not the bridge would.
+    pub fn overwrite(&self, record: Record) {
+        self.records().insert(record.key.clone(), Held { record, expires_at: None });
+    }
+
+    /// Removes what is there without a trace.
+    pub fn remove(&self, key: &Key) {
+        self.records().remove(key);
+    }
+
+    /// Makes what is there something that is no record, with this wrong with it.
+    pub fn spoil(&self, key: &Key, what: &str) {
+        self.remove(key);
+        self.spoilt().insert(key.clone(), what.to_owned());
+    }
+
+    fn spoilt(&self) -> MutexGuard<'_, BTreeMap<Key, String>> {
+        self.spoilt.lock().expect("nothing panics while it holds the lock")
+    }
+
+    fn unspoilt(&self, operation: &'static str, key: &Key) -> Result<(), PortError> {
+        let refuse = |what: &String| FailureKind::Rejected { detail: format!("key {key:?}: {what}") };
+        match self.spoilt().get(key).map(refuse) {
+            Some(kind) => Err(PortError::new(self.to_string(), operation, kind)),
+            None => Ok(()),
+        }
     }
 
     fn records(&self) -> MutexGuard<'_, BTreeMap<Key, Held>> {
@@ -65,11 +102,15 @@ impl Held {
 impl Store for MemoryStore {
     async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
         let fail = |kind| PortError::new(self.to_string(), "put_if_newer", kind);
-        let item = dynamodb_item::from_record(record)
-            .map_err(|error| error.into_port_error(self.to_string(), "put_if_newer", &record.key))?;
-        let size_bytes = dynamodb_item::size_bytes(&item);
-        if size_bytes > dynamodb_item::ITEM_BYTES_MAX {
-            return Err(fail(FailureKind::TooLarge { size_bytes, limit_bytes: dynamodb_item::ITEM_BYTES_MAX }));
+        self.unspoilt("put_if_newer", &record.key)?;
+        if record.deleted() {
+            // DynamoDB's form of a tombstone ends so long after its writing, which therefore must be a time.
+            applied_second(&record.applied_at)
+                .map_err(|error| error.into_port_error(self.to_string(), "put_if_newer", &record.key))?;
+        }
+        let size_bytes = item_bytes(record);
+        if size_bytes > ITEM_BYTES_MAX {
+            return Err(fail(FailureKind::TooLarge { size_bytes, limit_bytes: ITEM_BYTES_MAX }));
         }
         let now = self.clock.now();
         let life = record.expires_after.map(|life| TimeDelta::seconds(life_seconds(life).cast_signed()));
@@ -90,8 +131,42 @@ impl Store for MemoryStore {
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {
+        self.unspoilt("get", key)?;
         let now = self.clock.now();
         Ok(self.records().get(key).filter(|held| held.lives(now)).map(|held| held.record.clone()))
+    }
+}
+
+#[async_trait]
+impl Scan for MemoryStore {
+    async fn segments(&self, wanted: usize) -> Result<Vec<Cursor>, PortError> {
+        Ok(Share::all(wanted.max(1)))
+    }
+
+    async fn page(&self, from: &Cursor) -> Result<Page, PortError> {
+        let no_cursor = || no_cursor(self.to_string(), from);
+        let share = Share::read(from).ok_or_else(no_cursor)?;
+        let after = share.after.as_ref().map(|key| key.parse::<Key>()).transpose().map_err(|_| no_cursor())?;
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mine = |key: &Key| {
+            let mut hash = DefaultHasher::new();
+            key.hash(&mut hash);
+            hash.finish() % share.of as u64 == share.number as u64
+        };
+        let now = self.clock.now();
+        let (records, spoilt) = (self.records(), self.spoilt());
+        let foreign = spoilt.range((after.clone(), Bound::Unbounded)).map(|(key, what)| {
+            let item = ForeignItem { name: key.to_string(), key: Some(key.clone()), what: what.clone() };
+            (key, Err(item))
+        });
+        let held = records.range((after, Bound::Unbounded)).filter(|(_, held)| held.lives(now));
+        let mut items: BTreeMap<&Key, _> = held.map(|(key, held)| (key, Ok(held.record.clone()))).collect();
+        items.extend(foreign);
+        let mut items = items.into_iter().filter(|(key, _)| mine(key));
+        let portion: Vec<_> = items.by_ref().take(ITEMS_MAX).collect();
+        let last = portion.last().filter(|_| items.next().is_some()).map(|(key, _)| key.to_string());
+        let next = last.map(|key| Share { after: Some(key), ..share.clone() }.cursor());
+        Ok(Page { items: portion.into_iter().map(|(_, item)| item).collect(), next })
     }
 }
 

@@ -20,15 +20,19 @@ use crate::config::{AwsSite, AzureSite, Config, SiteConfig};
 /// What looks at the lag of all sites, and waits for `limit` for each answer.
 pub(crate) async fn observer(config: &Config, limit: Duration) -> anyhow::Result<Observer> {
     let mut sites = BTreeMap::new();
-    for (id, site) in &config.sites {
-        let ports = ports(config, id).await?;
-        let watched = match site {
-            SiteConfig::Aws(aws) => watched_aws(id, aws, ports).await?,
-            SiteConfig::Azure(azure) => watched_azure(azure, ports)?,
-        };
-        sites.insert(id.clone(), watched);
+    for id in config.sites.keys() {
+        sites.insert(id.clone(), watched(config, id).await?);
     }
     Ok(Observer { sites, clock: Arc::new(SystemClock), limit })
+}
+
+/// What there is to look at of one site.
+pub(crate) async fn watched(config: &Config, id: &SiteId) -> anyhow::Result<Watched> {
+    let ports = ports(config, id).await?;
+    match &config.sites[id] {
+        SiteConfig::Aws(aws) => watched_aws(id, aws, ports).await,
+        SiteConfig::Azure(azure) => watched_azure(azure, ports),
+    }
 }
 
 fn letters(depth: Arc<dyn Depth>, queue: Arc<dyn Queue>, broker: bool) -> Letters {

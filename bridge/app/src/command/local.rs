@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use bridge_adapters::clock::SystemClock;
 use bridge_core::port::{Clock, Message, Properties};
-use bridge_localcloud::{LocalCloud, Options, fault::Fault};
+use bridge_localcloud::{LocalCloud, Options, fault::Fault, service_bus::Tier};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,7 @@ use crate::{
     config::{Config, Sources},
     exit::Code,
     host,
+    telemetry::{Settings, Telemetry},
 };
 
 #[derive(Debug, clap::Args)]
@@ -38,6 +39,9 @@ pub(crate) struct Args {
     /// The loopback address of Service Bus, whose clients insist on port 5672
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     service_bus_address: IpAddr,
+    /// A Premium namespace of Service Bus: messages of 1 MB, and of more where a queue allows it
+    #[arg(long)]
+    service_bus_premium: bool,
     /// Port of SQS; 0 lets the system choose, as for all ports here
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     sqs_port: u16,
@@ -50,9 +54,12 @@ pub(crate) struct Args {
     /// Port of Service Bus over HTTP
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     service_bus_http_port: u16,
-    /// Port of the admin endpoint: faults, counts of requests
+    /// Port of the admin endpoint: faults, counts of requests, what the services hold
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     admin_port: u16,
+    /// Port of the metrics, for Prometheus
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    metrics_port: u16,
     /// Port of the dashboard
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     dashboard_port: u16,
@@ -74,6 +81,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
         cosmos_port: args.cosmos_port,
         service_bus_address: args.service_bus_address,
         service_bus_http_port: args.service_bus_http_port,
+        service_bus_tier: if args.service_bus_premium { Tier::premium() } else { Tier::Standard },
         admin_port: args.admin_port,
         faults: args.fault.clone(),
         ..Options::default()
@@ -85,10 +93,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     let environment = super::environment("BRIDGE_WORKER_");
     let config = Config::load(&Sources { file: Some(file.display().to_string()), site: None, environment })?;
 
+    let telemetry = Telemetry::start(&Settings::of_process()?, true)?;
+    let listener = super::run::listener((Ipv4Addr::LOCALHOST, args.metrics_port).into()).await?;
+    let metrics = format!("http://{}/metrics", listener.local_addr()?);
+    let worked = CancellationToken::new();
+    let serving = tokio::spawn({
+        let (telemetry, worked) = (telemetry.clone(), worked.clone());
+        async move { tokio::join!(telemetry.serve(listener, worked.clone()), telemetry.send_until(worked)).0 }
+    });
+
     let mut workers = tokio::task::JoinSet::new();
     if !args.without_workers {
         for site in config.sites.keys() {
-            let worksite = assemble::worksite(&config, site).await?;
+            let worksite = assemble::worksite(&config, site, &telemetry).await?;
             let (container, stop) = (config.container, stop.clone());
             workers.spawn(async move { host::container::work(&worksite, container, stop).await });
         }
@@ -96,7 +113,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     // It looks only while it is watched: nobody's counts of requests and nobody's faults are spent by a page that is not open.
     let listen = (Ipv4Addr::LOCALHOST, args.dashboard_port).into();
     let dashboard = dashboard::start(&config, listen, None, None, stop.clone()).await.context("--dashboard-port")?;
-    let ready = json!({ "sites": sites, "config": file, "admin": cloud.admin(), "dashboard": dashboard.url() });
+    let ready = json!({ "sites": sites, "config": file, "admin": cloud.admin(), "dashboard": dashboard.url(), "metrics": metrics });
     if let Some(path) = &args.ready_file {
         write_whole(path, &format!("{ready:#}\n"))?;
     }
@@ -112,6 +129,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     while let Some(ended) = workers.join_next().await {
         ended.context("a worker panicked")?;
     }
+    worked.cancel();
+    serving.await.context("the metrics' server panicked")??;
     dashboard.ended().await?;
     cloud.stop().await;
     for path in args.ready_file.iter().chain([&file]) {
@@ -171,6 +190,7 @@ fn welcome(ready: &Value, took: Duration, workers: bool) -> String {
     let azure = |name: &str| field("azure:westeurope", name);
     let config = ready["config"].as_str().unwrap_or_default();
     let admin = ready["admin"].as_str().unwrap_or_default();
+    let metrics = ready["metrics"].as_str().unwrap_or_default();
     let dashboard = ready["dashboard"].as_str().unwrap_or_default();
     let program = std::env::args().next().unwrap_or_else(|| "bridge".to_owned());
     let workers = if workers { "a worker for each, and a trickle of sample orders" } else { "no workers" };
@@ -190,6 +210,7 @@ fn welcome(ready: &Value, took: Duration, workers: bool) -> String {
   dashboard          {dashboard}
   configuration      {config}
   faults, counts     {admin}
+  metrics            {metrics}
 
 Send an order in one cloud and look at it in both, from a second terminal:
 

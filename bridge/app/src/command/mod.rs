@@ -1,5 +1,6 @@
 //! The command line. One subcommand a file, each with its flags and one `run`.
 
+mod backfill;
 mod completions;
 mod config;
 mod dashboard;
@@ -13,6 +14,9 @@ mod publish;
 mod replay;
 mod run;
 mod schema;
+#[cfg(feature = "local")]
+mod simulate;
+mod verify;
 
 use std::collections::BTreeMap;
 
@@ -23,7 +27,7 @@ use crate::{
     config::{Config, ConfigErrors, Sources},
     exit::Code,
     host::{self, Function},
-    telemetry::LogArgs,
+    telemetry::{Settings, Telemetry, logs::LogArgs},
 };
 
 /// Replicates events between AWS and Azure: SQS and DynamoDB here, Service Bus and Cosmos DB there
@@ -92,8 +96,15 @@ enum Command {
     Lag(lag::Args),
     /// Serve the lag, and what to do about it, as a live page
     Dashboard(dashboard::Args),
+    /// Compare the stores of all sites, list what differs, and repair it by the version order
+    Verify(verify::Args),
+    /// Fill the store of one site from another's
+    Backfill(backfill::Args),
     /// Check every assumption against the accounts: settings, permissions, clocks, limits
     Doctor(doctor::Args),
+    /// Run worlds of sites in which everything goes wrong by a seed, on virtual time
+    #[cfg(feature = "local")]
+    Simulate(simulate::Args),
     /// Show the configuration: each key with its value, unit and origin
     Config(config::Args),
     /// Print the contracts: JSON Schemas, dead-letter reasons, AsyncAPI
@@ -121,7 +132,11 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Get(args) => get::run(args, load()?).await,
         Command::Lag(args) => lag::run(args, load()?).await,
         Command::Dashboard(args) => dashboard::run(args, load()?).await,
+        Command::Verify(args) => verify::run(args, load()?).await,
+        Command::Backfill(args) => backfill::run(args, load()?).await,
         Command::Doctor(args) => doctor::run(&args, load()?).await,
+        #[cfg(feature = "local")]
+        Command::Simulate(args) => simulate::run(args).await,
         Command::Config(args) => config::run(&args, load),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
@@ -131,10 +146,15 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
 /// Serves the host that started this process, until it ends it.
 async fn serve(function: Function, config: Config) -> anyhow::Result<Code> {
     let site = config.own_site()?.clone();
-    let worksite = assemble::worksite(&config, &site).await?;
+    let telemetry = Telemetry::start(&Settings::of_process()?, false)?;
+    let worksite = assemble::worksite(&config, &site, &telemetry).await?;
     match function {
-        Function::Lambda => host::lambda::serve(&worksite, config.container.batch_messages_max).await?,
-        Function::Azure { port } => host::function::serve(worksite, config.function, port).await?,
+        Function::Lambda => {
+            host::lambda::serve(&worksite, config.container.batch_messages_max, config.telemetry.flush).await?
+        }
+        Function::Azure { port } => {
+            host::function::serve(worksite, config.function, config.telemetry.flush, port).await?
+        }
     }
     Ok(Code::Done)
 }

@@ -1,6 +1,17 @@
 //! `bridge run`: works for one site until it is stopped.
 
-use crate::{assemble, config::Config, exit::Code, host};
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+use crate::{
+    assemble,
+    config::Config,
+    exit::Code,
+    host,
+    telemetry::{Settings, Telemetry},
+};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: bridge run --config bridge.toml --site aws:us-east-1")]
@@ -9,7 +20,34 @@ pub(crate) struct Args {}
 pub(crate) async fn run(Args {}: Args, config: Config) -> anyhow::Result<Code> {
     let site = config.own_site()?.clone();
     let stop = host::stop_signal()?;
-    let worksite = assemble::worksite(&config, &site).await?;
-    host::container::work(&worksite, config.container, stop).await;
+    let listen = config.telemetry.metrics_listen;
+    let telemetry = Telemetry::start(&Settings::of_process()?, listen.is_some())?;
+    let listener = match listen {
+        Some(address) => Some(listener(address).await?),
+        None => None,
+    };
+    let worksite = assemble::worksite(&config, &site, &telemetry).await?;
+    // Telemetry outlives the work, so that the last batches are told of too.
+    let worked = tokio_util::sync::CancellationToken::new();
+    let work = async {
+        host::container::work(&worksite, config.container, stop).await;
+        worked.cancel();
+    };
+    let serve = async {
+        if let Some(listener) = listener {
+            if let Err(error) = telemetry.serve(listener, worked.clone()).await {
+                tracing::warn!(error = format!("{error:#}"), "the metrics are not served any more");
+            }
+        }
+    };
+    tokio::join!(work, serve, telemetry.send_until(worked.clone()));
     Ok(Code::Done)
+}
+
+/// A place for the metrics. One that is taken is an error: whoever scrapes there would read another process.
+pub(crate) async fn listener(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("worker.metrics_listen: {address} cannot be listened on"))?;
+    tracing::info!(address = %listener.local_addr()?, "serving /metrics and /health");
+    Ok(listener)
 }

@@ -93,6 +93,24 @@ pub(crate) const WORKER: &[KeySpec] = &[
         Some("120"),
         "how long a halted Azure Function waits for an operator before its host counts a delivery",
     ),
+    key(
+        "metrics_listen",
+        "port or address:port",
+        None,
+        "where a container serves /metrics for Prometheus, and /health; a port alone is on loopback",
+    ),
+    key(
+        "trace_ratio",
+        "part from 0 to 1",
+        Some("0"),
+        "of the events that come without a trace, how many begin one; those that come with one are traced anyway",
+    ),
+    key(
+        "telemetry_flush_ms",
+        "milliseconds",
+        Some("1000"),
+        "the longest that a function waits for its telemetry to be taken",
+    ),
 ];
 
 /// `[sites."aws:..."]`.

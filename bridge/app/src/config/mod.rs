@@ -8,6 +8,7 @@ mod secret;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) keep_conflicts: bool,
     /// What the worker's clock is shifted by.
     pub(crate) clock_offset: TimeDelta,
+    /// What a worker tells of itself.
+    pub(crate) telemetry: TelemetryConfig,
     /// Every key with its value and origin, for `bridge config`.
     pub(crate) entries: Vec<Entry>,
 }
@@ -63,6 +66,14 @@ pub(crate) struct ContainerConfig {
 pub(crate) struct FunctionConfig {
     pub(crate) hold: Duration,
     pub(crate) halt: Duration,
+}
+
+/// What a worker tells of itself. Where traces and metrics are sent stands in OpenTelemetry's own variables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TelemetryConfig {
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    pub(crate) trace_ratio: f64,
+    pub(crate) flush: Duration,
 }
 
 /// One site.
@@ -191,6 +202,7 @@ impl Config {
         let (policy, clock_skew_max) = read_policy(&mut worker);
         let (container, function) = read_hosts(&mut worker);
         let (keep_conflicts, clock_offset) = read_watching(&mut worker);
+        let telemetry = read_telemetry(&mut worker);
         let mut sites = BTreeMap::new();
         for id in ids {
             let prefix = format!("sites.{id}");
@@ -211,7 +223,18 @@ impl Config {
         }
         if reader.errors.is_empty() {
             let entries = reader.entries;
-            Ok(Self { site, sites, policy, clock_skew_max, container, function, keep_conflicts, clock_offset, entries })
+            Ok(Self {
+                site,
+                sites,
+                policy,
+                clock_skew_max,
+                container,
+                function,
+                keep_conflicts,
+                clock_offset,
+                telemetry,
+                entries,
+            })
         } else {
             Err(ConfigErrors(reader.errors))
         }
@@ -348,6 +371,7 @@ fn read_policy(section: &mut Section<'_>) -> (Policy, Duration) {
         },
         forward,
         concurrent_writes: size(section.number("concurrent_writes", 1..=1000)),
+        trace_ratio: None, // Until it is known that somebody takes traces.
     };
     (policy, clock_skew_max)
 }
@@ -377,6 +401,23 @@ fn read_watching(section: &mut Section<'_>) -> (bool, TimeDelta) {
     };
     let offset_ms = section.required::<i32>("clock_offset_ms").unwrap_or_default();
     (keep_conflicts, TimeDelta::milliseconds(offset_ms.into()))
+}
+
+fn read_telemetry(section: &mut Section<'_>) -> TelemetryConfig {
+    let listen = section.optional::<String>("metrics_listen");
+    let metrics_listen = listen.as_ref().and_then(|text| {
+        let port = text.parse().ok().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        port.or_else(|| text.parse().ok())
+    });
+    if let (Some(text), None) = (listen, metrics_listen) {
+        let error = format!("worker.metrics_listen: {text:?} is neither a port nor address:port, as in 0.0.0.0:9464");
+        section.reader.errors.push(error);
+    }
+    let trace_ratio = section.required("trace_ratio").unwrap_or(0.0);
+    if !(0.0..=1.0).contains(&trace_ratio) {
+        section.reader.errors.push(format!("worker.trace_ratio: {trace_ratio} is not within 0 to 1"));
+    }
+    TelemetryConfig { metrics_listen, trace_ratio, flush: section.milliseconds("telemetry_flush_ms", 1..=60_000) }
 }
 
 fn read_aws(section: &mut Section<'_>) -> Option<AwsSite> {

@@ -73,6 +73,25 @@ fn two_sites_must_not_share_a_queue_or_a_store() {
 }
 
 #[test]
+fn metrics_are_served_on_loopback_unless_told_otherwise() {
+    let listen = |text: &str| load(GOOD, &[("BRIDGE_WORKER_METRICS_LISTEN", text)]);
+    assert_eq!(load(GOOD, &[]).unwrap().telemetry.metrics_listen, None);
+    for (text, expected) in [("9464", "127.0.0.1:9464"), ("0.0.0.0:9464", "0.0.0.0:9464"), ("[::1]:1", "[::1]:1")] {
+        assert_eq!(listen(text).unwrap().telemetry.metrics_listen, Some(expected.parse().unwrap()), "{text}");
+    }
+    let error = &listen("everywhere").unwrap_err()[0];
+    assert!(error.contains("worker.metrics_listen: \"everywhere\" is neither a port nor address:port"), "{error}");
+}
+
+#[test]
+fn a_trace_ratio_is_a_part() {
+    for ratio in ["-0.1", "1.1", "NaN"] {
+        let error = &load(GOOD, &[("BRIDGE_WORKER_TRACE_RATIO", ratio)]).unwrap_err()[0];
+        assert!(error.contains("worker.trace_ratio") && error.contains("0 to 1"), "{error}");
+    }
+}
+
+#[test]
 fn secrets_are_not_shown() {
     let text = GOOD.replace(
         "service_bus_namespace = \"example.servicebus.windows.net\"",

@@ -14,7 +14,7 @@ use futures_util::future;
 use tokio_util::sync::CancellationToken;
 
 use super::{send_heartbeat, tell};
-use crate::{assemble::Worksite, config::ContainerConfig};
+use crate::{assemble::Worksite, config::ContainerConfig, telemetry::queues};
 
 /// How long a halted site rests between two looks, at first and at most: an operator's mend takes effect by itself, and
 /// a look costs one message one attempt.
@@ -32,7 +32,8 @@ pub(crate) async fn work(worksite: &Worksite, config: ContainerConfig, stop: Can
         tracing::warn!("no other site is configured: events are applied here and forwarded nowhere");
     }
     let receivers = (0..config.concurrent_batches).map(|_| receive_and_work(worksite, config, &stop));
-    future::join(future::join_all(receivers), beat(worksite, config.heartbeat, &stop)).await;
+    let watching = queues::watch(worksite, &stop);
+    future::join3(future::join_all(receivers), beat(worksite, config.heartbeat, &stop), watching).await;
     worksite.close().await;
     tracing::info!(site = %worksite.worker.rules.site, "stopped; nothing is left half done");
 }
@@ -71,6 +72,7 @@ async fn receive_and_work(worksite: &Worksite, config: ContainerConfig, stop: &C
             Ok(batch) => batch,
             Err(error) => {
                 let halted = error.kind.recovery() == Recovery::Halt;
+                worksite.telemetry.halted(halted);
                 report(&error, halted, rest.is_fresh());
                 let wait = if halted { rest.next() } else { pause.next() };
                 wait_or(wait, stop).await;
@@ -84,6 +86,7 @@ async fn receive_and_work(worksite: &Worksite, config: ContainerConfig, stop: &C
         let (verdicts, carried) = work_off(&worksite.worker, &*worksite.queue, &*worksite.dead_letters, &batch).await;
         log(&batch, &verdicts, &carried);
         tell(worksite, batch.iter().zip(&verdicts)).await;
+        worksite.telemetry.halted(carried.halt.is_some());
         match carried.halt {
             Some(detail) => {
                 if rest.is_fresh() {

@@ -37,10 +37,17 @@ struct Function {
     worksite: Worksite,
     copies: Arc<dyn Reschedule>,
     budget: Budget,
+    /// The longest that an answer waits for telemetry.
+    flush: Duration,
 }
 
 /// Serves invocations on `port` of loopback until the process is killed, as the host never says goodbye.
-pub(crate) async fn serve(worksite: Worksite, config: FunctionConfig, port: u16) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    worksite: Worksite,
+    config: FunctionConfig,
+    flush: Duration,
+    port: u16,
+) -> anyhow::Result<()> {
     let copies = worksite
         .copies
         .clone()
@@ -49,7 +56,7 @@ pub(crate) async fn serve(worksite: Worksite, config: FunctionConfig, port: u16)
     let listener = listener.with_context(|| format!("port {port}, which the Functions host named, is not free"))?;
     tracing::info!(site = %worksite.worker.rules.site, queue = %worksite.queue, port, "serving as an Azure Function");
     let budget = Budget { attempt: ATTEMPT, hold: config.hold, halt: config.halt };
-    axum::serve(listener, router(Function { worksite, copies, budget })).await?;
+    axum::serve(listener, router(Function { worksite, copies, budget, flush })).await?;
     anyhow::bail!("the server ended by itself")
 }
 
@@ -72,18 +79,23 @@ async fn replicate(State(function): State<Arc<Function>>, payload: Bytes) -> Res
     drop(payload);
     let Worksite { worker, queue, dead_letters, .. } = &function.worksite;
     let worked = work_off(worker, &**queue, &*function.copies, &**dead_letters, deliveries, function.budget);
-    match worked.await {
+    let answer = match worked.await {
         Ok(settled) => {
             tell(&function.worksite, settled.iter().map(|(delivery, verdict)| (delivery, verdict))).await;
+            function.worksite.telemetry.halted(false);
             done()
         }
         Err(Failed::Halted(Halted { detail })) => {
+            function.worksite.telemetry.halted(true);
             refused(StatusCode::INTERNAL_SERVER_ERROR, &format!("halted: {detail}; see runbooks/halted.md"))
         }
         Err(Failed::NotRescheduled { detail }) => {
             refused(StatusCode::INTERNAL_SERVER_ERROR, &format!("not even a copy could be scheduled: {detail}"))
         }
-    }
+    };
+    // The host may end the process whenever it has no invocation, and says nothing before.
+    function.worksite.telemetry.flush(function.flush).await;
+    answer
 }
 
 async fn beat(State(function): State<Arc<Function>>) -> Response {

@@ -51,13 +51,15 @@ impl From<Failed> for Diagnostic {
 }
 
 /// Serves invocations until the environment is shut down.
-pub(crate) async fn serve(worksite: &Worksite, portion: usize) -> anyhow::Result<()> {
+pub(crate) async fn serve(worksite: &Worksite, portion: usize, flush: Duration) -> anyhow::Result<()> {
     tracing::info!(site = %worksite.worker.rules.site, queue = %worksite.queue, "serving as a Lambda function");
     let handle = async |invocation: Invocation<Box<RawValue>>| {
-        let remaining = remaining(invocation.context.deadline(), SystemTime::now());
-        invoke(worksite, invocation.payload.get(), remaining, portion)
-            .await
-            .inspect_err(|error| tracing::error!(%error))
+        let remaining = || remaining(invocation.context.deadline(), SystemTime::now());
+        let result = invoke(worksite, invocation.payload.get(), remaining(), portion).await;
+        worksite.telemetry.halted(matches!(result, Err(Failed::Halted(_))));
+        // The process is frozen with the answer. What is sent must be sent now, and never costs the answer its time.
+        worksite.telemetry.flush(flush.min(remaining() / 2)).await;
+        result.inspect_err(|error| tracing::error!(%error))
     };
     lambda_runtime::run(service_fn(handle)).await.map_err(|error| anyhow::anyhow!("the Lambda runtime ended: {error}"))
 }

@@ -12,13 +12,12 @@ use bridge_core::{
     heartbeat,
     pipeline::{Verdict, Worker},
     port::{Delivery, Message, Properties},
-    settlement::Settlement,
 };
 use futures_util::future;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::assemble::Worksite;
+use crate::{assemble::Worksite, telemetry::queues};
 
 /// A host that starts the bridge without a command, and says so in the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,26 +58,26 @@ async fn send_one_heartbeat(worksite: &Worksite) -> Result<(), PortError> {
             worksite.tally.look_at_clock(&worksite.worker).await;
         }
     }
-    send_heartbeat(worksite).await
+    let sent = send_heartbeat(worksite).await;
+    queues::look(worksite).await;
+    sent
 }
 
 /// Looks at the service's clock before a function's heartbeat. Ours: one opens the connection, the other leaves a quarter of
 /// a second of doubt, and a function is paid by its time.
 const CLOCK_LOOKS: usize = 2;
 
-/// Tells of what was concluded: counts it, logs each message that was set aside, and keeps conflicts if that is wanted.
+/// Tells of what was concluded: in counts, measurements, lines and spans; and keeps conflicts if that is wanted.
 async fn tell<'a>(worksite: &Worksite, concluded: impl Iterator<Item = (&'a Delivery, &'a Verdict)>) {
+    let concluded: Vec<_> = concluded.collect();
     let mut conflicts = Vec::new();
-    for (delivery, verdict) in concluded {
+    for (_, verdict) in &concluded {
         let conflict = Conflict::of(verdict);
         worksite.tally.count(verdict, conflict.as_ref());
         conflicts.extend(conflict);
-        if let Settlement::DeadLetter(letter) = &verdict.settlement {
-            let (reason, detail) = (letter.refusal.reason.as_str(), &letter.refusal.detail);
-            let message_id = &delivery.message_id;
-            tracing::warn!(message_id, reason, detail, "set aside; see runbooks/dead-letters.md");
-        }
     }
+    let worker = &worksite.worker;
+    worksite.telemetry.concluded(&concluded, &worker.peers, worksite.tally.skew(), worker.clock.now());
     if worksite.keep_conflicts {
         let Worker { rules, store, clock, .. } = &worksite.worker;
         let records: Vec<_> = conflicts.iter().map(|one| one.record(&rules.site, clock.now())).collect();

@@ -92,7 +92,7 @@ pub async fn work_off(
             let sent = copies.reschedule(&delivery, after).await;
             sent.map_err(|error| Failed::NotRescheduled { detail: error.chain() })?;
             let settlement = Settlement::Retry { after };
-            let verdict = verdict.unwrap_or(Verdict { settlement, write: None, event: None });
+            let verdict = verdict.unwrap_or(Verdict { settlement, write: None, event: None, trace: None });
             settled.push((delivery, verdict));
         }
         break;

@@ -65,6 +65,14 @@ impl Letters {
         Self { depth, reasons, last: Mutex::default() }
     }
 
+    /// Counts the letters and looks at none.
+    ///
+    /// # Errors
+    /// They cannot be counted.
+    pub async fn count(&self) -> Result<u64, PortError> {
+        Ok(self.depth.depth().await?.messages())
+    }
+
     /// Counts the letters, and reads their reasons if they changed in number and were not read just before. What kept
     /// the reasons from being read stands beside the count.
     ///

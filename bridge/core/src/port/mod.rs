@@ -8,10 +8,12 @@ mod clock;
 mod depth;
 mod queue;
 mod reschedule;
+mod scan;
 mod store;
 
 pub use clock::Clock;
 pub use depth::{Depth, QueueDepth};
 pub use queue::{Delivery, Message, Place, Properties, Queue, Receipt};
 pub use reschedule::Reschedule;
+pub use scan::{Cursor, ForeignItem, Page, Scan};
 pub use store::{PutOutcome, Store};

@@ -85,6 +85,10 @@ impl Connections {
         }
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn add(self: &Arc<Self>, connection: Connection) -> Registration {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(id, connection);

@@ -115,6 +115,7 @@ impl Connection {
                 held: 0,
                 drain: false,
                 replies: VecDeque::new(),
+                _counted: self.broker.count_link(),
             }));
         }
         let message_bytes_max = match &node {
@@ -134,6 +135,7 @@ impl Connection {
             delivery_count: attach.initial_delivery_count.unwrap_or(0),
             credit: 0,
             partial: None,
+            _counted: self.broker.count_link(),
         }))
     }
 

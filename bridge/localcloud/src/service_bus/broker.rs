@@ -25,6 +25,8 @@ pub(crate) struct Broker {
     /// The tick for which the janitor has set its alarm.
     alarm: Mutex<i64>,
     earlier: Notify,
+    /// Each attached link keeps a clone of it, so its owners but one are their number.
+    links: Arc<()>,
 }
 
 /// A queue with those who wait for it.
@@ -55,6 +57,7 @@ impl Broker {
             queues: RwLock::default(),
             alarm: Mutex::new(i64::MAX),
             earlier: Notify::new(),
+            links: Arc::default(),
         })
     }
 
@@ -129,6 +132,30 @@ impl Broker {
             queue.advance(now);
             queue.counts()
         }))
+    }
+
+    /// What a link keeps for as long as it is attached.
+    pub(crate) fn count_link(&self) -> Arc<()> {
+        Arc::clone(&self.links)
+    }
+
+    pub(crate) fn links(&self) -> usize {
+        Arc::strong_count(&self.links) - 1
+    }
+
+    /// Places in all lines of waiting receivers.
+    pub(crate) fn waiting(&self) -> usize {
+        self.all().iter().map(|cell| cell.inner().waiting.iter().map(VecDeque::len).sum::<usize>()).sum()
+    }
+
+    /// The messages of all queues and dead-letter queues, in whatever state.
+    pub(crate) fn messages(&self) -> usize {
+        let total = |counts: Counts| counts.active + counts.dead_letter + counts.scheduled + counts.deferred;
+        let of_queue = |queue: &mut Queue, now| {
+            queue.advance(now);
+            total(queue.counts())
+        };
+        self.all().iter().map(|cell| self.with(cell, of_queue)).sum()
     }
 
     pub(crate) fn message_bytes_max(&self, cell: &Cell) -> usize {

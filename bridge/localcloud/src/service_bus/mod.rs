@@ -39,6 +39,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::fault::{Faults, Service};
 use crate::http;
+use crate::usage::{Gauge, Usage};
 use auth::Key;
 use broker::Broker;
 
@@ -126,6 +127,16 @@ impl ServiceBus {
 
     pub fn counts(&self, name: &str) -> Option<Counts> {
         self.broker.counts(name)
+    }
+
+    pub fn gauge(&self) -> Gauge {
+        let (http, amqp, broker) = (self.http.connections(), self.connections.clone(), Arc::clone(&self.broker));
+        Box::new(move || Usage {
+            connections: http() + amqp.len(),
+            links: Some(broker.links()),
+            waiting: Some(broker.waiting()),
+            messages: Some(broker.messages()),
+        })
     }
 
     /// Takes leave of every client and stops.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use fe2o3_amqp_types::definitions::Error;
@@ -63,6 +64,7 @@ pub(super) struct Inbound {
     pub(super) delivery_count: u32,
     pub(super) credit: u32,
     pub(super) partial: Option<Partial>,
+    pub(super) _counted: Arc<()>,
 }
 
 /// A delivery of which more frames are to come.
@@ -87,6 +89,7 @@ pub(super) struct Outbound {
     pub(super) held: u32,
     pub(super) drain: bool,
     pub(super) replies: VecDeque<Bytes>,
+    pub(super) _counted: Arc<()>,
 }
 
 pub(super) struct Unsettled {

@@ -44,6 +44,7 @@ use tokio_util::sync::DropGuard;
 
 use crate::fault::{self, Faults};
 use crate::http::Server;
+use crate::usage::{Gauge, Usage};
 
 pub use protocol::{Code, SqsError};
 pub use queue::Counts;
@@ -107,6 +108,14 @@ impl Sqs {
     pub fn counts(&self, name: &str) -> Option<Counts> {
         let now = self.service.now().elapsed;
         self.service.registry().counts(now, name)
+    }
+
+    pub fn gauge(&self) -> Gauge {
+        let (connections, service) = (self.server.connections(), Arc::clone(&self.service));
+        Box::new(move || {
+            let messages = service.registry().messages(service.now().elapsed);
+            Usage { connections: connections(), messages: Some(messages), ..Usage::default() }
+        })
     }
 
     /// Ends long polls at once and lets other calls finish.

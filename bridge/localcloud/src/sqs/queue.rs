@@ -36,6 +36,12 @@ pub struct Counts {
     pub delayed: usize,
 }
 
+impl Counts {
+    pub(super) fn total(&self) -> usize {
+        self.visible + self.in_flight + self.delayed
+    }
+}
+
 /// The messages of one queue.
 pub(super) struct Queue {
     pub(super) retention: Duration,

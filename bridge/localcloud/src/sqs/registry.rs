@@ -328,6 +328,15 @@ impl Registry {
         Some(slot.queue.counts())
     }
 
+    /// The messages of all queues, whether visible, in flight or delayed.
+    pub(super) fn messages(&mut self, now: Duration) -> usize {
+        let of_queue = |slot: &mut Slot| {
+            slot.queue.advance(now);
+            slot.queue.counts().total()
+        };
+        self.queues.values_mut().map(of_queue).sum()
+    }
+
     /// Deletes a message, or changes for how long it stays hidden.
     pub(super) fn settle(
         &mut self,

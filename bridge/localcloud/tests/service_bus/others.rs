@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use bridge_localcloud::usage::Usage;
 use fe2o3_amqp_types::messaging::{Accepted, DeliveryState};
 use fe2o3_amqp_types::performatives::{Flow, Performative};
 
@@ -170,4 +171,41 @@ async fn a_message_for_a_stuck_receiver_goes_to_the_next_who_waits() {
     let (id, _) = next.delivery().await;
     next.complete(id).await;
     drop(stuck);
+}
+
+#[tokio::test]
+async fn whoever_is_gone_leaves_no_connection_link_or_place_in_a_line() {
+    let service = start().await;
+    let gauge = service.gauge();
+    let until = async |wanted: Usage| {
+        let started = Instant::now();
+        while gauge() != wanted {
+            assert!(started.elapsed() < Duration::from_secs(5), "{:?} instead of {wanted:?}", gauge());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let usage = |connections, links, waiting, messages| Usage {
+        connections,
+        links: Some(links),
+        waiting: Some(waiting),
+        messages: Some(messages),
+    };
+    let mut sender = Peer::trusted(service.amqp_address()).await;
+    sender.sender(0, "orders").await;
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        let mut peer = Peer::trusted(service.amqp_address()).await;
+        peer.receiver(0, "orders", 1).await;
+        peer.receiver(1, "others/$deadletterqueue", 1).await;
+        waiting.push(peer);
+    }
+    until(usage(21, 41, 40, 0)).await;
+    drop(waiting);
+    until(usage(1, 1, 0, 0)).await;
+    let mut holder = Peer::trusted(service.amqp_address()).await;
+    holder.receiver(0, "orders", 1).await;
+    assert_eq!(sender.put(0, &message(b"held")).await, DeliveryState::Accepted(Accepted {}));
+    holder.delivery().await;
+    drop((sender, holder));
+    until(usage(0, 0, 0, 1)).await;
 }

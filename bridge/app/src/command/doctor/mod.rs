@@ -17,6 +17,7 @@ use crate::{
     config::{Config, SiteConfig},
     exit::Code,
     host,
+    telemetry::Telemetry,
 };
 
 #[derive(Debug, clap::Args)]
@@ -68,7 +69,7 @@ async fn look(config: &Config, site: &SiteId, read_only: bool) -> anyhow::Result
 
 /// Does what a worker does, with its own ports.
 async fn attempt(config: &Config, site: &SiteId) -> anyhow::Result<Tries> {
-    let worksite = assemble::worksite(config, site).await?;
+    let worksite = assemble::worksite(config, site, &Telemetry::off()).await?;
     let store = &worksite.worker.store;
     let probe = doctor::probe(site, Uuid::now_v7(), SystemClock.now());
     let (read, write, send) =

@@ -1,0 +1,60 @@
+//! A DynamoDB table read from end to end: `Scan`, in segments.
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::types::AttributeValue;
+use bridge_core::{
+    event::Key,
+    failure::PortError,
+    port::{Cursor, ForeignItem, Page, Scan},
+    record::Record,
+};
+
+use super::{
+    dynamodb::DynamodbStore,
+    dynamodb_item::{self, Item},
+    error::Failure,
+};
+use crate::share::{Share, no_cursor};
+
+/// Items of a portion at most. Ours: the service ends one at 1 MB anyway ("Scan", read 2026-11), which are fewer where
+/// items are larger than 1 KB.
+const ITEMS_MAX: i32 = 1_000;
+
+/// Segments that a table can be read in at the same time. API reference, "Scan", `TotalSegments`: 1 to 1,000,000.
+const SEGMENTS_MAX: usize = 1_000_000;
+
+#[async_trait]
+impl Scan for DynamodbStore {
+    async fn segments(&self, wanted: usize) -> Result<Vec<Cursor>, PortError> {
+        Ok(Share::all(wanted.clamp(1, SEGMENTS_MAX)))
+    }
+
+    async fn page(&self, from: &Cursor) -> Result<Page, PortError> {
+        let share = Share::read(from).ok_or_else(|| no_cursor(self.to_string(), from))?;
+        let request = self.client.scan().table_name(&self.table).consistent_read(true).limit(ITEMS_MAX);
+        let number = |number: usize| i32::try_from(number).ok();
+        let request = request.set_segment(number(share.number)).set_total_segments(number(share.of));
+        let after = share.after.clone().map(|key| Item::from([("pk".to_owned(), AttributeValue::S(key))]));
+        let answer = request
+            .set_exclusive_start_key(after)
+            .send()
+            .await
+            .map_err(|error| Failure::from(&error).at(self.to_string(), "page"))?;
+        let next = answer.last_evaluated_key.and_then(|mut key| match key.remove("pk") {
+            Some(AttributeValue::S(key)) => Some(Share { after: Some(key), ..share }.cursor()),
+            _ => None,
+        });
+        Ok(Page { items: answer.items.unwrap_or_default().into_iter().map(read).collect(), next })
+    }
+}
+
+fn read(item: Item) -> Result<Record, ForeignItem> {
+    let name = match item.get("pk") {
+        Some(AttributeValue::S(key)) => key.clone(),
+        _ => String::new(),
+    };
+    dynamodb_item::to_record(item).map_err(|error| {
+        let key: Option<Key> = name.parse().ok();
+        ForeignItem { key, name, what: error.to_string() }
+    })
+}

@@ -1,0 +1,132 @@
+//! `bridge backfill`: fills the store of one site from another's, as for a new site.
+
+use std::{
+    io::{IsTerminal, Write},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use bridge_adapters::clock::SystemClock;
+use bridge_core::{
+    event::SiteId,
+    verify::backfill::{Backfill, Filled},
+};
+use serde_json::json;
+
+use super::{
+    progress::Progress,
+    verify::{ReadingArgs, failed, options},
+};
+use crate::{
+    assemble,
+    config::Config,
+    exit::{Code, Misuse},
+    host,
+};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Every record of the one store, tombstones included, is written to the other unless that has it or something later: safe while traffic runs, and resumed by running it again. Start the new site's worker first, so that nothing is written behind its back.\n\nExit codes: 0 done, 2 something was left out (it is listed), 1 a store could not be read or written.\n\nExample: bridge backfill --from aws:us-east-1 --to azure:westeurope --dry-run --config bridge.toml"
+)]
+pub(crate) struct Args {
+    /// The site that has the records
+    #[arg(long, value_name = "SITE")]
+    from: SiteId,
+    /// The site that is to have them
+    #[arg(long, value_name = "SITE")]
+    to: SiteId,
+    #[command(flatten)]
+    reading: ReadingArgs,
+    /// Count what would be written and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// List so many of the items that were left out; all are counted
+    #[arg(long, value_name = "ITEMS", default_value_t = 100)]
+    limit: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
+    for site in [&args.from, &args.to] {
+        if !config.sites.contains_key(site) {
+            let known: Vec<_> = config.sites.keys().map(SiteId::as_str).collect();
+            return Err(Misuse(format!("there is no site {site}: the configuration has {}", known.join(", "))).into());
+        }
+    }
+    if args.from == args.to {
+        return Err(Misuse("--from and --to are the same site".to_owned()).into());
+    }
+    if !args.dry_run && !args.yes && !confirmed(&args)? {
+        return Ok(Code::Failed);
+    }
+    let from = assemble::target(&config, &args.from).await?;
+    let to = assemble::target(&config, &args.to).await?;
+    let stop = host::stop_signal()?;
+    let options = options(&args.reading, Duration::ZERO, args.limit, false);
+    let progress = Mutex::new(Progress::new("records"));
+    let note = |count: usize| progress.lock().unwrap_or_else(PoisonError::into_inner).add(count as u64);
+    let backfill = Backfill {
+        from: (&args.from, &*from.scan),
+        to: (&args.to, &*to.store),
+        clock: &SystemClock,
+        options: &options,
+        dry_run: args.dry_run,
+        note: &note,
+    };
+    let filled = tokio::select! {
+        filled = backfill.run() => filled,
+        () = stop.cancelled() => {
+            eprintln!("stopped: what was written stays; run it again to go on");
+            return Ok(Code::Failed);
+        }
+    };
+    progress.lock().unwrap_or_else(PoisonError::into_inner).finish();
+    let filled = filled.map_err(failed)?;
+    super::print(&if args.json { as_json(&args, &filled)? } else { as_text(&args, &filled) })?;
+    Ok(if filled.left_out_all() == 0 { Code::Done } else { Code::Remains })
+}
+
+fn confirmed(args: &Args) -> anyhow::Result<bool> {
+    if args.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        let advice = "this is no terminal to ask on: add --yes to run it, or --dry-run to look only";
+        return Err(Misuse(advice.to_owned()).into());
+    }
+    eprint!("Write to the store of {} what it lacks of {}? [y/N] ", args.to, args.from);
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn as_json(args: &Args, filled: &Filled) -> anyhow::Result<String> {
+    let mut value = json!({ "from": args.from.as_str(), "to": args.to.as_str(), "dry_run": args.dry_run });
+    if let (Some(value), serde_json::Value::Object(members)) = (value.as_object_mut(), serde_json::to_value(filled)?) {
+        value.extend(members);
+    }
+    Ok(format!("{value:#}\n"))
+}
+
+fn as_text(args: &Args, filled: &Filled) -> String {
+    let written = if args.dry_run { "to be written" } else { "written" };
+    let mut text = String::new();
+    for item in &filled.left_out {
+        text += &format!("left out: {}  {}\n", item.key.escape_debug(), item.why);
+    }
+    for (what, count) in [
+        ("read", filled.read),
+        (written, filled.written),
+        ("kept", filled.kept),
+        ("expired", filled.expired),
+        ("foreign", filled.foreign),
+        ("refused", filled.refused),
+    ] {
+        text += &format!("{what:14}{count:>10}\n");
+    }
+    let next = if args.dry_run { "nothing was changed" } else { "compare the two now" };
+    text + &format!("\n{next}: bridge verify --only {} --only {}\n", args.from, args.to)
+}

@@ -1,0 +1,177 @@
+//! `bridge verify`: compares the stores of all sites, and repairs by the version order what it can.
+
+mod show;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use bridge_adapters::clock::SystemClock;
+use bridge_core::{
+    event::SiteId,
+    port::Clock,
+    retry::Backoff,
+    verify::{Failed, Note, Options, Verify},
+};
+
+use super::progress::Progress;
+use crate::{
+    assemble,
+    config::Config,
+    exit::{Code, Misuse},
+    host,
+};
+
+/// Tries of one call on a store and the pauses between them. Ours: half a minute in all, as nobody waits for a single key.
+const ATTEMPTS_MAX: u32 = 7;
+const BACKOFF: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(20) };
+
+/// Keys of ranges that differ that are held at a time. Ours: some 15 MB.
+const KEYS_MAX: u64 = 50_000;
+
+/// Keys that are looked at, repaired or written at the same time.
+const CONCURRENT: usize = 16;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Every store is read once, in segments; ranges of keys whose digests are equal are done with. What differs is looked at again after --settle, so that a write on its way is not taken for drift: it is safe while traffic runs, and repairs by the same conditional writes as the workers.\n\nExit codes: 0 the stores agree (or were made to), 2 drift is left, 1 a store could not be read or written.\n\nExample: bridge verify --repair --config bridge.toml"
+)]
+pub(crate) struct Args {
+    /// Write the greatest version of a key to each site that lacks it
+    #[arg(long)]
+    repair: bool,
+    /// Compare these sites only; may be given several times
+    #[arg(long, value_name = "SITE")]
+    only: Vec<SiteId>,
+    #[command(flatten)]
+    reading: ReadingArgs,
+    /// How long a write may be on its way from one site to another before its absence is drift
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    settle: u32,
+    /// List so many keys; all are counted
+    #[arg(long, value_name = "KEYS", default_value_t = 100)]
+    limit: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How stores are read from end to end.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReadingArgs {
+    /// Read so many segments of a store at the same time
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    segments: u16,
+    /// Read at most so many records a second from each store; as fast as it goes, unless given
+    #[arg(long, value_name = "PER SECOND", value_parser = rate)]
+    rate: Option<f64>,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| "a number over 0 is wanted".to_owned())
+}
+
+/// How to go about reading stores.
+pub(crate) fn options(reading: &ReadingArgs, settle: Duration, findings_max: usize, repair: bool) -> Options {
+    Options {
+        segments: reading.segments.into(),
+        rate: reading.rate,
+        settle,
+        keys_max: KEYS_MAX,
+        concurrent: CONCURRENT,
+        findings_max,
+        attempts_max: ATTEMPTS_MAX,
+        backoff: BACKOFF,
+        repair,
+        seed: fastrand::u64(..),
+    }
+}
+
+/// What to say where a store cannot be used for good.
+pub(crate) fn failed(failed: Failed) -> anyhow::Error {
+    let advice = format!("{}: {}; bridge doctor says what may be wrong with it", failed, failed.error.chain());
+    anyhow::anyhow!(advice)
+}
+
+pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
+    let mut sites = BTreeMap::new();
+    for site in chosen(&args.only, &config)? {
+        sites.insert(site.clone(), assemble::target(&config, &site).await?);
+    }
+    let stop = host::stop_signal()?;
+    let options = options(&args.reading, Duration::from_secs(args.settle.into()), args.limit, args.repair);
+    let progress = Mutex::new(Stages { now: Progress::new(READING), looking: false });
+    let note = |note: Note| progress.lock().unwrap_or_else(PoisonError::into_inner).note(note, args.settle);
+    let clock = SystemClock;
+    let verify = Verify { sites: &sites, clock: &clock, options: &options, note: &note };
+    let report = tokio::select! {
+        report = verify.run() => report,
+        () = stop.cancelled() => {
+            eprintln!("stopped before all was compared: what was repaired stays so; run it again");
+            return Ok(Code::Failed);
+        }
+    };
+    progress.lock().unwrap_or_else(PoisonError::into_inner).now.finish();
+    let mut report = report.map_err(failed)?;
+    report.findings.sort_by(|one, other| one.key.cmp(&other.key));
+    let tombstones_since = clock.now() - config.policy.tombstone_life;
+    let text = if args.json {
+        format!("{}\n", serde_json::to_string_pretty(&report)?)
+    } else {
+        show::report(&report, args.repair, tombstones_since)
+    };
+    super::print(&text)?;
+    Ok(if report.left == 0 { Code::Done } else { Code::Remains })
+}
+
+const READING: &str = "records read";
+
+/// Progress through readings, and the looks at single keys between them.
+struct Stages {
+    now: Progress,
+    looking: bool,
+}
+
+impl Stages {
+    fn note(&mut self, note: Note, settle: u32) {
+        match note {
+            Note::Read(count) => {
+                if self.looking {
+                    self.next(Progress::new(READING));
+                }
+                self.now.add(count as u64);
+            }
+            Note::Suspects(count) => {
+                self.now.say(&format!("{count} keys differ; looking again in {settle} s"));
+                self.next(Progress::of(count as u64, "keys looked at"));
+                self.looking = true;
+            }
+            Note::Looked if self.looking => self.now.inc(),
+            Note::Looked => {}
+        }
+    }
+
+    fn next(&mut self, progress: Progress) {
+        self.now.finish();
+        self.now = progress;
+        self.looking = false;
+    }
+}
+
+/// The sites to compare.
+fn chosen(only: &[SiteId], config: &Config) -> anyhow::Result<Vec<SiteId>> {
+    if let Some(unknown) = only.iter().find(|site| !config.sites.contains_key(*site)) {
+        let known: Vec<_> = config.sites.keys().map(SiteId::as_str).collect();
+        return Err(Misuse(format!("--only {unknown}: the configuration has {}", known.join(", "))).into());
+    }
+    let mut sites: Vec<SiteId> = if only.is_empty() { config.sites.keys().cloned().collect() } else { only.to_vec() };
+    sites.sort();
+    sites.dedup();
+    if sites.len() < 2 {
+        return Err(Misuse("there is nothing to compare: name two sites or more with --only".to_owned()).into());
+    }
+    Ok(sites)
+}

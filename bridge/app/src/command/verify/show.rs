@@ -1,0 +1,99 @@
+//! The result of a comparison, for people.
+
+use bridge_core::verify::{Finding, Held, Kind, Report, finding::misfit, report::Sum};
+use chrono::{DateTime, Utc};
+
+/// The stores, the keys that are not as they should be, sums, and what to do now.
+pub(crate) fn report(report: &Report, repair: bool, tombstones_since: DateTime<Utc>) -> String {
+    let wide = report.sites.keys().map(String::len).max().unwrap_or_default().max(4);
+    let mut text = format!("{:wide$}  {:>10}  {:>10}  {:>10}\n", "site", "records", "tombstones", "foreign");
+    for (site, counted) in &report.sites {
+        text +=
+            &format!("{site:wide$}  {:>10}  {:>10}  {:>10}\n", counted.records, counted.tombstones, counted.foreign);
+    }
+    for finding in &report.findings {
+        text += &format!("\n{}", one(finding, wide, tombstones_since));
+    }
+    if report.unlisted > 0 {
+        text += &format!("\nand {} more; --limit lists more of them\n", report.unlisted);
+    }
+    if report.drift > 0 {
+        text += &sums(report);
+    }
+    text + "\n" + &verdict(report, repair)
+}
+
+fn one(finding: &Finding, wide: usize, tombstones_since: DateTime<Utc>) -> String {
+    let outcome = match (&finding.failed, finding.repaired) {
+        (Some(why), _) => format!("  NOT repaired: {why}"),
+        (None, true) => "  repaired".to_owned(),
+        (None, false) => String::new(),
+    };
+    let mut text = format!("{}  {}{outcome}\n", finding.kind.as_str(), finding.key.escape_debug());
+    for (site, held) in &finding.sites {
+        let held = match held {
+            Held::Absent => "absent".to_owned(),
+            Held::Foreign(what) => what.clone(),
+            Held::Record(record) => match misfit(record) {
+                Some(what) => squeezed(&what),
+                None => {
+                    // The versions are equal there, and payloads are not to be shown: what tells them apart is this.
+                    let content = match finding.kind {
+                        Kind::Differs => format!("  content {:.8}", Digest::of(record).to_string()),
+                        _ => String::new(),
+                    };
+                    format!("{}  {}{content}", squeezed(record.version.as_str()), record.op.as_str())
+                }
+            },
+        };
+        text += &format!("  {:wide$}  {held}\n", site.as_str());
+    }
+    let newest = finding.sites.values().filter_map(Held::version).max();
+    if finding.kind == Kind::Missing && newest.is_some_and(|newest| newest.timestamp() < tombstones_since) {
+        text += "  older than tombstones live: where it is missing it may have been deleted\n";
+    }
+    text
+}
+
+/// Without the blanks that give a version its width.
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn sums(report: &Report) -> String {
+    let line = |name: &str, sum: Sum| {
+        format!("{name:8}  {:>8}  {:>8}  {:>8}\n", sum.found, sum.repaired, sum.found - sum.repaired)
+    };
+    let mut text = format!("\n{:8}  {:>8}  {:>8}  {:>8}\n", "drift", "keys", "repaired", "left");
+    for (kind, sum) in &report.by_kind {
+        text += &line(kind.as_str(), *sum);
+    }
+    text + &line("all", Sum { found: report.drift, repaired: report.drift - report.left })
+}
+
+fn verdict(report: &Report, repair: bool) -> String {
+    let in_flight = match report.in_flight {
+        0 => String::new(),
+        keys => format!("{keys} more keys differed while a write was on its way, and agree by now\n"),
+    };
+    let left_of = |kinds: &[Kind]| -> u64 {
+        let left = |kind| report.by_kind.get(kind).map_or(0, |sum| sum.found - sum.repaired);
+        kinds.iter().map(left).sum()
+    };
+    let verdict = match (report.drift, report.left) {
+        (0, _) => format!("all {} stores agree\n", report.sites.len()),
+        (drift, 0) => format!("{drift} keys had drifted and were repaired: all {} stores agree\n", report.sites.len()),
+        (_, left) => {
+            let mut text = format!("{left} keys have DRIFTED\n");
+            if !repair && left_of(&[Kind::Missing, Kind::Older]) > 0 {
+                text += "bridge verify --repair writes the greatest version wherever it is lacking; if much is missing, look at\n\
+                         bridge lag and at the dead letters first (runbooks/dead-letters.md)\n";
+            }
+            if left_of(&[Kind::Differs, Kind::Misfit, Kind::Foreign]) > 0 {
+                text += "what differs, is misfit or foreign was changed by something else: docs/verify.md says what to do\n";
+            }
+            text
+        }
+    };
+    in_flight + &verdict
+}

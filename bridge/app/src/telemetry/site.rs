@@ -1,0 +1,247 @@
+//! One site's worker as it tells of itself: verdicts, observed calls and states in; measurements, spans and lines out.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bridge_adapters::layer::{Observation, Observe, Operation, Outcome};
+use bridge_core::{
+    circuit::CircuitState,
+    conflict::Conflict,
+    event::SiteId,
+    heartbeat,
+    lag::skew::Skew,
+    metric::label,
+    pipeline::{Peer, Verdict, Write},
+    port::{Delivery, QueueDepth},
+    reason::Reason,
+    settlement::Settlement,
+    version::Version,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use opentelemetry::{KeyValue, StringValue};
+
+use super::{Listening, traces};
+use crate::tally::outcome;
+
+/// The telemetry of one site's worker.
+#[derive(Debug)]
+pub(crate) struct SiteTelemetry {
+    site: SiteId,
+    /// The site's name as a label has it.
+    own: StringValue,
+    listening: Option<Arc<Listening>>,
+    /// The last heartbeat of each site: an older one may come after it.
+    heartbeats: Mutex<BTreeMap<SiteId, DateTime<Utc>>>,
+    /// The greatest age of a message that was taken since the last look at the queues, in seconds; none where nobody
+    /// looks again and again.
+    oldest_taken: Mutex<Option<f64>>,
+}
+
+impl SiteTelemetry {
+    pub(super) fn new<'a>(
+        listening: Option<Arc<Listening>>,
+        site: &SiteId,
+        peers: impl Iterator<Item = &'a SiteId>,
+    ) -> Self {
+        let (heartbeats, oldest_taken) = (Mutex::default(), Mutex::default());
+        let telemetry = Self { site: site.clone(), own: value(site), listening, heartbeats, oldest_taken };
+        telemetry.begin(peers);
+        telemetry
+    }
+
+    /// Sets everything that can be zero to zero: a rate needs a first value, and a missing one is no good news.
+    fn begin<'a>(&self, peers: impl Iterator<Item = &'a SiteId>) {
+        let Some(Listening { instruments, .. }) = self.listening.as_deref() else { return };
+        for outcome in OUTCOMES {
+            instruments.events.add(0, &[self.own(label::SITE), KeyValue::new(label::OUTCOME, outcome)]);
+        }
+        for reason in Reason::ALL {
+            instruments.dead_letters.add(0, &[self.own(label::SITE), KeyValue::new(label::REASON, reason.as_str())]);
+        }
+        instruments.conflicts.add(0, &[self.own(label::SITE)]);
+        for peer in peers {
+            self.circuit(peer, CircuitState::Closed);
+        }
+        self.halted(false);
+    }
+
+    /// The site's own name under this label.
+    fn own(&self, label: &'static str) -> KeyValue {
+        KeyValue::new(label, self.own.clone())
+    }
+
+    /// Tells of deliveries that were concluded: measurements, spans, and a line for each message that was set aside.
+    pub(crate) fn concluded(
+        &self,
+        concluded: &[(&Delivery, &Verdict)],
+        peers: &[Peer],
+        skew: Option<Skew>,
+        now: DateTime<Utc>,
+    ) {
+        let mut spans = Vec::new();
+        for (delivery, verdict) in concluded {
+            log(delivery, verdict);
+            self.measure(verdict, now);
+            if let Some(trace) = verdict.trace.as_ref().filter(|_| self.listening.is_some()) {
+                traces::push(&mut spans, trace, &self.site, delivery, verdict);
+            }
+        }
+        for peer in peers {
+            self.circuit(&peer.site, peer.circuit());
+        }
+        if let (Some(listening), Some(skew)) = (&self.listening, skew) {
+            listening.instruments.clock_skew.record(seconds(skew.known()), &[self.own(label::SITE)]);
+        }
+        self.taken(concluded.iter().filter_map(|(delivery, _)| delivery.first_seen), now);
+        if let Some(outlet) = self.listening.as_deref().and_then(|listening| listening.outlet.as_ref()) {
+            outlet.take(spans);
+        }
+    }
+
+    fn measure(&self, verdict: &Verdict, now: DateTime<Utc>) {
+        let Some(Listening { instruments, .. }) = self.listening.as_deref() else { return };
+        instruments.events.add(1, &[self.own(label::SITE), KeyValue::new(label::OUTCOME, outcome(verdict))]);
+        if let Settlement::DeadLetter(letter) = &verdict.settlement {
+            let reason = KeyValue::new(label::REASON, letter.refusal.reason.as_str());
+            instruments.dead_letters.add(1, &[self.own(label::SITE), reason]);
+        }
+        if Conflict::of(verdict).is_some() {
+            instruments.conflicts.add(1, &[self.own(label::SITE)]);
+        }
+        let (Some((key, version)), Some(write)) = (&verdict.event, &verdict.write) else { return };
+        let origin = version.origin();
+        if *write == Write::Applied {
+            let lag = seconds(now - version.timestamp()).max(0.0);
+            instruments.lag.record(lag, &[named(label::FROM, &origin), self.own(label::TO)]);
+        }
+        if *key == heartbeat::key(&origin) {
+            self.heard(&origin, version);
+        }
+    }
+
+    /// A heartbeat came, and was stored or is stored already.
+    fn heard(&self, origin: &SiteId, version: &Version) {
+        let Some(Listening { instruments, .. }) = self.listening.as_deref() else { return };
+        let stamped = version.timestamp();
+        let mut heartbeats = self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = heartbeats.entry(origin.clone()).or_insert(stamped);
+        *last = stamped.max(*last);
+        let unix = seconds(*last - DateTime::UNIX_EPOCH);
+        instruments.heartbeat.record(unix, &[named(label::FROM, origin), self.own(label::TO)]);
+    }
+
+    /// Messages were taken that came when `first_seen` says. Not every broker tells the age of what waits, and every
+    /// message that is taken has waited.
+    fn taken(&self, first_seen: impl Iterator<Item = DateTime<Utc>>, now: DateTime<Utc>) {
+        let Some(age) = first_seen.map(|seen| seconds(now - seen).max(0.0)).reduce(f64::max) else { return };
+        let mut oldest = self.oldest_taken.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *oldest {
+            Some(oldest) => *oldest = oldest.max(age),
+            None => self.oldest_age(age),
+        }
+    }
+
+    fn oldest_age(&self, seconds: f64) {
+        if let Some(Listening { instruments, .. }) = self.listening.as_deref() {
+            instruments.oldest_age.record(seconds, &[self.own(label::SITE)]);
+        }
+    }
+
+    /// What lies in the site's queue and among its dead letters; none where it is not known, which is told as such.
+    pub(super) fn counted(&self, queue: Option<QueueDepth>, dead_letters: Option<u64>, now: DateTime<Utc>) {
+        let Some(Listening { instruments, .. }) = self.listening.as_deref() else { return };
+        let backlog = |queue: &'static str, messages: Option<u64>| {
+            #[allow(clippy::cast_precision_loss, reason = "no queue holds 2^53 messages")]
+            let messages = messages.map_or(f64::NAN, |messages| messages as f64);
+            instruments.backlog.record(messages, &[self.own(label::SITE), KeyValue::new(label::QUEUE, queue)]);
+        };
+        backlog("events", queue.map(|queue| queue.messages()));
+        backlog("dead_letters", dead_letters);
+        let waits = queue.and_then(|queue| queue.oldest).map_or(0.0, |oldest| seconds(now - oldest).max(0.0));
+        let mut oldest = self.oldest_taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = oldest.as_mut().map_or(0.0, std::mem::take);
+        self.oldest_age(waits.max(taken));
+    }
+
+    /// From now on [`counted`](Self::counted) is called again and again, and tells of the messages taken since.
+    pub(super) fn hold_ages(&self) {
+        self.oldest_taken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(0.0);
+    }
+
+    /// What a peer's circuit breaker is doing.
+    fn circuit(&self, peer: &SiteId, state: CircuitState) {
+        let Some(Listening { instruments, .. }) = self.listening.as_deref() else { return };
+        let number = match state {
+            CircuitState::Closed => 0,
+            CircuitState::HalfOpen => 1,
+            CircuitState::Open => 2,
+        };
+        instruments.circuit.record(number, &[self.own(label::FROM), named(label::TO, peer)]);
+    }
+
+    /// Whether the worker takes nothing until an operator acts.
+    pub(crate) fn halted(&self, halted: bool) {
+        let Some(Listening { instruments, .. }) = self.listening.as_deref() else { return };
+        instruments.halted.record(halted.into(), &[self.own(label::SITE)]);
+    }
+
+    /// What observes the site's own store; none where nobody listens.
+    pub(crate) fn of_store(&self) -> Option<Observe> {
+        let (listening, site) = (Arc::clone(self.listening.as_ref()?), self.own(label::SITE));
+        Some(Arc::new(move |call: &Observation<'_>| {
+            if call.operation == Operation::PutIfNewer {
+                let labels = [site.clone(), KeyValue::new(label::OUTCOME, call.outcome.as_str())];
+                listening.instruments.apply_duration.record(call.duration.as_secs_f64(), &labels);
+            }
+        }))
+    }
+
+    /// What observes the queue of `peer`; none where nobody listens.
+    pub(crate) fn of_peer(&self, peer: &SiteId) -> Option<Observe> {
+        let (listening, from) = (Arc::clone(self.listening.as_ref()?), self.own(label::FROM));
+        let to = named(label::TO, peer);
+        Some(Arc::new(move |call: &Observation<'_>| {
+            if call.operation == Operation::Send && call.outcome != Outcome::Cancelled {
+                let labels = [from.clone(), to.clone(), KeyValue::new(label::OUTCOME, call.outcome.as_str())];
+                listening.instruments.forward_duration.record(call.duration.as_secs_f64(), &labels);
+            }
+        }))
+    }
+
+    /// Sends all that was recorded, before a function's process is frozen; gives up after `limit`.
+    pub(crate) async fn flush(&self, limit: Duration) {
+        if let Some(outlet) = self.listening.as_deref().and_then(|listening| listening.outlet.as_ref()) {
+            outlet.flush(limit).await;
+        }
+    }
+}
+
+/// What can become of a delivery, in the words of [`outcome`].
+const OUTCOMES: [&str; 7] = ["applied", "superseded", "duplicate", "retried", "dead_letter", "halted", "dropped"];
+
+fn log(delivery: &Delivery, verdict: &Verdict) {
+    let trace_id = verdict.trace.as_ref().map(|trace| format!("{:032x}", trace.context.trace));
+    let span_id = verdict.trace.as_ref().map(|trace| format!("{:016x}", trace.context.span));
+    let message_id = &delivery.message_id;
+    if let Settlement::DeadLetter(letter) = &verdict.settlement {
+        let (reason, detail) = (letter.refusal.reason.as_str(), &letter.refusal.detail);
+        tracing::warn!(message_id, trace_id, span_id, reason, detail, "set aside; see runbooks/dead-letters.md");
+    } else {
+        tracing::debug!(message_id, trace_id, span_id, outcome = outcome(verdict), "concluded");
+    }
+}
+
+fn named(label: &'static str, site: &SiteId) -> KeyValue {
+    KeyValue::new(label, value(site))
+}
+
+fn value(site: &SiteId) -> StringValue {
+    StringValue::from(Arc::<str>::from(site.as_str()))
+}
+
+fn seconds(delta: TimeDelta) -> f64 {
+    delta.as_seconds_f64()
+}

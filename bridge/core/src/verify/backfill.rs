@@ -1,0 +1,167 @@
+//! Fills one store from another: every record, tombstones included, by the same conditional write as every worker's. So
+//! it is safe while traffic runs, and is gone on with by running it again.
+
+use std::{fmt, pin::pin};
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use serde::Serialize;
+
+use super::{
+    Options,
+    finding::{may_be_gone, misfit},
+    reader::{Calls, Failed, Reader},
+    repair::brought,
+};
+use crate::{
+    event::SiteId,
+    failure::Recovery,
+    port::{Clock, PutOutcome, Scan, Store},
+    record::Record,
+};
+
+/// Fills the store of one site from another's.
+pub struct Backfill<'a> {
+    /// The site that has the records, and its store.
+    pub from: (&'a SiteId, &'a dyn Scan),
+    /// The site that is to have them, and its store.
+    pub to: (&'a SiteId, &'a dyn Store),
+    /// The time of this machine.
+    pub clock: &'a dyn Clock,
+    /// How to go about it.
+    pub options: &'a Options,
+    /// Whether to look only.
+    pub dry_run: bool,
+    /// Hears how many records were dealt with.
+    pub note: &'a (dyn Fn(usize) + Send + Sync),
+}
+
+/// What a backfill came to.
+#[derive(Debug, Default, Serialize)]
+pub struct Filled {
+    /// Records that were read.
+    pub read: u64,
+    /// Those that were written; that would be, where nothing was to be written.
+    pub written: u64,
+    /// Those that the target had, or something later.
+    pub kept: u64,
+    /// Tombstones whose life has ended: nobody needs them.
+    pub expired: u64,
+    /// What is no record of the bridge, or contradicts itself, and so was left out.
+    pub foreign: u64,
+    /// Records that the target refused for themselves.
+    pub refused: u64,
+    /// Names of the last two kinds with the reason, as many as are listed.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// An item that was left out.
+#[derive(Clone, Debug, Serialize)]
+pub struct LeftOut {
+    /// Its key.
+    pub key: String,
+    /// Why.
+    pub why: String,
+}
+
+enum Done {
+    Written,
+    Kept,
+    Expired,
+    Foreign(LeftOut),
+    Refused(LeftOut),
+}
+
+impl fmt::Debug for Backfill<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, to, dry_run, .. } = self;
+        f.debug_struct("Backfill").field("from", from).field("to", to).field("dry_run", dry_run).finish_non_exhaustive()
+    }
+}
+
+impl Backfill<'_> {
+    /// Does it. Dropping it anywhere loses nothing.
+    ///
+    /// # Errors
+    /// If one of the stores cannot be read or written, however often it is tried.
+    pub async fn run(&self) -> Result<Filled, Failed> {
+        let calls = Calls::new(self.options, self.clock);
+        let reader = Reader::new(self.from.0, self.from.1, &calls);
+        let mut portions = pin!(reader.portions());
+        let mut filled = Filled::default();
+        while let Some(items) = portions.try_next().await? {
+            let items = items.into_iter().map(|item| {
+                let calls = &calls;
+                async move {
+                    match item {
+                        Ok(record) => self.bring(calls, &record).await,
+                        Err(item) => Ok(Done::Foreign(LeftOut { key: item.name, why: item.what })),
+                    }
+                }
+            });
+            let mut items = pin!(stream::iter(items).buffer_unordered(self.options.concurrent));
+            while let Some(done) = items.try_next().await? {
+                filled.add(done, self.options.findings_max);
+                (self.note)(1);
+            }
+        }
+        Ok(filled)
+    }
+
+    async fn bring(&self, calls: &Calls<'_>, record: &Record) -> Result<Done, Failed> {
+        let key = || record.key.to_string();
+        if let Some(why) = misfit(record) {
+            return Ok(Done::Foreign(LeftOut { key: key(), why }));
+        }
+        let now = self.clock.now();
+        if may_be_gone(record, now) {
+            return Ok(Done::Expired);
+        }
+        let (site, store) = self.to;
+        let outcome = if self.dry_run {
+            let held = calls.again(|| store.get(&record.key)).await;
+            held.map(|held| held.is_none_or(|held| held.version < record.version))
+        } else {
+            let record = brought(record, site, now);
+            let outcome = calls.again(|| store.put_if_newer(&record)).await;
+            outcome.map(|outcome| matches!(outcome, PutOutcome::Stored { .. }))
+        };
+        match outcome {
+            Ok(true) => Ok(Done::Written),
+            Ok(false) => Ok(Done::Kept),
+            Err(error) if error.kind.recovery() == Recovery::DeadLetter => {
+                Ok(Done::Refused(LeftOut { key: key(), why: error.chain() }))
+            }
+            Err(error) => {
+                let doing = if self.dry_run { "cannot be read" } else { "cannot be written" };
+                Err(Failed { site: site.clone(), doing, error })
+            }
+        }
+    }
+}
+
+impl Filled {
+    /// All that was left out.
+    pub fn left_out_all(&self) -> u64 {
+        self.foreign + self.refused
+    }
+
+    fn add(&mut self, done: Done, listed_max: usize) {
+        self.read += 1;
+        let left_out = match done {
+            Done::Written => return self.written += 1,
+            Done::Kept => return self.kept += 1,
+            Done::Expired => return self.expired += 1,
+            Done::Foreign(left_out) => {
+                self.foreign += 1;
+                left_out
+            }
+            Done::Refused(left_out) => {
+                self.refused += 1;
+                left_out
+            }
+        };
+        if self.left_out.len() < listed_max {
+            self.left_out.push(left_out);
+        }
+    }
+}

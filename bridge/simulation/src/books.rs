@@ -1,0 +1,266 @@
+//! What really happened: every message that a queue took or gave away, every write that a store made. Told by the observers
+//! below the faults ([`watch`](crate::watch)), so a lost answer hides nothing; judged by the checkers as it comes in.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bridge_adapters::memory::{ManualClock, MemoryQueue};
+use bridge_core::{
+    event::SiteId,
+    port::{Delivery, Message, PutOutcome, Receipt},
+    record::Record,
+};
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::{
+    checkers::{self, Checker, Violation},
+    events::Fact,
+    trace::Trace,
+};
+
+/// Violations that are kept; a rule that is broken once is often broken for ever.
+const VIOLATIONS_MAX: usize = 50;
+
+/// A queue of a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The site, by number.
+    pub site: usize,
+    /// Which of its two.
+    pub kind: Kind,
+}
+
+/// Which of a site's queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The queue that its worker takes from.
+    Queue,
+    /// Its dead letters.
+    Letters,
+}
+
+/// Who made a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Actor {
+    /// An application.
+    Application,
+    /// The worker of a site.
+    Worker(usize),
+    /// The operator with `bridge replay`.
+    Operator,
+}
+
+/// How a delivery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The message was removed.
+    Acked,
+    /// The message was given back.
+    GivenBack,
+}
+
+/// Both queues of a site, to look into.
+#[derive(Clone, Debug)]
+pub struct Queues {
+    /// The queue that its worker takes from.
+    pub queue: Arc<MemoryQueue>,
+    /// Its dead letters.
+    pub letters: Arc<MemoryQueue>,
+}
+
+/// The books of one world.
+#[derive(Debug)]
+pub struct Books(Mutex<State>);
+
+/// All that was written down.
+#[derive(Debug)]
+pub struct State {
+    /// The sites by number.
+    pub sites: Vec<SiteId>,
+    /// Their queues.
+    pub queues: Vec<Queues>,
+    /// Every event that was written; its place is its number less one.
+    pub facts: Vec<Fact>,
+    by_body: BTreeMap<Bytes, usize>,
+    by_id: BTreeMap<Uuid, usize>,
+    /// The greatest event that a site's store has ever held of a key, by its place in `facts`.
+    pub best: Vec<BTreeMap<String, usize>>,
+    /// Events that the site's worker was handed, and how often.
+    pub handed: BTreeMap<(usize, usize), u32>,
+    /// Sends of an event by its origin's worker to a peer's queue that took effect.
+    pub crossed: BTreeMap<(usize, usize), u32>,
+    /// How each delivery ended, as its queue has it.
+    pub ended: BTreeMap<(Place, Receipt), Ended>,
+    /// Deliveries, of which some have ended.
+    pub delivered: BTreeMap<Place, u64>,
+    /// Sends of one event to one peer that one delivery to a site may cause.
+    pub sends_max: Vec<u32>,
+    /// Events whose letter was written, by site.
+    pub lettered: BTreeSet<(usize, usize)>,
+    /// What was found wrong.
+    pub violations: Vec<Violation>,
+    /// What happened, in words.
+    pub trace: Trace,
+}
+
+impl Books {
+    /// Empty books of a world with these sites.
+    pub fn new(clock: Arc<ManualClock>, sites: Vec<SiteId>, queues: Vec<Queues>, traced: bool) -> Self {
+        Self(Mutex::new(State {
+            best: vec![BTreeMap::new(); sites.len()],
+            sends_max: vec![u32::MAX; sites.len()],
+            sites,
+            queues,
+            facts: Vec::new(),
+            by_body: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            handed: BTreeMap::new(),
+            crossed: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            delivered: BTreeMap::new(),
+            lettered: BTreeSet::new(),
+            violations: Vec::new(),
+            trace: Trace::new(clock, traced),
+        }))
+    }
+
+    /// Opens them.
+    pub fn open(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether so much is wrong that going on would show nothing new.
+    pub fn hopeless(&self) -> bool {
+        self.open().violations.len() >= VIOLATIONS_MAX
+    }
+
+    /// Writes down an event that an application wrote.
+    pub fn write(&self, fact: Fact) {
+        let mut state = self.open();
+        state.trace.line(|| format!("application writes {}", fact.describe()));
+        let at = state.facts.len();
+        state.by_body.insert(fact.body.clone(), at);
+        state.by_id.insert(fact.id, at);
+        state.facts.push(fact);
+    }
+
+    /// A line for the trace.
+    pub fn note(&self, text: impl FnOnce() -> String) {
+        self.open().trace.line(text);
+    }
+
+    /// A queue took a message.
+    pub fn accepted(&self, place: Place, actor: Actor, message: &Message) {
+        let state = &mut *self.open();
+        let fact = state.by_body.get(&message.body).copied();
+        state.trace.line(|| {
+            let reason = message.properties.get("reason").map(|reason| format!(" as {reason}")).unwrap_or_default();
+            let owed = message.properties.get("owed").map(|owed| format!(", owed to {owed}")).unwrap_or_default();
+            format!("{} -> {} {}{reason}{owed}", name(&state.sites, actor), at(&state.sites, place), event(fact))
+        });
+        match (place.kind, actor, fact) {
+            (Kind::Queue, Actor::Worker(from), _) => checkers::crossing(state, from, place.site, fact),
+            (Kind::Letters, Actor::Worker(from), Some(fact)) => {
+                state.lettered.insert((place.site, fact));
+                checkers::letter(state, from, place.site, fact, &message.properties);
+            }
+            _ => {}
+        }
+    }
+
+    /// A queue gave messages away.
+    pub fn delivered(&self, place: Place, actor: Actor, deliveries: &[Delivery]) {
+        let state = &mut *self.open();
+        *state.delivered.entry(place).or_default() += deliveries.len() as u64;
+        for delivery in deliveries {
+            let fact = state.by_body.get(&delivery.body).copied();
+            if let (Kind::Queue, Actor::Worker(_), Some(fact)) = (place.kind, actor, fact) {
+                *state.handed.entry((place.site, fact)).or_default() += 1;
+            }
+            state.trace.line(|| {
+                let (who, place) = (name(&state.sites, actor), at(&state.sites, place));
+                format!("{who} <- {place} {} attempt {}", event(fact), delivery.attempt)
+            });
+        }
+    }
+
+    /// A delivery ended. `body`: the message's.
+    pub fn ended(&self, place: Place, actor: Actor, receipt: &Receipt, body: Option<&Bytes>, how: Ended) {
+        let state = &mut *self.open();
+        state.ended.insert((place, receipt.clone()), how);
+        let fact = body.and_then(|body| state.by_body.get(body).copied());
+        state.trace.line(|| {
+            let (who, place) = (name(&state.sites, actor), at(&state.sites, place));
+            let what = if how == Ended::Acked { "removes" } else { "gives back" };
+            format!("{who} {what} {} from {place}", event(fact))
+        });
+        if let (Ended::Acked, Some(fact)) = (how, fact) {
+            checkers::removal(state, place, fact);
+        }
+    }
+
+    /// A store was asked to write.
+    pub fn wrote(&self, site: usize, actor: Actor, record: &Record, outcome: &PutOutcome) {
+        let state = &mut *self.open();
+        let fact = state.by_id.get(&record.event_id).copied();
+        state.trace.line(|| {
+            let outcome = if matches!(outcome, PutOutcome::Stored { .. }) { "stores" } else { "keeps its own over" };
+            format!("{} puts {}: {} {outcome} it", name(&state.sites, actor), event(fact), state.sites[site])
+        });
+        if let (PutOutcome::Stored { .. }, Some(fact)) = (outcome, fact) {
+            checkers::write(state, site, fact);
+        }
+    }
+
+    /// How a delivery ended, if it has.
+    pub fn end_of(&self, place: Place, receipt: &Receipt) -> Option<Ended> {
+        self.open().ended.get(&(place, receipt.clone())).copied()
+    }
+}
+
+impl State {
+    /// Which event a body is.
+    pub fn fact_of(&self, body: &Bytes) -> Option<usize> {
+        self.by_body.get(body).copied()
+    }
+
+    /// Which event a record is of.
+    pub fn fact_of_record(&self, record: &Record) -> Option<usize> {
+        self.by_id.get(&record.event_id).copied()
+    }
+
+    /// Writes down what is wrong.
+    pub fn violate(&mut self, checker: Checker, what: String) {
+        self.trace.line(|| format!("*** {checker}: {what}"));
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(Violation { checker, what });
+        }
+    }
+
+    /// An event in words.
+    pub fn tell(&self, fact: usize) -> String {
+        self.facts[fact].describe()
+    }
+}
+
+fn event(fact: Option<usize>) -> String {
+    fact.map_or_else(|| "#?".to_owned(), |at| format!("#{}", at + 1))
+}
+
+/// Who, for a trace.
+pub fn name(sites: &[SiteId], actor: Actor) -> String {
+    match actor {
+        Actor::Application => "application".to_owned(),
+        Actor::Worker(site) => format!("worker of {}", sites[site]),
+        Actor::Operator => "operator".to_owned(),
+    }
+}
+
+fn at(sites: &[SiteId], place: Place) -> impl fmt::Display {
+    let kind = if place.kind == Kind::Queue { "queue" } else { "dlq" };
+    format!("{}/{kind}", sites[place.site])
+}

@@ -1,0 +1,309 @@
+//! The seven checkers: what must hold on every step, and what must hold at the end. They know the rules from the design and
+//! not from the core: what comes first is computed here anew, from the facts that the world wrote itself.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use bridge_core::{event::Key, port::Properties, record::Record, settlement::property};
+
+use crate::{
+    books::{Kind, Place, State},
+    events::Fact,
+    world::{Rule, World},
+};
+
+/// What is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Checker {
+    /// Once faults stop and queues drain, all stores hold the greatest version of each key, and its value.
+    Converged,
+    /// Each accepted write is stored, superseded, on its way, or owed in a dead letter; each refused one is a dead letter
+    /// with its reason, and nowhere else.
+    NothingLost,
+    /// No tombstone is replaced by an older version.
+    NoResurrection,
+    /// No stored version ever goes down.
+    Monotonic,
+    /// Only the origin forwards an event, and not more often than it was handed it.
+    NoPingPong,
+    /// Delivered = acked + retried + dead-lettered + in flight.
+    BooksBalance,
+    /// All is drained within minutes of the last fault.
+    Live,
+}
+
+impl Checker {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Converged,
+        Self::NothingLost,
+        Self::NoResurrection,
+        Self::Monotonic,
+        Self::NoPingPong,
+        Self::BooksBalance,
+        Self::Live,
+    ];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Converged => "converged",
+            Self::NothingLost => "nothing lost",
+            Self::NoResurrection => "no resurrection",
+            Self::Monotonic => "monotonic",
+            Self::NoPingPong => "no ping-pong",
+            Self::BooksBalance => "books balance",
+            Self::Live => "live",
+        }
+    }
+}
+
+impl fmt::Display for Checker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub checker: Checker,
+    /// How.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.checker, self.what)
+    }
+}
+
+/// A store wrote an event: versions only go up, and a tombstone gives way to nothing older.
+pub(crate) fn write(state: &mut State, site: usize, new: usize) {
+    let here = state.sites[site].clone();
+    if let Some(reason) = state.facts[new].refused {
+        let what = format!("{here} stored {}, which had to be refused as {reason}", state.tell(new));
+        state.violate(Checker::NothingLost, what);
+    }
+    let key = state.facts[new].key.clone();
+    let held = state.best[site].get(&key).copied();
+    match held.filter(|held| state.facts[*held].rank() > state.facts[new].rank()) {
+        Some(held) => {
+            let what = format!("{here} stored {} over {}", state.tell(new), state.tell(held));
+            let tombstone = state.facts[held].op == "delete" && state.facts[new].op != "delete";
+            state.violate(if tombstone { Checker::NoResurrection } else { Checker::Monotonic }, what);
+        }
+        None => drop(state.best[site].insert(key, new)),
+    }
+}
+
+/// A worker's send took effect: only the origin forwards, the very bytes, and not more often than it was handed the event.
+pub(crate) fn crossing(state: &mut State, from: usize, to: usize, fact: Option<usize>) {
+    let route = format!("the worker of {} sent to {}", state.sites[from], state.sites[to]);
+    let Some(fact) = fact else {
+        return state.violate(Checker::NoPingPong, format!("{route} what nobody wrote"));
+    };
+    let told = state.tell(fact);
+    if state.facts[fact].refused.is_some() {
+        state.violate(Checker::NothingLost, format!("{route} {told}"));
+    }
+    if state.facts[fact].origin != state.sites[from] || from == to {
+        state.violate(Checker::NoPingPong, format!("{route} {told}, which is not its own"));
+    }
+    let handed = state.handed.get(&(from, fact)).copied().unwrap_or_default();
+    let crossed = state.crossed.entry((to, fact)).or_default();
+    *crossed += 1;
+    let crossed = *crossed;
+    if crossed > handed.saturating_mul(state.sends_max[from]) {
+        let what = format!("{route} {told} {crossed} times, and was handed it {handed} times");
+        state.violate(Checker::NoPingPong, what);
+    }
+}
+
+/// A worker's letter was written: a flawed event's with its reason, a good one's with the sites that it is owed to.
+pub(crate) fn letter(state: &mut State, from: usize, site: usize, fact: usize, properties: &Properties) {
+    let reason = properties.get(property::REASON).map_or("none", String::as_str);
+    let told = state.tell(fact);
+    if from != site {
+        state.violate(Checker::NothingLost, format!("{} set {told} aside at another site", state.sites[from]));
+    }
+    match state.facts[fact].refused {
+        Some(expected) if reason != expected => {
+            state.violate(Checker::NothingLost, format!("{told} was refused as {reason}"));
+        }
+        None if !properties.contains_key(property::OWED) => {
+            state.violate(Checker::NothingLost, format!("{told} was set aside as {reason}, owed to nobody"));
+        }
+        _ => {}
+    }
+}
+
+/// A message was removed: its event must be durable, or on its way, or owed, at every site.
+pub(crate) fn removal(state: &mut State, place: Place, fact: usize) {
+    let told = state.tell(fact);
+    let here = &state.sites[place.site];
+    if let Some(reason) = state.facts[fact].refused {
+        // A Function's host gives a message back as a copy.
+        let copied =
+            || state.queues[place.site].queue.snapshot().iter().any(|(body, _)| *body == state.facts[fact].body);
+        let kept = place.kind == Kind::Queue && (state.lettered.contains(&(place.site, fact)) || copied());
+        if !kept {
+            let what = format!("{told} was removed at {here} without a letter that says {reason}");
+            state.violate(Checker::NothingLost, what);
+        }
+        return;
+    }
+    let reached = |site: &usize| {
+        let best = state.best[*site].get(&state.facts[fact].key);
+        best.is_some_and(|best| state.facts[*best].rank() >= state.facts[fact].rank())
+    };
+    let missing: Vec<usize> = (0..state.sites.len()).filter(|site| !reached(site)).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let lost: Vec<&str> = {
+        let under_way = UnderWay::of(state, fact);
+        missing.into_iter().filter(|site| !under_way.to(state, *site)).map(|site| state.sites[site].as_str()).collect()
+    };
+    if !lost.is_empty() {
+        let what = format!("{told} was removed at {here}, and {} will never have it", lost.join(" and "));
+        state.violate(Checker::NothingLost, what);
+    }
+}
+
+/// Where an event, or a later write of its key, lies and will still be taken from.
+struct UnderWay {
+    /// Sites in whose queue it lies.
+    waiting: Vec<usize>,
+    /// Sites in whose queue it lies that are its origin: they forward it to all.
+    everybody: bool,
+    /// Sites that a letter names.
+    owed: Vec<String>,
+}
+
+impl UnderWay {
+    fn of(state: &State, fact: usize) -> Self {
+        let mut found = Self { waiting: Vec::new(), everybody: false, owed: Vec::new() };
+        let as_good = |body: &bytes::Bytes| {
+            let other = &state.facts[state.fact_of(body)?];
+            let good = &state.facts[fact];
+            (other.key == good.key && other.refused.is_none() && other.rank() >= good.rank()).then_some(other)
+        };
+        for (site, queues) in state.queues.iter().enumerate() {
+            for (body, _) in queues.queue.snapshot() {
+                if let Some(other) = as_good(&body) {
+                    found.waiting.push(site);
+                    found.everybody |= other.origin == state.sites[site];
+                }
+            }
+            for (body, properties) in queues.letters.snapshot() {
+                if let (Some(_), Some(owed)) = (as_good(&body), properties.get(property::OWED)) {
+                    found.owed.extend(owed.split(',').map(str::to_owned));
+                }
+            }
+        }
+        found
+    }
+
+    fn to(&self, state: &State, site: usize) -> bool {
+        let name = state.sites[site].as_str();
+        self.everybody || self.waiting.contains(&site) || self.owed.iter().any(|owed| owed == name)
+    }
+}
+
+/// The one definition of what must come out: the greatest write of each key.
+pub fn winners(facts: &[Fact]) -> BTreeMap<&str, &Fact> {
+    let mut winners: BTreeMap<&str, &Fact> = BTreeMap::new();
+    for fact in facts.iter().filter(|fact| fact.refused.is_none()) {
+        let held = winners.entry(&fact.key).or_insert(fact);
+        if held.rank() < fact.rank() {
+            *held = fact;
+        }
+    }
+    winners
+}
+
+/// At the end: every store holds the winners, and every flawed event is a letter with its reason.
+pub fn at_the_end(world: &World) {
+    let broken = {
+        let state = world.books.open();
+        let mut broken = match world.options.rule {
+            Rule::Bridge => wrong_winners(world, &state),
+            Rule::ByHand => disagreements(world, &state),
+        };
+        broken.extend(missing_letters(&state));
+        broken
+    };
+    for (checker, what) in broken {
+        world.books.open().violate(checker, what);
+    }
+}
+
+fn wrong_winners(world: &World, state: &State) -> Vec<(Checker, String)> {
+    let winners = winners(&state.facts);
+    let mut broken = Vec::new();
+    for site in world.sites.values() {
+        let held = site.store.snapshot();
+        for (key, winner) in &winners {
+            let record = held.iter().find(|(held, _)| held.as_str() == *key).map(|(_, record)| record);
+            let right = record.is_some_and(|record| {
+                let same = state.fact_of_record(record) == Some(winner.number - 1);
+                same && record.payload == winner.payload && record.op.as_str() == winner.op
+            });
+            if !right {
+                let what = format!("{site} holds {} where {} came last", tell(state, record), winner.describe());
+                broken.push((Checker::Converged, what));
+            }
+        }
+        if let Some(odd) = held.keys().find(|key| !winners.contains_key(key.as_str())) {
+            broken.push((Checker::Converged, format!("{site} holds {odd}, which nobody wrote")));
+        }
+    }
+    broken
+}
+
+/// Whatever the rule holds for the last write: that the stores differ is wrong by any.
+fn disagreements(world: &World, state: &State) -> Vec<(Checker, String)> {
+    let mut broken = Vec::new();
+    let Some(first) = world.sites.values().next() else { return broken };
+    let one = first.store.snapshot();
+    for site in world.sites.values().skip(1) {
+        let other = site.store.snapshot();
+        let keys: BTreeSet<&Key> = one.keys().chain(other.keys()).collect();
+        for key in keys {
+            let (one, other) = (one.get(key), other.get(key));
+            if one.map(|record| record.event_id) != other.map(|record| record.event_id) {
+                let (one, other) = (tell(state, one), tell(state, other));
+                broken.push((Checker::Converged, format!("{first} holds {one}, {site} holds {other}")));
+            }
+        }
+    }
+    broken
+}
+
+fn missing_letters(state: &State) -> Vec<(Checker, String)> {
+    let mut broken = Vec::new();
+    for fact in &state.facts {
+        let Some(reason) = fact.refused else { continue };
+        let lies = state.queues.iter().any(|queues| {
+            let letter = |(body, properties): &(bytes::Bytes, Properties)| {
+                *body == fact.body && properties.get(property::REASON).is_some_and(|said| said == reason)
+            };
+            queues.letters.snapshot().iter().any(letter)
+        });
+        if !lies {
+            broken.push((Checker::NothingLost, format!("{} is no letter that says {reason}", fact.describe())));
+        }
+    }
+    broken
+}
+
+fn tell(state: &State, record: Option<&Record>) -> String {
+    match record {
+        None => "nothing".to_owned(),
+        Some(record) => state.fact_of_record(record).map_or_else(|| "#?".to_owned(), |at| state.tell(at)),
+    }
+}

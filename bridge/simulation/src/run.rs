@@ -1,0 +1,236 @@
+//! One seed from begin to end: the episodes of its scenario, then a calm in which everything must come to rest.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    fmt,
+    time::Duration,
+};
+
+use bridge_core::{
+    port::{Clock, Message, Properties},
+    replay::route::{Source, Target},
+    settlement::property,
+};
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use crate::{
+    books::{Actor, Kind},
+    checkers::{Checker, Violation, at_the_end},
+    events::Draft,
+    executor::{Executor, Stop},
+    faults,
+    host::{self, HostKind},
+    operator,
+    scenario::{Episode, Replay, Scenario},
+    seed::stream,
+    site::Site,
+    world::{Rule, World},
+};
+
+/// By when after the last fault all must be at rest, in virtual time: several full retries, leases and pauses of circuits,
+/// and some replays.
+const CALM_MAX: Duration = Duration::from_mins(20);
+
+/// What is simulated, beside the seed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// How many sites; as the seed has it if none.
+    pub sites: Option<usize>,
+    /// By which rule stores write.
+    pub rule: Rule,
+    /// Whether a trace is kept. It changes nothing else.
+    pub traced: bool,
+}
+
+/// What came of a seed.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// What was found wrong, in the order of finding.
+    pub violations: Vec<Violation>,
+    /// What happened, if it was to be kept: the scenario, then a line for each thing.
+    pub trace: Vec<String>,
+    /// How much happened.
+    pub counts: Counts,
+}
+
+/// How much happened in a world.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Its sites.
+    pub sites: usize,
+    /// Events that applications wrote.
+    pub events: usize,
+    /// Messages that queues gave away.
+    pub deliveries: u64,
+    /// Virtual time that passed.
+    pub elapsed: Duration,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sites, events, deliveries, elapsed } = self;
+        write!(f, "{sites} sites, {events} events, {deliveries} deliveries, {} s of virtual time", elapsed.as_secs())
+    }
+}
+
+/// Runs the world of `seed`.
+pub fn simulate(seed: u64, settings: Settings) -> Outcome {
+    let scenario = Scenario::of(seed, settings.sites, settings.rule, settings.traced);
+    let world = World::new(scenario.options.clone());
+    world.books.open().sends_max = scenario.hosts.iter().map(|host| host.sends_max(&scenario.options)).collect();
+    for (number, episode) in scenario.episodes.iter().enumerate() {
+        play(&world, &scenario, number, episode);
+        world.clock.advance(episode.night);
+    }
+    calm(&world, &scenario.hosts, scenario.batch);
+    at_the_end(&world);
+    let mut books = world.books.open();
+    let trace = books.trace.take();
+    Outcome {
+        seed,
+        violations: std::mem::take(&mut books.violations),
+        trace: if settings.traced {
+            scenario.to_string().lines().map(str::to_owned).chain(trace).collect()
+        } else {
+            Vec::new()
+        },
+        counts: Counts {
+            sites: world.sites.len(),
+            events: books.facts.len(),
+            deliveries: books.delivered.values().sum(),
+            elapsed: world.clock.elapsed(),
+        },
+    }
+}
+
+/// Plays an episode until everything in it has happened, and kills whoever still works.
+fn play(world: &World, scenario: &Scenario, number: usize, episode: &Episode) {
+    let rng = |name: &str| stream(world.options.seed, &format!("{name} of episode {number}"));
+    let left = Cell::new(0_usize);
+    let active = RefCell::new(BTreeSet::new());
+    let mut executor = Executor::new(world.clock.clone(), rng("order"));
+    for site in world.sites.values() {
+        let (kind, name) = (scenario.hosts[site.number], number.to_string());
+        executor.spawn(async move { host::serve(world, site, kind, scenario.batch, episode.life, &name).await });
+    }
+    let mut ids = rng("names");
+    for draft in &episode.drafts {
+        let id = Uuid::from_u128(ids.u128(..));
+        executor.spawn(count(&left, apply(world, draft, id)));
+    }
+    for at in 0..episode.spells.len() {
+        let active = &active;
+        executor.spawn(count(&left, async move {
+            let spell = &episode.spells[at];
+            world.clock.sleep(spell.after).await;
+            world.books.note(|| format!("begins: {spell}"));
+            active.borrow_mut().insert(at);
+            faults::set(world, &episode.spells, &active.borrow());
+            world.clock.sleep(spell.lasts).await;
+            world.books.note(|| format!("ends: {spell}"));
+            active.borrow_mut().remove(&at);
+            faults::set(world, &episode.spells, &active.borrow());
+        }));
+    }
+    for step in &episode.steps {
+        executor.spawn(count(&left, async move {
+            world.clock.sleep(step.after).await;
+            let site = world.numbered(step.site);
+            world.books.note(|| format!("the clock of {site} is set {} ms off", step.millis));
+            site.clock.set(TimeDelta::milliseconds(step.millis));
+        }));
+    }
+    for (at, replay) in episode.replays.iter().enumerate() {
+        executor.spawn(count(&left, async move {
+            world.clock.sleep(replay.after).await;
+            operator::replay(world, replay, &format!("{number}.{at}")).await;
+        }));
+    }
+    if executor.run(|| left.get() == 0 || world.books.hopeless()) == Stop::Stuck {
+        world.books.open().violate(Checker::Live, format!("episode {number} never ends"));
+    }
+}
+
+/// Counts a task that must come to its end, from now on.
+#[allow(clippy::future_not_send, reason = "a world has one thread")]
+fn count<'a>(left: &'a Cell<usize>, task: impl Future<Output = ()> + 'a) -> impl Future<Output = ()> + 'a {
+    left.set(left.get() + 1);
+    async move {
+        task.await;
+        left.set(left.get() - 1);
+    }
+}
+
+/// An application writes an event, and perhaps sends it once more.
+async fn apply(world: &World, draft: &Draft, id: Uuid) {
+    world.clock.sleep(draft.after).await;
+    let site = world.numbered(draft.site);
+    let number = world.books.open().facts.len() + 1;
+    let fact = draft.write(number, id, &site.id, site.clock.now());
+    let body = fact.body.clone();
+    world.books.write(fact);
+    let message = Message { id: id.to_string(), body, properties: Properties::new() };
+    send(world, site, &message).await;
+    if let Some((pause, elsewhere)) = draft.again {
+        world.clock.sleep(pause).await;
+        send(world, world.numbered(elsewhere), &message).await;
+    }
+}
+
+/// An application is not what is tested: its queue takes what it sends.
+async fn send(world: &World, site: &Site, message: &Message) {
+    use bridge_core::port::Queue;
+    let place = crate::books::Place { site: site.number, kind: Kind::Queue };
+    let sent = site.queue.send(std::slice::from_ref(message)).await;
+    assert!(sent.iter().all(Result::is_ok), "{sent:?}");
+    world.books.accepted(place, Actor::Application, message);
+}
+
+/// Nothing goes wrong any more: the queues drain, the operator brings what is owed, the queues drain again.
+pub(crate) fn calm(world: &World, hosts: &[HostKind], batch: usize) {
+    faults::set(world, &[], &BTreeSet::new());
+    world.books.note(|| "calm".to_owned());
+    let begun = world.clock.elapsed();
+    let rested = Cell::new(false);
+    let late = || world.clock.elapsed() > begun + CALM_MAX;
+    let mut executor = Executor::new(world.clock.clone(), stream(world.options.seed, "order of the calm"));
+    for site in world.sites.values() {
+        executor.spawn(host::serve(world, site, hosts[site.number], batch, None, "calm"));
+    }
+    let rested = &rested;
+    executor.spawn(async move {
+        let mut round = 0;
+        loop {
+            while world.sites.values().any(|site| !site.queue.is_empty()) {
+                world.clock.sleep(Duration::from_secs(1)).await;
+            }
+            let owing: Vec<&Site> = world.sites.values().filter(|site| owes(site)).collect();
+            if owing.is_empty() {
+                break rested.set(true);
+            }
+            for site in owing {
+                let from = Source::DeadLetters(site.id.clone());
+                let replay = Replay { after: Duration::ZERO, from, to: Target::Owed, killed: Vec::new() };
+                operator::replay(world, &replay, &format!("calm.{round}")).await;
+                round += 1;
+            }
+        }
+    });
+    executor.run(|| rested.get() || late() || world.books.hopeless());
+    drop(executor);
+    if !rested.get() && !world.books.hopeless() {
+        let left = |site: &Site| format!("{site} {} + {} letters", site.queue.len(), site.letters.len());
+        let left: Vec<String> = world.sites.values().map(left).collect();
+        let what = format!("not at rest {} s after the last fault: {}", CALM_MAX.as_secs(), left.join(", "));
+        world.books.open().violate(Checker::Live, what);
+    }
+}
+
+/// Whether somebody is owed an event by a letter of `site`.
+fn owes(site: &Site) -> bool {
+    site.letters.snapshot().iter().any(|(_, properties)| properties.contains_key(property::OWED))
+}

@@ -1,0 +1,211 @@
+//! All that a seed decides before a world begins: how many sites, how they work, what is written, what goes wrong.
+
+use std::{fmt, time::Duration};
+
+use bridge_core::{
+    circuit::CircuitPolicy,
+    event::SiteId,
+    pipeline::{Forward, Policy},
+    replay::route::{Source, Target},
+    retry::Backoff,
+};
+use fastrand::Rng;
+
+use crate::{
+    events::Draft,
+    faults::Spell,
+    host::HostKind,
+    seed::{pick, stream},
+    wire::Traffic,
+    world::{self, Options, Rule},
+};
+
+/// The names of sites, as many as a world may have.
+const NAMES: [&str; 6] =
+    ["aws:us-east-1", "azure:westeurope", "aws:eu-west-1", "azure:northeurope", "aws:ap-south-1", "azure:eastus2"];
+
+/// Sites of a world at most.
+pub const SITES_MAX: usize = NAMES.len();
+
+/// A story, from the first event to the last fault.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// What the world is like.
+    pub options: Options,
+    /// What works each site.
+    pub hosts: Vec<HostKind>,
+    /// Messages of a batch at most.
+    pub batch: usize,
+    /// What happens, one after the other.
+    pub episodes: Vec<Episode>,
+}
+
+/// Some minutes in which much happens, and the time after them in which nothing does: every worker is down, as if the
+/// whole bridge was forgotten, and what was under way lies in queues and dead letters.
+#[derive(Clone, Debug)]
+pub struct Episode {
+    /// What is written.
+    pub drafts: Vec<Draft>,
+    /// What goes wrong.
+    pub spells: Vec<Spell>,
+    /// Clocks that are set wrong.
+    pub steps: Vec<Step>,
+    /// What the operator does.
+    pub replays: Vec<Replay>,
+    /// Polls that a worker lives for, on average; for ever if none.
+    pub life: Option<u64>,
+    /// The time after it.
+    pub night: Duration,
+}
+
+/// A site's clock is set so far off.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// When, counted from the episode's begin.
+    pub after: Duration,
+    /// The site, by number.
+    pub site: usize,
+    /// Milliseconds ahead of the right time.
+    pub millis: i64,
+}
+
+/// A replay, planned once and run until it survives.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// When, counted from the episode's begin.
+    pub after: Duration,
+    /// From where.
+    pub from: Source,
+    /// To where.
+    pub to: Target,
+    /// Polls after which its runs are killed, one after the other; the last one is not.
+    pub killed: Vec<u64>,
+}
+
+impl Scenario {
+    /// The story of a seed; with so many sites if that is given.
+    pub fn of(seed: u64, sites: Option<usize>, rule: Rule, traced: bool) -> Self {
+        let mut rng = stream(seed, "scenario");
+        let drawn = pick(&mut rng, &[2, 2, 2, 2, 3, 3, 3, 4]);
+        let sites = sites.unwrap_or(drawn).clamp(1, SITES_MAX);
+        let names: Vec<SiteId> = NAMES[..sites].iter().map(|name| name.parse().expect("a site's name")).collect();
+        let keys = rng.usize(1..=4);
+        let episodes = pick(&mut rng, &[1, 1, 2, 2, 3]);
+        let options = Options {
+            seed,
+            policy: policy(&mut rng),
+            rule,
+            traffic: Traffic::Seeded { twice: pick(&mut rng, &[0.0, 0.02, 0.1]) },
+            duplicates: pick(&mut rng, &[0.0, 0.05, 0.3]),
+            sites: names.clone(),
+            traced,
+        };
+        let hosts = [HostKind::Container, HostKind::Container, HostKind::Lambda, HostKind::Function];
+        Self {
+            hosts: (0..sites).map(|_| pick(&mut rng, &hosts)).collect(),
+            batch: rng.usize(1..=10),
+            episodes: (0..episodes).map(|at| Episode::draw(&mut rng, &names, keys, episodes, at)).collect(),
+            options,
+        }
+    }
+}
+
+/// Few attempts and short patience, so that much ends in dead letters.
+fn policy(rng: &mut Rng) -> Policy {
+    Policy {
+        attempts_max: rng.u32(2..=6),
+        retry: Backoff { base: Duration::from_secs(1), max: Duration::from_secs(30) },
+        peer_attempts_max: rng.u32(1..=3),
+        circuit: CircuitPolicy { failures: rng.u32(1..=3), pause: Duration::from_secs(10) },
+        forward: pick(rng, &[Forward::All, Forward::All, Forward::Latest]),
+        concurrent_writes: rng.usize(1..=4),
+        ..world::policy()
+    }
+}
+
+impl Episode {
+    fn draw(rng: &mut Rng, names: &[SiteId], keys: usize, episodes: usize, number: usize) -> Self {
+        let length = Duration::from_secs(rng.u64(20..120));
+        let sites = names.len();
+        let events = rng.usize(4..=18) / episodes + 2;
+        let spells = pick(rng, &[0, 2, 4, 8]);
+        let steps = pick(rng, &[0, 0, 2]);
+        let replays = pick(rng, &[0, 1, 2]);
+        // Queues and dead letters keep a message for 14 days each, and a tombstone lives for 35: two nights of 13 days
+        // are the longest that an event can take which the design promises for.
+        let days = pick(rng, if number < 2 { &[0, 1, 13] } else { &[0] });
+        Self {
+            drafts: (0..events).map(|_| Draft::draw(rng, sites, keys, length)).collect(),
+            spells: (0..spells).map(|_| Spell::draw(rng, sites, length)).collect(),
+            steps: (0..steps).map(|_| Step::draw(rng, sites, length)).collect(),
+            replays: (0..replays).map(|_| Replay::draw(rng, names, length)).collect(),
+            life: pick(rng, &[None, Some(400), Some(60)]),
+            night: Duration::from_hours(24 * days),
+        }
+    }
+}
+
+impl Step {
+    /// Up to twenty seconds: with an event's own half minute that stays below the fence, so what must be refused does not
+    /// depend on when it is looked at.
+    fn draw(rng: &mut Rng, sites: usize, length: Duration) -> Self {
+        Self { after: length.mul_f64(rng.f64()), site: rng.usize(..sites), millis: rng.i64(-20_000..20_000) }
+    }
+}
+
+impl Replay {
+    fn draw(rng: &mut Rng, names: &[SiteId], length: Duration) -> Self {
+        let (site, other) = (pick(rng, names), pick(rng, names));
+        let (from, to) = match rng.u32(..10) {
+            0 => (Source::Queue(site), Target::Store(other)),
+            1 => (Source::Queue(site), Target::Queue(other)),
+            2 => (Source::DeadLetters(site.clone()), Target::Queue(site)),
+            3 => (Source::DeadLetters(site), Target::Store(other)),
+            _ => (Source::DeadLetters(site), Target::Owed),
+        };
+        let runs = pick(rng, &[0, 0, 1, 2]);
+        Self { after: length.mul_f64(rng.f64()), from, to, killed: (0..runs).map(|_| rng.u64(1..60)).collect() }
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let policy = &self.options.policy;
+        for (site, host) in self.options.sites.iter().zip(&self.hosts) {
+            writeln!(f, "{site}: {host:?}")?;
+        }
+        writeln!(
+            f,
+            "batches of {}, {} deliveries at most, {} sends to a peer at most, forwards {:?}, the broker delivers {} % twice",
+            self.batch,
+            policy.attempts_max,
+            policy.peer_attempts_max,
+            policy.forward,
+            self.options.duplicates * 100.0,
+        )?;
+        for (number, episode) in self.episodes.iter().enumerate() {
+            let life = episode.life.map_or("for ever".to_owned(), |polls| format!("some {polls} polls"));
+            writeln!(f, "episode {number}: {} events, workers live {life}", episode.drafts.len())?;
+            for spell in &episode.spells {
+                writeln!(f, "  {spell}")?;
+            }
+            for step in &episode.steps {
+                writeln!(
+                    f,
+                    "  site {}: its clock is set {} ms off at {} s",
+                    step.site,
+                    step.millis,
+                    step.after.as_secs()
+                )?;
+            }
+            for replay in &episode.replays {
+                let (from, to, after, kills) = (&replay.from, &replay.to, replay.after.as_secs(), replay.killed.len());
+                writeln!(f, "  replay --from {from} --to {to} at {after} s, killed {kills} times")?;
+            }
+            if !episode.night.is_zero() {
+                writeln!(f, "  then nobody works for {} days", episode.night.as_secs() / 86_400)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! The way between a caller and a queue or a store: every call takes its time there and back, so that before and after each
+//! effect there is an await at which the caller can be killed, and now and then a call arrives twice.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bridge_adapters::memory::ManualClock;
+use bridge_core::{
+    event::Key,
+    failure::PortError,
+    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
+    record::Record,
+};
+use fastrand::Rng;
+
+use crate::{
+    books::Books,
+    seed::{chance, stream},
+};
+
+/// What the ways of a world are like.
+#[derive(Clone, Debug)]
+pub enum Traffic {
+    /// No time at all, for a world that is worked by hand.
+    None,
+    /// By the seed: mostly some milliseconds, now and then seconds; so many calls of a hundred arrive twice.
+    Seeded {
+        /// From 0 to 1.
+        twice: f64,
+    },
+    /// A millisecond each way; the call of this number, counted over all ways from 0, arrives twice.
+    Counted {
+        /// Calls so far.
+        calls: Arc<AtomicU64>,
+        /// Which one; none if no call has that number.
+        twice: u64,
+    },
+}
+
+/// One caller's way to one backend.
+#[derive(Debug)]
+struct Way {
+    traffic: Traffic,
+    clock: Arc<ManualClock>,
+    rng: Mutex<Rng>,
+    caller: String,
+    books: Arc<Books>,
+}
+
+impl Way {
+    async fn travel<T, F: Future<Output = T>>(&self, call: impl Fn() -> F) -> T {
+        if matches!(self.traffic, Traffic::None) {
+            return call().await;
+        }
+        self.pass().await;
+        let answer = if self.twice() {
+            call().await;
+            call().await
+        } else {
+            call().await
+        };
+        self.pass().await;
+        answer
+    }
+
+    async fn pass(&self) {
+        let millis = match self.traffic {
+            Traffic::None => return,
+            Traffic::Counted { .. } => 1,
+            Traffic::Seeded { .. } => {
+                let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+                if chance(&mut rng, 0.03) { rng.u64(500..3_000) } else { rng.u64(1..30) }
+            }
+        };
+        self.clock.sleep(Duration::from_millis(millis)).await;
+    }
+
+    fn twice(&self) -> bool {
+        match &self.traffic {
+            Traffic::None => false,
+            Traffic::Seeded { twice } => chance(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner), *twice),
+            Traffic::Counted { calls, twice } => calls.fetch_add(1, Ordering::Relaxed) == *twice,
+        }
+    }
+
+    fn tell<T>(&self, operation: &str, backend: &dyn fmt::Display, result: &Result<T, PortError>) {
+        if let Err(error) = result {
+            self.books.note(|| format!("{}: {operation} of {backend}: {}", self.caller, error.kind));
+        }
+    }
+
+    fn tell_all(&self, operation: &str, backend: &dyn fmt::Display, results: &[Result<(), PortError>]) {
+        let failed = results.iter().filter(|result| result.is_err()).count();
+        if let Some(Err(error)) = results.iter().find(|result| result.is_err()) {
+            let all = results.len();
+            self.books.note(|| format!("{}: {operation} of {backend}: {failed} of {all}: {}", self.caller, error.kind));
+        }
+    }
+}
+
+/// Lays ways for one caller.
+#[derive(Clone, Debug)]
+pub struct Wiring {
+    /// What they are like.
+    pub traffic: Traffic,
+    /// Time.
+    pub clock: Arc<ManualClock>,
+    /// Where failures are noted.
+    pub books: Arc<Books>,
+    /// The world's seed.
+    pub seed: u64,
+    /// The caller, for the trace and its own streams.
+    pub caller: String,
+}
+
+impl Wiring {
+    /// The way to a queue.
+    pub fn queue(&self, inner: Arc<dyn Queue>) -> Arc<dyn Queue> {
+        let way = self.way(&inner.to_string());
+        Arc::new(WireQueue { inner, way })
+    }
+
+    /// The way to a store.
+    pub fn store(&self, inner: Arc<dyn Store>) -> Arc<dyn Store> {
+        let way = self.way(&inner.to_string());
+        Arc::new(WireStore { inner, way })
+    }
+
+    fn way(&self, backend: &str) -> Way {
+        Way {
+            traffic: self.traffic.clone(),
+            clock: Arc::clone(&self.clock),
+            rng: Mutex::new(stream(self.seed, &format!("way of {} to {backend}", self.caller))),
+            caller: self.caller.clone(),
+            books: Arc::clone(&self.books),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct WireQueue {
+    inner: Arc<dyn Queue>,
+    way: Way,
+}
+
+#[async_trait]
+impl Queue for WireQueue {
+    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, PortError> {
+        let answer = self.way.travel(|| self.inner.receive(max, wait)).await;
+        self.way.tell("receive", &self.inner, &answer);
+        answer
+    }
+
+    fn lease(&self) -> Duration {
+        self.inner.lease()
+    }
+
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+        let answers = self.way.travel(|| self.inner.extend(receipts)).await;
+        self.way.tell_all("extend", &self.inner, &answers);
+        answers
+    }
+
+    async fn ack(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+        let answers = self.way.travel(|| self.inner.ack(receipts)).await;
+        self.way.tell_all("ack", &self.inner, &answers);
+        answers
+    }
+
+    async fn retry(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError> {
+        let answer = self.way.travel(|| self.inner.retry(delivery, after)).await;
+        self.way.tell("retry", &self.inner, &answer);
+        answer
+    }
+
+    async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
+        let answers = self.way.travel(|| self.inner.send(messages)).await;
+        self.way.tell_all("send", &self.inner, &answers);
+        answers
+    }
+
+    async fn browse(&self, place: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {
+        self.way.pass().await;
+        let answer = self.inner.browse(place, max).await;
+        self.way.pass().await;
+        self.way.tell("browse", &self.inner, &answer);
+        answer
+    }
+
+    async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+        let answers = self.way.travel(|| self.inner.release(receipts)).await;
+        self.way.tell_all("release", &self.inner, &answers);
+        answers
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+impl fmt::Display for WireQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[derive(Debug)]
+struct WireStore {
+    inner: Arc<dyn Store>,
+    way: Way,
+}
+
+#[async_trait]
+impl Store for WireStore {
+    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+        let answer = self.way.travel(|| self.inner.put_if_newer(record)).await;
+        self.way.tell("put", &self.inner, &answer);
+        answer
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {
+        let answer = self.way.travel(|| self.inner.get(key)).await;
+        self.way.tell("get", &self.inner, &answer);
+        answer
+    }
+}
+
+impl fmt::Display for WireStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}

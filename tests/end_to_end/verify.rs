@@ -1,0 +1,210 @@
+//! `bridge backfill` and `bridge verify` against both clouds: what an independent client planted is found, exactly.
+//!
+//! `./just verify-bulk` runs the same with 200,000 keys (`BRIDGE_VERIFY_KEYS`), and prints time and memory.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use bridge_adapters::clock::SystemClock;
+use bridge_core::port::Clock;
+use serde_json::Value;
+
+use crate::program::{Clouds, Running, bridge, must};
+
+const AWS: &str = "aws:us-east-1";
+const AZURE: &str = "azure:westeurope";
+
+/// Keys in each store, unless told otherwise.
+const KEYS: u64 = 2_000;
+
+fn keys() -> u64 {
+    std::env::var("BRIDGE_VERIFY_KEYS").map_or(KEYS, |keys| keys.parse().unwrap())
+}
+
+/// What a run printed, how it ended, how long it took, and the most memory it held in MB.
+struct Ran {
+    code: i32,
+    report: Value,
+    said: String,
+    took: Duration,
+    memory_mb: f64,
+}
+
+fn run(clouds: &Clouds, arguments: &[&str]) -> Ran {
+    let (out, err) = (clouds.file("out.json"), clouds.file("err.txt"));
+    let mut command = bridge();
+    command.args(arguments).arg("--config").arg(clouds.config());
+    command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+    let (start, mut memory_mb) = (Instant::now(), 0.0_f64);
+    let mut program = Running::start(&mut command);
+    let status = loop {
+        memory_mb = memory_mb.max(program.memory_now_mb().unwrap_or_default());
+        if let Some(status) = program.has_ended() {
+            break status;
+        }
+        assert!(start.elapsed() < Duration::from_secs(1_800), "{arguments:?} did not end");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let said = std::fs::read_to_string(&err).unwrap();
+    let report = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap_or(Value::Null);
+    Ran { code: status.code().unwrap(), report, said, took: start.elapsed(), memory_mb }
+}
+
+fn found(report: &Value) -> BTreeMap<String, String> {
+    let findings = report["findings"].as_array().unwrap().iter();
+    findings.map(|one| (one["key"].as_str().unwrap().to_owned(), one["kind"].as_str().unwrap().to_owned())).collect()
+}
+
+fn told<T: serde::de::DeserializeOwned>(clouds: &Clouds, arguments: &[&str]) -> T {
+    serde_json::from_slice(&clouds.script("drift.py", arguments).stdout).unwrap()
+}
+
+#[test]
+fn what_was_planted_is_found_exactly_and_repaired() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let keys = keys();
+    let filled: Value = told(&clouds, &["fill", &keys.to_string()]);
+
+    // The other store is filled from the first.
+    let backfill = ["backfill", "--from", AWS, "--to", AZURE, "--json"];
+    let dry = run(&clouds, &[&backfill[..], &["--dry-run"]].concat());
+    assert_eq!((dry.code, &dry.report["written"]), (0, &keys.into()), "{}", dry.said);
+    let brought = run(&clouds, &[&backfill[..], &["--yes"]].concat());
+    assert_eq!((brought.code, &brought.report["written"], &brought.report["kept"]), (0, &keys.into(), &0.into()));
+    println!("backfill of {keys} keys: {:.1} s, {:.1} MB", brought.took.as_secs_f64(), brought.memory_mb);
+    assert_eq!(told::<Vec<String>>(&clouds, &["compare"]), Vec::<String>::new(), "an independent client agrees");
+
+    // Equal stores.
+    let verify = ["verify", "--json", "--settle", "1"];
+    let equal = run(&clouds, &verify);
+    println!("verify of {keys} equal keys: {:.1} s, {:.1} MB", equal.took.as_secs_f64(), equal.memory_mb);
+    assert_eq!((equal.code, &equal.report["drift"]), (0, &0.into()), "{} {:#}", equal.said, equal.report);
+    for site in [AWS, AZURE] {
+        let counted = &equal.report["sites"][site];
+        assert_eq!((&counted["records"], &counted["tombstones"]), (&keys.into(), &filled["tombstones"]));
+    }
+
+    // Drift of every kind.
+    let expected: BTreeMap<String, String> = told(&clouds, &["plant"]);
+    assert_eq!(expected.len(), 37);
+    let drifted = run(&clouds, &verify);
+    println!("verify with 37 differences: {:.1} s, {:.1} MB", drifted.took.as_secs_f64(), drifted.memory_mb);
+    assert_eq!(found(&drifted.report), expected, "{}", drifted.said);
+    assert_eq!((drifted.code, &drifted.report["left"]), (2, &37.into()));
+    let older = drifted.report["findings"].as_array().unwrap().iter().find(|one| one["key"] == "older/0").unwrap();
+    let version = |site: &str| older["sites"][site]["version"].as_str().unwrap().to_owned();
+    assert!(version(AWS) > version(AZURE), "both versions are told: {older:#}");
+
+    // Repair of what can be.
+    let repaired = run(&clouds, &["verify", "--json", "--settle", "1", "--repair"]);
+    println!("verify --repair: {:.1} s, {:.1} MB", repaired.took.as_secs_f64(), repaired.memory_mb);
+    assert_eq!(found(&repaired.report), expected);
+    let left: BTreeMap<_, _> =
+        expected.iter().filter(|(_, kind)| !matches!(kind.as_str(), "missing" | "older")).collect();
+    assert_eq!((repaired.code, &repaired.report["left"]), (2, &left.len().into()), "{}", repaired.said);
+    let differ: Vec<String> = told(&clouds, &["compare"]);
+    assert_eq!(differ.iter().collect::<Vec<_>>(), left.keys().copied().collect::<Vec<_>>());
+
+    // Once what is wrong has been deleted by hand, repair brings the good record back.
+    let wrong: Vec<&str> = left.keys().map(|key| key.as_str()).collect();
+    clouds.script("drift.py", &[&["mend"], &wrong[..]].concat());
+    let mended = run(&clouds, &["verify", "--json", "--settle", "1", "--repair"]);
+    assert_eq!((mended.code, &mended.report["left"]), (0, &0.into()), "{:#}", mended.report);
+    assert_eq!(told::<Vec<String>>(&clouds, &["compare"]), Vec::<String>::new());
+    assert_eq!(run(&clouds, &verify).report["drift"], 0);
+
+    // Digests and portions are all that is held, however many keys there are.
+    let most = [equal.memory_mb, drifted.memory_mb, repaired.memory_mb].into_iter().fold(0.0, f64::max);
+    assert!(most < 100.0, "{most} MB");
+}
+
+/// Workers write all the time; what is on its way is told apart from what was planted.
+#[test]
+fn traffic_is_no_drift() {
+    let clouds = Clouds::start(&[]);
+    let expected: BTreeMap<String, String> = told(&clouds, &["plant"]);
+    let file = clouds.file("events.jsonl");
+    let publish = |round: u32| {
+        let now = SystemClock.now();
+        let lines: Vec<String> = (0..40_u32)
+            .map(|n| {
+                let (origin, key) = ([AWS, AZURE][n as usize % 2], n % 20);
+                let timestamp = now.to_rfc3339_opts(chrono::SecondsFormat::Nanos, true);
+                let id = uuid::Uuid::new_v4();
+                format!(
+                    r#"{{"event_id":"{id}","source_region":"{origin}","op_type":"upsert","payload":{{"id":"busy-{key}","round":{round}}},"timestamp":"{timestamp}"}}"#
+                )
+            })
+            .collect();
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        must(bridge().args(["publish", "--config"]).arg(clouds.config()).arg(&file));
+    };
+    publish(0);
+    let looks: Vec<Ran> = std::thread::scope(|scope| {
+        let verifying = scope.spawn(|| (0..3).map(|_| run(&clouds, &["verify", "--json", "--settle", "10"])).collect());
+        let mut round = 1;
+        while !verifying.is_finished() && round < 1_000 {
+            publish(round);
+            round += 1;
+            // The lag must stay below the pause, on a busy machine too.
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        verifying.join().unwrap()
+    });
+    for look in looks {
+        println!("in flight: {}, looked at: {}", look.report["in_flight"], look.report["keys_looked_at"]);
+        assert_eq!(found(&look.report), expected, "{}", look.said);
+    }
+}
+
+/// A store that cannot be read is named, and the exit code is that of a failure, not of drift.
+#[test]
+fn a_store_that_cannot_be_read_is_named() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    clouds.fault("cosmos:*:denied");
+    let ran = run(&clouds, &["verify", "--settle", "0"]);
+    assert_eq!(ran.code, 1, "{}", ran.said);
+    assert!(ran.said.contains("azure:westeurope cannot be read") && ran.said.contains("bridge doctor"), "{}", ran.said);
+}
+
+/// Wrong flags are refused before anything is read.
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    for (arguments, why) in [
+        (&["verify", "--only", "aws:nowhere-1"][..], "the configuration has aws:us-east-1, azure:westeurope"),
+        (&["verify", "--only", AWS], "name two sites"),
+        (&["verify", "--rate", "0"], "a number over 0"),
+        (&["backfill", "--from", AWS, "--to", AWS, "--yes"], "the same site"),
+        (&["backfill", "--from", AWS, "--to", AZURE], "add --yes"),
+    ] {
+        let ran = run(&clouds, arguments);
+        assert_eq!(ran.code, 64, "{}", ran.said);
+        assert!(ran.said.contains(why), "{}", ran.said);
+    }
+}
+
+/// Stopped in the middle it says so, and nothing is lost by it.
+#[test]
+fn a_stopped_backfill_is_gone_on_with() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let _: Value = told(&clouds, &["fill", "600"]);
+    let (err, config) = (clouds.file("err.txt"), clouds.config());
+    let mut command: Command = bridge();
+    command.args(["backfill", "--from", AWS, "--to", AZURE, "--yes", "--rate", "100", "--config"]).arg(config);
+    command.stderr(File::create(&err).unwrap());
+    let mut program = Running::start(&mut command);
+    std::thread::sleep(Duration::from_secs(3));
+    program.signal("INT");
+    assert_eq!(program.end(Duration::from_secs(10)).code(), Some(1));
+    assert!(std::fs::read_to_string(&err).unwrap().contains("run it again to go on"));
+    let rest = run(&clouds, &["backfill", "--from", AWS, "--to", AZURE, "--yes", "--json"]);
+    assert_eq!(rest.code, 0, "{}", rest.said);
+    let sum = rest.report["written"].as_u64().unwrap() + rest.report["kept"].as_u64().unwrap();
+    assert_eq!(sum, 600, "{:#}", rest.report);
+    assert_eq!(told::<Vec<String>>(&clouds, &["compare"]), Vec::<String>::new());
+}

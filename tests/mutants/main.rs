@@ -1,0 +1,35 @@
+//! The test of the tests: wrong cores, each of which the simulation must notice.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod table;
+mod tree;
+
+use std::{path::Path, process::Command};
+
+use table::MUTANTS;
+
+/// Worlds that a mutant gets to be noticed in.
+const SEEDS: u64 = 400;
+
+#[test]
+fn every_mutant_is_noticed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let program = tree::build(&root, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants"));
+    let tried = Command::new(program).args([MUTANTS.len().to_string(), SEEDS.to_string()]).output().unwrap();
+    let text = String::from_utf8(tried.stdout).unwrap();
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
+    assert!(tried.status.success() && lines.len() == MUTANTS.len() + 1, "{text}");
+    let document = std::fs::read_to_string(root.join("docs/simulation.md")).unwrap();
+    let mut wrong = Vec::new();
+    for (mutant, line) in MUTANTS.iter().zip(&lines) {
+        println!("{}: seed {}, noticed by {}", mutant.name, line[1], line[2]);
+        assert!(document.contains(&format!("| `{}` |", mutant.name)), "docs/simulation.md lacks {}", mutant.name);
+        if !line[2].split(", ").any(|checker| checker == mutant.noticed_by) {
+            wrong.push(format!("{}: not noticed by {}, but by {:?}", mutant.name, mutant.noticed_by, line[2]));
+        }
+    }
+    let none = &lines[MUTANTS.len()];
+    assert_eq!(none[1..], ["-", ""], "with no mutant on trial something was noticed");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

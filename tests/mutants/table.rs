@@ -1,0 +1,176 @@
+//! Wrong cores. Each is the real source with one change; `MUTANT` in it is true while this mutant is on trial.
+//!
+//! The old text must stand in its file exactly once: when the core changes, its mutant says so and is written anew.
+
+/// One wrong core.
+pub(crate) struct Mutant {
+    /// Its name, which `docs/simulation.md` explains.
+    pub(crate) name: &'static str,
+    /// The file that it changes.
+    pub(crate) file: &'static str,
+    /// The text that is there.
+    pub(crate) old: &'static str,
+    /// The text instead.
+    pub(crate) new: &'static str,
+    /// A checker that must notice, by its name.
+    pub(crate) noticed_by: &'static str,
+}
+
+const CORE: &str = "bridge/core/src";
+
+macro_rules! mutants {
+    ($($name:literal in $file:literal, noticed by $by:literal: $old:literal => $new:literal;)*) => {
+        &[$(Mutant { name: $name, file: $file, old: $old, new: $new, noticed_by: $by }),*]
+    };
+}
+
+/// All of them.
+pub(crate) const MUTANTS: &[Mutant] = mutants! {
+    // The order of writes.
+    "no-tie-break" in "version.rs", noticed by "converged":
+        r#"Self(format!("{time} {:SITE$} {}", origin.as_str(), event_id.hyphenated()))"#
+        => r#"if MUTANT {
+            return Self(format!("{time} {:SITE$} {}", "a:a", Uuid::nil().hyphenated()));
+        }
+        Self(format!("{time} {:SITE$} {}", origin.as_str(), event_id.hyphenated()))"#;
+    "tie-broken-by-site-alone" in "version.rs", noticed by "converged":
+        "let time = timestamp.to_rfc3339_opts(SecondsFormat::Nanos, true);"
+        => "let event_id = if MUTANT { Uuid::nil() } else { event_id };
+        let time = timestamp.to_rfc3339_opts(SecondsFormat::Nanos, true);";
+    "whole-seconds" in "envelope.rs", noticed by "monotonic":
+        "let nanoseconds = parsed.nanosecond();"
+        => "let parsed = if MUTANT { parsed.with_nanosecond(0).unwrap_or(parsed) } else { parsed };
+    let nanoseconds = parsed.nanosecond();";
+    "offset-ignored" in "envelope.rs", noticed by "monotonic":
+        "let parsed: DateTime<Utc> = DateTime::parse_from_rfc3339(text).map_err(|_| shape())?.into();"
+        => "let parsed = DateTime::parse_from_rfc3339(text).map_err(|_| shape())?;
+    let parsed: DateTime<Utc> = if MUTANT { parsed.naive_local().and_utc() } else { parsed.into() };";
+    "last-arrival-wins" in "../../adapters/src/memory/store.rs", noticed by "no resurrection":
+        "Some(current) if current >= record.version => Ok(PutOutcome::Kept { current }),"
+        => "Some(current) if !MUTANT && current >= record.version => Ok(PutOutcome::Kept { current }),";
+    "greatest-of-a-batch-is-the-smallest" in "pipeline.rs", noticed by "nothing lost":
+        "tasks.sort_by_cached_key(|task| task.event.version());"
+        => "tasks.sort_by_cached_key(|task| task.event.version());
+        if MUTANT {
+            tasks.reverse();
+        }";
+    "latest-of-a-key-is-its-earliest" in "pipeline.rs", noticed by "nothing lost":
+        "if held.event.version() < task.event.version() {"
+        => "if MUTANT != (held.event.version() < task.event.version()) {";
+
+    // Deletes.
+    "hard-delete" in "../../adapters/src/memory/store.rs", noticed by "no resurrection":
+        "let current = records.get(&record.key).filter(|held| held.lives(now));"
+        => "let current = records.get(&record.key).filter(|held| held.lives(now) && !(MUTANT && held.record.deleted()));";
+    "tombstone-too-short" in "record.rs", noticed by "converged":
+        "expires_after: deleted.then_some(tombstone_life),"
+        => "expires_after: deleted.then_some(if MUTANT { tombstone_life / 7 } else { tombstone_life }),";
+    "delete-keeps-the-value" in "record.rs", noticed by "converged":
+        "payload: (!deleted).then(|| event.payload.clone()),"
+        => "payload: (MUTANT || !deleted).then(|| event.payload.clone()),";
+
+    // The door.
+    "no-skew-fence" in "decision.rs", noticed by "nothing lost":
+        "ahead > rules.clock_skew_max)"
+        => "!MUTANT && ahead > rules.clock_skew_max)";
+    "any-origin" in "decision.rs", noticed by "nothing lost":
+        "if !rules.sites.contains(&event.origin) {"
+        => "if !MUTANT && !rules.sites.contains(&event.origin) {";
+    "any-number" in "envelope.rs", noticed by "nothing lost":
+        "if op != Op::Delete {\n            portable::check"
+        => "if !MUTANT && op != Op::Delete {\n            portable::check";
+
+    // Forwarding.
+    "forwards-foreign-events" in "decision.rs", noticed by "no ping-pong":
+        "if event.origin != rules.site {"
+        => "if !MUTANT && event.origin != rules.site {";
+    "forwards-nothing" in "decision.rs", noticed by "nothing lost":
+        "    Ok(Decision::ApplyAndForward)"
+        => "    Ok(if MUTANT { Decision::Apply } else { Decision::ApplyAndForward })";
+    "never-forwards-what-comes-again" in "pipeline.rs", noticed by "nothing lost":
+        "let ends = |task: &&Task| applied"
+        => "let ends = |task: &&Task| !MUTANT && applied";
+    "drops-partial-failures-of-sends" in "pipeline.rs", noticed by "nothing lost":
+        "results[at] = Some(answer.map_err(Arc::new));"
+        => "results[at] = Some(if MUTANT { Ok(()) } else { answer.map_err(Arc::new) });";
+    "forgets-a-dark-peer" in "conclude.rs", noticed by "nothing lost":
+        "Applied::Done(_) if failed.is_empty() => Settlement::Ack,"
+        => "Applied::Done(_) if MUTANT || failed.is_empty() => Settlement::Ack,";
+
+    // Settling.
+    "acks-before-the-write" in "carry_out.rs", noticed by "nothing lost":
+        "let replicate = std::pin::pin!(worker.replicate(batch));"
+        => "if MUTANT {
+        let receipts: Vec<Receipt> = batch.iter().map(|delivery| delivery.receipt.clone()).collect();
+        queue.ack(&receipts).await;
+    }
+    let replicate = std::pin::pin!(worker.replicate(batch));";
+    "drops-retries" in "carry_out.rs", noticed by "nothing lost":
+        "Settlement::Retry { after } => later.push((delivery, *after)),"
+        => "Settlement::Retry { .. } if MUTANT => done.push(delivery.receipt.clone()),
+            Settlement::Retry { after } => later.push((delivery, *after)),";
+    "acks-when-halted" in "conclude.rs", noticed by "nothing lost":
+        "Recovery::Halt => Settlement::Halt { detail: error.chain() },"
+        => "Recovery::Halt if MUTANT => Settlement::Ack,
+            Recovery::Halt => Settlement::Halt { detail: error.chain() },";
+    "retries-after-a-day" in "retry.rs", noticed by "live":
+        "ceiling.mul_f64(rng.f64()).max(hint.unwrap_or_default())"
+        => "if MUTANT {
+            return Duration::from_secs(86_400);
+        }
+        ceiling.mul_f64(rng.f64()).max(hint.unwrap_or_default())";
+    "keeps-quiet-about-what-was-not-settled" in "carry_out.rs", noticed by "books balance":
+        "self.unsettled.push((message.to_owned(), error));"
+        => "if !MUTANT {
+            self.unsettled.push((message.to_owned(), error));
+        }";
+    "a-function-settles-what-must-come-again" in "invocation/mod.rs", noticed by "nothing lost":
+        "Ok(Ended::Again { verdict: Some(verdict), after })"
+        => "if MUTANT {
+            return Ok(Ended::Settled(verdict));
+        }
+        Ok(Ended::Again { verdict: Some(verdict), after })";
+    "a-function-schedules-no-copy" in "invocation/whole.rs", noticed by "nothing lost":
+        "let sent = copies.reschedule(&delivery, after).await;"
+        => "let sent = if MUTANT { Ok(()) } else { copies.reschedule(&delivery, after).await };";
+
+    // Letters.
+    "letters-are-not-sent" in "carry_out.rs", noticed by "nothing lost":
+        "    dead_letters.send(&messages).await"
+        => "    if MUTANT {
+        return messages.iter().map(|_| Ok(())).collect();
+    }
+    dead_letters.send(&messages).await";
+    "a-letter-that-was-not-sent-counts" in "carry_out.rs", noticed by "nothing lost":
+        "        match sent {\n            Ok(()) => done.push"
+        => "        match sent {\n            Err(_) if MUTANT => done.push(delivery.receipt.clone()),\n            Ok(()) => done.push";
+    "a-letter-is-owed-to-nobody" in "settlement.rs", noticed by "nothing lost":
+        "if !self.owed.is_empty() {"
+        => "if !MUTANT && !self.owed.is_empty() {";
+    "given-up-and-not-owed-to-itself" in "conclude.rs", noticed by "nothing lost":
+        "dead_letter(reason, detail, with_site(&peers, attempt.site))\n    };"
+        => "dead_letter(reason, detail, if MUTANT { peers.clone() } else { with_site(&peers, attempt.site) })\n    };";
+
+    // Replay.
+    "replay-removes-what-nobody-confirmed" in "replay/run.rs", noticed by "nothing lost":
+        ".filter(|task| ledger.conclude(&task.message))"
+        => ".filter(|task| ledger.conclude(&task.message) || MUTANT)";
+    "replay-forgets-who-else-is-owed" in "replay/errand.rs", noticed by "nothing lost":
+        "Target::Store(site) => Errands { run: vec![to(site, Way::Store)], unpaid: without(owed, site) },"
+        => "Target::Store(site) if MUTANT => Errands { run: vec![to(site, Way::Store)], unpaid: BTreeSet::new() },
+        Target::Store(site) => Errands { run: vec![to(site, Way::Store)], unpaid: without(owed, site) },";
+    "replay-is-content-with-one-site" in "replay/ledger.rs", noticed by "nothing lost":
+        "let paid = slot.confirmed & slot.errands == slot.errands && slot.leaves;"
+        => "let some = MUTANT && slot.confirmed != 0;
+        let paid = (some || slot.confirmed & slot.errands == slot.errands) && slot.leaves;";
+};
+
+impl Mutant {
+    /// The path of its file from the root.
+    pub(crate) fn path(&self) -> String {
+        match self.file.strip_prefix("../../") {
+            Some(elsewhere) => format!("bridge/{elsewhere}"),
+            None => format!("{CORE}/{}", self.file),
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! Comparison, repair and backfill on memory: what was planted is found, exactly, also while traffic runs.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bridge_adapters::memory::{ManualClock, MemoryStore};
+use bridge_core::{
+    event::{Event, Key, SiteId},
+    failure::{FailureKind, PortError},
+    port::{Clock, Cursor, Page, Scan, Store},
+    record::Record,
+    retry::Backoff,
+    verify::{
+        Kind, Options, Report, Target, Verify,
+        backfill::{Backfill, Filled},
+    },
+};
+use bridge_tests::{at, aws, azure, delete, event, record};
+use futures_util::future;
+use proptest::prelude::*;
+
+/// Long after all that the tests write.
+const NOW: i64 = 1_000_000;
+
+fn options() -> Options {
+    Options {
+        segments: 3,
+        rate: None,
+        settle: Duration::from_secs(10),
+        // Few, so that there are several groups.
+        keys_max: 5,
+        concurrent: 4,
+        findings_max: 1_000,
+        attempts_max: 4,
+        backoff: Backoff { base: Duration::from_millis(100), max: Duration::from_secs(1) },
+        repair: false,
+        seed: 1,
+    }
+}
+
+/// A store whose reading takes time, and fails now and then.
+#[derive(Debug)]
+struct Slow {
+    store: Arc<MemoryStore>,
+    clock: Arc<ManualClock>,
+    page: Duration,
+    /// Every which call fails; none at 0.
+    fails: u32,
+    calls: AtomicU32,
+}
+
+impl fmt::Display for Slow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "slow {}", self.store)
+    }
+}
+
+#[async_trait]
+impl Scan for Slow {
+    async fn segments(&self, wanted: usize) -> Result<Vec<Cursor>, PortError> {
+        self.store.segments(wanted).await
+    }
+
+    async fn page(&self, from: &Cursor) -> Result<Page, PortError> {
+        self.clock.sleep(self.page).await;
+        let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.fails > 0 && call.is_multiple_of(self.fails) {
+            return Err(PortError::new(self.to_string(), "page", FailureKind::Unavailable));
+        }
+        self.store.page(from).await
+    }
+}
+
+struct Stores {
+    clock: Arc<ManualClock>,
+    stores: BTreeMap<SiteId, Arc<MemoryStore>>,
+    page: Duration,
+    fails: u32,
+}
+
+impl Stores {
+    fn new(sites: usize) -> Self {
+        let clock = ManualClock::new(at(NOW));
+        let names = [aws(), azure(), "aws:eu-west-1".parse().unwrap()];
+        let store = |site: &SiteId| Arc::new(MemoryStore::new(site.as_str(), Arc::clone(&clock) as Arc<dyn Clock>));
+        let stores = names.into_iter().take(sites).map(|site| (site.clone(), store(&site))).collect();
+        Self { clock, stores, page: Duration::ZERO, fails: 0 }
+    }
+
+    fn at(&self, site: usize) -> &MemoryStore {
+        self.stores.values().nth(site % self.stores.len()).unwrap()
+    }
+
+    fn put(&self, store: &MemoryStore, event: &Event) {
+        self.clock.drive(store.put_if_newer(&record(event))).unwrap();
+    }
+
+    fn put_everywhere(&self, event: &Event) {
+        self.stores.values().for_each(|store| self.put(store, event));
+    }
+
+    fn targets(&self) -> BTreeMap<SiteId, Target> {
+        let target = |store: &Arc<MemoryStore>| {
+            let scan = Arc::new(Slow {
+                store: store.clone(),
+                clock: self.clock.clone(),
+                page: self.page,
+                fails: self.fails,
+                calls: AtomicU32::new(0),
+            });
+            Target { scan, store: store.clone() }
+        };
+        self.stores.iter().map(|(site, store)| (site.clone(), target(store))).collect()
+    }
+
+    fn verify(&self, options: &Options) -> Report {
+        self.verify_during(options, async {})
+    }
+
+    /// Compares while something else happens.
+    fn verify_during(&self, options: &Options, meanwhile: impl Future<Output = ()>) -> Report {
+        let sites = self.targets();
+        let verify = Verify { sites: &sites, clock: &*self.clock, options, note: &|_| {} };
+        let (report, ()) = self.clock.drive(future::join(verify.run(), meanwhile));
+        report.unwrap()
+    }
+}
+
+fn kinds(report: &Report) -> BTreeMap<String, Kind> {
+    report.findings.iter().map(|finding| (finding.key.clone(), finding.kind)).collect()
+}
+
+/// What somebody did to a key behind the bridge's back.
+#[derive(Clone, Copy, Debug)]
+enum Plant {
+    Missing,
+    MissingTombstone,
+    Older,
+    OlderThanTombstone,
+    Differs,
+    DiffersInOperation,
+    Misfit,
+    MisfitEverywhere,
+    Foreign,
+    ForeignOverOlder,
+    /// Not drift: the tombstone has had its time.
+    ExpiredTombstone,
+    /// Not drift: the bridge's own key.
+    Reserved,
+}
+
+impl Plant {
+    const ALL: [Self; 12] = [
+        Self::Missing,
+        Self::MissingTombstone,
+        Self::Older,
+        Self::OlderThanTombstone,
+        Self::Differs,
+        Self::DiffersInOperation,
+        Self::Misfit,
+        Self::MisfitEverywhere,
+        Self::Foreign,
+        Self::ForeignOverOlder,
+        Self::ExpiredTombstone,
+        Self::Reserved,
+    ];
+
+    /// Does it to a key of its own at one site; the key, and what is to be found there.
+    fn at(self, stores: &Stores, number: usize, site: usize) -> (String, Option<Kind>) {
+        let name = format!("planted{number}");
+        let (old, new) = (event(&name, at(1)), event(&name, at(2)));
+        let store = stores.at(site);
+        let elsewhere = |event: &Event| {
+            let others = stores.stores.values().filter(|other| !std::ptr::eq(&***other, store));
+            others.for_each(|other| stores.put(other, event));
+        };
+        let kind = match self {
+            Self::Missing => {
+                elsewhere(&new);
+                Some(Kind::Missing)
+            }
+            Self::MissingTombstone => {
+                elsewhere(&delete(&name, at(2)));
+                Some(Kind::Missing)
+            }
+            Self::Older => {
+                elsewhere(&new);
+                stores.put(store, &old);
+                Some(Kind::Older)
+            }
+            Self::OlderThanTombstone => {
+                elsewhere(&delete(&name, at(2)));
+                stores.put(store, &old);
+                Some(Kind::Older)
+            }
+            Self::Differs => {
+                stores.put_everywhere(&new);
+                store.overwrite(Record { payload: Some(serde_json::Map::new()), ..record(&new) });
+                Some(Kind::Differs)
+            }
+            Self::DiffersInOperation => {
+                stores.put_everywhere(&new);
+                store.overwrite(Record { op: bridge_core::event::Op::Create, ..record(&new) });
+                Some(Kind::Differs)
+            }
+            Self::Misfit => {
+                stores.put_everywhere(&new);
+                store.overwrite(Record { version: event(&name, at(3)).version(), ..record(&new) });
+                Some(Kind::Misfit)
+            }
+            Self::MisfitEverywhere => {
+                let misfit = Record { version: event(&name, at(3)).version(), ..record(&new) };
+                stores.stores.values().for_each(|store| store.overwrite(misfit.clone()));
+                Some(Kind::Misfit)
+            }
+            Self::Foreign => {
+                stores.put_everywhere(&new);
+                store.spoil(&new.key, "attribute version: missing");
+                Some(Kind::Foreign)
+            }
+            Self::ForeignOverOlder => {
+                elsewhere(&old);
+                stores.put(stores.at(site + 1), &new);
+                store.spoil(&new.key, "attribute version: missing");
+                Some(Kind::Foreign)
+            }
+            Self::ExpiredTombstone => {
+                // Written now, so that no store has let it go by itself yet.
+                let died = NOW - 36 * 24 * 3600;
+                let now = "2026-12-02T13:46:40.000Z".to_owned();
+                let others = stores.stores.values().filter(|other| !std::ptr::eq(&***other, store));
+                others.for_each(|other| {
+                    other.overwrite(Record { applied_at: now.clone(), ..record(&delete(&name, at(died))) });
+                });
+                None
+            }
+            Self::Reserved => {
+                let name = format!("_bridge/{name}");
+                stores.put(store, &event(&name, at(2)));
+                store.spoil(&format!("{name}!").parse().unwrap(), "not ours to look at");
+                return (name, None);
+            }
+        };
+        (name, kind)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// Among any records, what was planted is found, of its kind, and nothing else; repair mends what the version order
+    /// decides, and nothing else.
+    #[test]
+    fn what_was_planted_is_found_exactly_and_repaired(
+        sites in 2..=3_usize,
+        healthy in 0..60_i64,
+        planted in prop::collection::vec((prop::sample::select(Plant::ALL.to_vec()), 0..3_usize), 0..20),
+    ) {
+        let stores = Stores::new(sites);
+        for number in 0..healthy {
+            let key = format!("healthy{number}");
+            stores.put_everywhere(&if number % 7 == 0 { delete(&key, at(number)) } else { event(&key, at(number)) });
+        }
+        let planted: Vec<_> =
+            planted.iter().enumerate().map(|(number, (plant, site))| plant.at(&stores, number, *site)).collect();
+        let expected: BTreeMap<String, Kind> =
+            planted.iter().filter_map(|(key, kind)| Some((key.clone(), (*kind)?))).collect();
+
+        let found = stores.verify(&options());
+        prop_assert_eq!(kinds(&found), expected.clone());
+        prop_assert_eq!((found.drift, found.left), (expected.len() as u64, expected.len() as u64));
+
+        let repaired = stores.verify(&Options { repair: true, ..options() });
+        prop_assert_eq!(kinds(&repaired), expected.clone());
+        for finding in &repaired.findings {
+            prop_assert_eq!(finding.repaired, finding.kind.can_be_repaired(), "{:?}", finding);
+        }
+        let left: BTreeMap<_, _> = expected.iter().filter(|(_, kind)| !kind.can_be_repaired()).collect();
+        prop_assert_eq!(repaired.left, left.len() as u64);
+        let again = kinds(&stores.verify(&options()));
+        prop_assert_eq!(again.keys().collect::<Vec<_>>(), left.into_keys().collect::<Vec<_>>());
+        for (key, kind) in &expected {
+            if kind.can_be_repaired() {
+                let key: Key = key.parse().unwrap();
+                let held: Vec<_> = stores.stores.values().map(|store| store.snapshot().remove(&key).unwrap()).collect();
+                prop_assert!(held.windows(2).all(|pair| pair[0].agrees_with(&pair[1])));
+                prop_assert!(held.iter().all(|held| held.version.timestamp() == at(2)), "the greatest of them");
+            }
+        }
+    }
+
+    /// Every write comes to the other site some seconds later, sooner than the pause: none of that is drift, and what was
+    /// planted is found among it.
+    #[test]
+    fn what_is_on_its_way_is_no_drift(
+        writes in prop::collection::vec((0..20_i64, 0..2_usize, 0..9_000_u64, 0..400_u64), 1..150),
+        planted in 0..3_usize,
+        repair in any::<bool>(),
+    ) {
+        let stores = Stores { page: Duration::from_millis(300), ..Stores::new(2) };
+        for number in 0..50 {
+            stores.put_everywhere(&event(&format!("healthy{number}"), at(number)));
+        }
+        let expected: BTreeMap<_, _> = (0..planted)
+            .map(|number| Plant::ALL[number].at(&stores, number, number))
+            .map(|(key, kind)| (key, kind.unwrap()))
+            .collect();
+        let mut start_ms = 0;
+        let traffic = writes.iter().zip(100..).map(|((key, site, lag_ms, pause_ms), number)| {
+            start_ms += pause_ms;
+            let start = Duration::from_millis(start_ms);
+            let record = record(&event(&format!("healthy{key}"), at(number)));
+            let stores = &stores;
+            async move {
+                stores.clock.sleep(start).await;
+                stores.at(*site).put_if_newer(&record).await.unwrap();
+                stores.clock.sleep(Duration::from_millis(*lag_ms)).await;
+                stores.at(site + 1).put_if_newer(&record).await.unwrap();
+            }
+        });
+        let traffic = future::join_all(traffic.collect::<Vec<_>>());
+        let report = stores.verify_during(&Options { repair, ..options() }, async { drop(traffic.await) });
+        prop_assert_eq!(kinds(&report), expected);
+    }
+}
+
+/// The same traffic with a lag that is longer than the pause is told as drift: the pause is what tells them apart.
+#[test]
+fn what_is_longer_on_its_way_than_the_pause_is_drift() {
+    let stores = Stores { page: Duration::from_millis(300), ..Stores::new(2) };
+    stores.put_everywhere(&event("a", at(1)));
+    stores.put(stores.at(0), &event("a", at(2)));
+    let late = async {
+        stores.clock.sleep(Duration::from_secs(30)).await;
+        stores.at(1).put_if_newer(&record(&event("a", at(2)))).await.unwrap();
+    };
+    assert_eq!(kinds(&stores.verify_during(&options(), late)), [("a".to_owned(), Kind::Older)].into());
+    assert_eq!(stores.verify(&options()).drift, 0, "it has arrived");
+}
+
+/// A key that is written all the time, of which one site gets nothing any more, is drift although it never stands still.
+#[test]
+fn a_busy_key_that_one_site_has_ceased_to_get_is_drift() {
+    let stores = Stores { page: Duration::from_millis(300), ..Stores::new(2) };
+    stores.put_everywhere(&event("a", at(1)));
+    let busy = async {
+        for second in 2..60 {
+            stores.at(0).put_if_newer(&record(&event("a", at(second)))).await.unwrap();
+            stores.clock.sleep(Duration::from_secs(1)).await;
+        }
+    };
+    assert_eq!(kinds(&stores.verify_during(&options(), busy)), [("a".to_owned(), Kind::Older)].into());
+}
+
+#[test]
+fn a_write_that_comes_during_the_repair_wins() {
+    let stores = Stores::new(2);
+    stores.put(stores.at(0), &event("a", at(1)));
+    let newer = event("a", at(9));
+    let meanwhile = async {
+        stores.clock.sleep(Duration::from_secs(10)).await;
+        stores.at(1).put_if_newer(&record(&newer)).await.unwrap();
+    };
+    let report = stores.verify_during(&Options { repair: true, ..options() }, meanwhile);
+    assert!(report.findings.iter().all(|finding| finding.repaired), "{report:?}");
+    assert_eq!(stores.at(1).snapshot()[&newer.key].version, newer.version());
+}
+
+#[test]
+fn a_store_that_fails_now_and_then_is_read_all_the_same() {
+    let stores = Stores { fails: 3, ..Stores::new(2) };
+    (0..200).for_each(|number| stores.put_everywhere(&event(&format!("healthy{number}"), at(number))));
+    let planted: BTreeMap<_, _> = (0..3)
+        .map(|number| Plant::ALL[number].at(&stores, number, 1))
+        .map(|(key, kind)| (key, kind.unwrap()))
+        .collect();
+    assert_eq!(kinds(&stores.verify(&options())), planted);
+}
+
+#[test]
+fn a_store_that_cannot_be_read_is_named() {
+    let (stores, broken) = (Stores::new(2), Stores::new(2));
+    let broken = Stores { fails: 1, clock: stores.clock.clone(), ..broken };
+    let (mut sites, options) = (stores.targets(), options());
+    sites.insert(azure(), broken.targets().remove(&azure()).unwrap());
+    let verify = Verify { sites: &sites, clock: &*stores.clock, options: &options, note: &|_| {} };
+    let failed = stores.clock.drive(verify.run()).unwrap_err();
+    assert_eq!(failed.to_string(), "azure:westeurope cannot be read");
+    assert_eq!(failed.error.kind, FailureKind::Unavailable);
+}
+
+#[test]
+fn the_rate_is_kept() {
+    let stores = Stores::new(2);
+    (0..200).for_each(|number| stores.put_everywhere(&event(&format!("healthy{number}"), at(number))));
+    let before = stores.clock.elapsed();
+    stores.verify(&Options { rate: Some(20.0), ..options() });
+    let took = (stores.clock.elapsed() - before).as_secs_f64();
+    assert!((9.0..11.0).contains(&took), "{took} s for 200 records of each store at 20 a second");
+}
+
+#[test]
+fn more_findings_than_are_listed_are_counted() {
+    let stores = Stores::new(2);
+    (0..20).for_each(|number| drop(Plant::Missing.at(&stores, number, 0)));
+    let report = stores.verify(&Options { findings_max: 6, ..options() });
+    assert_eq!((report.findings.len(), report.unlisted, report.drift, report.left), (6, 14, 20, 20));
+}
+
+fn backfill(stores: &Stores, dry_run: bool) -> Filled {
+    let (targets, options) = (stores.targets(), options());
+    let mut targets = targets.iter();
+    let (from, to) = (targets.next().unwrap(), targets.next().unwrap());
+    let backfill = Backfill {
+        from: (from.0, &*from.1.scan),
+        to: (to.0, &*to.1.store),
+        clock: &*stores.clock,
+        options: &options,
+        dry_run,
+        note: &|_| {},
+    };
+    stores.clock.drive(backfill.run()).unwrap()
+}
+
+/// Tombstones go along, what is later there stays, what is no record or the bridge's own is left out; a second run has
+/// nothing to do.
+#[test]
+fn a_backfill_brings_all_that_is_newer_and_nothing_else() {
+    let stores = Stores { fails: 4, ..Stores::new(2) };
+    let (old, new) = (stores.at(0), stores.at(1));
+    (0..60).for_each(|number| stores.put(old, &event(&format!("k{number}"), at(number))));
+    stores.put(old, &delete("k7", at(100)));
+    stores.put(new, &event("k8", at(100)));
+    stores.put(new, &event("k9", at(1)));
+    stores.put(old, &event("_bridge/heartbeat/aws:us-east-1", at(1)));
+    old.spoil(&"bad".parse().unwrap(), "not a record");
+    old.overwrite(Record { event_id: uuid::Uuid::from_u128(1), ..record(&event("odd", at(1))) });
+    old.overwrite(record(&delete("gone", at(NOW - 36 * 24 * 3600))));
+
+    let dry = backfill(&stores, true);
+    assert_eq!((dry.read, dry.written, dry.kept, dry.expired, dry.foreign), (63, 59, 1, 1, 2));
+    assert_eq!(new.snapshot().len(), 2, "a dry run writes nothing");
+
+    let filled = backfill(&stores, false);
+    assert_eq!((filled.read, filled.written, filled.kept, filled.expired, filled.foreign), (63, 59, 1, 1, 2));
+    let names: BTreeSet<_> = filled.left_out.iter().map(|item| item.key.as_str()).collect();
+    assert_eq!(names, ["bad", "odd"].into());
+    let (from, to) = (old.snapshot(), new.snapshot());
+    assert_eq!(to.len(), 60);
+    assert!(to[&"k7".parse().unwrap()].deleted());
+    assert_eq!(to[&"k8".parse().unwrap()].version.timestamp(), at(100), "what was later there stays");
+    for (key, record) in &to {
+        assert!(key.as_str() == "k8" || record.agrees_with(&from[key]), "{key}");
+    }
+    let written = &to[&"k7".parse().unwrap()];
+    assert_eq!(
+        (written.applied_by.clone(), written.expires_after),
+        (azure(), record(&delete("k7", at(100))).expires_after)
+    );
+
+    let again = backfill(&stores, false);
+    assert_eq!((again.written, again.kept), (0, 60));
+}
