@@ -16,7 +16,16 @@ macro_rules! runbooks {
 }
 
 /// Name and text of each.
-const RUNBOOKS: &[(&str, &str)] = runbooks!["after-the-outage", "aws-down", "azure-down", "dead-letters", "halted"];
+const RUNBOOKS: &[(&str, &str)] = runbooks![
+    "after-the-outage",
+    "aws-down",
+    "azure-down",
+    "clock-skew",
+    "dead-letters",
+    "halted",
+    "lag",
+    "stores-differ"
+];
 
 /// A page for each, and one that lists them.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {

@@ -105,23 +105,18 @@ fn each_trouble_is_found_where_it_shows_and_with_its_runbook() {
             "circuits/aws:us-east-1",
             Some("azure-down"),
         ),
-        (|r| worker(r).clock_skew_seconds = Some(-6.0), Level::Warn, "clock/aws:us-east-1", None),
-        (|r| worker(r).clock_skew_seconds = Some(31.0), Level::Bad, "clock/aws:us-east-1", None),
-        (|r| r.sites[0].oldest_age_seconds = Some(60.0), Level::Warn, "oldest_age/aws:us-east-1", Some("halted")),
-        (|r| r.sites[0].oldest_age_seconds = Some(601.0), Level::Bad, "oldest_age/aws:us-east-1", Some("halted")),
+        (|r| worker(r).clock_skew_seconds = Some(-6.0), Level::Warn, "clock/aws:us-east-1", Some("clock-skew")),
+        (|r| worker(r).clock_skew_seconds = Some(31.0), Level::Bad, "clock/aws:us-east-1", Some("clock-skew")),
+        (|r| r.sites[0].oldest_age_seconds = Some(60.0), Level::Warn, "oldest_age/aws:us-east-1", Some("lag")),
+        (|r| r.sites[0].oldest_age_seconds = Some(300.0), Level::Bad, "oldest_age/aws:us-east-1", Some("lag")),
         (|r| r.sites[0].dead_letters = None, Level::Unknown, "dead_letters/aws:us-east-1", None),
         (|r| letters(r, "peer_unavailable"), Level::Bad, "dead_letters/aws:us-east-1", Some("dead-letters")),
         (|r| letters(r, "not_json"), Level::Warn, "dead_letters/aws:us-east-1", Some("dead-letters")),
-        (|r| r.lag[0].seconds = Some(10.0), Level::Warn, "lag/aws:us-east-1/azure:westeurope", Some("azure-down")),
-        (|r| r.lag[0].seconds = Some(60.0), Level::Bad, "lag/aws:us-east-1/azure:westeurope", Some("azure-down")),
-        (|r| r.lag[0].state = LagState::Late, Level::Warn, "lag/aws:us-east-1/azure:westeurope", Some("azure-down")),
-        (|r| r.lag[0].state = LagState::Silent, Level::Bad, "lag/aws:us-east-1/azure:westeurope", Some("azure-down")),
-        (
-            |r| r.lag[0].state = LagState::Never,
-            Level::Unknown,
-            "lag/aws:us-east-1/azure:westeurope",
-            Some("azure-down"),
-        ),
+        (|r| r.lag[0].seconds = Some(10.0), Level::Warn, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
+        (|r| r.lag[0].seconds = Some(30.0), Level::Bad, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
+        (|r| r.lag[0].state = LagState::Late, Level::Warn, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
+        (|r| r.lag[0].state = LagState::Silent, Level::Bad, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
+        (|r| r.lag[0].state = LagState::Never, Level::Unknown, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
     ];
     for (change, level, place, runbook) in cases {
         assert_eq!(found(change), [(level, place.to_owned(), runbook)]);
@@ -146,13 +141,13 @@ fn a_site_that_is_gone_is_told_once_and_first() {
 }
 
 #[test]
-fn silence_is_blamed_on_the_site_that_is_silent_everywhere() {
+fn where_a_site_is_gone_silence_leads_to_its_runbook() {
     let all = found(|report| {
-        worker(report).age_seconds = 500.0;
+        report.sites[0].unreachable = true;
         report.lag[0].state = LagState::Silent;
     });
     let runbooks: Vec<_> = all.iter().map(|(_, place, runbook)| (place.as_str(), runbook.unwrap())).collect();
-    assert_eq!(runbooks, [("lag/aws:us-east-1/azure:westeurope", "aws-down"), ("worker/aws:us-east-1", "halted")]);
+    assert_eq!(runbooks, [("lag/aws:us-east-1/azure:westeurope", "aws-down"), ("reach/aws:us-east-1", "aws-down")]);
 }
 
 #[test]
