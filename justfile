@@ -211,12 +211,17 @@ deny:
 advisories:
     cargo deny check advisories
 
-# The core must not reach a cloud, a runtime or a socket
+# The core must not reach a cloud, a runtime or a socket, the simulation no SDK
 purity:
     #!/usr/bin/env bash
     set -euo pipefail
     tree=$(cargo tree --locked --package bridge-core --edges normal --prefix none)
     if grep -E '^(tokio|hyper|reqwest|axum|aws-|azure_|fe2o3|rusqlite|mio) ?' <<<"$tree"; then
         echo "bridge-core must not depend on these; see ARCHITECTURE.md" >&2
+        exit 1
+    fi
+    tree=$(cargo tree --locked --package bridge-simulation --edges normal --prefix none)
+    if grep -E '^(hyper|reqwest|axum|aws-|azure_|fe2o3|rusqlite) ?' <<<"$tree"; then
+        echo "bridge-simulation must build without these: its mutants are built again and again" >&2
         exit 1
     fi

@@ -227,6 +227,8 @@ try {
         .map((node) => node.textContent),
     );
     assert.deepEqual(cut, []);
+    const sideways = await other.page.evaluate(() => [...document.querySelectorAll(".scroll")].filter((node) => node.scrollWidth > node.clientWidth).map((node) => node.ariaLabel));
+    assert.deepEqual(sideways, [], "two sites fit");
     const small = await other.page.evaluate(() => [...document.querySelectorAll("button")].filter((node) => node.getBoundingClientRect().height < 32).map((node) => node.textContent));
     assert.deepEqual(small, [], "too small for a finger");
     assert.deepEqual(other.wrong, []);

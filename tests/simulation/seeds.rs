@@ -35,13 +35,7 @@ fn no_seed_breaks_a_rule() {
 #[test]
 fn the_rule_that_people_write_by_hand_breaks_them() {
     let swept = run(1..101, Settings { rule: Rule::ByHand, ..Settings::default() });
-    let worlds = |checker: Checker| {
-        let broken = swept
-            .failed
-            .iter()
-            .filter(|outcome| outcome.violations.iter().any(|violation| violation.checker == checker));
-        broken.count()
-    };
+    let worlds = |checker: Checker| swept.broken.get(&checker).copied().unwrap_or_default();
     let counts = [Checker::Converged, Checker::NoResurrection, Checker::Monotonic].map(worlds);
     println!("of 100 worlds by hand {counts:?} diverge, resurrect, go back");
     assert!(counts.iter().all(|count| *count >= 20), "{counts:?}");

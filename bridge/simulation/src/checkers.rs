@@ -35,17 +35,6 @@ pub enum Checker {
 }
 
 impl Checker {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Converged,
-        Self::NothingLost,
-        Self::NoResurrection,
-        Self::Monotonic,
-        Self::NoPingPong,
-        Self::BooksBalance,
-        Self::Live,
-    ];
-
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -6,6 +6,8 @@
 //! travels a [`wire`], and below it an observer ([`watch`]) tells the [`books`] what really happened, from which the
 //! seven [`checkers`] judge. [`matrix`] and [`model`] leave nothing to chance: every step, every order.
 
+#![warn(missing_docs)]
+
 pub mod run;
 pub mod scenario;
 pub mod sweep;

@@ -153,6 +153,7 @@ fn play(world: &World, scenario: &Scenario, number: usize, episode: &Episode) {
     if executor.run(|| left.get() == 0 || world.books.hopeless()) == Stop::Stuck {
         world.books.open().violate(Checker::Live, format!("episode {number} never ends"));
     }
+    world.books.note(|| format!("episode {number} ends, whoever still works is killed"));
 }
 
 /// Counts a task that must come to its end, from now on.

@@ -1,6 +1,7 @@
 //! Many seeds, one after the other on each core; and that a seed repeats itself, without which none of them is worth much.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fmt,
     ops::Range,
     sync::{
@@ -11,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use crate::run::{Outcome, Settings, simulate};
+use crate::{
+    checkers::Checker,
+    run::{Outcome, Settings, simulate},
+};
 
 /// Outcomes of failed seeds that are kept.
 const FAILED_MAX: usize = 100;
@@ -23,6 +27,8 @@ pub struct Sweep {
     pub seeds: u64,
     /// Those that broke a rule.
     pub bad: u64,
+    /// In how many of them each rule was broken.
+    pub broken: BTreeMap<Checker, u64>,
     /// The first of them, in their order.
     pub failed: Vec<Outcome>,
     /// Events that were written in all worlds.
@@ -43,6 +49,10 @@ impl Sweep {
             return;
         }
         self.bad += 1;
+        let broken: BTreeSet<Checker> = outcome.violations.iter().map(|violation| violation.checker).collect();
+        for checker in broken {
+            *self.broken.entry(checker).or_default() += 1;
+        }
         self.failed.push(outcome);
         self.failed.sort_by_key(|outcome| outcome.seed);
         self.failed.truncate(FAILED_MAX);
@@ -53,7 +63,11 @@ impl fmt::Display for Sweep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seeds, bad, events, deliveries, elapsed, .. } = self;
         let days = elapsed.as_secs() / 86_400;
-        write!(f, "{seeds} seeds, {bad} bad; {events} events, {deliveries} deliveries, {days} days of virtual time")
+        write!(f, "{seeds} seeds, {bad} bad; {events} events, {deliveries} deliveries, {days} days of virtual time")?;
+        for (checker, worlds) in &self.broken {
+            write!(f, "\n  {checker}: broken in {worlds}")?;
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! `bridge simulate`: worlds of sites on memory and virtual time, in which everything goes wrong by a seed.
 
+use std::collections::BTreeMap;
+
 use bridge_simulation::{
     run::{Outcome, Settings, simulate},
     scenario::SITES_MAX,
@@ -125,6 +127,7 @@ fn as_json(args: &Args, swept: &Sweep) -> String {
         "events": swept.events,
         "deliveries": swept.deliveries,
         "virtual_seconds": swept.elapsed.as_secs(),
+        "broken": swept.broken.iter().map(|(checker, worlds)| (checker.as_str(), *worlds)).collect::<BTreeMap<_, _>>(),
         "failed": failed,
     });
     format!("{report:#}\n")

@@ -78,11 +78,11 @@ async fn follow(State(api): State<Api>) -> Response {
     (headers, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))).into_response()
 }
 
-fn looks(api: &Api, seat: OwnedSemaphorePermit) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
+fn looks(api: &Api, permit: OwnedSemaphorePermit) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
     let mut looks = api.poller.subscribe();
     looks.mark_changed();
     let history = named("history", &api.poller.history());
-    let rest = stream::unfold((looks, seat), |(mut looks, seat)| async move {
+    let rest = stream::unfold((looks, permit), |(mut looks, permit)| async move {
         loop {
             looks.changed().await.ok()?;
             let looked = looks.borrow_and_update().clone();
@@ -92,7 +92,7 @@ fn looks(api: &Api, seat: OwnedSemaphorePermit) -> impl Stream<Item = Result<Eve
                     stale_after_seconds: STALE_AFTER.as_secs_f64(),
                     looked: &looked,
                 };
-                return Some((named("look", &sent), (looks, seat)));
+                return Some((named("look", &sent), (looks, permit)));
             }
         }
     });

@@ -18,7 +18,7 @@ mod verdict;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use axum::{Router, http::StatusCode, middleware};
+use axum::{Router, http::StatusCode, middleware, response::Redirect, routing::get};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -85,6 +85,8 @@ impl Dashboard {
 fn router(poller: Arc<Poller>, guard: Guard, stop: CancellationToken) -> Router {
     assets::routes()
         .merge(runbook::routes())
+        // Browsers ask for it by themselves beside every page that names no icon.
+        .route("/favicon.ico", get(async || Redirect::permanent("/assets/icon.svg")))
         .merge(Api::new(poller, stop).routes())
         .fallback(async || (StatusCode::NOT_FOUND, "no such page; / is the dashboard\n"))
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::admit))

@@ -24,10 +24,10 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 async fn list() -> Html<String> {
-    let items: String = RUNBOOKS
-        .iter()
-        .map(|(name, text)| format!("<li><a href=\"/runbooks/{name}\">{}</a></li>\n", escaped(title(text))))
-        .collect();
+    let mut items = String::new();
+    for (name, text) in RUNBOOKS {
+        items += &format!("<li><a href=\"/runbooks/{name}\">{}</a></li>\n", escaped(title(text)));
+    }
     Html(page("Runbooks", &format!("<h1>Runbooks</h1>\n<ul>\n{items}</ul>\n")))
 }
 
@@ -122,10 +122,13 @@ fn list_of(lines: &[&str]) -> (String, usize) {
 fn table(lines: &[&str]) -> String {
     let cells = |line: &str, mark: &str| -> String {
         let inner = line.trim().trim_start_matches('|').trim_end_matches('|');
-        inner.split('|').map(|cell| format!("<{mark}>{}</{}>", inline(cell.trim()), &mark[..2])).collect()
+        inner
+            .split('|')
+            .fold(String::new(), |row, cell| row + &format!("<{mark}>{}</{}>", inline(cell.trim()), &mark[..2]))
     };
     let head = cells(lines[0], "th scope=\"col\"");
-    let rows: String = lines.iter().skip(2).map(|line| format!("<tr>{}</tr>\n", cells(line, "td"))).collect();
+    let rows =
+        lines.iter().skip(2).fold(String::new(), |rows, line| rows + &format!("<tr>{}</tr>\n", cells(line, "td")));
     format!(
         "<div class=\"scroll\" role=\"region\" aria-label=\"Table\" tabindex=\"0\"><table>\n\
          <thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
