@@ -100,7 +100,7 @@ impl Prometheus {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let target =
             clouds.ready["metrics"].as_str().unwrap().trim_start_matches("http://").trim_end_matches("/metrics");
-        let rules = folder().join("prometheus-rules.yaml");
+        let rules = folder().join("prometheus-rules.yaml").display().to_string();
         let config = format!(
             "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\nrule_files: [{rules:?}]\n\
              scrape_configs:\n- job_name: bridge\n  static_configs: [{{ targets: [{target:?}] }}]\n"

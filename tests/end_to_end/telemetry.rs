@@ -57,7 +57,7 @@ fn wait<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn attribute(span: &Span, name: &str) -> String {

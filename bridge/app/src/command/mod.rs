@@ -150,10 +150,10 @@ async fn serve(function: Function, config: Config) -> anyhow::Result<Code> {
     let worksite = assemble::worksite(&config, &site, &telemetry).await?;
     match function {
         Function::Lambda => {
-            host::lambda::serve(&worksite, config.container.batch_messages_max, config.telemetry.flush).await?
+            host::lambda::serve(&worksite, config.container.batch_messages_max, config.telemetry.flush).await?;
         }
         Function::Azure { port } => {
-            host::function::serve(worksite, config.function, config.telemetry.flush, port).await?
+            host::function::serve(worksite, config.function, config.telemetry.flush, port).await?;
         }
     }
     Ok(Code::Done)
