@@ -347,9 +347,9 @@ mod tests {
     async fn calls_at_the_same_time_share_a_sending() {
         let requests = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&requests);
-        let take = async move || {
+        let take = move || {
             count.fetch_add(1, Ordering::SeqCst);
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50))
         };
         let router = axum::Router::new().fallback(take);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
