@@ -1,6 +1,6 @@
 //! The result of a comparison, for people.
 
-use bridge_core::verify::{Finding, Held, Kind, Report, finding::misfit, report::Sum};
+use bridge_core::verify::{Finding, Held, Kind, Report, digest::Digest, finding::misfit, report::Sum};
 use chrono::{DateTime, Utc};
 
 /// The stores, the keys that are not as they should be, sums, and what to do now.
