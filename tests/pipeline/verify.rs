@@ -15,7 +15,7 @@ use bridge_adapters::memory::{ManualClock, MemoryStore};
 use bridge_core::{
     event::{Event, Key, SiteId},
     failure::{FailureKind, PortError},
-    port::{Clock, Cursor, Page, Scan, Store},
+    port::{Clock, Cursor, Page, PutOutcome, Scan, Store},
     record::Record,
     retry::Backoff,
     verify::{
@@ -372,6 +372,48 @@ fn a_write_that_comes_during_the_repair_wins() {
     let report = stores.verify_during(&Options { repair: true, ..options() }, meanwhile);
     assert!(report.findings.iter().all(|finding| finding.repaired), "{report:?}");
     assert_eq!(stores.at(1).snapshot()[&newer.key].version, newer.version());
+}
+
+/// A store that says that it has written, and has not.
+#[derive(Debug)]
+struct Forgetful(Arc<MemoryStore>);
+
+impl fmt::Display for Forgetful {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "forgetful {}", self.0)
+    }
+}
+
+#[async_trait]
+impl Store for Forgetful {
+    async fn put_if_newer(&self, _: &Record) -> Result<PutOutcome, PortError> {
+        Ok(PutOutcome::Stored { replaced: None })
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {
+        self.0.get(key).await
+    }
+}
+
+#[test]
+fn a_repair_is_believed_once_it_is_seen() {
+    let stores = Stores::new(2);
+    let (key, _) = Plant::Missing.at(&stores, 1, 1);
+    let (mut sites, options) = (stores.targets(), Options { repair: true, ..options() });
+    let (site, lacking) = stores.stores.iter().nth(1).unwrap();
+    assert!(!lacking.snapshot().contains_key(&key.parse().unwrap()));
+    sites.get_mut(site).unwrap().store = Arc::new(Forgetful(lacking.clone()));
+    let verify = Verify { sites: &sites, clock: &*stores.clock, options: &options, note: &|_| {} };
+    let report = stores.clock.drive(verify.run()).unwrap();
+    assert_eq!((report.drift, report.left), (1, 1), "{report:?}");
+}
+
+/// A tombstone that has had its time is not even looked for.
+#[test]
+fn an_expired_tombstone_makes_no_range_differ() {
+    let stores = Stores::new(2);
+    Plant::ExpiredTombstone.at(&stores, 1, 1);
+    assert_eq!(stores.verify(&options()).ranges_differing, 0);
 }
 
 #[test]

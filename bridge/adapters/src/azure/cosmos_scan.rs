@@ -81,7 +81,7 @@ impl Scan for CosmosStore {
 /// A range of hashes divided into about so many. Where a bound is no hash of version 2 the parts are uneven, and still are all
 /// of the range.
 fn divided(min: String, max: String, parts: usize) -> Vec<(String, String)> {
-    let first = |hex: &str| u64::from_str_radix(&format!("{:0<16.16}", hex), 16).unwrap_or_default();
+    let first = |hex: &str| u64::from_str_radix(&format!("{hex:0<16.16}"), 16).unwrap_or_default();
     let (from, to) = (first(&min), first(&max).min(HASH_END));
     let step = to.saturating_sub(from) / parts.max(1) as u64;
     let mut bounds = vec![min];

@@ -61,8 +61,8 @@ pub(crate) struct Args {
 /// How stores are read from end to end.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReadingArgs {
-    /// Read so many segments of a store at the same time
-    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    /// Read so many segments of each store at the same time: one is gentle, more are faster on a large store
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     segments: u16,
     /// Read at most so many records a second from each store; as fast as it goes, unless given
     #[arg(long, value_name = "PER SECOND", value_parser = rate)]
