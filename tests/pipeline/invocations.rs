@@ -188,6 +188,7 @@ fn a_halted_function_waits_for_its_operator_and_then_says_so() {
     assert!(matches!(failed, Failed::Halted(_)), "{failed:?}");
     assert_eq!(world.clock.now() - start, chrono::TimeDelta::seconds(120));
     assert_eq!(world.site(HERE).queue.len(), 1, "no copy: the host brings it back");
+    assert_eq!(world.site(THERE).queue.len(), 1, "its peer has it once, and not with every look");
 }
 
 #[test]

@@ -96,7 +96,7 @@ enum Command {
     Lag(lag::Args),
     /// Serve the lag, and what to do about it, as a live page
     Dashboard(dashboard::Args),
-    /// Compare the stores of all sites, list what differs, and repair it by the version order
+    /// Compare the stores of all sites, list what differs, and repair it
     Verify(verify::Args),
     /// Fill the store of one site from another's
     Backfill(backfill::Args),
