@@ -398,10 +398,10 @@ impl Store for Forgetful {
 #[test]
 fn a_repair_is_believed_once_it_is_seen() {
     let stores = Stores::new(2);
-    let (key, _) = Plant::Missing.at(&stores, 1, 1);
+    let key: Key = Plant::Missing.at(&stores, 1, 1).0.parse().unwrap();
     let (mut sites, options) = (stores.targets(), Options { repair: true, ..options() });
     let (site, lacking) = stores.stores.iter().nth(1).unwrap();
-    assert!(!lacking.snapshot().contains_key(&key.parse().unwrap()));
+    assert!(!lacking.snapshot().contains_key(&key));
     sites.get_mut(site).unwrap().store = Arc::new(Forgetful(lacking.clone()));
     let verify = Verify { sites: &sites, clock: &*stores.clock, options: &options, note: &|_| {} };
     let report = stores.clock.drive(verify.run()).unwrap();
