@@ -197,8 +197,9 @@ fn a_copy_that_cannot_be_sent_is_the_hosts_to_bring_back() {
     world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
     let (worker, Site { queue, letters, .. }) = (world.worker(HERE), world.site(HERE));
     let batch = received(&world);
-    let worked = whole::work_off(worker, &**queue, &NoCopies, &**letters, batch, WholeBudget { hold: EMPTY, ..WHOLE });
-    let failed = world.clock.drive(worked).unwrap_err();
+    let budget = WholeBudget { hold: EMPTY, ..WHOLE };
+    let failed =
+        world.clock.drive(whole::work_off(worker, &**queue, &NoCopies, &**letters, batch, budget)).unwrap_err();
     assert!(matches!(failed, Failed::NotRescheduled { .. }), "{failed:?}");
 }
 

@@ -176,7 +176,9 @@ fn what_comes_again_is_forwarded_before_it_is_settled() {
         // A worker took the message and was lost before it did anything.
         world.clock.drive(world.site(HERE).queue.receive(1, Duration::ZERO)).unwrap();
         world.clock.advance(Duration::from_mins(1));
-        write.into_iter().for_each(|fault| world.site(HERE).writes.add(Rule::once(Operation::PutIfNewer, fault)));
+        if let Some(fault) = write {
+            world.site(HERE).writes.add(Rule::once(Operation::PutIfNewer, fault));
+        }
         world.site(THERE).inbound.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
         let (_, _, told) = reason(&settle_one(&world, HERE));
         assert_eq!(told, owed.into_iter().map(ToOwned::to_owned).collect());

@@ -86,7 +86,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
         }
     };
     progress.lock().unwrap_or_else(PoisonError::into_inner).finish();
-    let filled = filled.map_err(failed)?;
+    let filled = filled.map_err(|error| failed(&error))?;
     super::print(&if args.json { as_json(&args, &filled)? } else { as_text(&args, &filled) })?;
     Ok(if filled.left_out_all() == 0 { Code::Done } else { Code::Remains })
 }

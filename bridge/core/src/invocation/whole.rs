@@ -72,7 +72,9 @@ pub async fn work_off(
                 worker.clock.sleep(HALT_PAUSE).await;
                 halted += HALT_PAUSE;
                 // The peers have the events by now, most likely: a look is no first delivery, and counts as no more than one.
-                waiting.iter_mut().for_each(|delivery| delivery.attempt = delivery.attempt.max(2));
+                for delivery in &mut waiting {
+                    delivery.attempt = delivery.attempt.max(2);
+                }
                 continue;
             }
         };

@@ -127,7 +127,9 @@ fn value(hash: &mut Sha256, of: &Value) {
         Value::Array(items) => {
             hash.update(b"[");
             hash.update((items.len() as u64).to_be_bytes());
-            items.iter().for_each(|item| value(hash, item));
+            for item in items {
+                value(hash, item);
+            }
         }
         Value::Object(object) => members(hash, object),
     }
@@ -197,7 +199,9 @@ mod tests {
     fn a_range_differs_by_content_by_count_and_not_by_order() {
         let [mut one, mut other] = [Ranges::default(), Ranges::default()];
         let records: Vec<_> = (0..500).map(|n| record(&format!("key{n}"), n)).collect();
-        records.iter().for_each(|record| one.add(record));
+        for record in &records {
+            one.add(record);
+        }
         records.iter().rev().for_each(|record| other.add(record));
         let stores = [one, other];
         assert_eq!(Ranges::differing(&stores), []);

@@ -45,7 +45,9 @@ fn matrix(report: &Report) -> String {
     let names: Vec<&str> = report.sites.iter().map(|site| site.site.as_str()).collect();
     let first = names.iter().map(|name| name.len()).max().unwrap_or_default().max("from \\ to".len());
     let mut text = format!("{:first$}", "from \\ to");
-    names.iter().for_each(|name| text += &format!("  {name:>20}"));
+    for name in &names {
+        text += &format!("  {name:>20}");
+    }
     text += "\n";
     for from in &names {
         text += &format!("{from:first$}");

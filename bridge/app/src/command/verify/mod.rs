@@ -91,7 +91,7 @@ pub(crate) fn options(reading: &ReadingArgs, settle: Duration, findings_max: usi
 }
 
 /// What to say where a store cannot be used for good.
-pub(crate) fn failed(failed: Failed) -> anyhow::Error {
+pub(crate) fn failed(failed: &Failed) -> anyhow::Error {
     let advice = format!("{}: {}; bridge doctor says what may be wrong with it", failed, failed.error.chain());
     anyhow::anyhow!(advice)
 }
@@ -115,7 +115,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
         }
     };
     progress.lock().unwrap_or_else(PoisonError::into_inner).now.finish();
-    let mut report = report.map_err(failed)?;
+    let mut report = report.map_err(|error| failed(&error))?;
     report.findings.sort_by(|one, other| one.key.cmp(&other.key));
     let tombstones_since = clock.now() - config.policy.tombstone_life;
     let text = if args.json {
