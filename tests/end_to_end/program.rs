@@ -10,10 +10,17 @@ use bridge_tests::cloud::runtime;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::packages::packages;
+
 /// The binary that was built beside this test.
 pub(crate) fn bridge() -> Command {
     let test = std::env::current_exe().unwrap();
     let program = test.ancestors().nth(2).unwrap().join("bridge");
+    bridge_with(program)
+}
+
+/// This binary, with nothing of the environment that it would take for its configuration.
+fn bridge_with(program: PathBuf) -> Command {
     assert!(program.exists(), "{} is not built: run the tests through ./just test", program.display());
     let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BRIDGE_") || name.starts_with("OTEL_")) {
@@ -182,7 +189,15 @@ impl Clouds {
 
     /// A worker of its own process, with variables that override its configuration.
     pub(crate) fn worker_with(&self, site: &str, variables: &[(&str, &str)]) -> Running {
-        let mut command = bridge();
+        self.start_worker(bridge(), site, variables)
+    }
+
+    /// A worker of its own process, of the binary that is released.
+    pub(crate) fn released_worker(&self, site: &str) -> Running {
+        self.start_worker(bridge_with(packages().join("function/bridge")), site, &[])
+    }
+
+    fn start_worker(&self, mut command: Command, site: &str, variables: &[(&str, &str)]) -> Running {
         command.args(["run", "--site", site, "--log", "warn", "--config"]).arg(self.config());
         Running::start(command.envs(variables.iter().copied()))
     }
