@@ -161,7 +161,7 @@ fn portable_number(literal: &str) -> Result<(), String> {
     let shown: String = literal.chars().take(64).collect();
     let double: f64 = literal.parse().map_err(|_| format!("{shown} is not a number"))?;
     let wanted = Decimal::read(literal).ok_or_else(|| format!("{shown} is beyond every store's range"))?;
-    let held = Decimal::read(&format!("{double:e}"));
+    let held = Decimal::read(&shortest(double));
     if held.as_ref() != Some(&wanted) {
         return Err(format!("{shown} would become {double:e} in Cosmos DB, which keeps doubles"));
     }
@@ -169,6 +169,12 @@ fn portable_number(literal: &str) -> Result<(), String> {
         return Err(format!("{shown} is outside DynamoDB's range of 1e-130 to 9.99e125"));
     }
     Ok(())
+}
+
+/// The shortest decimal that reads back as `double`, as JSON is written by Python, JavaScript and serde_json alike. Of two that are
+/// equally short and equally close it is the one with the even digit, which Rust's own formatting does not keep to.
+fn shortest(double: f64) -> String {
+    serde_json::Number::from_f64(double).map_or_else(|| double.to_string(), |number| number.to_string())
 }
 
 /// A decimal value in its one normal form: `0.DIGITS * 10^exponent`, without zeros at either end.
@@ -224,6 +230,8 @@ mod tests {
             "9007199254740991",
             "9007199254740992",
             "123456789012345680",
+            // Lies in the middle of .2 and .3: two shortest forms, of which JSON is written with the even one.
+            "1120950135450717.2",
             "1e-130",
             "9.99e125",
             "0.30000000000000004",
