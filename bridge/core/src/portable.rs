@@ -171,7 +171,7 @@ fn portable_number(literal: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The shortest decimal that reads back as `double`, as JSON is written by Python, JavaScript and serde_json alike. Of two that are
+/// The shortest decimal that reads back as `double`, as JSON is written by Python, JavaScript and `serde_json` alike. Of two that are
 /// equally short and equally close it is the one with the even digit, which Rust's own formatting does not keep to.
 fn shortest(double: f64) -> String {
     serde_json::Number::from_f64(double).map_or_else(|| double.to_string(), |number| number.to_string())

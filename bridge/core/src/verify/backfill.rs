@@ -1,7 +1,7 @@
 //! Fills one store from another: every record, tombstones included, by the same conditional write as every worker's. So
 //! it is safe while traffic runs, and is gone on with by running it again.
 
-use std::{fmt, pin::pin};
+use std::{fmt, pin::pin, sync::Mutex, time::Duration};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     Options,
     finding::{may_be_gone, misfit},
-    reader::{Calls, Failed, Reader},
+    reader::{Calls, Failed, Reader, lock},
     repair::brought,
 };
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     failure::Recovery,
     port::{Clock, PutOutcome, Scan, Store},
     record::Record,
+    replay::pace::Pace,
 };
 
 /// Fills the store of one site from another's.
@@ -88,10 +89,16 @@ impl Backfill<'_> {
         let reader = Reader::new(self.from.0, self.from.1, &calls);
         let mut portions = pin!(reader.portions());
         let mut filled = Filled::default();
+        // The reading keeps the rate from portion to portion; the writing keeps it from record to record.
+        let pace = Mutex::new(Pace::new(self.options.rate));
         while let Some(items) = portions.try_next().await? {
             let items = items.into_iter().map(|item| {
-                let calls = &calls;
+                let (calls, pace) = (&calls, &pace);
                 async move {
+                    let wait = lock(pace).wait(1, self.clock.now());
+                    if wait > Duration::ZERO {
+                        self.clock.sleep(wait).await;
+                    }
                     match item {
                         Ok(record) => self.bring(calls, &record).await,
                         Err(item) => Ok(Done::Foreign(LeftOut { key: item.name, why: item.what })),
