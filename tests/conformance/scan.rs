@@ -221,7 +221,7 @@ pub(crate) async fn what_is_no_record_is_named(on: &BrokenScans) {
 fn cosmos_gives_a_large_range_whole() {
     crate::backends::cosmos_scan("cosmos_gives_a_large_range_whole", async |on: &ScanUnderTest| {
         let records = on.fill(6_000).await;
-        let items = share(&*on.scan, Cursor(r#"["","FF"]"#.to_owned()), async || {}).await;
+        let items = share(&*on.scan, Cursor(r#"[["","FF"]]"#.to_owned()), async || {}).await;
         let mine = items.into_iter().flatten().filter(|record| record.key.as_str().starts_with(&on.prefix));
         let mut found = BTreeMap::new();
         for record in mine {
