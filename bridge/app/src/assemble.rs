@@ -174,11 +174,9 @@ pub(crate) async fn sources(config: &Config, source: &Source) -> anyhow::Result<
 fn service_url(config: &Config, site: &SiteId) -> anyhow::Result<url::Url> {
     match &config.sites[site] {
         SiteConfig::Aws(aws) => sqs_endpoint(aws),
-        SiteConfig::Azure(azure) => {
-            let descriptions =
-                ServiceBusDescriptions::new(service_bus(azure)?, azure.service_bus_http_endpoint.clone());
-            descriptions.endpoint().with_context(|| format!("sites.{site}: service_bus_http_endpoint is not set"))
-        }
+        SiteConfig::Azure(azure) => descriptions(azure)?
+            .endpoint()
+            .with_context(|| format!("sites.{site}: service_bus_http_endpoint is not set")),
     }
 }
 
@@ -216,7 +214,7 @@ async fn aws_inspector(id: &SiteId, site: &AwsSite) -> anyhow::Result<Box<dyn In
 
 fn azure_inspector(site: &AzureSite) -> anyhow::Result<Box<dyn Inspect>> {
     Ok(Box::new(AzureInspect {
-        service_bus: ServiceBusDescriptions::new(service_bus(site)?, site.service_bus_http_endpoint.clone()),
+        service_bus: descriptions(site)?,
         queue: site.queue.clone(),
         dead_letter_queue: site.dead_letter_queue.clone(),
         store: Arc::new(cosmos_store(site)?),
@@ -266,6 +264,10 @@ fn service_bus(site: &AzureSite) -> anyhow::Result<ServiceBusConnection> {
             ServiceBusConnection::with_token(namespace, identity::ambient()?).context("service_bus_namespace")?
         }
     })
+}
+
+fn descriptions(site: &AzureSite) -> anyhow::Result<ServiceBusDescriptions> {
+    Ok(ServiceBusDescriptions::new(service_bus(site)?, site.service_bus_http_endpoint.clone()))
 }
 
 fn service_bus_queue(site: &AzureSite, connection: &ServiceBusConnection, name: &str) -> ServiceBusQueue {

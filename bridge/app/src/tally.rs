@@ -91,6 +91,10 @@ impl Tally {
     }
 }
 
+/// What can become of a delivery, as [`outcome`] has it.
+pub(crate) const OUTCOMES: [&str; 7] =
+    ["applied", "superseded", "duplicate", "retried", "dead_letter", "halted", "dropped"];
+
 /// The outcome of a delivery, in a word.
 pub(crate) fn outcome(verdict: &Verdict) -> &'static str {
     match (&verdict.settlement, &verdict.write) {

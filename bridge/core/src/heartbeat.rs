@@ -9,7 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    event::{Event, Key, SiteId},
+    event::{Key, SiteId},
     record::Record,
 };
 
@@ -53,9 +53,9 @@ pub fn event(site: &SiteId, event_id: Uuid, at: DateTime<Utc>, status: &Status) 
     event.to_string().into_bytes()
 }
 
-/// Whether an event is the heartbeat of its own origin.
-pub fn is_one(event: &Event) -> bool {
-    event.key == key(&event.origin)
+/// Whether an event of `origin` under `key` is that site's heartbeat. Asked of every event, so nothing is put together for it.
+pub fn is_one(key: &Key, origin: &SiteId) -> bool {
+    key.as_str().strip_prefix(RESERVED).and_then(|rest| rest.strip_prefix("heartbeat/")) == Some(origin.as_str())
 }
 
 /// A heartbeat that arrived in a store.
@@ -105,7 +105,8 @@ mod tests {
         let bytes = event(&site, Uuid::nil(), at, &status);
         let event = envelope::decode(&bytes, "/nowhere").unwrap();
         assert_eq!(event.key.as_str(), "_bridge/heartbeat/azure:westeurope");
-        assert!(event.origin == site && is_one(&event));
+        assert!(event.origin == site && is_one(&event.key, &event.origin));
+        assert!(!is_one(&event.key, &"aws:us-east-1".parse().unwrap()), "another site's");
         assert_eq!(event.timestamp.utc, at, "nanoseconds and all");
 
         let written = at + TimeDelta::milliseconds(40);

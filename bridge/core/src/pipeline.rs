@@ -189,15 +189,11 @@ impl Worker {
         for task in tasks {
             let applied = applied.get(&task.index).unwrap_or(&Applied::Panicked);
             let forwarded = forwarded.iter().filter_map(|(site, sent)| Some((site, sent.get(&task.index)?)));
-            let attempt = Attempt {
-                site: &self.rules.site,
-                number: batch[task.index].attempt,
-                number_max: self.policy.attempts_max,
-                retry: self.policy.retry,
-            };
+            let attempt = self.attempt(&batch[task.index]);
             let mut settlement = self.with_rng(|rng| conclude(&attempt, applied, forwarded, rng));
             // The next heartbeat says more than one that did not get through: nobody is owed it.
-            if matches!(settlement, Settlement::DeadLetter(_)) && heartbeat::is_one(&task.event) {
+            if matches!(settlement, Settlement::DeadLetter(_)) && heartbeat::is_one(&task.event.key, &task.event.origin)
+            {
                 settlement = Settlement::Ack;
             }
             let write = if let Applied::Done(write) = applied { Some(write.clone()) } else { None };
@@ -224,12 +220,7 @@ impl Worker {
                 result.map_err(|refusal: Refusal| Settlement::DeadLetter(Letter { refusal, owed: BTreeSet::new() }))
             }
             Err(_) => {
-                let attempt = Attempt {
-                    site: &self.rules.site,
-                    number: delivery.attempt,
-                    number_max: self.policy.attempts_max,
-                    retry: self.policy.retry,
-                };
+                let attempt = self.attempt(delivery);
                 let mut settlement =
                     self.with_rng(|rng| conclude(&attempt, &Applied::Panicked, std::iter::empty(), rng));
                 if let Settlement::DeadLetter(letter) = &mut settlement {
@@ -237,6 +228,15 @@ impl Worker {
                 }
                 Err(settlement)
             }
+        }
+    }
+
+    fn attempt(&self, delivery: &Delivery) -> Attempt<'_> {
+        Attempt {
+            site: &self.rules.site,
+            number: delivery.attempt,
+            number_max: self.policy.attempts_max,
+            retry: self.policy.retry,
         }
     }
 

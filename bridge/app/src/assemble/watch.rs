@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bridge_adapters::{
     aws::{SqsDepth, SqsRedriveDepth},
-    azure::service_bus::{ServiceBusDepth, ServiceBusDescriptions},
+    azure::service_bus::ServiceBusDepth,
     clock::SystemClock,
 };
 use bridge_core::{
@@ -14,7 +14,7 @@ use bridge_core::{
     replay::subject::BROKER_RECEIVES,
 };
 
-use super::{SitePorts, aws_clients, ports, service_bus, service_bus_queue};
+use super::{SitePorts, aws_clients, descriptions, ports, service_bus, service_bus_queue};
 use crate::config::{AwsSite, AzureSite, Config, SiteConfig};
 
 /// What looks at the lag of all sites, and waits for `limit` for each answer.
@@ -54,8 +54,7 @@ async fn watched_aws(id: &SiteId, site: &AwsSite, ports: SitePorts) -> anyhow::R
 
 fn watched_azure(site: &AzureSite, ports: SitePorts) -> anyhow::Result<Watched> {
     let connection = service_bus(site)?;
-    let descriptions = ServiceBusDescriptions::new(connection.clone(), site.service_bus_http_endpoint.clone());
-    let descriptions = Arc::new(descriptions);
+    let descriptions = Arc::new(descriptions(site)?);
     let queue = |name: &str| Arc::new(service_bus_queue(site, &connection, name));
     let depth = |name: &str| Arc::new(ServiceBusDepth::of(descriptions.clone(), name, queue(name)));
     let mut dead_letters = vec![letters(depth(&site.dead_letter_queue), ports.dead_letters, false)];

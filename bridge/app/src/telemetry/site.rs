@@ -24,7 +24,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use opentelemetry::{KeyValue, StringValue};
 
 use super::{Listening, traces};
-use crate::tally::outcome;
+use crate::tally::{OUTCOMES, outcome};
 
 /// The telemetry of one site's worker.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl SiteTelemetry {
             let lag = seconds(now - version.timestamp()).max(0.0);
             instruments.lag.record(lag, &[named(label::FROM, &origin), self.own(label::TO)]);
         }
-        if *key == heartbeat::key(&origin) {
+        if heartbeat::is_one(key, &origin) {
             self.heard(&origin, version);
         }
     }
@@ -218,9 +218,6 @@ impl SiteTelemetry {
         }
     }
 }
-
-/// What can become of a delivery, in the words of [`outcome`].
-const OUTCOMES: [&str; 7] = ["applied", "superseded", "duplicate", "retried", "dead_letter", "halted", "dropped"];
 
 fn log(delivery: &Delivery, verdict: &Verdict) {
     let trace_id = verdict.trace.as_ref().map(|trace| format!("{:032x}", trace.context.trace));
