@@ -7,6 +7,7 @@ mod command_line;
 mod dashboard;
 mod doctor;
 mod documents;
+mod drill;
 mod faults;
 mod functions;
 mod lag;

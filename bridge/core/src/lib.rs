@@ -27,6 +27,7 @@ pub mod port;
 pub mod record;
 
 pub mod conflict;
+pub mod drill;
 pub mod lag;
 pub mod replay;
 pub mod verify;

@@ -1,7 +1,13 @@
 //! What else a replay must keep: windows of duplicate detection, the broker's own dead letters, filters, files, edits, and
 //! words for what it cannot do.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bridge_adapters::azure::service_bus::{ServiceBusOptions, ServiceBusQueue, Timeouts};
 use bridge_core::port::Queue;
@@ -218,4 +224,34 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
     assert_eq!(with(&["--yes", "--resume"]).status.code(), Some(0), "nothing is left to do");
     let other = with(&["--to", "azure:westeurope/store", "--yes", "--resume"]);
     assert!(String::from_utf8_lossy(&other.stderr).contains("holds a plan already"), "{other:?}");
+}
+
+/// A queue that is written to all the time, as one of a site that has no compute: the replay ends all the same, and brings at least
+/// what lay there before.
+#[test]
+fn a_replay_of_a_queue_that_never_empties_ends() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    for (from, to) in [(HERE, THERE), (THERE, HERE)] {
+        let (source, target) = (Site::of(&clouds, from), Site::of(&clouds, to));
+        let event = |number: u64| bridge_tests::message(body(number, from, &format!("order-{number}"), number));
+        fill(&*source.queue, &(0..50).map(event).collect::<Vec<_>>());
+        let (done, sent) = (AtomicBool::new(false), AtomicU64::new(50));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // At least one for each look; without an end it would be followed until then.
+                while !done.load(Ordering::Relaxed) && sent.load(Ordering::Relaxed) < 200_000 {
+                    fill(&*source.queue, &[event(sent.fetch_add(1, Ordering::Relaxed))]);
+                }
+            });
+            let arguments = ["--from", &format!("{from}/queue"), "--to", &format!("{to}/store"), "--yes"];
+            let (code, said) = outcome(&mut replay(&clouds, &arguments));
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(code, Some(0), "{said:#}");
+            let (planned, sent) = (said["plan"]["messages"].as_u64().unwrap(), sent.load(Ordering::Relaxed));
+            assert!((50..sent - 100).contains(&planned), "it followed what came: {planned} of {sent}");
+        });
+        for number in 0..50 {
+            assert!(target.get(&format!("order-{number}")).is_some(), "{number} was there before");
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod dashboard;
 mod doctor;
+mod drill;
 mod get;
 pub(crate) mod lag;
 #[cfg(feature = "local")]
@@ -100,6 +101,8 @@ enum Command {
     Verify(verify::Args),
     /// Fill the store of one site from another's
     Backfill(backfill::Args),
+    /// Make a site fail, fail over, bring what is owed, and measure recovery time and recovery point
+    Drill(Box<drill::Args>),
     /// Check every assumption against the accounts: settings, permissions, clocks, limits
     Doctor(doctor::Args),
     /// Run worlds of sites in which everything goes wrong by a seed, on virtual time
@@ -134,6 +137,7 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Dashboard(args) => dashboard::run(args, load()?).await,
         Command::Verify(args) => verify::run(args, load()?).await,
         Command::Backfill(args) => backfill::run(args, load()?).await,
+        Command::Drill(args) => drill::run(*args, load()?, cli.sources.config.clone()).await,
         Command::Doctor(args) => doctor::run(&args, load()?).await,
         #[cfg(feature = "local")]
         Command::Simulate(args) => simulate::run(args).await,

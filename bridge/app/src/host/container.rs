@@ -21,8 +21,9 @@ use crate::{assemble::Worksite, config::ContainerConfig, telemetry::queues};
 const REST: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
 /// The least time between two looks at the service's clock while there is doubt about one's own.
 const CLOCK_PAUSE: Duration = Duration::from_millis(100);
-/// How long the next receive waits after a failed one, at first and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+/// How long the next receive waits after a failed one, at first and at most. Ours: what a site waits for once it is back, so it is
+/// short; a look in vain costs one request.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
 
 /// Works until `stop`, then finishes the batches at hand and closes the queues.
 pub(crate) async fn work(worksite: &Worksite, config: ContainerConfig, stop: CancellationToken) {

@@ -19,6 +19,7 @@ use bridge_core::{
     },
     version::Version,
 };
+use chrono::{SecondsFormat, TimeDelta};
 use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,10 @@ const PORTION: usize = 1_000;
 
 /// Programs of `--edit-with` that run at once.
 const EDITS: usize = 4;
+
+/// How far behind a broker's clock this machine's may be without messages being taken for newer than they are. Ours: NTP keeps clocks
+/// within a fraction of it.
+const CLOCKS_APART: TimeDelta = TimeDelta::seconds(5);
 
 /// Reads of stores on their way at once.
 const READS: usize = 32;
@@ -72,7 +77,12 @@ pub(super) async fn make(
     Ok(true)
 }
 
-/// Writes down what lies in one queue and passes the filters.
+/// Portions in a row with nothing but messages that came after the look began, after which it ends. Ours: of a queue that gives
+/// its messages in any order one such portion may be chance.
+const NEWER_PORTIONS: u32 = 3;
+
+/// Writes down what lies in one queue and passes the filters. What comes meanwhile may be among it, and does not keep the look
+/// from ending, however fast it comes.
 async fn look(
     setting: &Setting<'_>,
     request: &Request,
@@ -83,6 +93,7 @@ async fn look(
     let queue = &setting.sources[from].queue;
     let mut progress = Progress::new("messages looked at");
     let (mut place, mut seen, mut admitted) = (Place::default(), HashSet::new(), 0);
+    let (began, mut newer) = (setting.clock.now() + CLOCKS_APART, 0);
     while admitted < request.limit {
         let portion = usize::try_from(request.limit - admitted).unwrap_or(usize::MAX).clamp(100, PORTION);
         let shown = queue.browse(&mut place, portion).await.map_err(|error| unreadable(&error))?;
@@ -100,6 +111,13 @@ async fn look(
             break;
         }
         progress.add(news.len() as u64);
+        let all_newer = news.iter().all(|(_, delivery)| delivery.first_seen.is_some_and(|came| came > began));
+        newer = if all_newer { newer + 1 } else { 0 };
+        if newer == NEWER_PORTIONS {
+            let since = began.to_rfc3339_opts(SecondsFormat::Secs, true);
+            progress.say(&format!("{queue}: messages keep coming; those since {since} are left for another replay"));
+            break;
+        }
         let broker = setting.sources[from].broker;
         let reason = |delivery: &Delivery| subject::reason(&delivery.properties, broker);
         news.retain(|(_, delivery)| request.filter.admits_reason(&reason(delivery)));

@@ -69,7 +69,7 @@ pub(crate) struct ReadingArgs {
     rate: Option<f64>,
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
     rate.ok_or_else(|| "a number over 0 is wanted".to_owned())
 }

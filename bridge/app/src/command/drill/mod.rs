@@ -1,0 +1,247 @@
+//! `bridge drill`: makes a site fail, goes on writing, fails over, brings what is owed, and measures all of it from outside.
+
+mod course;
+mod markdown;
+mod operator;
+mod outage;
+mod report;
+mod watch;
+mod writers;
+
+use std::{
+    collections::BTreeSet,
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, AtomicUsize},
+    },
+    time::Duration,
+};
+
+use anyhow::Context;
+use bridge_adapters::clock::SystemClock;
+use bridge_core::{
+    drill::{Book, Figures},
+    event::SiteId,
+    port::Clock,
+};
+use url::Url;
+
+use self::{course::Drill, operator::Operator, outage::Outage, report::Report, writers::Writers};
+use super::lag::LIMIT;
+use crate::{
+    assemble,
+    config::Config,
+    exit::{Code, Misuse},
+    host,
+};
+
+/// What a drill says that was asked to stop.
+const STOPPED: &str = "stopped before its end";
+
+/// How long a drill waits for what should happen, unless told otherwise. Ours: circuits and leases end within half a minute each,
+/// retries come within five minutes.
+const PATIENCE_SECONDS: u32 = 300;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Users of every site write a little, all the time, under keys of their own (_bridge/drill/...). The site is made to fail, its users are sent to another, what waits is brought over by the same commands as in the runbooks, the site comes back and gets what it is owed, and all stores are compared. Each write is followed from outside: when its queue confirmed it, when each store showed it.\n\nWrites three files: the report for people (.md), for machines (.json), and every write (.jsonl).\n\nExit codes: 0 passed, 1 failed, 2 nothing is lost but something is still owed or differs.\n\nExample, beside bridge local: bridge drill aws:us-east-1 --admin http://127.0.0.1:PORT"
+)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct Args {
+    /// The site that fails
+    #[arg(value_name = "SITE")]
+    failing: SiteId,
+    /// The admin endpoint of `bridge local`: the site's whole cloud goes dark there
+    #[arg(long, value_name = "URL", conflicts_with_all = ["fail", "restore"])]
+    admin: Option<Url>,
+    /// Makes the site fail (by `sh -c`), as by switching off its function's trigger; without it the drill asks you to
+    #[arg(long, value_name = "COMMAND", requires = "restore")]
+    fail: Option<String>,
+    /// Brings the site back (by `sh -c`); run whatever happens
+    #[arg(long, value_name = "COMMAND", requires = "fail")]
+    restore: Option<String>,
+    /// Writes a second, of the users of each site
+    #[arg(long, value_name = "PER SECOND", default_value_t = 10.0, value_parser = super::verify::rate)]
+    rate: f64,
+    /// How long all is well before the site fails
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    steady: u32,
+    /// How long the site is away at least
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    outage: u32,
+    /// How long to wait for what should happen before it counts as not happening
+    #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE_SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
+    patience: u32,
+    /// A confirmed write that takes longer than this to every site is late
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    late_after: u32,
+    /// Fail the drill if recovery took longer
+    #[arg(long, value_name = "SECONDS")]
+    rto_max: Option<f64>,
+    /// Fail the drill if more events would have been lost, had the site never come back
+    #[arg(long, value_name = "EVENTS")]
+    rpo_max: Option<usize>,
+    /// Replay nothing: you do, by the runbooks, while the drill measures
+    #[arg(long)]
+    by_hand: bool,
+    /// Do not compare the stores as a whole in the end, which reads them from end to end
+    #[arg(long)]
+    without_verify: bool,
+    /// Where the report goes: PATH.md, PATH.json and PATH.jsonl
+    #[arg(long, value_name = "PATH")]
+    report: Option<PathBuf>,
+    /// Do it without asking, on real clouds too
+    #[arg(long)]
+    yes: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    fn steady(&self) -> Duration {
+        Duration::from_secs(self.steady.into())
+    }
+
+    fn outage(&self) -> Duration {
+        Duration::from_secs(self.outage.into())
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience.into())
+    }
+
+    fn late_after(&self) -> Duration {
+        Duration::from_secs(self.late_after.into())
+    }
+}
+
+/// `source`: where the configuration came from, for the commands that the drill runs.
+pub(crate) async fn run(args: Args, config: Config, source: Option<String>) -> anyhow::Result<Code> {
+    let sites: Vec<SiteId> = config.sites.keys().cloned().collect();
+    if !sites.contains(&args.failing) {
+        let known: Vec<_> = sites.iter().map(SiteId::as_str).collect();
+        return Err(
+            Misuse(format!("{} is not a configured site; these are: {}", args.failing, known.join(", "))).into()
+        );
+    }
+    if sites.len() < 2 {
+        return Err(Misuse("there is no site to fail over to: the configuration has one only".to_owned()).into());
+    }
+    let outage = match (&args.admin, &args.fail, &args.restore) {
+        (Some(admin), _, _) => Outage::Localcloud { admin: admin.clone(), id: None },
+        (None, Some(fail), Some(restore)) => Outage::Commands { fail: fail.clone(), restore: restore.clone() },
+        _ => Outage::ByHand,
+    };
+    outage.check().await?;
+    let began_at = SystemClock.now();
+    let run = format!("{}-{:04x}", began_at.format("%Y%m%dT%H%M%SZ"), fastrand::u16(..));
+    let path = args.report.clone().unwrap_or_else(|| PathBuf::from(format!("bridge-drill-{run}")));
+    // Known before anything fails.
+    std::fs::write(path.with_added_extension("jsonl"), "").with_context(|| format!("--report {}", path.display()))?;
+    if outage.is_real() && !args.yes && !confirmed(&args, &outage)? {
+        return Ok(Code::Failed);
+    }
+    let stop = host::stop_signal()?;
+
+    let observer = assemble::observer(&config, LIMIT).await?;
+    let book = Arc::new(Mutex::new(Book::new(sites.clone())));
+    let (mut queues, mut stores) = (std::collections::BTreeMap::new(), watch::Stores::new());
+    for site in &sites {
+        let ports = assemble::ports(&config, site).await?;
+        queues.insert(site.clone(), ports.queue);
+        stores.insert(site.clone(), ports.store);
+    }
+    let writers = Arc::new(Writers {
+        run: run.clone(),
+        queues,
+        book,
+        key_pointer: config.policy.key_pointer.clone(),
+        failing: args.failing.clone(),
+        serving: Mutex::new(args.failing.clone()),
+        failures: AtomicU32::new(0),
+        made: AtomicUsize::new(0),
+    });
+    let mut drill = Drill {
+        args: &args,
+        sites,
+        outage,
+        observer,
+        stores,
+        writers,
+        operator: Operator { config: source, limit: args.patience(), done: Vec::new() },
+        stop,
+        began_at,
+        timeline: Vec::new(),
+        course: None,
+        predicted: None,
+        failures: Vec::new(),
+        owing: Vec::new(),
+    };
+    let went = drill.run().await;
+    let report = conclude(&mut drill, went, &run, &path).await?;
+    for queue in drill.writers.queues.values() {
+        queue.close().await;
+    }
+    report.write(&path)?;
+    super::print(&if args.json { report.as_json()? } else { report.as_text(&path) })?;
+    Ok(report.code())
+}
+
+/// What came of it all: the last looks, the figures, the verdict.
+async fn conclude(
+    drill: &mut Drill<'_>,
+    went: anyhow::Result<()>,
+    run: &str,
+    path: &std::path::Path,
+) -> anyhow::Result<Report> {
+    let stopped = drill.stop.is_cancelled();
+    if let Err(error) = went {
+        drill.failures.push(format!("{error:#}"));
+    }
+    let book = drill.book();
+    let (held, unread) = watch::held(&drill.stores, &book).await;
+    drill.failures.extend(unread);
+    let mut letters = BTreeSet::new();
+    if writers::open(&book).missing().next().is_some() && !stopped {
+        let folder = std::env::temp_dir().join(format!("bridge-drill-{run}"));
+        std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        match drill.letters(&folder).await {
+            Ok(found) => letters = found,
+            Err(error) => drill.failures.push(format!("{error:#}")),
+        }
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+    if !drill.args.without_verify && !stopped && drill.course.is_some() {
+        drill.say("comparing all stores as a whole".to_owned());
+        let done = drill.operator.run(&["verify", "--settle", "3", "--limit", "10"]).await?;
+        match done.exit_code {
+            Some(0) => {}
+            Some(2) => drill.owing.push("the stores differ: bridge verify, runbooks/stores-differ.md".to_owned()),
+            _ => drill.failures.push(format!("bridge verify failed: {}", done.complaint.unwrap_or_default())),
+        }
+    }
+    let figures = drill.course.as_ref().map(|course| Figures::of(&writers::open(&book), course, &letters, &held));
+    drill.tidy().await;
+    Ok(Report::new(drill, figures, &letters, run, path, stopped))
+}
+
+fn confirmed(args: &Args, outage: &Outage) -> anyhow::Result<bool> {
+    if args.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        let advice = "this is no terminal to ask on: add --yes to let it fail";
+        return Err(Misuse(advice.to_owned()).into());
+    }
+    eprintln!(
+        "{} will fail, {}, for {} s or longer, and what it is owed is replayed.\nThis is no localcloud: what your applications write there is concerned too.",
+        args.failing,
+        outage.words(&args.failing),
+        args.outage
+    );
+    eprint!("Write the site's name to go on: ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(answer.trim() == args.failing.as_str())
+}

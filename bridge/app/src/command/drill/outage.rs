@@ -1,0 +1,137 @@
+//! How a site is made to fail, and how it is brought back.
+
+use std::{io::IsTerminal, process::Stdio, time::Duration};
+
+use anyhow::{Context, bail};
+use bridge_adapters::clock::SystemClock;
+use bridge_core::{event::SiteId, port::Clock};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use tokio::process::Command;
+use url::Url;
+
+use crate::exit::Misuse;
+
+/// How long an answer of localcloud may take.
+const ADMIN_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a command of the operator's may take. Ours: changing a cloud's setting takes a minute at most.
+const COMMAND_LIMIT: Duration = Duration::from_secs(300);
+
+/// How a site is made to fail, and how it is brought back.
+#[derive(Debug)]
+pub(super) enum Outage {
+    /// localcloud lets the site's whole cloud go dark: no connections and no answers, for workers neither.
+    Localcloud {
+        admin: Url,
+        /// The fault, once it is there.
+        id: Option<u64>,
+    },
+    /// Two command lines, for `sh -c`.
+    Commands { fail: String, restore: String },
+    /// Somebody does it, and says when.
+    ByHand,
+}
+
+impl Outage {
+    /// Whether real clouds are concerned.
+    pub(super) fn is_real(&self) -> bool {
+        !matches!(self, Self::Localcloud { .. })
+    }
+
+    /// For the report.
+    pub(super) fn words(&self, site: &SiteId) -> String {
+        match self {
+            Self::Localcloud { .. } => {
+                format!("localcloud's fault {}:*:dark: no connections and no answers", site.cloud())
+            }
+            Self::Commands { fail, restore } => format!("by the commands `{fail}` and `{restore}`"),
+            Self::ByHand => "by hand".to_owned(),
+        }
+    }
+
+    /// Whether it could be done; asked before anything is written.
+    pub(super) async fn check(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Localcloud { admin, .. } => {
+                ask(admin, "/health", reqwest::Method::GET, String::new()).await.map(drop).with_context(|| {
+                    format!("--admin {admin}: no localcloud answers there; `bridge local` prints the address")
+                })
+            }
+            Self::Commands { .. } => Ok(()),
+            Self::ByHand if std::io::stdin().is_terminal() => Ok(()),
+            Self::ByHand => Err(Misuse(
+                "say how the site fails: --admin URL of `bridge local`, or --fail COMMAND and --restore COMMAND; without them the drill asks for it, and this is no terminal to ask on"
+                    .to_owned(),
+            )
+            .into()),
+        }
+    }
+
+    /// Makes `site` fail; from when on it counts as failed, which is rather too early than too late. Should this process
+    /// die, localcloud heals it `at_most` so much later.
+    pub(super) async fn fail(&mut self, site: &SiteId, at_most: Duration) -> anyhow::Result<DateTime<Utc>> {
+        let began = SystemClock.now();
+        match self {
+            Self::Localcloud { admin, id } => {
+                #[derive(Deserialize)]
+                struct Started {
+                    ids: Vec<u64>,
+                }
+                let fault = format!("{}:*:dark,for={}s", site.cloud(), at_most.as_secs());
+                let answer = ask(admin, "/faults", reqwest::Method::POST, fault).await?;
+                *id = serde_json::from_str::<Started>(&answer)?.ids.first().copied();
+            }
+            Self::Commands { fail, .. } => shell(fail).await.context("--fail")?,
+            Self::ByHand => {
+                told(format!("Make {site} fail now, then press Enter.")).await?;
+                return Ok(SystemClock.now());
+            }
+        }
+        Ok(began)
+    }
+
+    /// Brings `site` back.
+    pub(super) async fn restore(&mut self, site: &SiteId) -> anyhow::Result<()> {
+        match self {
+            Self::Localcloud { admin, id } => {
+                let Some(id) = id else { return Ok(()) };
+                ask(admin, &format!("/faults/{id}"), reqwest::Method::DELETE, String::new()).await.map(drop)
+            }
+            Self::Commands { restore, .. } => shell(restore).await.context("--restore"),
+            Self::ByHand => told(format!("Bring {site} back now, then press Enter.")).await,
+        }
+    }
+}
+
+async fn ask(admin: &Url, path: &str, method: reqwest::Method, body: String) -> anyhow::Result<String> {
+    let request = reqwest::Client::new().request(method, admin.join(path)?).body(body).timeout(ADMIN_LIMIT);
+    let answer = request.send().await?;
+    let (status, text) = (answer.status(), answer.text().await?);
+    if !status.is_success() {
+        bail!("{status}: {}", text.trim());
+    }
+    Ok(text)
+}
+
+/// Runs one to its end. What it prints goes to standard error, as standard output is the drill's own.
+async fn shell(line: &str) -> anyhow::Result<()> {
+    let mut command = Command::new("sh");
+    command.args(["-c", line]).stdin(Stdio::null()).stdout(std::io::stderr()).kill_on_drop(true);
+    let status = tokio::time::timeout(COMMAND_LIMIT, command.status()).await;
+    let status = status.map_err(|_| anyhow::anyhow!("`{line}` did not end within {} s", COMMAND_LIMIT.as_secs()))??;
+    if !status.success() {
+        bail!("`{line}`: {status}");
+    }
+    Ok(())
+}
+
+/// Asks the person at the terminal, and waits.
+async fn told(request: String) -> anyhow::Result<()> {
+    eprintln!("{request}");
+    let answered = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
+    if answered == 0 {
+        bail!("standard input ended");
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Looks from outside: reads from each site's store what was written, until it shows it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bridge_adapters::clock::SystemClock;
+use bridge_core::{
+    drill::{Book, Held},
+    event::SiteId,
+    port::{Clock, Store},
+};
+use futures_util::{StreamExt, stream};
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::writers::open;
+
+/// From one look to the next: when something was first seen is known to this.
+pub(super) const EVERY: Duration = Duration::from_millis(100);
+
+/// The same at a site that does not answer.
+const EVERY_IN_VAIN: Duration = Duration::from_millis(500);
+
+/// How long an answer may take.
+const READ_LIMIT: Duration = Duration::from_secs(2);
+
+/// Reads at the same time at one site.
+const CONCURRENT: usize = 16;
+
+pub(super) type Stores = BTreeMap<SiteId, Arc<dyn Store>>;
+
+/// Looks at all sites until stopped.
+pub(super) async fn watch(stores: &Stores, book: &Arc<Mutex<Book>>, stop: &CancellationToken) {
+    let mut sites = JoinSet::new();
+    for (site, store) in stores {
+        let (site, store, book, stop) = (site.clone(), Arc::clone(store), Arc::clone(book), stop.clone());
+        sites.spawn(async move {
+            while !stop.is_cancelled() {
+                let answers = look(&site, &*store, &book).await;
+                tokio::select! {
+                    () = tokio::time::sleep(if answers { EVERY } else { EVERY_IN_VAIN }) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        });
+    }
+    while sites.join_next().await.is_some() {}
+}
+
+/// Reads what `site` has not shown yet; whether it answers.
+async fn look(site: &SiteId, store: &dyn Store, book: &Mutex<Book>) -> bool {
+    let awaited = open(book).awaited(site);
+    let mut reads = stream::iter(awaited)
+        .map(|key| async {
+            let answer = timeout(READ_LIMIT, store.get(&key)).await;
+            (key, answer)
+        })
+        .buffer_unordered(CONCURRENT);
+    while let Some((key, answer)) = reads.next().await {
+        match answer {
+            Ok(Ok(Some(record))) => open(book).saw(site, &key, &record.version, SystemClock.now()),
+            Ok(Ok(None)) => {}
+            // The others would not answer either.
+            Ok(Err(_)) | Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// What every store holds of all keys; a site that cannot be read is left out, with why.
+pub(super) async fn held(stores: &Stores, book: &Mutex<Book>) -> (Held, Vec<String>) {
+    let keys: Vec<_> = open(book).keys().cloned().collect();
+    let (mut held, mut unread) = (Held::new(), Vec::new());
+    for (site, store) in stores {
+        let mut reads = stream::iter(keys.clone())
+            .map(|key| async {
+                let answer = timeout(READ_LIMIT, store.get(&key)).await;
+                (
+                    key,
+                    answer.map_err(|_| "no answer".to_owned()).and_then(|answer| answer.map_err(|error| error.chain())),
+                )
+            })
+            .buffer_unordered(CONCURRENT);
+        let mut records = BTreeMap::new();
+        let mut trouble = None;
+        while let Some((key, answer)) = reads.next().await {
+            match answer {
+                Ok(record) => records.extend(record.map(|record| (key, record))),
+                Err(error) => trouble = Some(error),
+            }
+        }
+        match trouble {
+            None => _ = held.insert(site.clone(), records),
+            Some(error) => unread.push(format!("the store of {site} could not be read in the end: {error}")),
+        }
+    }
+    (held, unread)
+}

@@ -1,0 +1,144 @@
+//! `bridge drill` tells the truth: an oracle with the official clients watches from outside what happens to every write.
+
+use std::{
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::program::{Clouds, Running, bridge, must, python};
+
+const AWS: &str = "aws:us-east-1";
+const AZURE: &str = "azure:westeurope";
+
+/// Runs a drill under the oracle's eyes; its report, after the oracle agreed, and its exit code.
+fn drill(clouds: &Clouds, oracle: &[&str], arguments: &[&str]) -> (Value, i64) {
+    let base = clouds.file("drill");
+    let program = bridge();
+    let mut command = python("drill.py");
+    command.arg(clouds.ready_file()).arg(&base).args(oracle).arg("--").arg(program.get_program());
+    command.args(["drill", "--steady", "4", "--report"]).arg(&base).args(arguments);
+    command.arg("--config").arg(clouds.config()).env("RUST_LIB_BACKTRACE", "0");
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BRIDGE_")) {
+        command.env_remove(name);
+    }
+    let output = must(&mut command);
+    let last = String::from_utf8(output.stdout).unwrap().lines().last().unwrap().to_owned();
+    let seen: Value = serde_json::from_str(&last).unwrap();
+    let report = std::fs::read_to_string(base.with_extension("json")).unwrap();
+    (serde_json::from_str(&report).unwrap(), seen["exit_code"].as_i64().unwrap())
+}
+
+fn admin(clouds: &Clouds) -> String {
+    clouds.ready["admin"].as_str().unwrap().to_owned()
+}
+
+fn commands(report: &Value) -> Vec<&str> {
+    report["commands"].as_array().unwrap().iter().map(|one| one["command"].as_str().unwrap()).collect()
+}
+
+/// The whole cloud goes dark, its users go on elsewhere, and what it is owed comes from the dead letters.
+#[test]
+fn a_dark_site_is_failed_over_and_gets_what_it_is_owed() {
+    let clouds = Clouds::start(&[]);
+    // As docs/drill.md has it, only shorter.
+    let page = include_str!("../../docs/drill.md");
+    let line = page.split("```sh\nbridge drill ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    let line = line.replace("$ADMIN", &admin(&clouds));
+    let arguments: Vec<&str> = line.split_whitespace().chain(["--outage", "8"]).collect();
+    let (report, code) = drill(&clouds, &[], &arguments);
+    assert_eq!((code, &report["verdict"]), (0, &"passed".into()), "{report:#}");
+    let figures = &report["figures"];
+    assert!(figures["rto"]["readable_seconds"].as_f64() < Some(8.0), "before it came back: {figures:#}");
+    assert!(figures["fates"]["late"].as_u64() > Some(20), "what was written meanwhile came late to it: {figures:#}");
+    assert!(figures["lacking_at_return"].as_u64() >= figures["fates"]["late"].as_u64());
+    let owed = format!("bridge replay --from {AZURE}/dlq --to owed");
+    assert!(commands(&report).iter().any(|command| command.starts_with(&owed)), "{report:#}");
+    assert!(commands(&report).iter().any(|command| command.starts_with("bridge verify")), "{report:#}");
+    let page = std::fs::read_to_string(clouds.file("drill.md")).unwrap();
+    assert!(page.contains("aws:us-east-1 failed, and the drill PASSED"), "{page}");
+    let faults: Value = serde_json::from_str(&clouds.admin("GET", "/faults", "")).unwrap();
+    assert_eq!(faults["faults"], Value::Array(vec![]), "the fault is gone");
+}
+
+/// Nobody replays, and somebody takes letters away: what is owed is told from what is lost.
+#[test]
+fn what_is_still_owed_is_told_from_what_is_lost() {
+    let clouds = Clouds::start(&[]);
+    let arguments = [AZURE, "--admin", &admin(&clouds), "--outage", "8", "--by-hand", "--patience", "15"];
+    let (report, code) = drill(&clouds, &["--steal", "5"], &arguments);
+    assert_eq!((code, &report["verdict"]), (1, &"failed".into()), "{report:#}");
+    assert!(report["figures"]["fates"]["owed"].as_u64() > Some(5), "{report:#}");
+    assert!(report["figures"]["fates"]["lost"].as_u64() > Some(0), "{report:#}");
+    assert!(commands(&report).iter().all(|command| !command.contains("--yes")), "it replayed nothing: {report:#}");
+    let said = report["failures"].to_string();
+    assert!(said.contains("LOST") && said.contains("still owed"), "{said}");
+}
+
+/// The services answer and nobody works: silence is noticed, and what lies in the queue goes into the other site's store.
+#[test]
+fn a_site_without_compute_is_failed_over_from_its_queue() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let _other = clouds.worker(AZURE);
+    let (script, pid) = (clouds.file("worker.sh"), clouds.file("worker.pid"));
+    let worker = format!(
+        "'{}' run --site {AWS} --log warn --config '{}' </dev/null >/dev/null 2>&1 & echo $! > '{}'\n",
+        PathBuf::from(bridge().get_program()).display(),
+        clouds.config().display(),
+        pid.display()
+    );
+    std::fs::write(&script, worker).unwrap();
+    let (start, stop) = (format!("sh '{}'", script.display()), format!("kill -KILL $(cat '{}')", pid.display()));
+    must(Command::new("sh").args(["-c", &start]));
+    let arguments = [AWS, "--fail", &stop, "--restore", &start, "--outage", "5", "--yes"];
+    let result = std::panic::catch_unwind(|| drill(&clouds, &["--compute"], &arguments));
+    must(Command::new("sh").args(["-c", &stop]));
+    let (report, code) = result.unwrap();
+    assert_eq!((code, &report["verdict"]), (0, &"passed".into()), "{report:#}");
+    assert!(report["figures"]["missing_at_failover"]["events"].as_u64() > Some(10), "{report:#}");
+    assert_eq!(report["figures"]["rpo"]["events"], 0, "{report:#}");
+    let over = format!("bridge replay --from {AWS}/queue --to {AZURE}/store --yes");
+    assert!(commands(&report).contains(&over.as_str()), "{report:#}");
+}
+
+/// A drill must not be what turns trouble into an outage.
+#[test]
+fn nothing_is_made_to_fail_while_something_is_wrong() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let _only = clouds.worker(AWS);
+    let base = clouds.file("drill");
+    let mut command = bridge();
+    command
+        .args(["drill", AZURE, "--steady", "3", "--patience", "5", "--admin", &admin(&clouds), "--report"])
+        .arg(&base);
+    let output = command.arg("--config").arg(clouds.config()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("nothing was made to fail") && said.contains("bridge doctor"), "{said}");
+    let health: Value = serde_json::from_str(&clouds.admin("GET", "/health", "")).unwrap();
+    assert_eq!(health["dark"], Value::Array(vec![]));
+}
+
+/// Whoever stops it gets the site back.
+#[test]
+fn a_stopped_drill_brings_the_site_back() {
+    let clouds = Clouds::start(&[]);
+    let mut command = bridge();
+    command.args(["drill", AZURE, "--steady", "2", "--outage", "60", "--admin", &admin(&clouds), "--report"]);
+    command.arg(clouds.file("drill")).arg("--config").arg(clouds.config());
+    let mut program = Running::start(&mut command);
+    let health = || serde_json::from_str::<Value>(&clouds.admin("GET", "/health", "")).unwrap();
+    let start = Instant::now();
+    while health()["dark"] == Value::Array(vec![]) {
+        assert!(start.elapsed().as_secs() < 30, "it never failed");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    program.signal("INT");
+    let status = program.end(Duration::from_secs(90));
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(health()["dark"], Value::Array(vec![]));
+    let report = std::fs::read_to_string(clouds.file("drill.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&report).unwrap()["verdict"], "stopped");
+}
