@@ -23,7 +23,7 @@ local *arguments:
     cargo run --bin bridge -- local {{arguments}}
 
 # All that CI does
-check: fmt spelling purity deny lint docs test
+check: fmt spelling purity deny lint docs fuzz test
 
 # What the clouds deploy, below target/package: lambda-x86_64.zip, lambda-arm64.zip, function.zip (arguments: architectures)
 package *architectures: packager
@@ -144,6 +144,11 @@ simulate-forever seed=`date +%s`: build
     for ((seed = {{seed}} * 1000; ; seed += 10000)); do
         target/debug/bridge simulate --seed "$seed" --seeds 10000
     done
+
+# What reads bytes from outside, under libFuzzer: just fuzz [TARGET|all] [SECONDS], or a FILE that was found (docs/fuzzing.md)
+fuzz target="all" seconds="3":
+    RUSTC_WORKSPACE_WRAPPER="{{justfile_directory()}}/tests/fuzz/rustc" \
+        cargo test --quiet --workspace --features bridge-fuzz/libfuzzer --test fuzz -- {{target}} {{seconds}}
 
 # The test of the tests: every wrong core must be noticed
 mutants:

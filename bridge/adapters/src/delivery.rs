@@ -28,7 +28,7 @@ pub(crate) fn first_seen(properties: &Properties, sent: Option<DateTime<Utc>>) -
 
 /// Whole seconds, rounded up: no broker hides a message for a fraction of one, and none may hide it for less than asked.
 pub(crate) fn seconds_up(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
 #[cfg(test)]

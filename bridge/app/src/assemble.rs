@@ -30,6 +30,7 @@ use bridge_core::{
     replay::{route::Source, run::SourceQueue},
 };
 
+pub(crate) use bridge_adapters::azure::service_bus::STACK_BYTES;
 pub(crate) use scan::target;
 pub(crate) use watch::observer;
 use watch::watched;

@@ -58,3 +58,7 @@ pub const CONFLICTS_KEPT: usize = 64;
 /// Letters of one queue whose reasons are read for a look at the lag. Ours: SQS hides what it shows, so a look takes no
 /// more of them than it must; the rest is told as not read.
 pub const REASONS_READ_MAX: usize = 1_000;
+
+/// The longest wait that a service's own hint is followed for. "Amazon SQS message quotas", "message visibility timeout": no
+/// message can be held back for longer; and a hint of some million years, added to any time, would be no time at all.
+pub const RETRY_HINT_MAX: Duration = Duration::from_hours(12);

@@ -190,7 +190,6 @@ impl Decimal {
     fn read(literal: &str) -> Option<Self> {
         let (negative, unsigned) = literal.strip_prefix('-').map_or((false, literal), |rest| (true, rest));
         let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
-        let exponent: i64 = exponent.strip_prefix('+').unwrap_or(exponent).parse().ok()?;
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits = format!("{whole}{fraction}");
         if !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -198,8 +197,10 @@ impl Decimal {
         }
         let significant = digits.trim_start_matches('0');
         if significant.is_empty() {
+            // Nothing, however often it is taken.
             return Some(Self { negative: false, digits: String::new(), exponent: 0 });
         }
+        let exponent: i64 = exponent.strip_prefix('+').unwrap_or(exponent).parse().ok()?;
         let leading_zeros = i64::try_from(digits.len() - significant.len()).ok()?;
         let exponent = exponent.checked_add(i64::try_from(whole.len()).ok()?)?.checked_sub(leading_zeros)?;
         Some(Self { negative, digits: significant.trim_end_matches('0').to_owned(), exponent })
@@ -238,6 +239,7 @@ mod tests {
             "5e-7",
             "1000000000000000000000",
             "0e999",
+            "-0.0e99999999999999999999",
             "0.000",
         ];
         for number in good {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::limits::RETRY_HINT_MAX;
+
 /// Exponential backoff with full jitter: a delay is drawn evenly between nothing and `base * 2^(attempt - 1)`, at most
 /// `max`. Spreading over the whole range empties a crowd of waiting workers fastest ("Exponential Backoff And Jitter",
 /// AWS Architecture Blog).
@@ -14,9 +16,11 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The delay after `attempt` tries. `hint` is what the service asked for: never less than that, `max` or not.
+    /// The delay after `attempt` tries. `hint` is what the service asked for: never less than that, `max` or not, up to
+    /// [`RETRY_HINT_MAX`](crate::limits::RETRY_HINT_MAX).
     pub fn delay(&self, attempt: u32, hint: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
+        let hint = hint.map(|hint| hint.min(RETRY_HINT_MAX));
         let ceiling = self.base.saturating_mul(1 << doublings).min(self.max);
         ceiling.mul_f64(rng.f64()).max(hint.unwrap_or_default())
     }
@@ -45,5 +49,11 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(1);
         let asked = Duration::from_secs(90);
         assert_eq!(POLICY.delay(1, Some(asked), &mut rng), asked);
+    }
+
+    #[test]
+    fn what_no_queue_could_wait_for_is_not() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        assert_eq!(POLICY.delay(1, Some(Duration::MAX), &mut rng), RETRY_HINT_MAX);
     }
 }

@@ -101,7 +101,7 @@ async fn add_faults(State(faults): State<Arc<Faults>>, headers: HeaderMap, body:
     }
 }
 
-fn parse_faults(text: &str) -> Result<Vec<Fault>, String> {
+pub(crate) fn parse_faults(text: &str) -> Result<Vec<Fault>, String> {
     let json = |error: serde_json::Error| error.to_string();
     match text.trim_start().as_bytes().first() {
         Some(b'[') => serde_json::from_str(text).map_err(json),

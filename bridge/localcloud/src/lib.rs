@@ -17,4 +17,7 @@ pub mod admin;
 mod cloud;
 pub mod usage;
 
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use cloud::{AwsSite, AzureSite, LocalCloud, Options, SERVICE_BUS_PORT, Sites, StartError};

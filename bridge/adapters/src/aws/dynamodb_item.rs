@@ -55,7 +55,8 @@ pub fn from_record(record: &Record) -> Result<Item, NotARecord> {
         item.insert("payload".to_owned(), from_json(Value::Object(canonical(payload.clone()))));
     }
     if let Some(life) = record.expires_after {
-        let expires_at = applied_second(&record.applied_at)? + life_seconds(life);
+        // What a store gave back may live for longer than there is time.
+        let expires_at = applied_second(&record.applied_at)?.saturating_add(life_seconds(life));
         item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.to_string()));
     }
     Ok(item)
@@ -247,6 +248,13 @@ mod tests {
         assert_eq!(broken("deleted", Some(AttributeValue::Bool(true))), "deleted");
         assert_eq!(broken("expires_at", Some(AttributeValue::N("soon".to_owned()))), "expires_at");
         assert_eq!(broken("version", Some(AttributeValue::S("7".to_owned()))), "version");
+    }
+
+    /// Cosmos DB's form has room for it, and a repair writes what the other store has.
+    #[test]
+    fn a_life_longer_than_time_is_no_panic() {
+        let record = Record { expires_after: Some(Duration::MAX), ..any_record(Record::deleted) };
+        assert_eq!(from_record(&record).unwrap()[EXPIRES_AT], AttributeValue::N(u64::MAX.to_string()));
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl fmt::Debug for AwsInspect {
     }
 }
 
-fn queue_facts(attributes: &HashMap<QueueAttributeName, String>) -> Result<QueueFacts, String> {
+pub(super) fn queue_facts(attributes: &HashMap<QueueAttributeName, String>) -> Result<QueueFacts, String> {
     let number = |name: QueueAttributeName, default: u64| match attributes.get(&name) {
         Some(text) => text.parse::<u64>().map_err(|_| format!("{name} is {text:?}, which is no number")),
         None => Ok(default),

@@ -6,6 +6,8 @@ mod dynamodb;
 pub mod dynamodb_item;
 mod dynamodb_scan;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod inspect;
 pub mod lambda_event;
 mod redrive;

@@ -21,7 +21,7 @@ pub async fn redrive_target(clients: &AwsClients, queue_url: &str) -> Result<Opt
 
 /// A queue's dead-letter queue is in the same account and region ("Using dead-letter queues in Amazon SQS", read 2026-11),
 /// so only the last part of the address differs.
-fn address(queue_url: &str, policy: &str) -> Option<String> {
+pub(super) fn address(queue_url: &str, policy: &str) -> Option<String> {
     let policy: Value = serde_json::from_str(policy).ok()?;
     let name = policy["deadLetterTargetArn"].as_str()?.rsplit(':').next()?;
     let (place, _) = queue_url.rsplit_once('/')?;

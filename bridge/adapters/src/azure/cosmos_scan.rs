@@ -97,11 +97,11 @@ fn divided(min: String, max: String, parts: usize) -> Vec<(String, String)> {
 }
 
 /// The ranges that are still to be read, the next one last.
-fn cursor(ranges: &[(String, String)]) -> Cursor {
+pub(super) fn cursor(ranges: &[(String, String)]) -> Cursor {
     Cursor(json!(ranges).to_string())
 }
 
-fn read_cursor(cursor: &Cursor) -> Option<Vec<(String, String)>> {
+pub(super) fn read_cursor(cursor: &Cursor) -> Option<Vec<(String, String)>> {
     serde_json::from_str(&cursor.0).ok()
 }
 
@@ -111,7 +111,7 @@ fn feed_range(min: &str, max: &str) -> Option<FeedRange> {
     BASE64_STANDARD.encode(range.to_string()).parse().ok()
 }
 
-fn read_item(item: Item) -> Result<Record, ForeignItem> {
+pub(super) fn read_item(item: Item) -> Result<Record, ForeignItem> {
     let text = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (id, pk) = (text("id"), text("pk"));
     let key: Option<Key> = pk.parse().ok();

@@ -7,6 +7,8 @@ mod cosmos_scan;
 pub mod credential;
 mod error;
 pub mod function_payload;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identity;
 mod inspect;
 pub mod service_bus;

@@ -19,10 +19,18 @@ pub(crate) type Values = BTreeMap<String, Given>;
 /// # Errors
 /// Not TOML (with line and column), or a value that is no text, number or boolean.
 pub(crate) fn from_toml(text: &str, origin: &str) -> Result<Values, Vec<String>> {
-    let table: toml::Table = text.parse().map_err(|error| vec![format!("{origin} is not TOML: {error}")])?;
+    let table: toml::Table = text.parse().map_err(|error| vec![not_toml(text, origin, &error)])?;
     let (mut values, mut errors) = (Values::new(), Vec::new());
     flatten("", &table, origin, &mut values, &mut errors);
     if errors.is_empty() { Ok(values) } else { Err(errors) }
+}
+
+/// Where and what, in words of our own: the library's show the line itself, and a secret may stand in it.
+fn not_toml(text: &str, origin: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!("{origin} is not TOML: line {line}, column {column}: {}", error.message())
 }
 
 fn flatten(prefix: &str, table: &toml::Table, origin: &str, values: &mut Values, errors: &mut Vec<String>) {
@@ -67,7 +75,15 @@ mod tests {
     #[test]
     fn what_is_no_value_is_named() {
         assert!(from_toml("a = [1]", "file").unwrap_err()[0].contains("a: a array"));
-        assert!(from_toml("a = ", "x.toml").unwrap_err()[0].contains("x.toml is not TOML"));
+        assert!(from_toml("a = ", "x.toml").unwrap_err()[0].contains("x.toml is not TOML: line 1, column 5: "));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_not_shown() {
+        for text in ["\ncosmos_key = \"5ecre7", "a = 1\nsecret_access_key = 5ecre7", "[s]\nk = '5ecre7' 5ecre7"] {
+            let error = &from_toml(text, "x.toml").unwrap_err()[0];
+            assert!(error.contains("line 2, column ") && !error.contains("5ecre7"), "{error}");
+        }
     }
 
     #[test]

@@ -46,7 +46,9 @@ impl FromStr for Fingerprint {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let number = (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten();
+        // As it is written and in no other way: numbers could also have a sign.
+        let hexadecimal = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let number = hexadecimal.then(|| u128::from_str_radix(text, 16).ok()).flatten();
         number.map(|number| Self(number.to_be_bytes())).ok_or_else(|| format!("{text:?} is no fingerprint"))
     }
 }
@@ -81,6 +83,8 @@ mod tests {
             assert!(all.iter().skip(at + 1).all(|other| one != other));
             assert_eq!(one.to_string().parse(), Ok(*one));
         }
-        assert!("".parse::<Fingerprint>().is_err() && "x".repeat(32).parse::<Fingerprint>().is_err());
+        for none in [String::new(), "x".repeat(32), format!("+{}", "1".repeat(31)), "A".repeat(32)] {
+            assert!(none.parse::<Fingerprint>().is_err(), "{none}");
+        }
     }
 }

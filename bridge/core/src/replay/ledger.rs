@@ -81,7 +81,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Takes in an entry of the plan. Two that are one message count once.
+    /// Takes in an entry of the plan, which has passed its [`Reader`](super::plan::Reader). Two that are one message count
+    /// once: the later stands.
     pub fn plan(&mut self, entry: &Entry) {
         let mut errands = 0;
         for errand in entry.errands.iter().filter_map(super::plan::Prediction::errand) {
@@ -105,7 +106,11 @@ impl Ledger {
         if self.waiting.len() <= entry.queue {
             self.waiting.resize(entry.queue + 1, 0);
         }
-        if self.slots.insert(entry.message, slot).is_none() && actionable {
+        let before = self.slots.insert(entry.message, slot);
+        if let Some(before) = before.filter(|before| before.phase == Phase::Waiting) {
+            self.waiting[usize::from(before.queue)] -= 1;
+        }
+        if actionable {
             self.waiting[entry.queue] += 1;
         }
     }
@@ -251,25 +256,27 @@ mod tests {
     /// Message 0 is refused, 1 goes to one site, 2 to two, 3 to one and is owed to another beside it.
     fn ledger() -> Ledger {
         let mut ledger = Ledger::default();
-        for number in 0..4 {
-            let to = |place: &&str| Prediction { to: (*place).to_owned(), effect: Effect::Apply };
-            let refused = || Refused { reason: "not_json".to_owned(), detail: String::new(), effect: Effect::Invalid };
-            ledger.plan(&Entry {
-                message: name(number),
-                queue: 0,
-                message_id: number.to_string(),
-                reason: "peer_unavailable".to_owned(),
-                first_seen: None,
-                bytes: 0,
-                event_id: None,
-                key: None,
-                version: None,
-                errands: PLACES[..[0, 1, 2, 1][number]].iter().map(to).collect(),
-                unpaid: if number == 3 { vec!["gcp:x".to_owned()] } else { Vec::new() },
-                refused: (number == 0).then(refused),
-            });
-        }
+        (0..4).for_each(|number| ledger.plan(&entry(number)));
         ledger
+    }
+
+    fn entry(number: usize) -> Entry {
+        let to = |place: &&str| Prediction { to: (*place).to_owned(), effect: Effect::Apply };
+        let refused = || Refused { reason: "not_json".to_owned(), detail: String::new(), effect: Effect::Invalid };
+        Entry {
+            message: name(number),
+            queue: 0,
+            message_id: number.to_string(),
+            reason: "peer_unavailable".to_owned(),
+            first_seen: None,
+            bytes: 0,
+            event_id: None,
+            key: None,
+            version: None,
+            errands: PLACES[..[0, 1, 2, 1][number]].iter().map(to).collect(),
+            unpaid: if number == 3 { vec!["gcp:x".to_owned()] } else { Vec::new() },
+            refused: (number == 0).then(refused),
+        }
     }
 
     fn confirmed(number: usize, place: usize) -> Receipt {
@@ -297,6 +304,25 @@ mod tests {
         assert_eq!(ledger.waiting(0), 1);
         let tally = &ledger.tallies()["peer_unavailable"];
         assert_eq!((tally.planned, tally.removed, tally.kept, tally.left, tally.unseen), (4, 1, 1, 1, 1));
+    }
+
+    /// A message that was looked at twice may have been refused at first, by a clock that was behind.
+    #[test]
+    fn of_two_entries_that_are_one_message_the_later_counts() {
+        let refused = Entry { message: name(1), ..entry(0) };
+        for (entries, waiting) in [
+            ([&refused, &entry(1)], [1, 0]),
+            ([&entry(1), &refused], [0, 0]),
+            ([&entry(1), &Entry { queue: 1, ..entry(1) }], [0, 1]),
+        ] {
+            let mut ledger = Ledger::default();
+            for entry in entries {
+                ledger.plan(entry);
+            }
+            assert_eq!([ledger.waiting(0), ledger.waiting(1)], waiting);
+            assert_eq!(matches!(ledger.claim(name(1)), Claim::Take(_)), waiting != [0, 0]);
+            assert_eq!((ledger.len(), ledger.waiting(0) + ledger.waiting(1)), (1, 0));
+        }
     }
 
     proptest! {

@@ -17,6 +17,9 @@ use crate::{port::Delivery, reason::Refusal, settlement::rfc3339};
 /// The version of the form that this code reads and writes.
 pub const FORM: u32 = 1;
 
+/// Queues that a source may be made of. Ours: a site has two, and a ledger has a byte for the number of one.
+const QUEUES_MAX: usize = 256;
+
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
@@ -196,7 +199,8 @@ pub enum Line {
 #[derive(Clone, Debug, Default)]
 pub struct Reader {
     hash: Hash,
-    begun: bool,
+    /// The queues that the head names, once it was read.
+    queues: Option<usize>,
     foot: Option<Foot>,
 }
 
@@ -209,18 +213,25 @@ impl Reader {
         if self.foot.is_some() {
             return Err("there is text behind the plan's last line".to_owned());
         }
+        let begun = self.queues.is_some();
         let parsed: Line = serde_json::from_str(line).map_err(|_| format!("this is no line of a plan: {line:.80}"))?;
         match &parsed {
-            Line::Head(head) if !self.begun && head.bridge_replay_plan == FORM => {
-                self.begun = true;
-                self.hash.head(line);
-            }
-            Line::Head(head) if !self.begun => {
+            Line::Head(head) if !begun && head.bridge_replay_plan != FORM => {
                 return Err(format!("it has form {}, this version knows {FORM}", head.bridge_replay_plan));
             }
-            Line::Entry(_) if self.begun => self.hash.entry(line),
-            Line::Foot(foot) if self.begun && *foot == self.hash.foot() => self.foot = Some(foot.clone()),
-            Line::Foot(_) if self.begun => {
+            Line::Head(head) if !begun && head.queues.len() > QUEUES_MAX => {
+                return Err(format!("it names {} queues, and no source has over {QUEUES_MAX}", head.queues.len()));
+            }
+            Line::Head(head) if !begun => {
+                self.queues = Some(head.queues.len());
+                self.hash.head(line);
+            }
+            Line::Entry(entry) if self.queues.is_some_and(|queues| entry.queue >= queues) => {
+                return Err(format!("an entry is of queue {}, which its head does not name", entry.queue));
+            }
+            Line::Entry(_) if begun => self.hash.entry(line),
+            Line::Foot(foot) if begun && *foot == self.hash.foot() => self.foot = Some(foot.clone()),
+            Line::Foot(_) if begun => {
                 return Err("its hash does not fit: it was changed after it was made; make a new one".to_owned());
             }
             _ => return Err("its lines are not in the order of a plan".to_owned()),
@@ -299,6 +310,17 @@ mod tests {
         let mut later = good;
         later[0] = later[0].replace("plan\":1", "plan\":2");
         assert!(read(&later).unwrap_err().contains("form 2"));
+    }
+
+    #[test]
+    fn an_entry_is_of_a_queue_that_the_head_names() {
+        let mut elsewhere = lines();
+        elsewhere[1] = elsewhere[1].replace("\"queue\":0", "\"queue\":18446744073709551615");
+        assert!(read(&elsewhere).unwrap_err().contains("which its head does not name"));
+        let mut many = lines();
+        let queues = vec!["\"q\""; QUEUES_MAX + 1].join(",");
+        many[0] = many[0].replace("\"sqs dead\"", &queues);
+        assert!(read(&many).unwrap_err().contains("257 queues"));
     }
 
     #[test]

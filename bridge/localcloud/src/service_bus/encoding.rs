@@ -174,6 +174,10 @@ fn check_compound(code: u8, count: usize, mut body: &[u8], depth: usize) -> Resu
     if code & 0xf0 == 0xe0 || code & 0xf0 == 0xf0 {
         return check_array(count, body, depth);
     }
+    // A map counts keys and values: decoders run past a key without a value.
+    if code & 0x0f == 1 && !count.is_multiple_of(2) {
+        return Err(EncodingError::WrongLength);
+    }
     for _ in 0..count {
         let length = value_length(body, depth)?;
         body = body.get(length..).ok_or(EncodingError::Short)?;
@@ -320,6 +324,14 @@ mod tests {
 
     fn length_of(bytes: &[u8]) -> Result<usize> {
         value_length(bytes, DEPTH_MAX)
+    }
+
+    #[test]
+    fn a_key_without_a_value_is_no_map() {
+        let map = |count| [0xc1, 4, count, 0xa1, 1, b'k'];
+        assert_eq!(check(&map(1)), Err(EncodingError::WrongLength));
+        assert_eq!(check(&[0xd1, 0, 0, 0, 5, 0, 0, 0, 1, 0x40]), Err(EncodingError::WrongLength));
+        assert_eq!(check(&[0xc0, 2, 1, 0x40]), Ok(()), "a list may have one element");
     }
 
     #[test]

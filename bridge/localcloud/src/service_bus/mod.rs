@@ -13,6 +13,8 @@ mod connection;
 mod deliver;
 mod encoding;
 mod entries;
+#[doc(hidden)]
+pub mod fuzzing;
 mod history;
 mod management;
 mod message;

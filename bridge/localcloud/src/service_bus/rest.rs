@@ -5,6 +5,7 @@
 
 mod atom;
 mod duration;
+pub(super) mod fuzzing;
 mod manage;
 mod properties;
 mod receive;

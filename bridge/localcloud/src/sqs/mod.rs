@@ -13,6 +13,8 @@ mod limits;
 
 mod attributes;
 mod fifo;
+#[doc(hidden)]
+pub mod fuzzing;
 mod message;
 mod queue;
 mod receipt;

@@ -87,7 +87,7 @@ impl Service {
         self.registry().create(self.now(), name, &attributes, BTreeMap::new())
     }
 
-    async fn perform(self: &Arc<Self>, action: Action, body: &[u8]) -> Result<Response, SqsError> {
+    pub(super) async fn perform(self: &Arc<Self>, action: Action, body: &[u8]) -> Result<Response, SqsError> {
         Ok(match action {
             Action::AddPermission => done(self.add_permission(body)?),
             Action::CancelMessageMoveTask => done(self.cancel_message_move_task(body)?),
@@ -124,10 +124,10 @@ macro_rules! actions {
     ($($name:ident)*) => {
         /// Everything that a client can ask for.
         #[derive(Clone, Copy, Debug)]
-        enum Action { $($name),* }
+        pub(super) enum Action { $($name),* }
 
         impl Action {
-            fn parse(name: &str) -> Option<Self> {
+            pub(super) fn parse(name: &str) -> Option<Self> {
                 match name { $(stringify!($name) => Some(Self::$name),)* _ => None }
             }
 

@@ -104,7 +104,7 @@ impl ServiceBusDescriptions {
 }
 
 /// The service answers 200 and an empty feed for a queue that is not there.
-fn facts(name: &str, xml: &str) -> Result<QueueFacts, Failure> {
+pub(super) fn facts(name: &str, xml: &str) -> Result<QueueFacts, Failure> {
     if !xml.contains("QueueDescription") {
         return Err(Failure::new(FailureKind::Missing, format!("the namespace has no queue {name}")));
     }
@@ -128,7 +128,7 @@ fn facts(name: &str, xml: &str) -> Result<QueueFacts, Failure> {
         }),
         retries_count: false,
         message_bytes_max: number("MaxMessageSizeInKilobytes")
-            .map_or(STANDARD_MESSAGE_BYTES, |kilobytes| kilobytes * 1024),
+            .map_or(STANDARD_MESSAGE_BYTES, |kilobytes| kilobytes.saturating_mul(1024)),
         duplicate_detection: if is("RequiresDuplicateDetection") {
             duration("DuplicateDetectionHistoryTimeWindow")?
         } else {
@@ -158,6 +158,8 @@ mod tests {
         assert_eq!(read.message_bytes_max, 262_144);
         assert_eq!(read.duplicate_detection, Some(Duration::from_mins(10)));
         assert!(!read.grouped && !read.retries_count);
+        let endless = QUEUE.replace("256", &u64::MAX.to_string());
+        assert_eq!(facts("q", &endless).unwrap().message_bytes_max, u64::MAX);
         let plain = QUEUE.replace("true", "false").replace("P14D", "P10675199DT2H48M5.4775807S");
         let plain = facts("q", &plain).unwrap();
         assert_eq!((plain.duplicate_detection, plain.retention), (None, None));

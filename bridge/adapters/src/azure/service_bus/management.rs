@@ -34,7 +34,7 @@ use super::{
 };
 
 type Question = Message<AmqpValue<Value>>;
-type Answer = Message<Body<Value>>;
+pub(super) type Answer = Message<Body<Value>>;
 type Asked = (String, Question, oneshot::Sender<Result<Answer, Failure>>);
 
 /// Questions that wait for their turn. Ours: more than are ever asked at once.
@@ -180,7 +180,7 @@ fn field(body: Value, name: &str) -> Option<Value> {
 }
 
 /// The status and body of an answer, or what it refused. Two spellings of the names are in use.
-fn read(answer: Answer) -> Result<(i32, Value), Failure> {
+pub(super) fn read(answer: Answer) -> Result<(i32, Value), Failure> {
     let named = answer.application_properties.unwrap_or_default().0;
     let find = |names: [&str; 2]| names.iter().find_map(|name| named.get(*name));
     let text = |names| match find(names) {

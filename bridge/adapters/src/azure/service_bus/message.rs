@@ -15,7 +15,7 @@ use fe2o3_amqp::{
 };
 use uuid::Uuid;
 
-use super::failure::Failure;
+use super::{failure::Failure, well_formed::well_formed_message};
 use crate::delivery;
 
 /// Marks a copy that [`Queue::retry`](bridge_core::port::Queue::retry) scheduled, with the id of the message that it
@@ -71,6 +71,9 @@ pub(super) fn arrived(info: DeliveryInfo, message: Encoded) -> Result<Arrived, D
 
 /// Reads an encoded message.
 pub(super) fn decode(bytes: &[u8]) -> Result<Peeked, Failure> {
+    if !well_formed_message(bytes) {
+        return Err(Failure::unavailable("a message that is not encoded as AMQP is"));
+    }
     let message: Deserializable<Encoded> = serde_amqp::from_slice(bytes).map_err(Failure::unavailable)?;
     Ok(peeked(message.0))
 }
@@ -217,6 +220,19 @@ mod tests {
     };
 
     use super::*;
+
+    /// Whoever may send to the queue can send this; it must not end the worker.
+    #[test]
+    fn the_deepest_message_is_read_on_the_stack_that_is_asked_for() {
+        const LEVEL: [u8; 3] = [0x00, 0x53, 0x00];
+        let value = [&[0xa3, 1, b'a'][..], &LEVEL.repeat(256 * 1024 / LEVEL.len()), &[0x40]].concat();
+        let length = |more: usize| u32::try_from(value.len() + more).unwrap().to_be_bytes();
+        let message = [&[0x00, 0x53, 0x72, 0xd1][..], &length(4), &[0, 0, 0, 2], &value].concat();
+        assert!(decode(&message).is_err(), "too deep to be looked at");
+        let decoder = std::thread::Builder::new().stack_size(super::super::STACK_BYTES);
+        let read = decoder.spawn(move || serde_amqp::from_slice::<Deserializable<Encoded>>(&message).is_ok());
+        assert!(read.unwrap().join().unwrap());
+    }
 
     fn encode<B: fe2o3_amqp::types::messaging::SerializableBody>(message: Message<B>) -> Vec<u8> {
         serde_amqp::to_vec(&Serializable(message)).unwrap()

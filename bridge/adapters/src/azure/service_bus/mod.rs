@@ -11,6 +11,8 @@ mod connection_string;
 mod depth;
 mod describe;
 mod failure;
+#[doc(hidden)]
+pub mod fuzzing;
 mod leases;
 mod management;
 mod message;
@@ -18,6 +20,7 @@ mod receiver;
 mod rest;
 mod sas;
 mod settle;
+mod well_formed;
 mod wire;
 
 use std::{
@@ -51,6 +54,11 @@ use self::{
     settle::Receipts,
 };
 use crate::delivery;
+
+/// Bytes of stack that a thread needs on which a queue is received from. `serde_amqp` 0.18 descends into nested annotations and
+/// footers without a bound, and a stack that overflows ends the process: 9 KB of them did so on a stack of 2 MiB. The deepest message
+/// of 256 KiB, the limit of the Standard tier, takes some 75 MB in a release build. A stack is only address space until it is used.
+pub const STACK_BYTES: usize = 256 * 1024 * 1024;
 
 /// Where a queue is and what it is like.
 #[derive(Clone, Debug)]

@@ -322,7 +322,7 @@ async fn judge(response: Response) -> Result<(), Refusal> {
 }
 
 /// Seconds or a date, RFC 9110, section 10.2.3.
-fn retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+pub(super) fn retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }

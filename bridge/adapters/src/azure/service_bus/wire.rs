@@ -25,7 +25,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::failure::Failure;
+use super::{failure::Failure, well_formed::well_formed};
 
 /// Bytes of a disposition that is still read. Ours: one with an error and its description takes a few hundred.
 const DISPOSITION_BYTES_MAX: usize = 64 * 1024;
@@ -172,7 +172,7 @@ impl AsyncWrite for Tap {
 /// A frame is a header of eight bytes (size, offset of the body in words, type, channel), the extended header, and the
 /// body, which begins with a descriptor. AMQP 1.0, part 2, section 2.3.
 #[derive(Debug)]
-struct Frames {
+pub(super) struct Frames {
     /// The beginning of the current frame.
     held: Vec<u8>,
     /// How much of it the next decision needs; always more than is held.
@@ -195,7 +195,7 @@ impl Default for Frames {
 }
 
 impl Frames {
-    fn feed(&mut self, mut bytes: &[u8], mut found: impl FnMut(Disposition)) {
+    pub(super) fn feed(&mut self, mut bytes: &[u8], mut found: impl FnMut(Disposition)) {
         while !bytes.is_empty() && !self.lost {
             if self.skip > 0 {
                 let count = self.skip.min(bytes.len());
@@ -234,7 +234,8 @@ impl Frames {
                 return;
             }
             // One that cannot be read settles nothing here: whoever waits for it runs into its time limit.
-            if let Ok(disposition) = serde_amqp::from_slice(&self.held[body..]) {
+            let disposition = Some(&self.held[body..]).filter(|encoded| well_formed(encoded));
+            if let Some(Ok(disposition)) = disposition.map(serde_amqp::from_slice) {
                 found(disposition);
             }
         }

@@ -101,7 +101,7 @@ fn describe(app: &App, cell: &Cell) -> Description {
 }
 
 /// What the description does not name stays as it is in `settings`.
-fn read_settings(body: &str, mut settings: QueueSettings) -> Result<QueueSettings, Failed> {
+pub(super) fn read_settings(body: &str, mut settings: QueueSettings) -> Result<QueueSettings, Failed> {
     let wrong = |name: &str, value: &str| Failed::bad_request(format!("{name} cannot be '{value}'"));
     let length = |name: &str| match atom::element(body, name).filter(|text| !text.is_empty()) {
         Some(text) => duration::parse(text).map(Some).ok_or_else(|| wrong(name, text)),

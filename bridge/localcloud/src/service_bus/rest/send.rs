@@ -94,7 +94,7 @@ fn is_custom(name: &HeaderName) -> bool {
     !HTTP_HEADERS.contains(&name) && !name.starts_with("if-") && !name.starts_with("proxy-")
 }
 
-fn batch(body: &[u8]) -> Result<Vec<Bytes>, Failed> {
+pub(super) fn batch(body: &[u8]) -> Result<Vec<Bytes>, Failed> {
     let items: Vec<Item> = serde_json::from_slice(body)
         .map_err(|error| Failed::bad_request(format!("the batch is not a JSON array of messages: {error}")))?;
     if items.is_empty() {

@@ -1,0 +1,23 @@
+//! What the services say of a queue: ATOM of Service Bus, attributes and policies of SQS.
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use bridge_adapters::{aws, azure::service_bus};
+
+use crate::text;
+
+/// Read or refused; a dead-letter queue's address lies beside its queue's.
+pub(crate) fn run(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let _ = service_bus::fuzzing::facts(text);
+    for name in [
+        QueueAttributeName::RedrivePolicy,
+        QueueAttributeName::MessageRetentionPeriod,
+        QueueAttributeName::MaximumMessageSize,
+        QueueAttributeName::FifoQueue,
+    ] {
+        let _ = aws::fuzzing::queue_facts(name, text);
+    }
+    if let Some(address) = aws::fuzzing::redrive_address("https://sqs.example/1/q", text) {
+        assert!(address.starts_with("https://sqs.example/1/"));
+    }
+}

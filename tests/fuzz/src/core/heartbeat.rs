@@ -1,0 +1,32 @@
+//! What a site's reserved records say: a heartbeat's status, a conflict of the ledger. Anybody who may write events can
+//! write these.
+
+use std::time::Duration;
+
+use bridge_core::{
+    conflict::Conflict,
+    envelope,
+    heartbeat::{self, Heard},
+    record::Record,
+};
+use chrono::DateTime;
+
+/// What is understood is written and understood the same again.
+pub(crate) fn run(bytes: &[u8]) {
+    let Ok(event) = envelope::decode(bytes, "/id") else { return };
+    let site = event.origin.clone();
+    let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+    let record = Record::new(&event, &site, now, Duration::from_secs(60));
+    if let Some(Heard { status: Some(status), .. }) = Heard::read(&record) {
+        let written = heartbeat::event(&site, event.id, now, &status);
+        let again = envelope::decode(&written, "/nowhere");
+        // A count beyond a double's integers is no status that a worker has written, and no event either.
+        if let Ok(again) = again {
+            let heard = Heard::read(&Record::new(&again, &site, now, Duration::ZERO)).unwrap();
+            assert_eq!(heard.status, Some(status));
+        }
+    }
+    if let Some((conflict, _)) = Conflict::read(&record) {
+        assert_eq!(Conflict::read(&conflict.record(&site, now)), Some((conflict, now)));
+    }
+}

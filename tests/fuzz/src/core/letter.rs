@@ -1,0 +1,62 @@
+//! The properties of a letter, whoever wrote them.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use bridge_core::{
+    decision::Rules,
+    event::SiteId,
+    limits,
+    port::{Delivery, Properties, Receipt},
+    reason::{Reason, Refusal},
+    replay::subject::Subject,
+    settlement::{Letter, property},
+};
+use bytes::Bytes;
+use chrono::DateTime;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Input {
+    body: String,
+    properties: Properties,
+    detail: String,
+    reason: usize,
+    owed: Vec<String>,
+}
+
+/// Foreign properties are read for what they say; a letter that is written from them says its own reason, its own debts, and
+/// no more than a message can carry.
+pub(crate) fn run(bytes: &[u8]) {
+    let Ok(input) = serde_json::from_slice::<Input>(bytes) else { return };
+    let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+    let delivery = |properties: Properties, body: Bytes| Delivery {
+        receipt: Receipt(String::new()),
+        message_id: "m".to_owned(),
+        attempt: 1,
+        first_seen: Some(now),
+        body,
+        properties,
+    };
+    let rules = Rules {
+        site: "aws:us-east-1".parse().unwrap(),
+        sites: BTreeSet::default(),
+        clock_skew_max: Duration::ZERO,
+        message_bytes_max: 262_144,
+    };
+    let subject = |delivery: &Delivery| Subject::read(delivery, Ok(delivery.body.clone()), true, &rules, "/id", now);
+    let first = delivery(input.properties, input.body.into());
+    let read = subject(&first);
+    assert!(!read.reason.is_empty() || first.properties.get(property::REASON).is_some_and(String::is_empty));
+
+    let owed: BTreeSet<SiteId> = input.owed.iter().filter_map(|site| site.parse().ok()).collect();
+    let refusal = Refusal::new(Reason::ALL[input.reason % Reason::ALL.len()], input.detail);
+    let letter = Letter { refusal: refusal.clone(), owed: owed.clone() };
+    let message = letter.message(&first, "source", "id".to_owned());
+    assert!(message.properties.len() <= limits::PROPERTIES_MAX.max(6));
+    let again = subject(&delivery(message.properties.clone(), message.body));
+    assert_eq!(again.reason, refusal.reason.as_str());
+    if !owed.is_empty() {
+        assert_eq!(again.owed, Some(owed));
+    }
+    assert_eq!(message.properties.get(property::DETAIL), Some(&refusal.detail));
+}
