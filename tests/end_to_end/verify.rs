@@ -21,8 +21,9 @@ const AZURE: &str = "azure:westeurope";
 /// Keys in each store, unless told otherwise.
 const KEYS: u64 = 10_000;
 
-/// Memory with all keys, as a part of that with few. What differs is noise: kept in memory, the keys of this test would double it.
-const GROWTH_MAX: f64 = 1.15;
+/// Memory with all keys, as a multiple of that with few. A run of few seconds has not filled its buffers yet, and looking at keys and
+/// repairing them takes a few MB besides; the keys of this test, were they kept, would take as much again as all the rest.
+const GROWTH_MAX: f64 = 1.3;
 
 /// How many keys memory is measured at first: a tenth of all, and enough for portions that are full.
 fn few(keys: u64) -> u64 {

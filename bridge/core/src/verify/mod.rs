@@ -43,7 +43,7 @@ pub struct Options {
     pub findings_max: usize,
     /// Tries of one call on a store; at least one.
     pub attempts_max: u32,
-    /// How long after the first try no further one is begun, whatever is left of them.
+    /// How long after the beginning of the first try a failure is the last, whatever is left of them.
     pub give_up: Duration,
     /// The pauses between them.
     pub backoff: Backoff,

@@ -25,8 +25,8 @@ use crate::{
     host,
 };
 
-/// Tries of one call on a store, the pauses between them, and when no other is begun. Ours: half a minute in all, as nobody waits for a
-/// single key.
+/// Tries of one call on a store, the pauses between them, and after how long a failure is the last. Ours: about half a minute, as nobody
+/// waits for a single key.
 const ATTEMPTS_MAX: u32 = 7;
 const GIVE_UP: Duration = Duration::from_secs(30);
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(20) };
