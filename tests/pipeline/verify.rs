@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -19,7 +19,7 @@ use bridge_core::{
     record::Record,
     retry::Backoff,
     verify::{
-        Kind, Options, Report, Target, Verify,
+        Failed, Kind, Options, Report, Target, Trouble, Verify, Waiting,
         backfill::{Backfill, Filled},
     },
 };
@@ -40,6 +40,7 @@ fn options() -> Options {
         concurrent: 4,
         findings_max: 1_000,
         attempts_max: 4,
+        give_up: Duration::from_secs(600),
         backoff: Backoff { base: Duration::from_millis(100), max: Duration::from_secs(1) },
         repair: false,
         seed: 1,
@@ -128,7 +129,7 @@ impl Stores {
     /// Compares while something else happens.
     fn verify_during(&self, options: &Options, meanwhile: impl Future<Output = ()>) -> Report {
         let sites = self.targets();
-        let verify = Verify { sites: &sites, clock: &*self.clock, options, note: &|_| {} };
+        let verify = Verify { sites: &sites, clock: &*self.clock, options, note: &|_| {}, trouble: &|_| {} };
         let (report, ()) = self.clock.drive(future::join(verify.run(), meanwhile));
         report.unwrap()
     }
@@ -403,7 +404,7 @@ fn a_repair_is_believed_once_it_is_seen() {
     let (site, lacking) = stores.stores.iter().nth(1).unwrap();
     assert!(!lacking.snapshot().contains_key(&key));
     sites.get_mut(site).unwrap().store = Arc::new(Forgetful(lacking.clone()));
-    let verify = Verify { sites: &sites, clock: &*stores.clock, options: &options, note: &|_| {} };
+    let verify = Verify { sites: &sites, clock: &*stores.clock, options: &options, note: &|_| {}, trouble: &|_| {} };
     let report = stores.clock.drive(verify.run()).unwrap();
     assert_eq!((report.drift, report.left), (1, 1), "{report:?}");
 }
@@ -433,10 +434,59 @@ fn a_store_that_cannot_be_read_is_named() {
     let broken = Stores { fails: 1, clock: stores.clock.clone(), ..broken };
     let (mut sites, options) = (stores.targets(), options());
     sites.insert(azure(), broken.targets().remove(&azure()).unwrap());
-    let verify = Verify { sites: &sites, clock: &*stores.clock, options: &options, note: &|_| {} };
+    let verify = Verify { sites: &sites, clock: &*stores.clock, options: &options, note: &|_| {}, trouble: &|_| {} };
     let failed = stores.clock.drive(verify.run()).unwrap_err();
     assert_eq!(failed.to_string(), "azure:westeurope cannot be read");
     assert_eq!(failed.error.kind, FailureKind::Unavailable);
+}
+
+/// Of the AWS store: what was told of waiting for it, in words.
+fn told(stores: &Stores, options: &Options) -> (Result<Report, Failed>, Vec<String>) {
+    let (sites, told) = (stores.targets(), Mutex::new(Vec::new()));
+    let trouble = |trouble: &Trouble| {
+        let text = match trouble.waiting {
+            Waiting::ForAnswer { silent } => format!("{}: silent for {} s", trouble.attempt, silent.as_secs()),
+            Waiting::ForNext { error, .. } => format!("{}: {:?}", trouble.attempt, error.kind),
+            Waiting::Over => format!("{}: over", trouble.attempt),
+        };
+        if *trouble.site == aws() {
+            told.lock().unwrap().push(text);
+        }
+    };
+    let verify = Verify { sites: &sites, clock: &*stores.clock, options, note: &|_| {}, trouble: &trouble };
+    let report = stores.clock.drive(verify.run());
+    (report, told.into_inner().unwrap())
+}
+
+/// Whoever waits is told at once, and again, and when it is over.
+#[test]
+fn a_store_that_keeps_silent_is_told_of_while_it_does() {
+    let options = Options { segments: 1, ..options() };
+    let (report, words) = told(&Stores { page: Duration::from_secs(5), ..Stores::new(2) }, &options);
+    assert_eq!(
+        (report.unwrap().drift, words),
+        (0, ["1: silent for 2 s", "1: silent for 4 s", "1: over"].map(str::to_owned).to_vec())
+    );
+    let (report, words) = told(&Stores { page: Duration::from_secs(1), ..Stores::new(2) }, &options);
+    assert_eq!((report.unwrap().drift, words), (0, Vec::new()), "nobody waits long for this one");
+}
+
+#[test]
+fn a_call_that_failed_is_told_of_until_one_comes_through_or_it_is_given_up() {
+    let options = Options { segments: 1, ..options() };
+    let failing = || Stores { page: Duration::from_secs(1), fails: 1, ..Stores::new(2) };
+    let (report, words) = told(&failing(), &options);
+    assert_eq!(report.unwrap_err().error.kind, FailureKind::Unavailable);
+    assert_eq!(words, ["1: Unavailable", "2: Unavailable", "3: Unavailable"], "the fourth is the last");
+    let (report, words) = told(&failing(), &Options { give_up: Duration::from_secs(2), ..options.clone() });
+    assert!(report.is_err() && words.len() < 3, "given up by time: {words:?}");
+    let flaky = Stores { fails: 2, ..Stores::new(2) };
+    (0..2_000).for_each(|number| flaky.put_everywhere(&event(&format!("healthy{number}"), at(number))));
+    let (report, words) = told(&flaky, &options);
+    assert_eq!(
+        (report.unwrap().drift, words[..2].to_vec()),
+        (0, ["1: Unavailable", "2: over"].map(str::to_owned).to_vec())
+    );
 }
 
 #[test]
@@ -468,6 +518,7 @@ fn backfill(stores: &Stores, dry_run: bool) -> Filled {
         options: &options,
         dry_run,
         note: &|_| {},
+        trouble: &|_| {},
     };
     stores.clock.drive(backfill.run()).unwrap()
 }

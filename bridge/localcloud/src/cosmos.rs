@@ -21,6 +21,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use azure_core::http::Method;
 use serde_json::json;
 use tokio::sync::Mutex;
 
@@ -93,7 +94,7 @@ impl Cosmos {
     /// # Errors
     /// The gateway's own words.
     pub async fn create_database(&self, name: &str) -> Result<(), String> {
-        self.create("/dbs", json!({ "id": name })).await
+        self.run(Method::Post, "/dbs", &json!({ "id": name })).await
     }
 
     /// Creates a container with one partition key path (hash, version 2), or leaves the one that is there.
@@ -115,7 +116,11 @@ impl Cosmos {
         if let Some(default_ttl) = default_ttl {
             properties["defaultTtl"] = default_ttl.into();
         }
-        self.create(&format!("/dbs/{}/colls", gateway::encode(database)), properties).await
+        if !self.app.gateway.create_container(database, name, key_path).await? {
+            return Ok(());
+        }
+        let path = format!("/dbs/{}/colls/{}", gateway::encode(database), gateway::encode(name));
+        self.run(Method::Put, &path, &properties).await
     }
 
     pub fn gauge(&self) -> Gauge {
@@ -127,8 +132,8 @@ impl Cosmos {
         self.server.stop().await;
     }
 
-    async fn create(&self, path: &str, properties: serde_json::Value) -> Result<(), String> {
-        let message = Message::post(path, &properties);
+    async fn run(&self, method: Method, path: &str, properties: &serde_json::Value) -> Result<(), String> {
+        let message = Message::with_body(method, path, properties);
         let target = Target::of(&message);
         let answer = self.app.carry_out(&target, message).await;
         if answer.status.is_success() || answer.status == StatusCode::CONFLICT { Ok(()) } else { Err(answer.text()) }

@@ -1,15 +1,18 @@
 //! A Cosmos DB container read from end to end: a query for everything, in ranges of the partition key's hash.
 //!
-//! No range is believed that may have been cut off at a page's end: it is read again in halves, until each is smaller than a page. With a
-//! page size asked for, the SDK's pages of a range of one's own end after the first of each partition (seen on localcloud), without a
-//! word; a comparison that misses records must not be.
+//! No range is believed that may have been cut off at a page's end: it is read again in parts, until each is smaller than a page. The
+//! SDK's pages of a range of one's own end after the first of each partition (seen on localcloud), without a word; a comparison that misses
+//! records must not be. So a page's end is never gone beyond either, and however large a range is, one page of it is held.
 //!
 //! Whatever a range of hashes is read by lies in one physical partition, unless that splits meanwhile, which the SDK follows.
+
+use std::num::NonZeroU32;
 
 use async_trait::async_trait;
 use azure_data_cosmos::{
     CosmosError,
     feed::{FeedRange, FeedScope},
+    options::{MaxItemCountHint, QueryOptions},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bridge_core::{
@@ -33,9 +36,15 @@ const PAGE: &str = "page";
 /// Ranges that a container is read in, at least. Ours: an empty one costs no more than some hundred request units then.
 const RANGES_MIN: usize = 256;
 
-/// What of a range may not be all of it: so many items, which is the service's page where none is asked for ("Pagination in Azure Cosmos
-/// DB", read 2026-11), or so many bytes, half of the largest response ("Azure Cosmos DB service quotas", read 2026-11: 4 MB).
-const CUT_OFF: (usize, u64) = (100, 2_000_000);
+/// Items of a page that are asked for, and bytes, half of the largest response ("Azure Cosmos DB service quotas", read 2026-11: 4 MB): so
+/// many may not be all of a range. Ours: the items are as many as the ranges of a store of 50,000 hold, so that no larger store needs
+/// more memory.
+const PAGE_ITEMS: NonZeroU32 = NonZeroU32::new(250).expect("not zero");
+const PAGE_BYTES: u64 = 2_000_000;
+
+/// Parts of a range that is larger than a page. Ours: for each page that was read in vain there are so many to come, and in most there
+/// are some dozen items.
+const PARTS: usize = 8;
 
 /// The end of the hashes of partition keys, version 2, whose two highest bits are zero: the first 8 of 16 bytes.
 const HASH_END: u64 = 0x4000_0000_0000_0000;
@@ -57,29 +66,35 @@ impl Scan for CosmosStore {
         let mut ranges = read_cursor(from).ok_or_else(|| no_cursor(self.to_string(), from))?;
         let Some((min, max)) = ranges.pop() else { return Ok(Page { items: Vec::new(), next: None }) };
         let range = feed_range(&min, &max).ok_or_else(|| no_cursor(self.to_string(), from))?;
+        let parts = divided(min, max, PARTS);
         let read = async {
             let fail = |error: CosmosError| self.fail(PAGE, &error);
             let container = self.container(PAGE).await?;
-            let query = container.query_items::<Item>("SELECT * FROM c", FeedScope::range(range), None);
+            let size = QueryOptions::default().with_max_item_count(MaxItemCountHint::Limit(PAGE_ITEMS));
+            let query = container.query_items::<Item>("SELECT * FROM c", FeedScope::range(range), Some(size));
             let mut pages = query.await.map_err(fail)?.into_pages();
             let mut items = Vec::new();
             while let Some(page) = pages.try_next().await.map_err(fail)? {
+                let more = page.headers().continuation().is_some();
                 items.extend(page.into_items());
+                if parts.len() > 1 && (more || is_large(&items)) {
+                    return Ok(None);
+                }
             }
-            Ok(items)
+            Ok(Some(items))
         };
-        let mut items = self.within(PAGE, read).await?;
-        let bytes: u64 = items.iter().map(cosmos_item::size_bytes).sum();
-        if items.len() >= CUT_OFF.0 || bytes >= CUT_OFF.1 {
-            let halves = divided(min, max, 2);
-            if halves.len() > 1 {
-                items.clear();
-                ranges.extend(halves.into_iter().rev());
-            }
-        }
+        let items = self.within(PAGE, read).await?.unwrap_or_else(|| {
+            ranges.extend(parts.iter().rev().cloned());
+            Vec::new()
+        });
         let next = (!ranges.is_empty()).then(|| cursor(&ranges));
         Ok(Page { items: items.into_iter().map(read_item).collect(), next })
     }
+}
+
+/// Whether these may not be all items of their range.
+fn is_large(items: &[Item]) -> bool {
+    items.len() >= PAGE_ITEMS.get() as usize || items.iter().map(cosmos_item::size_bytes).sum::<u64>() >= PAGE_BYTES
 }
 
 /// A range of hashes divided into about so many. Where a bound is no hash of version 2 the parts are uneven, and still are all

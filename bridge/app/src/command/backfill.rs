@@ -9,7 +9,10 @@ use std::{
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{
     event::SiteId,
-    verify::backfill::{Backfill, Filled},
+    verify::{
+        Trouble,
+        backfill::{Backfill, Filled},
+    },
 };
 use serde_json::json;
 
@@ -70,6 +73,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let options = options(&args.reading, Duration::ZERO, args.limit, false);
     let progress = Mutex::new(Progress::new("records"));
     let note = |count: usize| progress.lock().unwrap_or_else(PoisonError::into_inner).add(count as u64);
+    let trouble = |trouble: &Trouble| progress.lock().unwrap_or_else(PoisonError::into_inner).trouble(trouble);
     let backfill = Backfill {
         from: (&args.from, &*from.scan),
         to: (&args.to, &*to.store),
@@ -77,6 +81,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
         options: &options,
         dry_run: args.dry_run,
         note: &note,
+        trouble: &trouble,
     };
     let filled = tokio::select! {
         filled = backfill.run() => filled,

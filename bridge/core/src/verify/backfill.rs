@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use super::{
-    Options,
+    Options, Trouble,
     finding::{may_be_gone, misfit},
     reader::{Calls, Failed, Reader, lock},
     repair::brought,
@@ -34,6 +34,8 @@ pub struct Backfill<'a> {
     pub dry_run: bool,
     /// Hears how many records were dealt with.
     pub note: &'a (dyn Fn(usize) + Send + Sync),
+    /// Hears of stores that do not answer.
+    pub trouble: &'a (dyn Fn(&Trouble<'_>) + Send + Sync),
 }
 
 /// What a backfill came to.
@@ -85,7 +87,7 @@ impl Backfill<'_> {
     /// # Errors
     /// If one of the stores cannot be read or written, however often it is tried.
     pub async fn run(&self) -> Result<Filled, Failed> {
-        let calls = Calls::new(self.options, self.clock);
+        let calls = Calls::new(self.options, self.clock, self.trouble);
         let reader = Reader::new(self.from.0, self.from.1, &calls);
         let mut portions = pin!(reader.portions());
         let mut filled = Filled::default();
@@ -125,11 +127,11 @@ impl Backfill<'_> {
         }
         let (site, store) = self.to;
         let outcome = if self.dry_run {
-            let held = calls.again(|| store.get(&record.key)).await;
+            let held = calls.again(site, || store.get(&record.key)).await;
             held.map(|held| held.is_none_or(|held| held.version < record.version))
         } else {
             let record = brought(record, site, now);
-            let outcome = calls.again(|| store.put_if_newer(&record)).await;
+            let outcome = calls.again(site, || store.put_if_newer(&record)).await;
             outcome.map(|outcome| matches!(outcome, PutOutcome::Stored { .. }))
         };
         match outcome {

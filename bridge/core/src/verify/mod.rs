@@ -19,7 +19,7 @@ pub mod run;
 
 use std::time::Duration;
 
-use crate::retry::Backoff;
+use crate::{event::SiteId, failure::PortError, retry::Backoff};
 
 pub use finding::{Finding, Held, Kind};
 pub use reader::Failed;
@@ -43,12 +43,46 @@ pub struct Options {
     pub findings_max: usize,
     /// Tries of one call on a store; at least one.
     pub attempts_max: u32,
+    /// How long after the beginning of the first try a failure is the last, whatever is left of them.
+    pub give_up: Duration,
     /// The pauses between them.
     pub backoff: Backoff,
     /// Whether to repair what can be.
     pub repair: bool,
     /// Draws the pauses.
     pub seed: u64,
+}
+
+/// A call on a store that is silent, or is to be made again.
+#[derive(Clone, Copy, Debug)]
+pub struct Trouble<'a> {
+    /// Whose store it is.
+    pub site: &'a SiteId,
+    /// The attempt that this is about, from 1.
+    pub attempt: u32,
+    /// Attempts that a call gets.
+    pub attempts_max: u32,
+    /// What is waited for.
+    pub waiting: Waiting<'a>,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug)]
+pub enum Waiting<'a> {
+    /// The answer, for so long now.
+    ForAnswer {
+        /// How long.
+        silent: Duration,
+    },
+    /// The next attempt, as this one failed.
+    ForNext {
+        /// How long.
+        delay: Duration,
+        /// Why it failed.
+        error: &'a PortError,
+    },
+    /// Nothing any more: the call has come through.
+    Over,
 }
 
 #[cfg(test)]

@@ -2,13 +2,18 @@
 
 use std::{
     future::Future,
+    pin::pin,
     sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
-use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
+use chrono::TimeDelta;
+use futures_util::{
+    future::{self, Either},
+    stream::{self, Stream, StreamExt, TryStreamExt},
+};
 
-use super::Options;
+use super::{Options, Trouble, Waiting};
 use crate::{
     event::SiteId,
     failure::{PortError, Recovery},
@@ -35,32 +40,68 @@ pub struct Failed {
 pub(super) struct Calls<'a> {
     pub(super) options: &'a Options,
     pub(super) clock: &'a dyn Clock,
+    trouble: &'a (dyn Fn(&Trouble<'_>) + Send + Sync),
     rng: Mutex<fastrand::Rng>,
 }
 
+/// For how long a call may be silent before somebody is told. Ours: a healthy store answers a hundred times in it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 impl<'a> Calls<'a> {
-    pub(super) fn new(options: &'a Options, clock: &'a dyn Clock) -> Self {
-        Self { options, clock, rng: Mutex::new(fastrand::Rng::with_seed(options.seed)) }
+    pub(super) fn new(
+        options: &'a Options,
+        clock: &'a dyn Clock,
+        trouble: &'a (dyn Fn(&Trouble<'_>) + Send + Sync),
+    ) -> Self {
+        Self { options, clock, trouble, rng: Mutex::new(fastrand::Rng::with_seed(options.seed)) }
     }
 
-    /// What a call comes to, made again after a pause as long as that may help and the attempts last.
-    pub(super) async fn again<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, PortError>
+    /// What a call on a site comes to, made again after a pause as long as that may help, and attempts and time last.
+    pub(super) async fn again<T, F>(&self, site: &SiteId, mut call: impl FnMut() -> F) -> Result<T, PortError>
     where
         F: Future<Output = Result<T, PortError>>,
     {
+        let begun = self.clock.now();
+        let give_up = TimeDelta::from_std(self.options.give_up).unwrap_or(TimeDelta::MAX);
         let mut attempt = 1;
         loop {
-            let error = match call().await {
-                Ok(value) => return Ok(value),
+            let (answer, silent) = self.patiently(site, attempt, call()).await;
+            let error = match answer {
+                Ok(value) => {
+                    if silent || attempt > 1 {
+                        self.tell(site, attempt, Waiting::Over);
+                    }
+                    return Ok(value);
+                }
                 Err(error) => error,
             };
-            if error.kind.recovery() != Recovery::Retry || attempt >= self.options.attempts_max {
+            let last = attempt >= self.options.attempts_max || self.clock.now() - begun >= give_up;
+            if error.kind.recovery() != Recovery::Retry || last {
                 return Err(error);
             }
             let delay = self.options.backoff.delay(attempt, error.kind.retry_after(), &mut lock(&self.rng));
+            self.tell(site, attempt, Waiting::ForNext { delay, error: &error });
             self.clock.sleep(delay).await;
             attempt += 1;
         }
+    }
+
+    /// What a call comes to, and whether it was silent for so long that that was told, again and again until it ended.
+    async fn patiently<T>(&self, site: &SiteId, attempt: u32, call: impl Future<Output = T>) -> (T, bool) {
+        let mut call = pin!(call);
+        let mut silent = Duration::ZERO;
+        loop {
+            match future::select(call, self.clock.sleep(PATIENCE)).await {
+                Either::Left((answer, _)) => return (answer, !silent.is_zero()),
+                Either::Right(((), pending)) => call = pending,
+            }
+            silent += PATIENCE;
+            self.tell(site, attempt, Waiting::ForAnswer { silent });
+        }
+    }
+
+    fn tell(&self, site: &SiteId, attempt: u32, waiting: Waiting<'_>) {
+        (self.trouble)(&Trouble { site, attempt, attempts_max: self.options.attempts_max, waiting });
     }
 }
 
@@ -86,7 +127,7 @@ impl<'a> Reader<'a> {
     pub(super) fn portions(&self) -> impl Stream<Item = Result<Vec<Result<Record, ForeignItem>>, Failed>> + Send {
         let failed = |error| Failed { site: self.site.clone(), doing: "cannot be read", error };
         let wanted = self.calls.options.segments;
-        stream::once(self.calls.again(move || self.scan.segments(wanted)))
+        stream::once(self.calls.again(self.site, move || self.scan.segments(wanted)))
             .map_ok(move |firsts| {
                 let shares: Vec<_> = firsts.into_iter().map(|first| self.share(first).boxed()).collect();
                 stream::iter(shares).flatten_unordered(wanted)
@@ -98,7 +139,7 @@ impl<'a> Reader<'a> {
     fn share(&self, first: Cursor) -> impl Stream<Item = Result<Vec<Result<Record, ForeignItem>>, PortError>> + Send {
         stream::try_unfold(Some(first), move |from| async move {
             let Some(from) = from else { return Ok(None) };
-            let Page { mut items, next } = self.calls.again(|| self.scan.page(&from)).await?;
+            let Page { mut items, next } = self.calls.again(self.site, || self.scan.page(&from)).await?;
             // How many there are is known afterwards only, so it is the next portion that waits for this one's time.
             let wait = lock(&self.pace).wait(items.len(), self.calls.clock.now());
             if wait > Duration::ZERO {

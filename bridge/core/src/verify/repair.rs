@@ -30,7 +30,7 @@ impl Run<'_> {
         for site in finding.sites.iter().filter(|(_, held)| behind(held)).map(|(site, _)| site) {
             let record = brought(&greatest, site, self.verify.clock.now());
             let store = &self.verify.sites[site].store;
-            match self.calls.again(|| store.put_if_newer(&record)).await {
+            match self.calls.again(site, || store.put_if_newer(&record)).await {
                 // Kept says that something later had come by itself.
                 Ok(_) => {}
                 Err(error) if error.kind.recovery() == Recovery::DeadLetter => {

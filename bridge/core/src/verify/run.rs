@@ -14,7 +14,7 @@ use futures_util::{
 };
 
 use super::{
-    Options,
+    Options, Trouble,
     digest::{Digest, Ranges, range_of},
     finding::{Finding, Held, Kind, Looked, judge, may_be_gone, misfit},
     reader::{Calls, Failed, Reader, lock},
@@ -61,6 +61,8 @@ pub struct Verify<'a> {
     pub options: &'a Options,
     /// Hears how it comes along.
     pub note: &'a (dyn Fn(Note) + Send + Sync),
+    /// Hears of stores that do not answer.
+    pub trouble: &'a (dyn Fn(&Trouble<'_>) + Send + Sync),
 }
 
 impl fmt::Debug for Verify<'_> {
@@ -75,7 +77,7 @@ impl Verify<'_> {
     /// # Errors
     /// The first site whose store cannot be read, or written in a repair, however often it is tried.
     pub async fn run(&self) -> Result<Report, Failed> {
-        let calls = Calls::new(self.options, self.clock);
+        let calls = Calls::new(self.options, self.clock, self.trouble);
         let run = Run { verify: self, calls: &calls, begun: self.clock.now() };
         let mut report = Report::default();
 
@@ -267,7 +269,7 @@ impl Run<'_> {
     /// What each site holds of a key.
     pub(super) async fn look_at(&self, key: &Key) -> Result<Looked, Failed> {
         let looks = self.verify.sites.iter().map(|(site, target)| async move {
-            let held = match self.calls.again(|| target.store.get(key)).await {
+            let held = match self.calls.again(site, || target.store.get(key)).await {
                 Ok(None) => Held::Absent,
                 Ok(Some(record)) => Held::Record(Box::new(record)),
                 Err(error) => match error.kind {

@@ -14,14 +14,19 @@ use axum::http::request::Parts;
 use azure_core::http::{Method, Request};
 use azure_data_cosmos_driver::binary_json;
 use azure_data_cosmos_driver::in_memory_emulator::{
-    ConsistencyLevel, InMemoryEmulatorHttpClient, VirtualAccountConfig, VirtualRegion,
+    ConsistencyLevel, ContainerConfig, InMemoryEmulatorHttpClient, VirtualAccountConfig, VirtualRegion,
 };
+use azure_data_cosmos_driver::models::PartitionKeyDefinition;
 use futures_util::FutureExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use url::Url;
 
 use super::answer::Answer;
+
+/// Physical partitions of a container that localcloud makes. For each call on one item the engine counts all that are in its partition,
+/// holding up the others: with its own 4 partitions and 200,000 items, a write takes 5 ms.
+const PARTITIONS: u32 = 32;
 
 pub(super) struct Gateway {
     engine: InMemoryEmulatorHttpClient,
@@ -41,6 +46,26 @@ impl Gateway {
 
     pub(super) fn base(&self) -> &Url {
         &self.base
+    }
+
+    /// Makes a container with these physical partitions, which no request can ask for; false if there is one of that name.
+    ///
+    /// # Errors
+    /// There is no such database.
+    pub(super) async fn create_container(&self, database: &str, name: &str, key_path: &str) -> Result<bool, String> {
+        let get = |path| Message { method: Method::Get, path, headers: Vec::new(), body: Bytes::new() };
+        let path = format!("/dbs/{}", encode(database));
+        let found = self.call(&get(path.clone())).await;
+        if !found.status.is_success() {
+            return Err(found.text());
+        }
+        if self.call(&get(format!("{path}/colls/{}", encode(name)))).await.status.is_success() {
+            return Ok(false);
+        }
+        let key = PartitionKeyDefinition::new(vec![key_path.to_owned().into()]);
+        let config = ContainerConfig::new().with_partition_count(PARTITIONS);
+        self.engine.store().create_container_with_config(database, name, key, config);
+        Ok(true)
     }
 
     pub(super) async fn call(&self, message: &Message) -> Answer {
@@ -98,9 +123,9 @@ impl Message {
         Some(Self { method, path: path.to_owned(), headers, body: body.clone() })
     }
 
-    pub(super) fn post(path: &str, body: &Value) -> Self {
+    pub(super) fn with_body(method: Method, path: &str, body: &Value) -> Self {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Self { method: Method::Post, path: path.to_owned(), headers, body: body.to_string().into() }
+        Self { method, path: path.to_owned(), headers, body: body.to_string().into() }
     }
 
     /// A plain read of the item that `message` is about.

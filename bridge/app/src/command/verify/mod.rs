@@ -11,9 +11,10 @@ use std::{
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{
     event::SiteId,
+    failure::Recovery,
     port::Clock,
     retry::Backoff,
-    verify::{Failed, Note, Options, Verify},
+    verify::{Failed, Note, Options, Trouble, Verify},
 };
 
 use super::progress::Progress;
@@ -24,8 +25,10 @@ use crate::{
     host,
 };
 
-/// Tries of one call on a store and the pauses between them. Ours: half a minute in all, as nobody waits for a single key.
+/// Tries of one call on a store, the pauses between them, and after how long a failure is the last. Ours: about half a minute, as nobody
+/// waits for a single key.
 const ATTEMPTS_MAX: u32 = 7;
+const GIVE_UP: Duration = Duration::from_secs(30);
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(20) };
 
 /// Keys of ranges that differ that are held at a time. Ours: some 15 MB.
@@ -84,6 +87,7 @@ pub(crate) fn options(reading: &ReadingArgs, settle: Duration, findings_max: usi
         concurrent: CONCURRENT,
         findings_max,
         attempts_max: ATTEMPTS_MAX,
+        give_up: GIVE_UP,
         backoff: BACKOFF,
         repair,
         seed: fastrand::u64(..),
@@ -92,7 +96,11 @@ pub(crate) fn options(reading: &ReadingArgs, settle: Duration, findings_max: usi
 
 /// What to say where a store cannot be used for good.
 pub(crate) fn failed(failed: &Failed) -> anyhow::Error {
-    let advice = format!("{}: {}; bridge doctor says what may be wrong with it", failed, failed.error.chain());
+    let again = match failed.error.kind.recovery() {
+        Recovery::Retry => ". Tried again and again until it was given up; run this once more when the store answers",
+        Recovery::DeadLetter | Recovery::Halt => "",
+    };
+    let advice = format!("{}: {}; bridge doctor says what may be wrong with it{again}", failed, failed.error.chain());
     anyhow::anyhow!(advice)
 }
 
@@ -105,8 +113,9 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let options = options(&args.reading, Duration::from_secs(args.settle.into()), args.limit, args.repair);
     let progress = Mutex::new(Stages { now: Progress::new(READING), looking: false });
     let note = |note: Note| progress.lock().unwrap_or_else(PoisonError::into_inner).note(note, args.settle);
+    let trouble = |trouble: &Trouble| progress.lock().unwrap_or_else(PoisonError::into_inner).now.trouble(trouble);
     let clock = SystemClock;
-    let verify = Verify { sites: &sites, clock: &clock, options: &options, note: &note };
+    let verify = Verify { sites: &sites, clock: &clock, options: &options, note: &note, trouble: &trouble };
     let report = tokio::select! {
         report = verify.run() => report,
         () = stop.cancelled() => {
