@@ -179,7 +179,7 @@ replay-drill seconds="120": build clients
     BRIDGE_DRILL_SECONDS={{seconds}} cargo nextest run --workspace --no-capture -E 'test(replay::drill)'
 
 # Workers killed, frozen and cut off under load, for so long and by this seed; then all must be equal and accounted for: just chaos 600 7
-chaos seconds="20" seed="1": build clients
+chaos seconds="16" seed="1": build clients
     BRIDGE_CHAOS_SECONDS={{seconds}} BRIDGE_CHAOS_SEED={{seed}} cargo nextest run --workspace --no-capture -E 'test(chaos::what)'
 
 # Verify, repair and backfill of 20,000 and of 200,000 keys in each store: the figures of docs/verify.md (15 minutes)

@@ -10,7 +10,7 @@ use fastrand::Rng;
 use super::{AWS, AZURE, LEASE_SECONDS};
 
 /// The length of a round.
-pub(super) const ROUND: Duration = Duration::from_secs(20);
+pub(super) const ROUND: Duration = Duration::from_secs(16);
 
 /// How long a service is dark: longer than all that a worker tries (`super::workers::PATIENCE`), so that letters arise.
 const DARK: Duration = Duration::from_secs(3);
@@ -64,10 +64,11 @@ impl fmt::Display for Step {
 
 /// All steps of so many rounds, in order of time.
 pub(super) fn schedule(seed: u64, rounds: u32) -> Vec<Step> {
-    let mut plan = Plan { rng: Rng::with_seed(seed), steps: Vec::new(), faults: 0 };
+    let mut plan = Plan { rng: Rng::with_seed(seed), steps: Vec::new(), faults: 0, dark: Vec::new() };
     for round in 0..rounds {
         plan.round(ROUND * round);
     }
+    plan.finale();
     plan.steps.sort_by_key(|step| step.at);
     plan.steps
 }
@@ -76,6 +77,8 @@ struct Plan {
     rng: Rng,
     steps: Vec<Step>,
     faults: usize,
+    /// Which service is dark from when.
+    dark: Vec<(&'static str, Duration)>,
 }
 
 impl Plan {
@@ -87,6 +90,7 @@ impl Plan {
         }
         for (at, service) in self.deal(begin, SERVICES.to_vec()) {
             self.fault(at, DARK, format!("{service}:*:dark"));
+            self.dark.push((service, at));
             // What could not be sent to this cloud is owed to it by the other one; that is brought while more goes wrong.
             if let Some(owes) = [("sqs", AZURE), ("service-bus", AWS)].into_iter().find(|(dark, _)| *dark == service) {
                 let begins = at + DARK + self.millis(100..500);
@@ -114,6 +118,28 @@ impl Plan {
         }
     }
 
+    /// What no run may miss, with nothing else in its way: fresh workers in the middle of their batches, those of AWS killed, those of
+    /// Azure frozen beyond their leases.
+    fn finale(&mut self) {
+        let begin = self.steps.iter().map(|step| step.at).max().unwrap_or_default() + Duration::from_millis(500);
+        (0..4).for_each(|worker| self.push(begin, Act::Stop(worker)));
+        self.push(begin, Act::Start(vec![0, 1, 2, 3]));
+        let slow = begin + Duration::from_millis(500);
+        for store in ["dynamodb", "cosmos"] {
+            self.fault(slow, Duration::from_millis(1_200), format!("{store}:*:latency,fixed=2s"));
+        }
+        let busy = slow + Duration::from_secs(1);
+        self.push(busy, Act::Kill(vec![0, 1]));
+        [2, 3].into_iter().for_each(|worker| self.push(busy, Act::Freeze(worker)));
+        self.push(busy + Duration::from_millis(300), Act::Start(vec![0, 1]));
+        let wakes = busy + Duration::from_secs(LEASE_SECONDS) + Duration::from_millis(500);
+        for worker in [2, 3] {
+            self.push(wakes, Act::Thaw(worker));
+            self.push(wakes, Act::Stop(worker));
+        }
+        self.push(wakes, Act::Start(vec![2, 3]));
+    }
+
     /// Spreads cards over a round, each somewhere in its own part of it.
     fn deal<T>(&mut self, begin: Duration, mut cards: Vec<T>) -> Vec<(Duration, T)> {
         self.rng.shuffle(&mut cards);
@@ -134,15 +160,24 @@ impl Plan {
         self.start(at, vec![worker]);
     }
 
-    /// For what must hit workers in the middle of a batch: their store is slow, so they hold messages.
-    fn hold_up(&mut self, at: Duration, site: usize) {
-        let store = if site == 0 { "dynamodb" } else { "cosmos" };
+    /// For what must hit workers in the middle of a batch: when they are, at this time or soon after. While their queue or
+    /// store is dark they have no work, and just after it they have much; and they hold it while their store is slow.
+    fn at_work(&mut self, at: Duration, site: usize) -> Duration {
+        let services = if site == 0 { ["sqs", "dynamodb"] } else { ["service-bus", "cosmos"] };
+        let mut at = at;
+        for (service, begins) in &self.dark {
+            let idle = begins.saturating_sub(Duration::from_secs(1))..*begins + DARK + Duration::from_secs(1);
+            if services.contains(service) && idle.contains(&at) {
+                at = idle.end;
+            }
+        }
         let begins = at.saturating_sub(Duration::from_millis(800));
-        self.fault(begins, Duration::from_millis(900), format!("{store}:*:latency,fixed=1s"));
+        self.fault(begins, Duration::from_millis(900), format!("{}:*:latency,fixed=1s", services[1]));
+        at
     }
 
     fn kill_site(&mut self, at: Duration, site: usize) {
-        self.hold_up(at, site);
+        let at = self.at_work(at, site);
         self.push(at, Act::Kill(vec![site, site + 1]));
         self.start(at, vec![site, site + 1]);
     }
@@ -162,7 +197,7 @@ impl Plan {
 
     /// It wakes up with leases that have ended, and settles by them. Then it is told to end, for its books.
     fn freeze_beyond_the_lease(&mut self, at: Duration, site: usize) {
-        self.hold_up(at, site);
+        let at = self.at_work(at, site);
         let worker = site + self.rng.usize(0..2);
         self.push(at, Act::Freeze(worker));
         let wakes = at + Duration::from_secs(LEASE_SECONDS) + self.millis(500..2_000);
