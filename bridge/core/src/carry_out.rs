@@ -29,9 +29,14 @@ pub async fn work_off(
     dead_letters: &dyn Queue,
     batch: &[Delivery],
 ) -> (Vec<Verdict>, Carried) {
-    let replicate = std::pin::pin!(worker.replicate(batch));
-    let keep = std::pin::pin!(keep_leases(worker, queue, batch));
-    let Either::Left((verdicts, _)) = future::select(replicate, keep).await;
+    // An extension that is under way ends with this block. Merely not looked at any more, it would go on holding what it holds, a
+    // connection's lock for one, and the settlement might wait for that for ever.
+    let verdicts = {
+        let replicate = std::pin::pin!(worker.replicate(batch));
+        let keep = std::pin::pin!(keep_leases(worker, queue, batch));
+        let Either::Left((verdicts, _)) = future::select(replicate, keep).await;
+        verdicts
+    };
     let carried = carry_out(worker, queue, dead_letters, batch, &verdicts).await;
     (verdicts, carried)
 }

@@ -12,6 +12,7 @@ use bridge_tests::cloud::runtime;
 use serde_json::Value;
 
 use super::{
+    AWS, AZURE,
     schedule::{Act, Step},
     workers::Workers,
 };
@@ -96,6 +97,20 @@ impl<'a> Conductor<'a> {
             self.workers.thaw(place);
             self.workers.start(place, &[]);
         }
+        self.end_replays();
+    }
+
+    /// Begins a replay and kills it in mid-run, if that has not happened yet: faults may have ended all others before.
+    pub(super) fn kill_one_replay(&mut self) {
+        for site in [AWS, AZURE] {
+            if self.hits.of("replay: killed in mid-run") == 0 {
+                self.begin_replay(site);
+                self.end_replays();
+            }
+        }
+    }
+
+    fn end_replays(&mut self) {
         wait(Duration::from_secs(60), "replays go on", || {
             self.replays.iter_mut().for_each(|replay| replay.due = true);
             self.look_at_replays();
