@@ -183,6 +183,10 @@ replay-bulk letters="50000" kills="10": build clients
 replay-drill seconds="120": build clients
     BRIDGE_DRILL_SECONDS={{seconds}} cargo nextest run --workspace --no-capture -E 'test(replay::drill)'
 
+# Workers killed, frozen and cut off under load, for so long and by this seed; then all must be equal and accounted for: just chaos 600 7
+chaos seconds="16" seed="1": build clients
+    BRIDGE_CHAOS_SECONDS={{seconds}} BRIDGE_CHAOS_SEED={{seed}} cargo nextest run --workspace --no-capture -E 'test(chaos::what)'
+
 # Verify, repair and backfill of 200,000 keys in each store, and of a tenth of them: the figures of docs/verify.md (10 minutes)
 verify-bulk keys="200000": build clients
     BRIDGE_VERIFY_KEYS={{keys}} cargo nextest run --workspace --no-capture -E 'binary(end_to_end) & test(verify::what_was_planted)'

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
@@ -173,7 +174,9 @@ impl Clouds {
     /// Asks the admin endpoint; the answer's body.
     pub(crate) fn admin(&self, method: &str, path: &str, body: &str) -> String {
         let address = format!("{}{path}", self.ready["admin"].as_str().unwrap());
-        let request = reqwest::Client::new().request(method.parse().unwrap(), address).body(body.to_owned());
+        // One for all: to make one reads the system's certificates, which takes longer than a call.
+        static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(reqwest::Client::new);
+        let request = CLIENT.request(method.parse().unwrap(), address).body(body.to_owned());
         runtime().block_on(async {
             let answer = request.send().await.unwrap();
             let (status, text) = (answer.status(), answer.text().await.unwrap());

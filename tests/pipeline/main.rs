@@ -6,6 +6,7 @@
 mod contract;
 mod convergence;
 mod invocations;
+mod leases;
 mod replay;
 mod settlements;
 mod tidy;

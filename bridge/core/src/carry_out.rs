@@ -4,6 +4,7 @@
 use futures_util::future::{self, Either};
 
 use crate::{
+    books::Books,
     failure::{PortError, Recovery},
     pipeline::{Verdict, Worker},
     port::{Delivery, Queue, Receipt},
@@ -17,6 +18,8 @@ pub struct Carried {
     pub halt: Option<String>,
     /// Settlements that failed, each with the message it was for: those will be delivered again when their leases end.
     pub unsettled: Vec<(String, PortError)>,
+    /// How the batch was ended.
+    pub books: Books,
 }
 
 /// Replicates `batch`, which came from `queue`, and settles every delivery.
@@ -26,9 +29,14 @@ pub async fn work_off(
     dead_letters: &dyn Queue,
     batch: &[Delivery],
 ) -> (Vec<Verdict>, Carried) {
-    let replicate = std::pin::pin!(worker.replicate(batch));
-    let keep = std::pin::pin!(keep_leases(worker, queue, batch));
-    let Either::Left((verdicts, _)) = future::select(replicate, keep).await;
+    // An extension that is under way ends with this block. Merely not looked at any more, it would go on holding what it holds, a
+    // connection's lock for one, and the settlement might wait for that for ever.
+    let verdicts = {
+        let replicate = std::pin::pin!(worker.replicate(batch));
+        let keep = std::pin::pin!(keep_leases(worker, queue, batch));
+        let Either::Left((verdicts, _)) = future::select(replicate, keep).await;
+        verdicts
+    };
     let carried = carry_out(worker, queue, dead_letters, batch, &verdicts).await;
     (verdicts, carried)
 }
@@ -59,6 +67,7 @@ pub async fn carry_out(
     verdicts: &[Verdict],
 ) -> Carried {
     let mut carried = Carried::default();
+    carried.books.delivered = batch.len() as u64;
     let mut done: Vec<Receipt> = Vec::new();
     let mut letters: Vec<(&Delivery, &Letter)> = Vec::new();
     let mut later = Vec::new();
@@ -67,10 +76,14 @@ pub async fn carry_out(
             Settlement::Ack => done.push(delivery.receipt.clone()),
             Settlement::Retry { after } => later.push((delivery, *after)),
             Settlement::DeadLetter(letter) => letters.push((delivery, letter)),
-            Settlement::Halt { detail } => carried.halt = Some(detail.clone()),
+            Settlement::Halt { detail } => {
+                carried.halt = Some(detail.clone());
+                carried.books.left += 1;
+            }
         }
     }
 
+    let acks = done.len();
     let sent = set_aside(worker, dead_letters, &queue.to_string(), &letters).await;
     for ((delivery, _), sent) in letters.iter().zip(sent) {
         match sent {
@@ -79,16 +92,19 @@ pub async fn carry_out(
         }
     }
     if !done.is_empty() {
-        for (receipt, acked) in done.iter().zip(queue.ack(&done).await) {
-            if let Err(error) = acked {
-                carried.failed(error, &receipt.0);
+        for (at, (receipt, acked)) in done.iter().zip(queue.ack(&done).await).enumerate() {
+            match acked {
+                Ok(()) if at < acks => carried.books.acked += 1,
+                Ok(()) => carried.books.dead_lettered += 1,
+                Err(error) => carried.failed(error, &receipt.0),
             }
         }
     }
     let retries = later.iter().map(|(delivery, after)| queue.retry(delivery, *after));
     for ((delivery, _), retried) in later.iter().zip(future::join_all(retries).await) {
-        if let Err(error) = retried {
-            carried.failed(error, &delivery.message_id);
+        match retried {
+            Ok(()) => carried.books.retried += 1,
+            Err(error) => carried.failed(error, &delivery.message_id),
         }
     }
     carried
@@ -115,6 +131,7 @@ impl Carried {
         if error.kind.recovery() == Recovery::Halt {
             self.halt = Some(error.chain());
         }
+        self.books.leave(&error);
         self.unsettled.push((message.to_owned(), error));
     }
 }

@@ -16,6 +16,7 @@ pub mod decision;
 pub mod portable;
 pub mod size;
 
+pub mod books;
 pub mod carry_out;
 mod conclude;
 pub mod invocation;

@@ -6,6 +6,7 @@
 //! | `GET /faults` | the live faults with their ids and hits |
 //! | `POST /faults` | starts faults: a JSON object, an array of them, or lines of text (`dynamodb:PutItem:throttle,count=3`); answers 201 with their ids, or 400 with what is allowed, and then none is started |
 //! | `DELETE /faults`, `DELETE /faults/ID` | ends all, or one |
+//! | `POST /cut/SERVICE` | resets every connection that is open now, also idle and half-sent ones; answers how many; the names are those of faults: `sqs`, `azure`, `*` |
 //! | `GET /requests` | how often each operation of each service ended how; `?service=sqs` for one service |
 //! | `DELETE /requests` | the same, and starts counting anew |
 //! | `GET /usage` | what each service holds now: `connections`, and of those that have them `links`, `waiting`, `messages` |
@@ -25,14 +26,14 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, put};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::fault::{Fault, Faults, RequestCount, Service};
+use crate::fault::{Fault, Faults, RequestCount, Scope, Service};
 use crate::http::{self, Server};
-use crate::usage::{Gauges, Usage};
+use crate::usage::{Gauge, Gauges, Usage};
 
 /// Faults are lines of text; more than this is not a set of faults.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -42,16 +43,21 @@ const BODY_BYTES_MAX: usize = 256 * 1024;
 /// # Errors
 /// The address is not loopback, or in use.
 pub async fn start(address: SocketAddr, faults: Arc<Faults>, gauges: Gauges) -> io::Result<Server> {
+    let gauges = Arc::new(gauges);
     let router = Router::new()
         .route("/health", get(health))
         .route("/faults", get(list_faults).post(add_faults).delete(clear_faults))
         .route("/faults/{id}", delete(remove_fault))
         .route("/requests", get(requests).delete(take_requests))
-        .route("/usage", get(usage).with_state(Arc::new(gauges)))
+        .route("/cut/{service}", post(cut).with_state((Arc::clone(&faults), Arc::clone(&gauges))))
+        .route("/usage", get(usage).with_state(gauges))
         .route("/clocks", get(clocks))
         .route("/clocks/{service}", put(set_clock))
         .fallback(async || {
-            refuse(StatusCode::NOT_FOUND, "no such path; there are /health, /faults, /requests, /usage and /clocks")
+            refuse(
+                StatusCode::NOT_FOUND,
+                "no such path; there are /health, /faults, /cut, /requests, /usage and /clocks",
+            )
         })
         .layer(from_fn(refuse_foreign_pages))
         .with_state(faults);
@@ -123,6 +129,17 @@ async fn remove_fault(State(faults): State<Arc<Faults>>, Path(id): Path<String>)
     } else {
         refuse(StatusCode::NOT_FOUND, "no live fault has this id; it may have ended by itself (see GET /faults)")
     }
+}
+
+async fn cut(State((faults, gauges)): State<(Arc<Faults>, Arc<Gauges>)>, Path(scope): Path<String>) -> Response {
+    let scope: Scope = match scope.parse() {
+        Ok(scope) => scope,
+        Err(error) => return refuse(StatusCode::NOT_FOUND, &format!("{error}")),
+    };
+    let of = |(service, gauge): (&Service, &Gauge)| scope.covers(*service).then(|| (*service, gauge().connections));
+    let open: BTreeMap<Service, usize> = gauges.iter().filter_map(of).collect();
+    open.keys().for_each(|service| faults.cut(*service));
+    Json(json!({ "cut": open })).into_response()
 }
 
 #[derive(Deserialize)]

@@ -38,7 +38,7 @@ const TTL_ATTRIBUTE: &str = "expires_at";
 const DATABASE: &str = "bridge";
 const CONTAINER: &str = "records";
 
-/// As the deployed queues have it: a lease of 30 s, 14 days.
+/// As the deployed queues have it.
 const LEASE: Duration = Duration::from_secs(30);
 /// Deliveries before the broker itself lays a message aside. SQS counts the worker's own retries, of which there are up to
 /// 20, so it needs room above them; in Service Bus each retry is a new message, and only crashes count.
@@ -65,6 +65,8 @@ pub struct Options {
     pub service_bus_http_port: u16,
     pub service_bus_tier: Tier,
     pub admin_port: u16,
+    /// Of every queue, unless its creator says otherwise: SQS's visibility timeout, Service Bus's lock. Whole seconds.
+    pub lease: Duration,
     pub faults: Vec<Fault>,
 }
 
@@ -80,6 +82,7 @@ impl Default for Options {
             service_bus_http_port: 0,
             service_bus_tier: Tier::Standard,
             admin_port: 0,
+            lease: LEASE,
             faults: Vec::new(),
         }
     }
@@ -197,7 +200,7 @@ async fn start_sqs(options: &Options, faults: &Arc<Faults>) -> Result<(Sqs, [Str
         faults: Arc::clone(faults),
     });
     let sqs = sqs.await.map_err(listen("SQS", address, "--sqs-port"))?;
-    let (lease, retention) = (LEASE.as_secs().to_string(), RETENTION.as_secs().to_string());
+    let (lease, retention) = (options.lease.as_secs().to_string(), RETENTION.as_secs().to_string());
     let redrive = format!(
         r#"{{"deadLetterTargetArn":"arn:aws:sqs:{AWS_REGION}:{AWS_ACCOUNT}:{BROKER_DEAD_LETTER_QUEUE}","maxReceiveCount":"{SQS_DELIVERIES_MAX}"}}"#
     );
@@ -230,7 +233,7 @@ async fn start_dynamodb(options: &Options, faults: &Arc<Faults>) -> Result<Dynam
 async fn start_service_bus(options: &Options, faults: &Arc<Faults>) -> Result<ServiceBus, StartError> {
     let address = SocketAddr::new(options.service_bus_address, options.service_bus_port);
     let settings = QueueSettings {
-        lock_duration: LEASE,
+        lock_duration: options.lease,
         max_delivery_count: SERVICE_BUS_DELIVERIES_MAX,
         default_ttl: Some(RETENTION),
         ..QueueSettings::default()

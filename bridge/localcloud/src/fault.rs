@@ -93,6 +93,21 @@ pub struct Faults {
     record: Mutex<record::Record>,
     /// Counts changes of the fault list, so that open connections learn of darkness without polling.
     changes: watch::Sender<u64>,
+    /// Counts the cuts of each service's connections.
+    cuts: [watch::Sender<u64>; Service::ALL.len()],
+}
+
+/// Tells of the cuts of one service's connections, from when it was made.
+pub struct Cuts(watch::Receiver<u64>);
+
+impl Cuts {
+    /// Completes at the next cut, at once if there was one since the last.
+    ///
+    /// # Cancel safety
+    /// Safe: it only watches.
+    pub async fn next(&mut self) {
+        changed(&mut self.0).await;
+    }
 }
 
 #[derive(Default)]
@@ -114,7 +129,13 @@ struct Entry {
 
 impl Faults {
     pub fn new(seed: u64) -> Arc<Self> {
-        Arc::new(Self { seed, state: Mutex::default(), record: Mutex::default(), changes: watch::Sender::new(0) })
+        Arc::new(Self {
+            seed,
+            state: Mutex::default(),
+            record: Mutex::default(),
+            changes: watch::Sender::new(0),
+            cuts: Service::ALL.map(|_| watch::Sender::new(0)),
+        })
     }
 
     /// Decides one call's fate, and counts the hit of each fault that had a part in it.
@@ -176,6 +197,16 @@ impl Faults {
             // Out of time is not out of darkness: another fault may hold on, so the loop looks again.
             let _ = tokio::time::timeout(remaining, changed(&mut changes)).await;
         }
+    }
+
+    /// Resets every connection to the service that is open now, whatever it is doing; new ones are welcome.
+    pub fn cut(&self, service: Service) {
+        self.cuts[service as usize].send_modify(|count| *count += 1);
+    }
+
+    /// For those who hold connections to the service.
+    pub fn cuts(&self, service: Service) -> Cuts {
+        Cuts(self.cuts[service as usize].subscribe())
     }
 
     /// Starts a fault, and returns the id under which it can be removed.
@@ -280,8 +311,8 @@ impl Faults {
 
 async fn changed(changes: &mut watch::Receiver<u64>) {
     if changes.changed().await.is_err() {
-        // The sender lives in the `Faults` that the waiter borrows, so this is never reached; to wait for ever is the harmless
-        // answer where nothing can change any more.
+        // The sender lives in the `Faults`, and whoever waits ends with it or before; to wait for ever is the harmless answer where
+        // nothing can change any more.
         std::future::pending::<()>().await;
     }
 }
@@ -431,6 +462,18 @@ mod tests {
         assert!(!waiting.is_finished(), "another cloud went dark");
         faults.add(fault("azure:*:dark"));
         waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_cut_is_told_to_those_who_hold_connections_of_that_service_and_to_nobody_later() {
+        let faults = Faults::new(1);
+        let (mut cosmos, mut sqs) = (faults.cuts(Service::Cosmos), faults.cuts(Service::Sqs));
+        faults.cut(Service::Cosmos);
+        cosmos.next().await;
+        for mut other in [cosmos, faults.cuts(Service::Cosmos)] {
+            assert!(futures_util::FutureExt::now_or_never(other.next()).is_none(), "it was one cut, and it is over");
+        }
+        assert!(futures_util::FutureExt::now_or_never(sqs.next()).is_none(), "another service's");
     }
 
     #[test]

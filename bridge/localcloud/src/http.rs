@@ -62,11 +62,16 @@ impl Server {
         let connections = Arc::new(Connections::default());
         let watching = tokio::spawn({
             let (faults, connections) = (Arc::clone(&faults), Arc::clone(&connections));
+            let mut cuts = faults.cuts(service);
             async move {
                 loop {
-                    faults.darkness(service).await;
-                    connections.cut_all();
-                    faults.daylight(service).await;
+                    tokio::select! {
+                        () = cuts.next() => connections.cut_all(),
+                        () = faults.darkness(service) => {
+                            connections.cut_all();
+                            faults.daylight(service).await;
+                        }
+                    }
                 }
             }
         });

@@ -2,12 +2,14 @@
 
 mod wire;
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bridge_localcloud::fault::{Failure, Service};
 use bridge_localcloud::{LocalCloud, Options};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
 use wire::{Answer, request};
 
 /// Ports of the system's choice, so that tests run side by side.
@@ -57,6 +59,7 @@ async fn what_cannot_be_done_is_refused_with_what_can() {
         ("POST", "/faults", "[{]", 400, "key must be"),
         ("DELETE", "/faults/x", "", 404, "no live fault"),
         ("PUT", "/clocks/s3", "{}", 404, "service-bus"),
+        ("POST", "/cut/s3", "", 404, "allowed: sqs"),
         ("PUT", "/clocks/sqs", "{\"offset_ms\": 1e99}", 400, "offset_ms"),
         ("GET", "/requests?service=s3", "", 400, "dynamodb"),
         ("GET", "/nowhere", "", 404, "/faults"),
@@ -116,6 +119,53 @@ async fn usage_tells_what_each_service_holds() {
     become_usage(&cloud, &of_all(1)).await;
     drop(connection);
     become_usage(&cloud, &of_all(0)).await;
+}
+
+/// Idle ones and half-sent ones, of every protocol, at one moment; other services' and later ones go on.
+#[tokio::test]
+async fn every_open_connection_of_a_service_is_cut() {
+    let cloud = cloud().await;
+    let (sites, bus) = (cloud.sites(), cloud.service_bus());
+    let http = |url: &str| url.trim_start_matches("http://").trim_end_matches('/').parse::<SocketAddr>().unwrap();
+    let half = &b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345"[..];
+    for (service, address, half) in [
+        ("sqs", http(&sites.aws.sqs_endpoint), half),
+        ("dynamodb", http(&sites.aws.dynamodb_endpoint), half),
+        ("cosmos", http(&sites.azure.cosmos_endpoint), half),
+        ("service-bus", bus.http_address(), half),
+        ("service-bus", bus.amqp_address(), b"AMQP\0\x01"),
+    ] {
+        let other = if service == "sqs" { bus.amqp_address() } else { http(&sites.aws.sqs_endpoint) };
+        let mut kept = tokio::net::TcpStream::connect(other).await.unwrap();
+        let mut cut = [(); 2].map(|()| std::net::TcpStream::connect(address).unwrap());
+        cut[1].write_all(half).unwrap();
+        become_connections(&cloud, service, 2).await;
+        let answer = ask(&cloud, "POST", &format!("/cut/{service}"), "").await;
+        assert_eq!(answer.json(), json!({ "cut": { service: 2 } }));
+        become_connections(&cloud, service, 0).await;
+        for stream in &mut cut {
+            let end = stream.read(&mut [0; 64]).map_err(|error| error.kind());
+            assert_eq!(end, Err(std::io::ErrorKind::ConnectionReset), "{service} at {address}");
+        }
+        let silence = tokio::time::timeout(Duration::from_millis(20), kept.read_u8()).await;
+        assert!(silence.is_err(), "{service}: another service's connection was cut");
+        let _new = tokio::net::TcpStream::connect(address).await.unwrap();
+        become_connections(&cloud, service, 1).await;
+        assert_eq!(ask(&cloud, "POST", "/cut/*", "").await.json()["cut"][service], 1);
+        become_connections(&cloud, service, 0).await;
+    }
+}
+
+async fn become_connections(cloud: &LocalCloud, service: &str, wanted: usize) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let open = ask(cloud, "GET", "/usage", "").await.json()[service]["connections"].clone();
+        if open == wanted {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{service}: {open} connections instead of {wanted}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Connections open and close a little after the client thinks they did.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bridge_core::{
+    books::Books,
     carry_out,
     invocation::{partial, whole},
     pipeline::Worker,
@@ -108,9 +109,12 @@ impl Hand<'_> {
                 carried.unsettled.iter().any(|(name, _)| *name == delivery.message_id || *name == delivery.receipt.0)
             };
             self.count(batch.len(), verdicts.len());
+            let mut left = 0;
             for (delivery, verdict) in batch.iter().zip(&verdicts) {
                 self.balance(delivery, &verdict.settlement, reported(delivery));
+                left += u64::from(reported(delivery) || matches!(verdict.settlement, Settlement::Halt { .. }));
             }
+            self.compare(carried.books, batch.len() as u64, left);
             if carried.halt.is_some() {
                 self.world.clock.sleep(REST).await;
             }
@@ -162,6 +166,15 @@ impl Hand<'_> {
     fn count(&self, delivered: usize, concluded: usize) {
         if delivered != concluded {
             let what = format!("{}: {delivered} deliveries, {concluded} conclusions", self.site);
+            self.world.books.open().violate(Checker::BooksBalance, what);
+        }
+    }
+
+    /// What the worker tells of a batch when it ends in an orderly way.
+    fn compare(&self, books: Books, delivered: u64, left: u64) {
+        if !books.balance() || books.delivered != delivered || books.left != left {
+            let what =
+                format!("{}: {delivered} deliveries, {left} of them left, and the books have {books:?}", self.site);
             self.world.books.open().violate(Checker::BooksBalance, what);
         }
     }

@@ -4,4 +4,4 @@
 mod bulk;
 mod drill;
 mod edges;
-mod sites;
+pub(crate) mod sites;

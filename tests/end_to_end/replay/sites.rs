@@ -34,16 +34,7 @@ impl Site {
         let site = &clouds.ready["sites"][name];
         let text = |field: &str| site[field].as_str().unwrap().to_owned();
         if site["cloud"] == "aws" {
-            let options = AwsOptions {
-                region: text("region"),
-                sqs_endpoint: Some(text("sqs_endpoint").parse().unwrap()),
-                dynamodb_endpoint: Some(text("dynamodb_endpoint").parse().unwrap()),
-                credentials: AwsCredentials::Static(StaticCredentials {
-                    access_key_id: text("access_key_id"),
-                    secret_access_key: text("secret_access_key"),
-                }),
-            };
-            let clients = runtime().block_on(AwsClients::new(&options)).unwrap();
+            let clients = aws_clients(clouds, name);
             let queue = |url: &str| -> Arc<dyn Queue> {
                 let (lease, message_bytes_max) = (Duration::from_secs(30), 1024 * 1024);
                 let options = SqsQueueOptions { queue_url: text(url), lease, message_bytes_max };
@@ -82,6 +73,21 @@ impl Site {
         let record = Record::new(&event, &site, bridge_tests::at(0), Duration::from_hours(35 * 24));
         runtime().block_on(self.store.put_if_newer(&record)).unwrap();
     }
+}
+
+/// Clients of the site of this name.
+pub(crate) fn aws_clients(clouds: &Clouds, name: &str) -> AwsClients {
+    let text = |field: &str| clouds.ready["sites"][name][field].as_str().unwrap().to_owned();
+    let options = AwsOptions {
+        region: text("region"),
+        sqs_endpoint: Some(text("sqs_endpoint").parse().unwrap()),
+        dynamodb_endpoint: Some(text("dynamodb_endpoint").parse().unwrap()),
+        credentials: AwsCredentials::Static(StaticCredentials {
+            access_key_id: text("access_key_id"),
+            secret_access_key: text("secret_access_key"),
+        }),
+    };
+    runtime().block_on(AwsClients::new(&options)).unwrap()
 }
 
 /// Puts messages into a queue.

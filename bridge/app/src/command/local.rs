@@ -63,6 +63,9 @@ pub(crate) struct Args {
     /// Port of the dashboard
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     dashboard_port: u16,
+    /// Lease of the queues, in seconds: a short one shows within seconds what becomes of messages whose worker is gone
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(2..=300))]
+    lease_seconds: u16,
     /// A fault from the start on, as in `dynamodb:PutItem:throttle,probability=0.2`; may be repeated
     #[arg(long, value_name = "FAULT")]
     fault: Vec<Fault>,
@@ -83,13 +86,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
         service_bus_http_port: args.service_bus_http_port,
         service_bus_tier: if args.service_bus_premium { Tier::premium() } else { Tier::Standard },
         admin_port: args.admin_port,
+        lease: Duration::from_secs(args.lease_seconds.into()),
         faults: args.fault.clone(),
         ..Options::default()
     })
     .await?;
     let sites = serde_json::to_value(cloud.sites())?;
     let file = std::env::temp_dir().join(format!("bridge-local-{}.toml", std::process::id()));
-    write_whole(&file, &configuration(&sites))?;
+    write_whole(&file, &configuration(&sites, args.lease_seconds))?;
     let environment = super::environment("BRIDGE_WORKER_");
     let config = Config::load(&Sources { file: Some(file.display().to_string()), site: None, environment })?;
 
@@ -151,7 +155,7 @@ fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// The configuration file for the sites that localcloud serves.
-fn configuration(sites: &Value) -> String {
+fn configuration(sites: &Value, lease_seconds: u16) -> String {
     const AWS: &[(&str, &str)] = &[
         ("queue_url", "queue_url"),
         ("dead_letter_queue_url", "dead_letter_queue_url"),
@@ -175,7 +179,7 @@ fn configuration(sites: &Value) -> String {
     text += "\n[worker]\nheartbeat_seconds = 2 # So that what goes dark shows within seconds.\nconflicts = \"keep\"\n";
     for (id, site) in sites.as_object().into_iter().flatten() {
         let names = if site["cloud"] == "aws" { AWS } else { AZURE };
-        text += &format!("\n[sites.\"{id}\"]\n");
+        text += &format!("\n[sites.\"{id}\"]\nlease_seconds = {lease_seconds}\n");
         for (key, field) in names {
             // A JSON string is a TOML basic string too.
             text += &format!("{key} = {}\n", site[*field]);

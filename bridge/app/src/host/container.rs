@@ -1,9 +1,13 @@
 //! The container host: takes batches from one site's queue, works them off, settles them itself.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bridge_core::{
+    books::Books,
     carry_out::{Carried, work_off},
     failure::{FailureKind, PortError, Recovery},
     pipeline::Verdict,
@@ -32,11 +36,17 @@ pub(crate) async fn work(worksite: &Worksite, config: ContainerConfig, stop: Can
     if peers.is_empty() {
         tracing::warn!("no other site is configured: events are applied here and forwarded nowhere");
     }
-    let receivers = (0..config.concurrent_batches).map(|_| receive_and_work(worksite, config, &stop));
+    let books = Mutex::default();
+    let receivers = (0..config.concurrent_batches).map(|_| receive_and_work(worksite, config, &books, &stop));
     let watching = queues::watch(worksite, &stop);
     future::join3(future::join_all(receivers), beat(worksite, config.heartbeat, &stop), watching).await;
     worksite.close().await;
-    tracing::info!(site = %worksite.worker.rules.site, "stopped; nothing is left half done");
+    let Books { delivered, acked, retried, dead_lettered, left, leases_lost } =
+        books.into_inner().unwrap_or_else(PoisonError::into_inner);
+    tracing::info!(
+        site = %worksite.worker.rules.site, delivered, acked, retried, dead_lettered, left, leases_lost,
+        "stopped; nothing is left half done"
+    );
 }
 
 /// Sends the site's heartbeat, at once and then `every` so often; never if that is zero.
@@ -60,7 +70,12 @@ async fn beat(worksite: &Worksite, every: Duration, stop: &CancellationToken) {
     }
 }
 
-async fn receive_and_work(worksite: &Worksite, config: ContainerConfig, stop: &CancellationToken) {
+async fn receive_and_work(
+    worksite: &Worksite,
+    config: ContainerConfig,
+    books: &Mutex<Books>,
+    stop: &CancellationToken,
+) {
     let mut rest = Rest::new(REST);
     let mut pause = Rest::new(PAUSE);
     let mut max = config.batch_messages_max;
@@ -85,6 +100,7 @@ async fn receive_and_work(worksite: &Worksite, config: ContainerConfig, stop: &C
             continue;
         }
         let (verdicts, carried) = work_off(&worksite.worker, &*worksite.queue, &*worksite.dead_letters, &batch).await;
+        *books.lock().unwrap_or_else(PoisonError::into_inner) += carried.books;
         log(&batch, &verdicts, &carried);
         tell(worksite, batch.iter().zip(&verdicts)).await;
         worksite.telemetry.halted(carried.halt.is_some());

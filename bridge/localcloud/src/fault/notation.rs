@@ -176,19 +176,25 @@ impl Document {
     }
 }
 
+impl FromStr for Scope {
+    type Err = FaultError;
+
+    fn from_str(text: &str) -> Result<Self, FaultError> {
+        let unknown = || FaultError::Unknown { what: "service", given: text.to_owned(), allowed: SERVICES };
+        match text {
+            "aws" => Ok(Self::Aws),
+            "azure" => Ok(Self::Azure),
+            "*" => Ok(Self::All),
+            name => Service::ALL.into_iter().find(|service| service.name() == name).map(Self::One).ok_or_else(unknown),
+        }
+    }
+}
+
 impl TryFrom<Document> for Fault {
     type Error = FaultError;
 
     fn try_from(document: Document) -> Result<Self, FaultError> {
-        let service =
-            match document.service.as_str() {
-                "aws" => Scope::Aws,
-                "azure" => Scope::Azure,
-                "*" => Scope::All,
-                name => Service::ALL.into_iter().find(|service| service.name() == name).map(Scope::One).ok_or_else(
-                    || FaultError::Unknown { what: "service", given: name.to_owned(), allowed: SERVICES },
-                )?,
-            };
+        let service = document.service.parse()?;
         let kind = document.kind()?;
         document.refuse_what_is_not_taken(kind)?;
         if document.operation.is_empty() {

@@ -75,9 +75,11 @@ pub(super) struct Connection {
 /// Serves one client until it goes, or `stopping` is cancelled.
 pub(super) async fn serve(mut stream: TcpStream, broker: Arc<Broker>, key: Arc<Key>, stopping: CancellationToken) {
     let faults = Arc::clone(&broker.faults);
+    let mut cuts = faults.cuts(Service::ServiceBus);
     let outcome = tokio::select! {
         outcome = run(&mut stream, broker, key, stopping) => outcome,
         () = faults.darkness(Service::ServiceBus) => Err(cut()),
+        () = cuts.next() => Err(cut()),
     };
     match outcome {
         Ok(()) => {}
