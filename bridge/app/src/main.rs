@@ -6,6 +6,7 @@ mod config;
 mod dashboard;
 mod exit;
 mod host;
+mod span;
 mod tally;
 mod telemetry;
 

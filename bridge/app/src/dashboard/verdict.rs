@@ -4,6 +4,7 @@ use bridge_core::lag::report::{Lag, LagState, Report, Site, Worker};
 use serde::Serialize;
 
 use super::letters;
+use crate::span::span;
 
 /// A lag from which on a site is behind. Ours: ten times what the promise of "a second or two" leaves to doubt.
 const LAG_WARN_SECONDS: f64 = 10.0;
@@ -163,22 +164,4 @@ fn of_lag(lag: &Lag, report: &Report) -> Option<Finding> {
 /// The runbook of a site that is down.
 fn site_down(site: &str) -> &'static str {
     if site.starts_with("aws:") { "aws-down" } else { "azure-down" }
-}
-
-/// A span of time in words, as `assets/format.js` has it.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "spans are not negative, and end at centuries"
-)]
-fn span(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match seconds {
-        s if s < 0.9995 => format!("{:.0} ms", s * 1e3),
-        s if s < 9.995 => format!("{s:.2} s"),
-        s if s < 59.95 => format!("{s:.1} s"),
-        s if s < 3599.5 => format!("{} min {:02} s", whole / 60, whole % 60),
-        s if s < 86_399.5 => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
-        _ => format!("{} d {:02} h", whole / 86_400, whole % 86_400 / 3600),
-    }
 }

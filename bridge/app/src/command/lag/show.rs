@@ -7,6 +7,8 @@ use bridge_core::lag::{
     report::{Lag, LagState, Site},
 };
 
+use crate::span::span;
+
 /// The report on a screen of its own, where there is one: what stood there before is overwritten.
 pub(super) fn screen(report: &Report) -> String {
     let clear = if std::io::stdout().is_terminal() { "\x1b[2J\x1b[H" } else { "" };
@@ -61,11 +63,11 @@ fn matrix(report: &Report) -> String {
 }
 
 fn cell(lag: &Lag) -> String {
-    let seconds = lag.seconds.map(duration).unwrap_or_default();
+    let seconds = lag.seconds.map(span).unwrap_or_default();
     match lag.state {
         LagState::Heard => seconds,
         LagState::Late => format!("LATE, over {seconds}"),
-        LagState::Silent => format!("SILENT for {}", lag.age_seconds.map(duration).unwrap_or_default()),
+        LagState::Silent => format!("SILENT for {}", lag.age_seconds.map(span).unwrap_or_default()),
         LagState::Never => "never heard of".to_owned(),
         LagState::Unknown => "UNKNOWN".to_owned(),
     }
@@ -79,7 +81,7 @@ fn facts(site: &Site) -> Vec<(&'static str, String)> {
     }
     backlog += &format!(", {} delayed", count(site.delayed_messages));
     if let Some(age) = site.oldest_age_seconds {
-        backlog += &format!("; the oldest for {}", duration(age));
+        backlog += &format!("; the oldest for {}", span(age));
     }
     let letters = site.dead_letters.as_ref().map_or_else(
         || "not known".to_owned(),
@@ -101,39 +103,18 @@ fn facts(site: &Site) -> Vec<(&'static str, String)> {
             let skew = worker.clock_skew_seconds.map(|skew| format!("; clock {skew:+.3} s"));
             format!(
                 "heard {} ago{}{}",
-                duration(worker.age_seconds),
+                span(worker.age_seconds),
                 circuits.collect::<String>(),
                 skew.unwrap_or_default()
             )
         },
     );
     let missing = match (site.recovery_point.events, site.recovery_point.seconds) {
-        (events, Some(seconds)) => format!("{} events at most, {} of writes", count(events), duration(seconds)),
+        (events, Some(seconds)) => format!("{} events at most, {} of writes", count(events), span(seconds)),
         (events, None) => format!("{} events at most; of how long is not known", count(events)),
     };
     let mut facts =
         vec![("backlog", backlog), ("dead letters", letters), ("worker", worker), ("if it vanished", missing)];
     facts.extend(site.trouble.iter().map(|trouble| ("trouble", trouble.clone())));
     facts
-}
-
-/// Seconds in the unit that suits them.
-fn duration(seconds: f64) -> String {
-    match seconds {
-        ..1.0 => format!("{:.0} ms", seconds * 1e3),
-        1.0..120.0 => format!("{seconds:.1} s"),
-        120.0..7_200.0 => format!("{:.0} min", seconds / 60.0),
-        _ => format!("{:.0} h", seconds / 3_600.0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_stand_in_the_unit_that_suits_them() {
-        let texts = [0.0, 0.041, 3.04, 119.0, 180.0, 7_300.0].map(duration);
-        assert_eq!(texts, ["0 ms", "41 ms", "3.0 s", "119.0 s", "3 min", "2 h"]);
-    }
 }
