@@ -17,7 +17,7 @@ pub struct Backoff {
 
 impl Backoff {
     /// The delay after `attempt` tries. `hint` is what the service asked for: never less than that, `max` or not, up to
-    /// [`RETRY_HINT_MAX`](crate::limits::RETRY_HINT_MAX).
+    /// [`RETRY_HINT_MAX`].
     pub fn delay(&self, attempt: u32, hint: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
         let hint = hint.map(|hint| hint.min(RETRY_HINT_MAX));
