@@ -138,7 +138,9 @@ async fn cut(State((faults, gauges)): State<(Arc<Faults>, Arc<Gauges>)>, Path(sc
     };
     let of = |(service, gauge): (&Service, &Gauge)| scope.covers(*service).then(|| (*service, gauge().connections));
     let open: BTreeMap<Service, usize> = gauges.iter().filter_map(of).collect();
-    open.keys().for_each(|service| faults.cut(*service));
+    for service in open.keys() {
+        faults.cut(*service);
+    }
     Json(json!({ "cut": open })).into_response()
 }
 
