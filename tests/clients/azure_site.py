@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from azure.cosmos import CosmosClient
 from azure.cosmos.exceptions import CosmosResourceNotFoundError
-from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusReceiver
+from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusReceiver, ServiceBusSubQueue
 from azure.servicebus.exceptions import MessageSizeExceededError
 
 from contract import cosmos_id
@@ -68,6 +68,22 @@ class AzureSite(Site):
             Letter(b"".join(message.body), _text_properties(message.application_properties), message)
             for message in messages
         ]
+
+    def put_back_what_the_broker_set_aside(self) -> int:
+        """Moves letters that were delivered too often, to those who look through all of them, back among the letters."""
+        moved = 0
+        dead = self._bus.get_queue_receiver(self._letters_name, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+        with dead, self._bus.get_queue_sender(self._letters_name) as sender:
+            while messages := dead.receive_messages(max_message_count=1, max_wait_time=1):
+                for message in messages:
+                    properties = dict(message.application_properties or {})
+                    body = b"".join(message.body)
+                    sender.send_messages(
+                        ServiceBusMessage(body, message_id=str(uuid4()), application_properties=properties)
+                    )
+                    dead.complete_message(message)
+                    moved += 1
+        return moved
 
     def drop_letter(self, letter: Letter) -> None:
         if self._letters is not None:

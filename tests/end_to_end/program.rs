@@ -173,9 +173,9 @@ impl Clouds {
 
     /// Asks the admin endpoint; the answer's body.
     pub(crate) fn admin(&self, method: &str, path: &str, body: &str) -> String {
-        let address = format!("{}{path}", self.ready["admin"].as_str().unwrap());
         // One for all: to make one reads the system's certificates, which takes longer than a call.
         static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(reqwest::Client::new);
+        let address = format!("{}{path}", self.ready["admin"].as_str().unwrap());
         let request = CLIENT.request(method.parse().unwrap(), address).body(body.to_owned());
         runtime().block_on(async {
             let answer = request.send().await.unwrap();

@@ -122,7 +122,7 @@ fn an_extension_that_is_under_way_is_no_hindrance_to_the_settlement() {
     let (queue, letters) = (OneLine::default(), OneLine::default());
     let batch = [delivery];
     let work = work_off(&worker, &queue, &letters, &batch);
-    let worked = runtime().block_on(async { tokio::time::timeout(Duration::from_secs(20), work).await });
-    let (_, carried) = worked.expect("the extension holds up the settlement");
+    let ended = runtime().block_on(async { tokio::time::timeout(Duration::from_secs(20), work).await });
+    let (_, carried) = ended.expect("the extension holds up the settlement");
     assert_eq!((carried.books.acked, carried.books.delivered), (1, 1), "{carried:?}");
 }

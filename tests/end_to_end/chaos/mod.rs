@@ -49,7 +49,7 @@ fn what_is_written_under_chaos_ends_equal_and_accounted_for() {
     let seed = figure("BRIDGE_CHAOS_SEED", 1);
     let seconds = figure("BRIDGE_CHAOS_SECONDS", ROUND.as_secs());
     let rounds = u32::try_from(seconds.div_ceil(ROUND.as_secs())).unwrap();
-    println!("BRIDGE_CHAOS_SEED={seed}, {rounds} rounds of {ROUND:?}");
+    eprintln!("BRIDGE_CHAOS_SEED={seed}, {rounds} rounds of {ROUND:?}");
     let clouds = Clouds::start(&[
         "--without-workers",
         "--lease-seconds",
@@ -119,7 +119,7 @@ fn what_is_written_under_chaos_ends_equal_and_accounted_for() {
     conductor.hits.add("leases lost: told by Service Bus", told);
     let lost = conductor.workers.books.iter().filter_map(|books| books["leases_lost"].as_u64()).sum();
     conductor.hits.add("leases lost: in the books of those who woke up", lost);
-    println!("{}", String::from_utf8_lossy(&found));
+    eprintln!("{}", String::from_utf8_lossy(&found));
     table(&conductor, seed, &signals, (worst - begin, rested));
     assert_it_was_chaos(&conductor);
 }
@@ -175,19 +175,19 @@ fn tell(clouds: &Clouds, signals: &Signals, begin: Instant, last: &str) {
     let written: u64 = writes.iter().map(|(operation, status)| count(&requests, operation, status)).sum();
     let (confirmed, failed) = (signals.confirmed.load(Ordering::Relaxed), signals.failed.load(Ordering::Relaxed));
     let seconds = begin.elapsed().as_secs_f64();
-    println!("{seconds:5.0} s  sent {confirmed}, not confirmed {failed}, written {written}; {last}");
+    eprintln!("{seconds:5.0} s  sent {confirmed}, not confirmed {failed}, written {written}; {last}");
 }
 
 fn table(conductor: &Conductor, seed: u64, signals: &Signals, (chaos, rest): (Duration, Duration)) {
-    println!("seed {seed}: {:.0} s of chaos, at rest {:.0} s after it", chaos.as_secs_f64(), rest.as_secs_f64());
-    println!("sends not confirmed at first: {}", signals.failed.load(Ordering::Relaxed));
+    eprintln!("seed {seed}: {:.0} s of chaos, at rest {:.0} s after it", chaos.as_secs_f64(), rest.as_secs_f64());
+    eprintln!("sends not confirmed at first: {}", signals.failed.load(Ordering::Relaxed));
     for (what, (times, hits)) in &conductor.hits.0 {
-        println!("{what:45} {times:6} times {hits:8}");
+        eprintln!("{what:45} {times:6} times {hits:8}");
     }
     let total = |field: &str| conductor.workers.books.iter().filter_map(|books| books[field].as_u64()).sum::<u64>();
     let columns = ["delivered", "acked", "retried", "dead_lettered", "left", "leases_lost"];
     let totals: Vec<String> = columns.iter().map(|column| format!("{column} {}", total(column))).collect();
-    println!("books of {} workers that ended by SIGTERM: {}", conductor.workers.books.len(), totals.join(", "));
+    eprintln!("books of {} workers that ended by SIGTERM: {}", conductor.workers.books.len(), totals.join(", "));
 }
 
 /// A run in which nothing went wrong would show nothing.

@@ -122,7 +122,9 @@ impl Plan {
     /// Azure frozen beyond their leases.
     fn finale(&mut self) {
         let begin = self.steps.iter().map(|step| step.at).max().unwrap_or_default() + Duration::from_millis(500);
-        (0..4).for_each(|worker| self.push(begin, Act::Stop(worker)));
+        for worker in 0..4 {
+            self.push(begin, Act::Stop(worker));
+        }
         self.push(begin, Act::Start(vec![0, 1, 2, 3]));
         let slow = begin + Duration::from_millis(500);
         for store in ["dynamodb", "cosmos"] {
@@ -130,7 +132,9 @@ impl Plan {
         }
         let busy = slow + Duration::from_secs(1);
         self.push(busy, Act::Kill(vec![0, 1]));
-        [2, 3].into_iter().for_each(|worker| self.push(busy, Act::Freeze(worker)));
+        for worker in [2, 3] {
+            self.push(busy, Act::Freeze(worker));
+        }
         self.push(busy + Duration::from_millis(300), Act::Start(vec![0, 1]));
         let wakes = busy + Duration::from_secs(LEASE_SECONDS) + Duration::from_millis(500);
         for worker in [2, 3] {
