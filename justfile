@@ -154,6 +154,16 @@ fuzz target="all" seconds="3":
 mutants:
     cargo nextest run --workspace --no-capture -E 'binary(mutants)'
 
+# Every small change of the core, or of these files of it, that cargo-mutants can think of: which is not noticed? (docs/mutants-core.md)
+mutants-core *files: cargo-mutants
+    PATH="{{justfile_directory()}}/target/cargo-mutants/bin:$PATH" python3 tests/mutants/core.py target/mutants-core {{files}}
+
+# cargo-mutants, in a place of its own (about 2 minutes, once)
+[private]
+cargo-mutants:
+    [ -x target/cargo-mutants/bin/cargo-mutants ] || \
+        CARGO_TARGET_DIR=target/cargo-mutants/build cargo install --quiet --locked --version 27.1.0 --profile dev --root target/cargo-mutants cargo-mutants
+
 # The packages for x86_64, unpacked for the tests
 [private]
 packaged: (package "x86_64")
