@@ -164,11 +164,17 @@ class Watch:
         """When it first showed this version or a later one of the drill's writes."""
         return next((span for span, shown, _ in self.seen.get(key, []) if shown >= version and shown in known), None)
 
-    def away(self) -> tuple[float, float]:
+    def away(self) -> Span | None:
         """From its first look in vain to the first that was answered again."""
-        failed = next(at for at, answered in self.answered if not answered)
-        back = next((at for at, answered in self.answered if answered and at > failed), float("inf"))
-        return failed, back
+        failed = next((at for at, answered in self.answered if not answered), None)
+        if failed is None:
+            return None
+        return Span(failed, next((at for at, answered in self.answered if answered and at > failed), float("inf")))
+
+    def until(self, at: float) -> float:
+        """When the drill can have seen at the latest what was there then: later, if the site went dark under its eyes."""
+        away = self.away()
+        return max(at, away.end) if away and away.holds(at) else at
 
 
 def seconds(text: str) -> float:
@@ -190,7 +196,7 @@ def judge(report: dict[str, Any], writes: list[dict[str, Any]], watches: dict[st
             order = [version for _, version, _ in versions]
             hold(order == sorted(order), f"{site} showed versions of {key} that go down")
 
-    fates = Counter(in_time=0, late=0, owed=0, lost=0)
+    fates = Counter(in_time=0, late=0, owed=0, waiting=0, lost=0)
     late_after = report["settings"]["late_after_seconds"]
     for write in writes:
         name = f"{write['op_type']} {write['event_id']}"
@@ -199,12 +205,12 @@ def judge(report: dict[str, Any], writes: list[dict[str, Any]], watches: dict[st
             told = write["seen_at"].get(site)
             hold((at is None) == (told is None), f"{name}: {site} showed it at {at}, the report says {told}")
             if at is not None and told is not None:
-                hold(at.holds(seconds(told)), f"{name}: {site} showed it {at.end - seconds(told):.1f} s after what the report says")
+                hold(at.start - SLACK < seconds(told) < watches[site].until(at.end) + SLACK, f"{name}: {site} showed it {at.end - seconds(told):.1f} s after what the report says")
         if write["answer"] != "confirmed":
             hold(write["fate"] is None, f"{name}: {write['answer']} and yet {write['fate']}")
             hold(write["answer"] == "unknown" or not any(first.values()), f"{name}: refused, and a store shows it")
             continue
-        times = [at for at in first.values() if at is not None]
+        times = [Span(at.start, watches[site].until(at.end)) for site, at in first.items() if at is not None]
         if len(times) == len(watches):
             bound = seconds(write["confirmed_at"]) + late_after
             may = {"in_time"} if max(at.start for at in times) - SLACK < bound else set()
@@ -234,7 +240,7 @@ def judge_times(report: dict[str, Any], writes: list[dict[str, Any]], watches: d
 
     failed = next(seconds(line["at"]) for line in report["timeline"] if "FAILS" in line["what"])
     if not compute:
-        gone, back = watches[failed_site].away()
+        gone, back = watches[failed_site].away() or Span(0, 0)
         if abs(gone - failed) > SLACK:
             wrong.append(f"the site was gone {gone - failed:.1f} s after what the report says")
         returned = next(seconds(line["at"]) for line in report["timeline"] if line["what"].endswith("is back"))

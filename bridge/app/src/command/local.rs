@@ -229,6 +229,10 @@ With the clouds' own tools:
   python3 -c 'import sys, azure.servicebus as s; s.ServiceBusClient.from_connection_string(sys.argv[1]).get_queue_sender(\"{bus_queue}\").send_messages(s.ServiceBusMessage(sys.argv[2]))' \\
     '{connection}' '{event}'
 
+Make a cloud fail, and measure what that does:
+
+  {program} drill aws:us-east-1 --admin {admin}
+
 Ctrl-C ends it; nothing is kept.
 ",
         took = took,

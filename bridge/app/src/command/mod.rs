@@ -101,7 +101,7 @@ enum Command {
     Verify(verify::Args),
     /// Fill the store of one site from another's
     Backfill(backfill::Args),
-    /// Make a site fail, fail over, bring what is owed, and measure recovery time and recovery point
+    /// Make a site fail, fail over and back, and measure what that did
     Drill(Box<drill::Args>),
     /// Check every assumption against the accounts: settings, permissions, clocks, limits
     Doctor(doctor::Args),

@@ -3,6 +3,8 @@
 
 mod book;
 mod figures;
+#[cfg(test)]
+mod tests;
 
 pub use book::{Answer, Book, Entry};
-pub use figures::{Count, Course, Fate, Fates, Figures, Held, Missing, Pace, Rto, Wrong};
+pub use figures::{Aftermath, Count, Course, Fate, Fates, Figures, Held, Missing, Pace, Rto, Wrong};

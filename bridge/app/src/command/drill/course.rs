@@ -1,8 +1,6 @@
 //! The drill, step by step.
 
 use std::{
-    collections::BTreeSet,
-    path::Path,
     sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
@@ -18,14 +16,13 @@ use bridge_core::{
     },
     port::Clock,
 };
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::{
     Args,
-    operator::{Done, Operator},
+    operator::Operator,
     outage::Outage,
     watch::{self, Stores},
     writers::{Writers, open},
@@ -82,9 +79,12 @@ impl Drill<'_> {
         });
         let went = self.go(&writing).await;
         writing.cancel();
+        if self.stop.is_cancelled() {
+            self.say("asked to stop: the site is brought back first; asked once more, it is not".to_owned());
+        }
         let brought_back = self.bring_back().await;
         let _ = writers.await;
-        if went.is_ok() {
+        if brought_back.is_ok() && self.course.is_some() {
             self.settle_down().await;
         }
         watching.cancel();
@@ -139,19 +139,27 @@ impl Drill<'_> {
 
     /// Brings what is owed until nothing is missing, or patience ends.
     async fn settle_down(&mut self) {
+        let book = self.book();
+        match self.missing_after(&book, self.args.patience()).await {
+            0 => self.say("every site has every confirmed write".to_owned()),
+            missing if !self.stop.is_cancelled() => {
+                self.say(format!("{missing} confirmed writes have not reached every site; not waiting any longer"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits until every site has shown all of `book`, and replays letters meanwhile; how much is missing after `limit`.
+    async fn missing_after(&mut self, book: &Mutex<Book>, limit: Duration) -> usize {
         let began = SystemClock.now();
         let mut next_replay = began;
         loop {
-            let missing = open(&self.writers.book).missing().count();
-            let waited = (SystemClock.now() - began).to_std().unwrap_or_default();
-            if missing == 0 {
-                return self.say("every site has every confirmed write".to_owned());
+            let missing = open(book).missing().count();
+            let now = SystemClock.now();
+            if missing == 0 || self.stop.is_cancelled() || (now - began).to_std().unwrap_or_default() > limit {
+                return missing;
             }
-            if waited > self.args.patience() || self.stop.is_cancelled() {
-                return self
-                    .say(format!("{missing} confirmed writes have not reached every site; not waiting any longer"));
-            }
-            if !self.args.by_hand && SystemClock.now() >= next_replay {
+            if !self.args.by_hand && now >= next_replay {
                 if let Err(error) = self.replay_letters().await {
                     self.failures.push(format!("{error:#}"));
                 }
@@ -159,61 +167,6 @@ impl Drill<'_> {
             }
             sleep(LOOK).await;
         }
-    }
-
-    /// What is missing of the failed site is brought to the others, if its queue can be read.
-    async fn fail_over(&mut self, site: &SiteId) -> anyhow::Result<()> {
-        if self.args.by_hand {
-            return Ok(());
-        }
-        let report = self.observer.look(false).await;
-        let waiting = report.sites.iter().find(|one| one.site == site.as_str()).and_then(|one| one.backlog_messages);
-        if waiting.is_none_or(|messages| messages == 0) {
-            return Ok(());
-        }
-        for survivor in self.sites.clone().iter().filter(|one| *one != site) {
-            let (from, to) = (format!("{site}/queue"), format!("{survivor}/store"));
-            let done = self.operator.run(&["replay", "--from", &from, "--to", &to, "--yes"]).await?;
-            self.say_done(&done);
-        }
-        Ok(())
-    }
-
-    /// Letters that were written since the drill began go to whom they are owed.
-    async fn replay_letters(&mut self) -> anyhow::Result<()> {
-        let report = self.observer.look(false).await;
-        let since = self.began_at.to_rfc3339_opts(SecondsFormat::Millis, true);
-        for site in report.sites {
-            if site.dead_letters.is_none_or(|letters| letters.messages == 0) {
-                continue;
-            }
-            let from = format!("{}/dlq", site.site);
-            let done =
-                self.operator.run(&["replay", "--from", &from, "--to", "owed", "--since", &since, "--yes"]).await?;
-            self.say_done(&done);
-        }
-        Ok(())
-    }
-
-    /// The events that dead letters hold.
-    pub(super) async fn letters(&mut self, folder: &Path) -> anyhow::Result<BTreeSet<Uuid>> {
-        let mut events = BTreeSet::new();
-        for site in self.sites.clone() {
-            let (from, file) = (format!("{site}/dlq"), folder.join(format!("{}.plan", site.cloud())));
-            let plan = file.display().to_string();
-            let done =
-                self.operator.run(&["replay", "--from", &from, "--to", "owed", "--dry-run", "--plan", &plan]).await?;
-            if done.exit_code != Some(0) {
-                bail!("the dead letters of {site} cannot be listed: {}", done.complaint.unwrap_or_default());
-            }
-            let lines = std::fs::read_to_string(&file).with_context(|| plan.clone())?;
-            let event = |line: &str| {
-                let entry: serde_json::Value = serde_json::from_str(line).ok()?;
-                entry["event_id"].as_str()?.parse::<Uuid>().ok()
-            };
-            events.extend(lines.lines().filter_map(event));
-        }
-        Ok(events)
     }
 
     /// Brings the site back, unless it is back or never failed.
@@ -239,23 +192,23 @@ impl Drill<'_> {
         let site = self.sites.iter().find(|site| **site != self.args.failing).cloned();
         let Some(site) = site else { return };
         let (book, sent) = self.writers.delete_all(&site).await;
-        let book = Arc::new(Mutex::new(book));
-        let stop = CancellationToken::new();
-        let gone = async {
-            while open(&book).missing().next().is_some() {
-                sleep(LOOK).await;
+        let (book, done) = (Arc::new(Mutex::new(book)), CancellationToken::new());
+        let watchers = tokio::spawn({
+            let (stores, book, done) = (self.stores.clone(), Arc::clone(&book), done.clone());
+            async move { watch::watch(&stores, &book, &done).await }
+        });
+        let missing = self.missing_after(&book, self.args.patience().min(TIDY_MAX)).await;
+        done.cancel();
+        let _ = watchers.await;
+        self.say(match (sent, missing) {
+            (Ok(()), 0) => "the drill's own records are deleted everywhere".to_owned(),
+            (Ok(()), _) => {
+                format!("{missing} of the drill's own records are not deleted everywhere yet; they do no harm")
             }
-            stop.cancel();
-        };
-        let limit = self.args.patience().min(TIDY_MAX);
-        let in_time =
-            tokio::time::timeout(limit, async { tokio::join!(watch::watch(&self.stores, &book, &stop), gone) });
-        let left = match (sent, in_time.await) {
-            (Ok(()), Ok(_)) => return self.say("the drill's own records are deleted everywhere".to_owned()),
-            (Err(error), _) => error.chain(),
-            (Ok(()), Err(_)) => format!("not seen at every site within {} s", limit.as_secs()),
-        };
-        self.say(format!("the drill's own records are not all deleted, {left}; they do no harm"));
+            (Err(error), _) => {
+                format!("the drill's own records are not all deleted, {}; they do no harm", error.chain())
+            }
+        });
     }
 
     fn open_course(&mut self, site: &SiteId, failed_at: DateTime<Utc>) {
@@ -340,31 +293,6 @@ impl Drill<'_> {
             () = sleep(time) => Ok(()),
             () = self.stop.cancelled() => bail!(super::STOPPED),
         }
-    }
-
-    fn say_done(&mut self, done: &Done) {
-        let end = match (done.exit_code, &done.complaint) {
-            (_, Some(complaint)) => complaint.clone(),
-            (code, None) => {
-                let count = |name: &str| {
-                    done.answer.as_ref().and_then(|answer| answer["all"][name].as_u64()).unwrap_or_default()
-                };
-                let counts =
-                    ["sent", "applied", "superseded", "duplicate", "kept", "left"].map(|name| (count(name), name));
-                let counts: Vec<_> = counts
-                    .iter()
-                    .filter(|(count, _)| *count > 0)
-                    .map(|(count, name)| format!("{count} {name}"))
-                    .collect();
-                let code = if code == Some(0) { String::new() } else { ", some left".to_owned() };
-                if counts.is_empty() {
-                    format!("nothing to bring{code}")
-                } else {
-                    format!("{}{code}", counts.join(", "))
-                }
-            }
-        };
-        self.say(format!("{}: {end}", done.command));
     }
 
     pub(super) fn say(&mut self, what: String) {

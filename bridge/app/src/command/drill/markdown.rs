@@ -42,6 +42,7 @@ pub(super) fn figures(report: &Report) -> Vec<(&'static str, String)> {
         ("confirmed writes at every site in time", fates.in_time.to_string()),
         ("  late", fates.late.to_string()),
         ("  still owed", fates.owed.to_string()),
+        ("  still in a queue, perhaps", fates.waiting.to_string()),
         ("  LOST", fates.lost.to_string()),
         ("lacking somewhere when the site came back", figures.lacking_at_return.to_string()),
         ("from its return until every site had everything", seconds(figures.catch_up_seconds)),
@@ -102,7 +103,8 @@ the stores were looked at every {} ms, and all times are of the clock of the one
 - **Recovery time**: from the failure until a write of the failed site's users, made after it, could be read at the site that they were sent to.
 - **Recovery point**: confirmed writes that no surviving site had until the failed one came back, whatever was done meanwhile; in seconds, from
   the oldest of them until the site failed, or confirmed its last write if that was later.
-- **Late**: at every site, but not within {} s. **Owed**: not at every site, and in a dead letter. **Lost**: not at every site, and in none.
+- **Late**: at every site, but not within {} s. **Owed**: not at every site, and in a dead letter. **Still in a queue, perhaps**: not
+  at every site and in no dead letter, while queues hold messages. **Lost**: the same with empty queues.
 
 Every write, with all its times: `{}`, SHA-256 `{}`. Each figure can be computed anew from it and from the times above.
 ",

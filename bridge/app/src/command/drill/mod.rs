@@ -9,7 +9,6 @@ mod watch;
 mod writers;
 
 use std::{
-    collections::BTreeSet,
     io::{IsTerminal, Write},
     path::PathBuf,
     sync::{
@@ -22,7 +21,7 @@ use std::{
 use anyhow::Context;
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{
-    drill::{Book, Figures},
+    drill::{Aftermath, Book, Figures},
     event::SiteId,
     port::Clock,
 };
@@ -46,7 +45,7 @@ const PATIENCE_SECONDS: u32 = 300;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Users of every site write a little, all the time, under keys of their own (_bridge/drill/...). The site is made to fail, its users are sent to another, what waits is brought over by the same commands as in the runbooks, the site comes back and gets what it is owed, and all stores are compared. Each write is followed from outside: when its queue confirmed it, when each store showed it.\n\nWrites three files: the report for people (.md), for machines (.json), and every write (.jsonl).\n\nExit codes: 0 passed, 1 failed, 2 nothing is lost but something is still owed or differs.\n\nExample, beside bridge local: bridge drill aws:us-east-1 --admin http://127.0.0.1:PORT"
+    after_help = "Users of every site write a little, all the time, under keys of their own (_bridge/drill/...). The site is made to fail, its users are sent to another, what waits is brought over by the same commands as in the runbooks, the site comes back and gets what it is owed, and all stores are compared. Each write is followed from outside: when its queue confirmed it, when each store showed it.\n\nWrites three files: the report for people (.md), for machines (.json), and every write (.jsonl).\n\nExit codes: 0 passed, 1 failed, 2 nothing is lost but something is still owed or differs.\n\nExample: bridge drill aws:us-east-1 --admin http://127.0.0.1:PORT (which bridge local prints)"
 )]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
@@ -171,7 +170,7 @@ pub(crate) async fn run(args: Args, config: Config, source: Option<String>) -> a
         observer,
         stores,
         writers,
-        operator: Operator { config: source, limit: args.patience(), done: Vec::new() },
+        operator: Operator { config: source, stop: stop.clone(), done: Vec::new() },
         stop,
         began_at,
         timeline: Vec::new(),
@@ -204,14 +203,15 @@ async fn conclude(
     let book = drill.book();
     let (held, unread) = watch::held(&drill.stores, &book).await;
     drill.failures.extend(unread);
-    let mut letters = BTreeSet::new();
+    let mut aftermath = Aftermath { held, ..Aftermath::default() };
     if writers::open(&book).missing().next().is_some() && !stopped {
         let folder = std::env::temp_dir().join(format!("bridge-drill-{run}"));
         std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         match drill.letters(&folder).await {
-            Ok(found) => letters = found,
+            Ok(found) => aftermath.letters = found,
             Err(error) => drill.failures.push(format!("{error:#}")),
         }
+        aftermath.queued = drill.queued().await;
         let _ = std::fs::remove_dir_all(&folder);
     }
     if !drill.args.without_verify && !stopped && drill.course.is_some() {
@@ -223,9 +223,11 @@ async fn conclude(
             _ => drill.failures.push(format!("bridge verify failed: {}", done.complaint.unwrap_or_default())),
         }
     }
-    let figures = drill.course.as_ref().map(|course| Figures::of(&writers::open(&book), course, &letters, &held));
+    // What was not waited for must not be told as lost.
+    let course = drill.course.as_ref().filter(|_| !stopped);
+    let figures = course.map(|course| Figures::of(&writers::open(&book), course, &aftermath));
     drill.tidy().await;
-    Ok(Report::new(drill, figures, &letters, run, path, stopped))
+    Ok(Report::new(drill, figures, &aftermath, run, path, stopped))
 }
 
 fn confirmed(args: &Args, outage: &Outage) -> anyhow::Result<bool> {

@@ -1,21 +1,19 @@
 //! The evidence: what was done and measured, as JSON, and every write in a file of its own.
 
 use std::{
-    collections::BTreeSet,
     fmt::Write as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
 use bridge_core::{
-    drill::{Answer, Entry, Fate, Figures},
+    drill::{Aftermath, Answer, Entry, Fate, Figures},
     lag::report::RecoveryPoint,
     replay::fingerprint::hex,
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::{Args, course::Drill, markdown, operator::Done, writers::open};
 use crate::exit::Code;
@@ -70,7 +68,7 @@ impl Report {
     pub(super) fn new(
         drill: &mut Drill<'_>,
         figures: Option<Figures>,
-        letters: &BTreeSet<Uuid>,
+        aftermath: &Aftermath,
         run: &str,
         path: &Path,
         stopped: bool,
@@ -79,7 +77,7 @@ impl Report {
         let book = open(&book);
         let mut writes = String::new();
         for entry in book.entries() {
-            let fate = Fate::of(&book, entry, args.late_after(), letters);
+            let fate = Fate::of(&book, entry, args.late_after(), aftermath).filter(|_| figures.is_some());
             let _ = writeln!(writes, "{}", line(entry, fate));
         }
         let (mut failures, mut owing) = (std::mem::take(&mut drill.failures), std::mem::take(&mut drill.owing));
@@ -201,6 +199,13 @@ fn judge(figures: &Figures, args: &Args, grave: &mut Vec<String>, owing: &mut Ve
     if fates.owed > 0 {
         let sites = "bridge replay --from SITE/dlq --to owed, runbooks/after-the-outage.md";
         owing.push(format!("{} confirmed writes are still owed: {sites}", fates.owed));
+    }
+    let (waiting, queued) = (fates.waiting, figures.queued_at_end);
+    if waiting as u64 > queued {
+        grave.push(format!("{waiting} confirmed writes are missing, and queues hold {queued} messages: some are LOST"));
+    } else if waiting > 0 {
+        let what = "may be in a queue, as these hold";
+        owing.push(format!("{waiting} confirmed writes {what} {queued} messages: wait, and look with bridge lag"));
     }
     let wrong = &figures.wrong;
     for (keys, what) in [
