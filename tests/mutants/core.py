@@ -145,7 +145,12 @@ def body(text: str, function: tuple[int, int]) -> tuple[int, int]:
 
 def boxed(body: str, answers: str) -> str:
     """A body as it is, or one whose answer is of a type that all of them share."""
-    return f"let answer: Box<dyn {answers} + '_> = Box::new({{{body}}});\nanswer" if answers else body
+    if not answers:
+        return body
+    shared = f"Box<dyn {answers} + '_>"
+    if answers.startswith("Stream"):  # A box of one is a stream only where it is pinned.
+        return f"let answer: std::pin::Pin<{shared}> = Box::pin({{{body}}});\nanswer"
+    return f"let answer: {shared} = Box::new({{{body}}});\nanswer"
 
 
 def put_to_sleep(tree: Path, mutants: list[Mutant]) -> dict[str, list[tuple[int, int, int]]]:
@@ -165,8 +170,9 @@ def put_to_sleep(tree: Path, mutants: list[Mutant]) -> dict[str, list[tuple[int,
             begin, end = body(text, function)
             if begin < at:
                 continue  # A function within a function: its mutants are left out.
+            head = made.count("\n") + text.count("\n", at, function[0]) + 1
             made += text[at:begin] + "\nmatch crate::on_trial() {\n"
-            head = made.count("\n")
+            signed = made.count("\n")
             for mutant in inside:
                 start, stop = mutant.change
                 changed = text[begin:start] + mutant.replacement + " " + text[stop:end]
@@ -177,7 +183,7 @@ def put_to_sleep(tree: Path, mutants: list[Mutant]) -> dict[str, list[tuple[int,
             made += "_ => {\n" + boxed(text[begin:end], inside[0].answers) + "\n}}\n"
             # Where the function cannot be divided at all, as one that is `const`, none of its mutants can be tried.
             for mutant in inside:
-                owners[file] += [(head, head, mutant.number), (tail, made.count("\n"), mutant.number)]
+                owners[file] += [(head, signed, mutant.number), (tail, made.count("\n"), mutant.number)]
             at = end
         made += text[at:]
         if path.name == "lib.rs" and path.parent.name == "src":
