@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,9 @@ pub fn on_trial() -> usize {
 
 SECONDS_MAX = 120
 """For one run of tests; a mutant for which they never end is noticed."""
+
+BYTES_MAX = 4 << 30
+"""Of addresses for one run of tests; a mutant that grows without an end is noticed, and takes nothing else along."""
 
 
 @dataclass
@@ -127,7 +131,7 @@ def listed(files: list[str]) -> list[Mutant]:
             return place(of["span"]["start"]), place(of["span"]["end"])
 
         name = re.sub(r":\d+:\d+:", ":", one["name"])
-        name += f" (line {one['span']['start']['line']})"
+        name += f" (line {one['span']['start']['line']}, column {one['span']['start']['column']})"
         _, _, answers = one["function"]["return_type"].partition("-> impl ")
         place_of = (span(one["function"]), span(one))
         mutants.append(Mutant(number, one["file"], name, *place_of, one["replacement"], answers))
@@ -274,6 +278,7 @@ def main() -> None:
     copy(tree)
     mutants, out = viable(tree, listed(files))
     programs = built(tree)
+    resource.setrlimit(resource.RLIMIT_AS, (BYTES_MAX, BYTES_MAX))
     for program in programs:
         if not passes(tree, program, 0):
             raise SystemExit(f"{program} fails with no mutant on trial")

@@ -301,9 +301,9 @@ fn a_source_that_cannot_be_read_is_asked_within_bounds() {
         let queue = Arc::clone(&setting.sources[0].queue);
         let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
         setting.sources[0].queue = Arc::new(FaultQueue::new(queue, Arc::new(FaultPlan::new(1, vec![unread])), clock));
-        let start = world.clock.elapsed();
+        let start = world.clock.now();
         let (end, _) = world.clock.drive(run(&setting, &entries, &Kept::default()));
-        (end, world.site(HERE).letters.len(), world.clock.elapsed() - start)
+        (end, world.site(HERE).letters.len(), (world.clock.now() - start).to_std().unwrap())
     };
     let (end, left, took) = ended(FailureKind::Unavailable, Some(3));
     assert!(matches!((&end, left), (End::Finished, 5)), "{end:?}, {left} are left");
