@@ -156,6 +156,7 @@ mutants:
 
 # Every small change of the core, or of these files of it, that cargo-mutants can think of: which is not noticed? (docs/mutants-core.md)
 mutants-core *files: cargo-mutants
+    cargo fetch --locked --quiet
     PATH="{{justfile_directory()}}/target/cargo-mutants/bin:$PATH" python3 tests/mutants/core.py target/mutants-core {{files}}
 
 # cargo-mutants, in a place of its own (about 2 minutes, once)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,9 @@ pub fn on_trial() -> usize {
 
 SECONDS_MAX = 120
 """For one run of tests; a mutant for which they never end is noticed."""
+
+BYTES_MAX = 4 << 30
+"""Of addresses for one run of tests; a mutant that grows without an end is noticed, and takes nothing else along."""
 
 
 @dataclass
@@ -127,7 +131,7 @@ def listed(files: list[str]) -> list[Mutant]:
             return place(of["span"]["start"]), place(of["span"]["end"])
 
         name = re.sub(r":\d+:\d+:", ":", one["name"])
-        name += f" (line {one['span']['start']['line']})"
+        name += f" (line {one['span']['start']['line']}, column {one['span']['start']['column']})"
         _, _, answers = one["function"]["return_type"].partition("-> impl ")
         place_of = (span(one["function"]), span(one))
         mutants.append(Mutant(number, one["file"], name, *place_of, one["replacement"], answers))
@@ -145,7 +149,12 @@ def body(text: str, function: tuple[int, int]) -> tuple[int, int]:
 
 def boxed(body: str, answers: str) -> str:
     """A body as it is, or one whose answer is of a type that all of them share."""
-    return f"let answer: Box<dyn {answers} + '_> = Box::new({{{body}}});\nanswer" if answers else body
+    if not answers:
+        return body
+    shared = f"Box<dyn {answers} + '_>"
+    if answers.startswith("Stream"):  # A box of one is a stream only where it is pinned.
+        return f"let answer: std::pin::Pin<{shared}> = Box::pin({{{body}}});\nanswer"
+    return f"let answer: {shared} = Box::new({{{body}}});\nanswer"
 
 
 def put_to_sleep(tree: Path, mutants: list[Mutant]) -> dict[str, list[tuple[int, int, int]]]:
@@ -165,8 +174,9 @@ def put_to_sleep(tree: Path, mutants: list[Mutant]) -> dict[str, list[tuple[int,
             begin, end = body(text, function)
             if begin < at:
                 continue  # A function within a function: its mutants are left out.
+            head = made.count("\n") + text.count("\n", at, function[0]) + 1
             made += text[at:begin] + "\nmatch crate::on_trial() {\n"
-            head = made.count("\n")
+            signed = made.count("\n")
             for mutant in inside:
                 start, stop = mutant.change
                 changed = text[begin:start] + mutant.replacement + " " + text[stop:end]
@@ -177,7 +187,7 @@ def put_to_sleep(tree: Path, mutants: list[Mutant]) -> dict[str, list[tuple[int,
             made += "_ => {\n" + boxed(text[begin:end], inside[0].answers) + "\n}}\n"
             # Where the function cannot be divided at all, as one that is `const`, none of its mutants can be tried.
             for mutant in inside:
-                owners[file] += [(head, head, mutant.number), (tail, made.count("\n"), mutant.number)]
+                owners[file] += [(head, signed, mutant.number), (tail, made.count("\n"), mutant.number)]
             at = end
         made += text[at:]
         if path.name == "lib.rs" and path.parent.name == "src":
@@ -268,6 +278,7 @@ def main() -> None:
     copy(tree)
     mutants, out = viable(tree, listed(files))
     programs = built(tree)
+    resource.setrlimit(resource.RLIMIT_AS, (BYTES_MAX, BYTES_MAX))
     for program in programs:
         if not passes(tree, program, 0):
             raise SystemExit(f"{program} fails with no mutant on trial")

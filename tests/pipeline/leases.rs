@@ -13,7 +13,6 @@ use bridge_core::{
     port::{Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
     record::Record,
 };
-use bridge_tests::cloud::runtime;
 
 use crate::world::{event, policy};
 
@@ -122,7 +121,8 @@ fn an_extension_that_is_under_way_is_no_hindrance_to_the_settlement() {
     let (queue, letters) = (OneLine::default(), OneLine::default());
     let batch = [delivery];
     let work = work_off(&worker, &queue, &letters, &batch);
-    let ended = runtime().block_on(async { tokio::time::timeout(Duration::from_secs(20), work).await });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), work).await });
     let (_, carried) = ended.expect("the extension holds up the settlement");
     assert_eq!((carried.books.acked, carried.books.delivered), (1, 1), "{carried:?}");
 }

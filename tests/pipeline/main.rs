@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod carrying_out;
 mod contract;
 mod convergence;
 mod invocations;
 mod leases;
 mod replay;
+mod sends;
 mod settlements;
 mod tidy;
 mod traces;

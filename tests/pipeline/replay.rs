@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bridge_adapters::layer::{Fault, FaultPlan, FaultQueue, Rule};
+use bridge_adapters::layer::{Fault, FaultPlan, FaultQueue, Operation, Rule};
 use bridge_core::{
     event::{Key, SiteId},
     failure::FailureKind,
@@ -286,6 +286,49 @@ fn what_a_dead_consumer_held_is_waited_for() {
     assert!(matches!(end, End::Finished), "{end:?}");
     assert_eq!(tallies.values().map(|tally| tally.unseen).sum::<u64>(), 0);
     assert_eq!(letters.len(), 5);
+}
+
+/// A source that cannot be read for a moment is read again; one that stays so, or that nobody may read, ends the run.
+#[test]
+fn a_source_that_cannot_be_read_is_asked_within_bounds() {
+    let ended = |failure: FailureKind, count| {
+        let world = world();
+        fill(&world);
+        let mut setting = setting(&world, "aws:us-east-1/dlq", "owed");
+        let entries = world.clock.drive(plan(&setting));
+        let fault = Fault::Before(failure);
+        let unread = Rule { operation: Some(Operation::Receive), fault, probability: 1.0, count };
+        let queue = Arc::clone(&setting.sources[0].queue);
+        let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
+        setting.sources[0].queue = Arc::new(FaultQueue::new(queue, Arc::new(FaultPlan::new(1, vec![unread])), clock));
+        let start = world.clock.now();
+        let (end, _) = world.clock.drive(run(&setting, &entries, &Kept::default()));
+        (end, world.site(HERE).letters.len(), (world.clock.now() - start).to_std().unwrap())
+    };
+    let (end, left, took) = ended(FailureKind::Unavailable, Some(3));
+    assert!(matches!((&end, left), (End::Finished, 5)), "{end:?}, {left} are left");
+    assert!(took < Duration::from_secs(5), "all was there, and nothing is waited for: {took:?}");
+    let (end, left, took) = ended(FailureKind::Unavailable, None);
+    assert!(matches!((&end, left), (End::Source(_), 30)), "{end:?}, {left} are left");
+    assert!(took > Duration::ZERO && took < Duration::from_secs(10), "{took:?}");
+    let (end, left, took) = ended(FailureKind::Unauthorized, None);
+    assert!(matches!((&end, left), (End::Source(_), 30)), "{end:?}, {left} are left");
+    assert_eq!(took, Duration::ZERO, "no second try changes that");
+}
+
+/// What is brought goes on with the trace that its letter came with.
+#[test]
+fn the_trace_of_a_letter_goes_along() {
+    let world = world();
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0b4902b7-01";
+    let mut letter = letter(1, &body(1, HERE, "k", 1), "peer_unavailable", THERE);
+    letter.properties.insert(property::TRACEPARENT.to_owned(), traceparent.to_owned());
+    world.clock.drive(world.site(HERE).letters.send(&[letter]));
+    let setting = setting(&world, "aws:us-east-1/dlq", "owed");
+    let entries = world.clock.drive(plan(&setting));
+    world.clock.drive(run(&setting, &entries, &Kept::default()));
+    let (_, properties) = world.site(THERE).queue.snapshot().remove(0);
+    assert_eq!(properties.get(property::TRACEPARENT).map(String::as_str), Some(traceparent));
 }
 
 /// A target that asks for patience gets it within the run.

@@ -118,6 +118,19 @@ fn of_one_batch_only_the_greatest_version_of_a_key_is_written() {
 }
 
 #[test]
+fn the_same_write_again_is_a_duplicate_and_an_older_one_is_superseded() {
+    let world = world();
+    let write = |number| {
+        world.send(HERE, &[event(number, HERE, "update", "k", 0).to_string()]);
+        world.work(HERE, 1).remove(0).1.write.unwrap()
+    };
+    assert_eq!(write(2), Write::Applied);
+    let by = world.site(HERE).store.snapshot().into_values().next().unwrap().version;
+    assert_eq!(write(2), Write::Duplicate);
+    assert_eq!(write(1), Write::Superseded { by });
+}
+
+#[test]
 fn a_record_that_the_store_refuses_does_not_take_older_ones_along() {
     let world = world();
     let refused = Fault::Before(FailureKind::Rejected { detail: "no".into() });

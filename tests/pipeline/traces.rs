@@ -125,6 +125,15 @@ fn what_fails_says_so_in_its_step() {
 }
 
 #[test]
+fn what_the_store_refuses_says_so_in_its_step() {
+    let world = world(Some(0.0));
+    world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
+    let trace = send(&world, Some(SAMPLED), []).trace.unwrap();
+    let apply = step(&trace, &StepKind::Apply);
+    assert!(apply.failed.as_ref().unwrap().contains("unavailable"), "{apply:?}");
+}
+
+#[test]
 fn what_is_refused_is_traced_too() {
     let world = world(Some(0.0));
     let mut body = event(1, HERE, "upsert", "k", 3_600);

@@ -120,6 +120,16 @@ mod tests {
     }
 
     #[test]
+    fn its_states_have_the_words_of_the_metrics() {
+        let mut circuit = Circuit::new(CircuitPolicy { failures: 1, ..POLICY });
+        assert_eq!(circuit.state().as_str(), "closed");
+        circuit.record(false, at(0));
+        assert_eq!(circuit.state().as_str(), "open");
+        assert!(circuit.allows(at(10)));
+        assert_eq!(circuit.state().as_str(), "half-open");
+    }
+
+    #[test]
     fn a_clock_that_steps_back_does_not_keep_it_open() {
         let mut circuit = Circuit::new(POLICY);
         (0..3).for_each(|_| circuit.record(false, at(1000)));

@@ -68,3 +68,62 @@ pub fn decide(rules: &Rules, event: &Event, body_bytes: usize, now: DateTime<Utc
     }
     Ok(Decision::ApplyAndForward)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope;
+
+    const NOW: &str = "2026-11-21T01:02:03Z";
+
+    fn rules() -> Rules {
+        Rules {
+            site: "aws:us-east-1".parse().unwrap(),
+            sites: ["aws:us-east-1", "azure:westeurope"].map(|site| site.parse().unwrap()).into(),
+            clock_skew_max: Duration::from_mins(1),
+            message_bytes_max: limits::EVENT_BYTES_MAX,
+        }
+    }
+
+    fn event(timestamp: &str, note: &str) -> Event {
+        let event = serde_json::json!({
+            "event_id": "01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11",
+            "source_region": "aws:us-east-1",
+            "op_type": "update",
+            "payload": { "id": "order-42", "note": note },
+            "timestamp": timestamp,
+        });
+        envelope::decode(event.to_string().as_bytes(), "/id").unwrap()
+    }
+
+    fn verdict(event: &Event, body_bytes: usize) -> Result<Decision, Reason> {
+        decide(&rules(), event, body_bytes, NOW.parse().unwrap()).map_err(|refusal| refusal.reason)
+    }
+
+    #[test]
+    fn the_fence_stands_exactly_as_far_ahead_as_configured() {
+        let good = ["2026-11-21T01:03:03Z", NOW, "1970-01-01T00:00:00Z"];
+        for timestamp in good {
+            assert_eq!(verdict(&event(timestamp, ""), 0), Ok(Decision::ApplyAndForward), "{timestamp}");
+        }
+        for timestamp in ["2026-11-21T01:03:03.000000001Z", "2027-11-21T01:03:03Z"] {
+            assert_eq!(verdict(&event(timestamp, ""), 0), Err(Reason::ClockSkew), "{timestamp}");
+        }
+    }
+
+    #[test]
+    fn a_message_leaves_room_for_the_properties() {
+        let most = limits::EVENT_BYTES_MAX - limits::PROPERTIES_BYTES;
+        assert_eq!(verdict(&event(NOW, ""), most), Ok(Decision::ApplyAndForward));
+        assert_eq!(verdict(&event(NOW, ""), most + 1), Err(Reason::TooLarge));
+        assert_eq!(verdict(&event(NOW, ""), most + 2), Err(Reason::TooLarge));
+    }
+
+    #[test]
+    fn a_record_may_be_as_large_as_the_narrowest_store_takes() {
+        let room = limits::RECORD_BYTES_MAX - size::record_bytes(&event(NOW, ""));
+        assert_eq!(verdict(&event(NOW, &"x".repeat(room)), 0), Ok(Decision::ApplyAndForward));
+        assert_eq!(verdict(&event(NOW, &"x".repeat(room + 1)), 0), Err(Reason::TooLarge));
+        assert_eq!(verdict(&event(NOW, &"x".repeat(room + 2)), 0), Err(Reason::TooLarge));
+    }
+}

@@ -341,6 +341,17 @@ mod tests {
     }
 
     #[test]
+    fn no_event_has_over_a_mebibyte() {
+        let padded = |bytes: usize| {
+            let event = native().to_string();
+            decode(format!("{event}{}", " ".repeat(bytes - event.len())).as_bytes(), "/id")
+        };
+        assert!(padded(1024 * 1024).is_ok());
+        assert_eq!(padded(1024 * 1024 + 1).unwrap_err().reason, Reason::TooLarge);
+        assert_eq!(padded(1024 * 1024 + 2).unwrap_err().reason, Reason::TooLarge);
+    }
+
+    #[test]
     fn the_first_broken_rule_is_named() {
         let cases = [
             (with("/event_id", "{01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11}".into()), Reason::InvalidEvent, "/event_id"),

@@ -216,3 +216,53 @@ pub struct Timestamp {
     /// As it stands in the event, kept for the record.
     pub text: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_is_a_cloud_and_a_region() {
+        let site: SiteId = "aws:us-east-1".parse().unwrap();
+        assert_eq!((site.as_str(), site.cloud(), site.region()), ("aws:us-east-1", "aws", "us-east-1"));
+        for bad in ["", ":", "aws", "aws:", ":us", "AWS:us", "aws:US", "aws:-us", "aws:us:1", "aws:us_east", "aws: us"]
+        {
+            assert!(bad.parse::<SiteId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_and_keys_may_be_as_long_as_every_store_takes() {
+        let site = |bytes: usize| format!("a:{}", "b".repeat(bytes - 2)).parse::<SiteId>();
+        assert!(site(limits::SITE_ID_BYTES_MAX).is_ok());
+        assert!(site(limits::SITE_ID_BYTES_MAX + 1).is_err());
+        let key = |text: &str| text.parse::<Key>().map(|key| key.as_str().len());
+        assert_eq!(key(""), Err(KeyError::Empty));
+        assert_eq!(key(&"k".repeat(limits::KEY_BYTES_MAX)), Ok(limits::KEY_BYTES_MAX));
+        assert_eq!(key(&"k".repeat(1024)), Err(KeyError::TooLong { size_bytes: 1024 }));
+        assert_eq!(key(&"/".repeat(341)), Ok(341), "1023 bytes once escaped");
+        assert_eq!(key(&"/".repeat(342)), Err(KeyError::TooLong { size_bytes: 1026 }));
+    }
+
+    #[test]
+    fn what_cosmos_refuses_in_an_id_is_escaped_and_nothing_else() {
+        for (key, id) in [
+            ("order-42", "order-42"),
+            ("a b", "a b"),
+            ("a.b", "a.b"),
+            ("...", "..."),
+            ("caf\u{e9}", "caf\u{e9}"),
+            ("/", "~2F"),
+            ("a\\b?c#d~e", "a~5Cb~3Fc~23d~7Ee"),
+            (".", "~2E"),
+            ("..", "~2E~2E"),
+            ("a\u{7}b", "a~07b"),
+            ("a ", "a~20"),
+            ("a  ", "a ~20"),
+            ("\u{e9} ", "\u{e9}~20"),
+            ("a\u{2003}", "a~E2~80~83"),
+        ] {
+            assert_eq!(key.parse::<Key>().unwrap().escaped(), id, "{key:?}");
+        }
+    }
+}

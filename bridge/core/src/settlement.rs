@@ -94,3 +94,57 @@ impl Letter {
 pub fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{port::Receipt, reason::Reason};
+
+    fn message(own: Properties, owed: &[&str]) -> Message {
+        let refusal = Refusal::new(Reason::PeerUnavailable, "dark");
+        let letter = Letter { refusal, owed: owed.iter().map(|site| site.parse().unwrap()).collect() };
+        let delivery = Delivery {
+            receipt: Receipt("receipt".to_owned()),
+            message_id: "message".to_owned(),
+            attempt: 3,
+            first_seen: DateTime::from_timestamp(0, 0),
+            body: "body".into(),
+            properties: own,
+        };
+        letter.message(&delivery, "queue", "id".to_owned())
+    }
+
+    fn own<const N: usize>(of: [(&str, &str); N]) -> Properties {
+        of.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+
+    #[test]
+    fn a_letter_tells_the_whole_story() {
+        let message = message(own([]), &["azure:westeurope", "aws:us-east-1"]);
+        let expected = own([
+            ("reason", "peer_unavailable"),
+            ("detail", "dark"),
+            ("source_queue", "queue"),
+            ("attempt", "3"),
+            ("first_seen", "1970-01-01T00:00:00.000Z"),
+            ("owed", "aws:us-east-1,azure:westeurope"),
+        ]);
+        assert_eq!((message.id.as_str(), &*message.body, message.properties), ("id", b"body".as_slice(), expected));
+    }
+
+    #[test]
+    fn what_a_message_came_with_is_kept_as_far_as_there_is_room() {
+        let came_with = own([("a", "1"), ("b", ""), ("c", "3"), ("d", "4"), ("e", "5"), ("f", "6"), ("g", "7")]);
+        let kept = message(came_with, &[]).properties;
+        assert_eq!(kept.len(), limits::PROPERTIES_MAX);
+        let names: Vec<&str> = kept.keys().map(String::as_str).collect();
+        assert_eq!(names, ["a", "attempt", "c", "d", "detail", "e", "f", "first_seen", "reason", "source_queue"]);
+    }
+
+    #[test]
+    fn a_letter_of_a_letter_tells_the_last_story() {
+        let again = message(own([("reason", "clock_skew"), ("attempt", "9"), ("traceparent", "t")]), &[]).properties;
+        let told = ["reason", "attempt", "traceparent"].map(|name| again[name].as_str());
+        assert_eq!(told, ["peer_unavailable", "3", "t"]);
+    }
+}

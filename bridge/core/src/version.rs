@@ -94,13 +94,23 @@ mod tests {
 
     use super::*;
 
+    /// A site's name that leaves no blank in a version.
+    const LONGEST: &str = "azure:the-longest-name-of-a-site";
+
     /// Few of each, so that ties are common, and some that are prefixes of others.
     fn parts() -> impl Strategy<Value = (i64, u32, &'static str, u128)> {
         let seconds =
             prop_oneof![Just(0_i64), Just(1), Just(-1), Just(253_402_300_799), -62_167_219_200..253_402_300_800_i64];
         let nanos = prop_oneof![Just(0_u32), Just(1), Just(500_000_000), 0..1_000_000_000_u32];
-        let site =
-            prop::sample::select(vec!["aws:us", "aws:us-east-1", "aws:us-east-10", "aws:us0", "azure:us", "a:0"]);
+        let site = prop::sample::select(vec![
+            "aws:us",
+            "aws:us-east-1",
+            "aws:us-east-10",
+            "aws:us0",
+            "azure:us",
+            "a:0",
+            LONGEST,
+        ]);
         (seconds, nanos, site, prop_oneof![Just(0_u128), Just(1), any::<u128>()])
     }
 
@@ -125,6 +135,7 @@ mod tests {
             prop_assert_eq!(version.as_str().len(), WIDTH);
             prop_assert_eq!(version.as_str().parse(), Ok(version.clone()));
             prop_assert_eq!(version.origin().to_string(), parts.2);
+            prop_assert_eq!(version.event_id(), Uuid::from_u128(parts.3));
             prop_assert_eq!(version.timestamp(), DateTime::from_timestamp(parts.0, parts.1).unwrap());
         }
     }

@@ -136,6 +136,13 @@ mod tests {
         })
     }
 
+    #[test]
+    fn plans_and_tables_have_the_same_words() {
+        for effect in Effect::ALL {
+            assert_eq!(serde_json::to_value(effect).unwrap(), effect.as_str());
+        }
+    }
+
     proptest! {
         /// What the plan says of two messages of one key is what the stores would do with them.
         #[test]
