@@ -288,6 +288,24 @@ fn what_a_dead_consumer_held_is_waited_for() {
     assert_eq!(letters.len(), 5);
 }
 
+/// Messages go as fast as is asked for, one portion after the other; a site that could not be used is not asked again by the
+/// next portion, and the others go on.
+#[test]
+fn a_pace_is_kept_and_a_dark_site_is_asked_once() {
+    let world = World::by_hand(5, &[HERE, THERE, "azure:northeurope"], &policy());
+    let owed = "azure:northeurope,azure:westeurope";
+    let letters: Vec<_> =
+        (0..5).map(|n| letter(n, &body(n.into(), HERE, &format!("p{n}"), 1), "peer_unavailable", owed)).collect();
+    world.clock.drive(world.site(HERE).letters.send(&letters));
+    world.site(THERE).inbound.add(Rule::once(Operation::Send, Fault::Before(FailureKind::Missing)));
+    let setting = setting(&world, "aws:us-east-1/dlq", "owed");
+    let entries = world.clock.drive(plan(&setting));
+    let start = world.clock.elapsed();
+    world.clock.drive(operator::run(&setting, &entries, &Kept::default(), Pace::new(Some(1.0))));
+    assert!(world.clock.elapsed() >= start + Duration::from_secs(4), "one a second");
+    assert_eq!((world.site(THERE).queue.len(), world.site("azure:northeurope").queue.len()), (0, 5));
+}
+
 /// A source that cannot be read for a moment is read again; one that stays so, or that nobody may read, ends the run.
 #[test]
 fn a_source_that_cannot_be_read_is_asked_within_bounds() {

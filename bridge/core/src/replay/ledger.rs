@@ -306,6 +306,32 @@ mod tests {
         assert_eq!((tally.planned, tally.removed, tally.kept, tally.left, tally.unseen), (4, 1, 1, 1, 1));
     }
 
+    #[test]
+    fn nothing_is_waited_for_that_cannot_be_brought_or_has_been() {
+        let waiting = |entry: &Entry| {
+            let mut ledger = Ledger::default();
+            ledger.plan(entry);
+            ledger.waiting(0)
+        };
+        assert_eq!(waiting(&entry(1)), 1);
+        assert_eq!(waiting(&Entry { refused: entry(0).refused, ..entry(1) }), 0, "refused, whomever it is for");
+        assert_eq!(waiting(&Entry { refused: None, ..entry(0) }), 0, "for nobody");
+        let mut resumed = ledger();
+        resumed.receipt(&confirmed(3, 0));
+        assert_eq!(resumed.waiting(0), 2, "an earlier run has done what can be done for it");
+    }
+
+    #[test]
+    fn messages_places_and_effects_are_counted() {
+        let ledger = ledger();
+        assert_eq!((ledger.len(), ledger.is_empty()), (4, false));
+        assert_eq!((Ledger::default().len(), Ledger::default().is_empty()), (0, true));
+        let places: Vec<String> = ledger.places().iter().map(ToString::to_string).collect();
+        assert_eq!(places, PLACES);
+        let predicted = &ledger.tallies()["peer_unavailable"].predicted;
+        assert_eq!(*predicted, [(Effect::Apply, 3), (Effect::Invalid, 1)].into());
+    }
+
     /// A message that was looked at twice may have been refused at first, by a clock that was behind.
     #[test]
     fn of_two_entries_that_are_one_message_the_later_counts() {
