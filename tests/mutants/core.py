@@ -276,7 +276,10 @@ def main() -> None:
     tree = folder / "tree"
     tree.mkdir(parents=True, exist_ok=True)
     copy(tree)
-    mutants, out = viable(tree, listed(files))
+    found = listed(files)
+    if not found:
+        raise SystemExit("there is nothing to change in these files; name them as in bridge/core/src: replay/run.rs")
+    mutants, out = viable(tree, found)
     programs = built(tree)
     resource.setrlimit(resource.RLIMIT_AS, (BYTES_MAX, BYTES_MAX))
     for program in programs:
