@@ -47,3 +47,35 @@ impl AddAssign for Books {
         self.leases_lost += other.leases_lost;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn books() -> Books {
+        Books { delivered: 15, acked: 1, retried: 2, dead_lettered: 4, left: 8, leases_lost: 3 }
+    }
+
+    #[test]
+    fn books_add_up_count_by_count() {
+        let mut sum = books();
+        sum += books();
+        let twice = Books { delivered: 30, acked: 2, retried: 4, dead_lettered: 8, left: 16, leases_lost: 6 };
+        assert_eq!(sum, twice);
+        assert!(sum.balance());
+    }
+
+    #[test]
+    fn a_delivery_that_ended_in_no_way_or_in_two_is_noticed() {
+        assert!(!Books { acked: 0, ..books() }.balance());
+        assert!(!Books { retried: 3, ..books() }.balance());
+    }
+
+    #[test]
+    fn a_lost_lease_is_told_from_other_failures() {
+        let mut books = Books::default();
+        books.leave(&PortError::new("sqs", "ack", FailureKind::LeaseLost));
+        books.leave(&PortError::new("sqs", "ack", FailureKind::TimedOut));
+        assert_eq!((books.left, books.leases_lost), (2, 1));
+    }
+}

@@ -54,4 +54,16 @@ mod tests {
             assert_eq!(value_bytes(&value), bytes, "{value}");
         }
     }
+    #[test]
+    fn a_record_is_its_key_its_timestamp_and_its_payload() {
+        let event = |op: &str| {
+            let text = format!(
+                r#"{{"event_id":"01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11","source_region":"aws:us-east-1","op_type":"{op}","payload":{{"id":"order"}},"timestamp":"2026-11-21T01:02:03Z"}}"#
+            );
+            crate::envelope::decode(text.as_bytes(), "/id").unwrap()
+        };
+        let payload = 3 + 1 + 2 + 5;
+        assert_eq!(record_bytes(&event("upsert")), FIXED_BYTES + 5 + 20 + payload);
+        assert_eq!(record_bytes(&event("delete")), FIXED_BYTES + 5 + 20, "a tombstone has none");
+    }
 }
