@@ -86,6 +86,7 @@ fn recovery_time_ends_with_the_first_write_of_its_users_that_can_be_read_elsewhe
     drill.wrote(9_000, FAILED, FAILED, &[(FAILED, 9_100), (OTHER, 9_200)]);
     let refused = drill.wrote(10_500, FAILED, FAILED, &[]);
     drill.0.answered(refused, Answer::Refused("gone".into()));
+    assert_eq!(drill.0.awaited(&site(OTHER)), [], "a refused write never comes");
     let silent = drill.wrote(11_000, FAILED, FAILED, &[]);
     drill.0.answered(silent, Answer::Unknown);
     // The other site's own users are no sign of it.
@@ -100,6 +101,7 @@ fn recovery_time_ends_with_the_first_write_of_its_users_that_can_be_read_elsewhe
     };
     assert_eq!(figures.rto, rto);
     assert_eq!(figures.writes, Count { made: 5, confirmed: 3, refused: 1, unknown: 1 });
+    assert_eq!(drill.0.keys().count(), 5);
     assert!(Drill::new().figures().rto.readable_seconds.is_none(), "nothing measured is not zero");
 }
 
@@ -182,6 +184,11 @@ fn a_write_without_an_answer_counts_once_it_is_seen() {
     let number = drill.wrote_to("a", Op::Delete, 2_000, OTHER, OTHER, &[]);
     drill.0.answered(number, Answer::Unknown);
     assert!(drill.figures().wrong.is_empty(), "it may never have been taken");
+    let right = drill.1.held.clone();
+    let damaged = drill.1.held.get_mut(&site(OTHER)).unwrap().get_mut(&"a".parse().unwrap()).unwrap();
+    damaged.payload = None;
+    assert_eq!(drill.figures().wrong.damaged.len(), 1, "and so it hides nothing");
+    drill.1.held = right;
     assert_eq!(drill.0.awaited(&site(OTHER)).len(), 1, "and it may yet come");
     let version = drill.0.entries()[number].version.clone();
     drill.0.saw(&site(OTHER), &"a".parse().unwrap(), &version, at(2_100));

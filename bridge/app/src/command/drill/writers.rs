@@ -14,7 +14,7 @@ use bridge_core::{
     drill::{Answer, Book},
     envelope,
     event::{Op, SiteId},
-    failure::{FailureKind, PortError},
+    failure::PortError,
     heartbeat::RESERVED,
     port::{Clock, Message, Properties, Queue},
     settlement::property,
@@ -163,16 +163,8 @@ fn confirmed() -> Answer {
     Answer::Confirmed(SystemClock.now())
 }
 
-/// After these nothing was taken; after any other failure it may have been.
 fn refused(error: &PortError) -> Answer {
-    match error.kind {
-        FailureKind::Throttled { .. }
-        | FailureKind::TooLarge { .. }
-        | FailureKind::Rejected { .. }
-        | FailureKind::Unauthorized
-        | FailureKind::Missing => Answer::Refused(error.chain()),
-        FailureKind::Unavailable | FailureKind::TimedOut | FailureKind::LeaseLost => Answer::Unknown,
-    }
+    if error.kind.outcome_unknown() { Answer::Unknown } else { Answer::Refused(error.chain()) }
 }
 
 fn event(origin: &SiteId, op: Op, key: &str, payload: &serde_json::Value) -> Bytes {
