@@ -1,7 +1,6 @@
 //! `bridge backfill`: fills the store of one site from another's, as for a new site.
 
 use std::{
-    io::{IsTerminal, Write},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -17,6 +16,7 @@ use bridge_core::{
 use serde_json::json;
 
 use super::{
+    ask,
     progress::Progress,
     verify::{ReadingArgs, failed, options},
 };
@@ -97,15 +97,11 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
 }
 
 fn confirmed(args: &Args) -> anyhow::Result<bool> {
-    if args.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+    if !ask::is_possible(args.json) {
         let advice = "this is no terminal to ask on: add --yes to run it, or --dry-run to look only";
         return Err(Misuse(advice.to_owned()).into());
     }
-    eprint!("Write to the store of {} what it lacks of {}? [y/N] ", args.to, args.from);
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    ask::yes(&format!("Write to the store of {} what it lacks of {}?", args.to, args.from))
 }
 
 fn as_json(args: &Args, filled: &Filled) -> anyhow::Result<String> {

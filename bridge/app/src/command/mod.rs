@@ -1,5 +1,6 @@
 //! The command line. One subcommand a file, each with its flags and one `run`.
 
+mod ask;
 mod backfill;
 mod completions;
 mod config;

@@ -12,7 +12,7 @@ use bridge_adapters::clock::SystemClock;
 use bridge_core::{
     decision::{Rules, decide},
     envelope,
-    event::SiteId,
+    event::{Event, SiteId},
     port::{Clock, Message, Properties, Queue},
     settlement::property,
 };
@@ -44,9 +44,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
-    if let Some(site) = args.to.as_ref().filter(|site| !config.sites.contains_key(site)) {
-        let known: Vec<_> = config.sites.keys().map(SiteId::as_str).collect();
-        anyhow::bail!("--to {site} is not a configured site; these are: {}", known.join(", "));
+    if let Some(site) = &args.to {
+        config.knows(site).map_err(|error| anyhow::anyhow!("--to {error}"))?;
     }
     let mut publisher = Publisher {
         config: &config,
@@ -141,8 +140,7 @@ impl Publisher<'_> {
         };
         let body = envelope::forwardable(body);
         decide(&rules, &event, body.len(), SystemClock.now())?;
-        let properties = Properties::from([(property::EVENT_ID.to_owned(), event.id.to_string())]);
-        Ok((site, Message { id: uuid::Uuid::new_v4().to_string(), body, properties }))
+        Ok((site, message(&event, body)))
     }
 
     async fn flush_all(&mut self) {
@@ -194,4 +192,10 @@ impl Publisher<'_> {
         }
         self.tally
     }
+}
+
+/// The message that carries `event` to a queue, under a name of its own.
+pub(super) fn message(event: &Event, body: Bytes) -> Message {
+    let properties = Properties::from([(property::EVENT_ID.to_owned(), event.id.to_string())]);
+    Message { id: uuid::Uuid::new_v4().to_string(), body, properties }
 }

@@ -248,6 +248,15 @@ impl Config {
         })
     }
 
+    /// That `site` is one of the configured ones; else the words that say which these are.
+    pub(crate) fn knows(&self, site: &SiteId) -> Result<(), String> {
+        if self.sites.contains_key(site) {
+            return Ok(());
+        }
+        let known: Vec<_> = self.sites.keys().map(SiteId::as_str).collect();
+        Err(format!("{site} is not a configured site; these are: {}", known.join(", ")))
+    }
+
     /// What the narrowest queue takes.
     pub(crate) fn message_bytes_max(&self) -> usize {
         self.sites.values().map(SiteConfig::message_bytes_max).min().unwrap_or_default()

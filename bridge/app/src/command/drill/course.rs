@@ -50,6 +50,8 @@ const TIDY_MAX: Duration = Duration::from_secs(60);
 pub(super) struct Drill<'a> {
     pub(super) args: &'a Args,
     pub(super) sites: Vec<SiteId>,
+    /// Where users of the failed site are sent.
+    pub(super) survivor: SiteId,
     pub(super) outage: Outage,
     pub(super) observer: Observer,
     pub(super) stores: Stores,
@@ -73,10 +75,7 @@ impl Drill<'_> {
     pub(super) async fn run(&mut self) -> anyhow::Result<()> {
         let (writing, watching) = (CancellationToken::new(), CancellationToken::new());
         let writers = tokio::spawn(Arc::clone(&self.writers).write(self.args.rate, writing.clone()));
-        let watchers = tokio::spawn({
-            let (stores, book, stop) = (self.stores.clone(), Arc::clone(&self.writers.book), watching.clone());
-            async move { watch::watch(&stores, &book, &stop).await }
-        });
+        let watchers = watch::start(&self.stores, &self.writers.book, &watching);
         let went = self.go(&writing).await;
         writing.cancel();
         if self.stop.is_cancelled() {
@@ -109,7 +108,7 @@ impl Drill<'_> {
 
         // 3. Somebody notices, and sends its users elsewhere.
         let how = self.noticed(&site).await?;
-        let over = self.sites.iter().find(|one| **one != site).context("another site")?.clone();
+        let over = self.survivor.clone();
         self.writers.serve(&over);
         if let Some(course) = &mut self.course {
             course.noticed_at = Some(SystemClock.now());
@@ -189,14 +188,9 @@ impl Drill<'_> {
 
     /// Deletes the drill's own records.
     pub(super) async fn tidy(&mut self) {
-        let site = self.sites.iter().find(|site| **site != self.args.failing).cloned();
-        let Some(site) = site else { return };
-        let (book, sent) = self.writers.delete_all(&site).await;
+        let (book, sent) = self.writers.delete_all(&self.survivor).await;
         let (book, done) = (Arc::new(Mutex::new(book)), CancellationToken::new());
-        let watchers = tokio::spawn({
-            let (stores, book, done) = (self.stores.clone(), Arc::clone(&book), done.clone());
-            async move { watch::watch(&stores, &book, &done).await }
-        });
+        let watchers = watch::start(&self.stores, &book, &done);
         let missing = self.missing_after(&book, self.args.patience().min(TIDY_MAX)).await;
         done.cancel();
         let _ = watchers.await;

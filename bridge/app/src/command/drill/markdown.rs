@@ -1,7 +1,9 @@
 //! The report for people.
 
-use bridge_core::drill::{Figures, Pace};
-use chrono::{DateTime, SecondsFormat, Utc};
+use bridge_core::{
+    drill::{Figures, Pace},
+    settlement::rfc3339,
+};
 
 use super::{
     report::{Report, Verdict},
@@ -69,8 +71,8 @@ pub(super) fn report(report: &Report) -> String {
     page += &format!(
         "| | |\n|---|---|\n| sites | {} |\n| how it failed | {how} |\n| from | {} |\n| to | {} |\n| bridge | {} |\n",
         sites.join(", "),
-        text(*began_at),
-        text(*ended_at),
+        rfc3339(*began_at),
+        rfc3339(*ended_at),
         env!("CARGO_PKG_VERSION")
     );
     for (name, value) in report.settings.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
@@ -85,7 +87,7 @@ pub(super) fn report(report: &Report) -> String {
     page += "\n## What happened\n\n| at | seconds | |\n|---|---:|---|\n";
     for (at, what) in &report.timeline {
         let since = (*at - *began_at).as_seconds_f64();
-        page += &format!("| {} | {since:.1} | {} |\n", text(*at), what.replace('|', "\\|"));
+        page += &format!("| {} | {since:.1} | {} |\n", rfc3339(*at), what.replace('|', "\\|"));
     }
     page += "\n## Commands\n\n";
     for done in &report.commands {
@@ -128,8 +130,4 @@ fn pace(pace: Option<Pace>) -> String {
         || "not measured".to_owned(),
         |pace| format!("{:.2} s, at most {:.2} s", pace.median_seconds, pace.most_seconds),
     )
-}
-
-fn text(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -9,7 +9,6 @@ mod watch;
 mod writers;
 
 use std::{
-    io::{IsTerminal, Write},
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -28,7 +27,7 @@ use bridge_core::{
 use url::Url;
 
 use self::{course::Drill, operator::Operator, outage::Outage, report::Report, writers::Writers};
-use super::lag::LIMIT;
+use super::{ask, lag::LIMIT};
 use crate::{
     assemble,
     config::Config,
@@ -120,15 +119,10 @@ impl Args {
 /// `source`: where the configuration came from, for the commands that the drill runs.
 pub(crate) async fn run(args: Args, config: Config, source: Option<String>) -> anyhow::Result<Code> {
     let sites: Vec<SiteId> = config.sites.keys().cloned().collect();
-    if !sites.contains(&args.failing) {
-        let known: Vec<_> = sites.iter().map(SiteId::as_str).collect();
-        return Err(
-            Misuse(format!("{} is not a configured site; these are: {}", args.failing, known.join(", "))).into()
-        );
-    }
-    if sites.len() < 2 {
+    config.knows(&args.failing).map_err(Misuse)?;
+    let Some(survivor) = sites.iter().find(|site| **site != args.failing).cloned() else {
         return Err(Misuse("there is no site to fail over to: the configuration has one only".to_owned()).into());
-    }
+    };
     let outage = match (&args.admin, &args.fail, &args.restore) {
         (Some(admin), _, _) => Outage::Localcloud { admin: admin.clone(), id: None },
         (None, Some(fail), Some(restore)) => Outage::Commands { fail: fail.clone(), restore: restore.clone() },
@@ -166,6 +160,7 @@ pub(crate) async fn run(args: Args, config: Config, source: Option<String>) -> a
     let mut drill = Drill {
         args: &args,
         sites,
+        survivor,
         outage,
         observer,
         stores,
@@ -231,7 +226,7 @@ async fn conclude(
 }
 
 fn confirmed(args: &Args, outage: &Outage) -> anyhow::Result<bool> {
-    if args.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+    if !ask::is_possible(args.json) {
         let advice = "this is no terminal to ask on: add --yes to let it fail";
         return Err(Misuse(advice.to_owned()).into());
     }
@@ -241,9 +236,5 @@ fn confirmed(args: &Args, outage: &Outage) -> anyhow::Result<bool> {
         outage.words(&args.failing),
         args.outage
     );
-    eprint!("Write the site's name to go on: ");
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(answer.trim() == args.failing.as_str())
+    Ok(ask::line("Write the site's name to go on:")? == args.failing.as_str())
 }

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context, bail};
 use bridge_adapters::clock::SystemClock;
-use bridge_core::{event::SiteId, lag::report::Site, port::Clock};
-use chrono::{DateTime, SecondsFormat, Utc};
+use bridge_core::{event::SiteId, lag::report::Site, port::Clock, settlement::rfc3339};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::{process::Command, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -115,7 +115,7 @@ impl Drill<'_> {
     /// Letters that were written since the drill began go to whom they are owed.
     pub(super) async fn replay_letters(&mut self) -> anyhow::Result<()> {
         let report = self.observer.look(false).await;
-        let since = self.began_at.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let since = rfc3339(self.began_at);
         for site in report.sites {
             if site.dead_letters.is_none_or(|letters| letters.messages == 0) {
                 continue;

@@ -10,8 +10,9 @@ use bridge_core::{
     drill::{Aftermath, Answer, Entry, Fate, Figures},
     lag::report::RecoveryPoint,
     replay::fingerprint::hex,
+    settlement::rfc3339,
 };
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -141,14 +142,14 @@ impl Report {
         let timeline: Vec<Value> = self
             .timeline
             .iter()
-            .map(|(at, what)| json!({ "at": text(*at), "seconds": since(*at), "what": what }))
+            .map(|(at, what)| json!({ "at": rfc3339(*at), "seconds": since(*at), "what": what }))
             .collect();
         let commands: Vec<Value> = self
             .commands
             .iter()
             .map(|done| {
                 json!({
-                    "command": done.command, "at": text(done.at), "seconds": done.seconds, "exit_code": done.exit_code,
+                    "command": done.command, "at": rfc3339(done.at), "seconds": done.seconds, "exit_code": done.exit_code,
                     "answer": done.answer, "complaint": done.complaint,
                 })
             })
@@ -159,8 +160,8 @@ impl Report {
             "bridge": env!("CARGO_PKG_VERSION"),
             "verdict": self.verdict.as_str(),
             "failures": self.failures,
-            "began_at": text(self.began_at),
-            "ended_at": text(self.ended_at),
+            "began_at": rfc3339(self.began_at),
+            "ended_at": rfc3339(self.ended_at),
             "failed_site": self.failed_site,
             "sites": self.sites,
             "how": self.how,
@@ -237,15 +238,11 @@ fn line(entry: &Entry, fate: Option<Fate>) -> Value {
         Answer::Unknown => ("unknown", None),
     };
     let seen: serde_json::Map<String, Value> =
-        entry.seen_at.iter().map(|(site, at)| (site.to_string(), text(*at).into())).collect();
+        entry.seen_at.iter().map(|(site, at)| (site.to_string(), rfc3339(*at).into())).collect();
     json!({
         "event_id": entry.event.id.to_string(), "key": entry.event.key.as_str(), "op_type": entry.event.op.as_str(),
         "version": entry.version.as_str(), "user_of": entry.home.as_str(), "sent_to": entry.event.origin.as_str(),
-        "written_at": text(entry.written_at), "answer": answer, "why": why,
-        "confirmed_at": entry.confirmed_at().map(text), "seen_at": seen, "fate": fate,
+        "written_at": rfc3339(entry.written_at), "answer": answer, "why": why,
+        "confirmed_at": entry.confirmed_at().map(rfc3339), "seen_at": seen, "fate": fate,
     })
-}
-
-fn text(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

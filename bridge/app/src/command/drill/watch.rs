@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -9,11 +10,15 @@ use std::{
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{
     drill::{Book, Held},
-    event::SiteId,
+    event::{Key, SiteId},
     port::{Clock, Store},
+    record::Record,
 };
-use futures_util::{StreamExt, stream};
-use tokio::{task::JoinSet, time::timeout};
+use futures_util::{Stream, StreamExt, stream};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::writers::open;
@@ -32,8 +37,8 @@ const CONCURRENT: usize = 16;
 
 pub(super) type Stores = BTreeMap<SiteId, Arc<dyn Store>>;
 
-/// Looks at all sites until stopped.
-pub(super) async fn watch(stores: &Stores, book: &Arc<Mutex<Book>>, stop: &CancellationToken) {
+/// Looks at all sites in the background until stopped.
+pub(super) fn start(stores: &Stores, book: &Arc<Mutex<Book>>, stop: &CancellationToken) -> JoinHandle<()> {
     let mut sites = JoinSet::new();
     for (site, store) in stores {
         let (site, store, book, stop) = (site.clone(), Arc::clone(store), Arc::clone(book), stop.clone());
@@ -47,24 +52,31 @@ pub(super) async fn watch(stores: &Stores, book: &Arc<Mutex<Book>>, stop: &Cance
             }
         });
     }
-    while sites.join_next().await.is_some() {}
+    tokio::spawn(async move { while sites.join_next().await.is_some() {} })
+}
+
+/// Reads these keys from a store, in any order: the record, or why it could not be read.
+fn read(store: &dyn Store, keys: Vec<Key>) -> impl Stream<Item = (Key, Result<Option<Record>, String>)> {
+    stream::iter(keys)
+        .map(move |key| async move {
+            let answer = timeout(READ_LIMIT, store.get(&key)).await;
+            let answer = answer.map_err(|_| "no answer".to_owned());
+            let answer = answer.and_then(|answer| answer.map_err(|error| error.chain()));
+            (key, answer)
+        })
+        .buffer_unordered(CONCURRENT)
 }
 
 /// Reads what `site` has not shown yet; whether it answers.
 async fn look(site: &SiteId, store: &dyn Store, book: &Mutex<Book>) -> bool {
     let awaited = open(book).awaited(site);
-    let mut reads = stream::iter(awaited)
-        .map(|key| async {
-            let answer = timeout(READ_LIMIT, store.get(&key)).await;
-            (key, answer)
-        })
-        .buffer_unordered(CONCURRENT);
+    let mut reads = pin!(read(store, awaited));
     while let Some((key, answer)) = reads.next().await {
         match answer {
-            Ok(Ok(Some(record))) => open(book).saw(site, &key, &record.version, SystemClock.now()),
-            Ok(Ok(None)) => {}
+            Ok(Some(record)) => open(book).saw(site, &key, &record.version, SystemClock.now()),
+            Ok(None) => {}
             // The others would not answer either.
-            Ok(Err(_)) | Err(_) => return false,
+            Err(_) => return false,
         }
     }
     true
@@ -75,15 +87,7 @@ pub(super) async fn held(stores: &Stores, book: &Mutex<Book>) -> (Held, Vec<Stri
     let keys: Vec<_> = open(book).keys().cloned().collect();
     let (mut held, mut unread) = (Held::new(), Vec::new());
     for (site, store) in stores {
-        let mut reads = stream::iter(keys.clone())
-            .map(|key| async {
-                let answer = timeout(READ_LIMIT, store.get(&key)).await;
-                (
-                    key,
-                    answer.map_err(|_| "no answer".to_owned()).and_then(|answer| answer.map_err(|error| error.chain())),
-                )
-            })
-            .buffer_unordered(CONCURRENT);
+        let mut reads = pin!(read(&**store, keys.clone()));
         let mut records = BTreeMap::new();
         let mut trouble = None;
         while let Some((key, answer)) = reads.next().await {

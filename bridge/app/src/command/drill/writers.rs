@@ -16,8 +16,7 @@ use bridge_core::{
     event::{Op, SiteId},
     failure::PortError,
     heartbeat::RESERVED,
-    port::{Clock, Message, Properties, Queue},
-    settlement::property,
+    port::{Clock, Queue},
 };
 use bytes::Bytes;
 use serde_json::json;
@@ -26,6 +25,8 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::command::publish::message;
 
 /// How long a user waits for the queue. Ours: longer than any answer of a healthy one, and what a person would bear.
 const SEND_LIMIT: Duration = Duration::from_secs(3);
@@ -96,7 +97,7 @@ impl Writers {
             Ok(event) => event,
             Err(refusal) => return tracing::error!(%refusal, "the drill's own event is none"),
         };
-        let message = message(event.id, body);
+        let message = message(&event, body);
         let number = open(&self.book).write(event, home, SystemClock.now());
         let answer = match timeout(SEND_LIMIT, self.queues[&to].send(&[message])).await {
             Ok(mut sent) => sent.pop().unwrap_or(Ok(())).map_or_else(|error| refused(&error), |()| confirmed()),
@@ -146,7 +147,7 @@ impl Writers {
             for key in portion {
                 let body = event(site, Op::Delete, key, &json!({}));
                 if let Ok(event) = envelope::decode(&body, &self.key_pointer) {
-                    messages.push(message(event.id, body));
+                    messages.push(message(&event, body));
                     book.write(event, site.clone(), SystemClock.now());
                 }
             }
@@ -177,9 +178,4 @@ fn event(origin: &SiteId, op: Op, key: &str, payload: &serde_json::Value) -> Byt
         "timestamp": SystemClock.now().to_rfc3339_opts(chrono::SecondsFormat::Nanos, true),
     });
     event.to_string().into()
-}
-
-fn message(event_id: uuid::Uuid, body: Bytes) -> Message {
-    let properties = Properties::from([(property::EVENT_ID.to_owned(), event_id.to_string())]);
-    Message { id: uuid::Uuid::new_v4().to_string(), body, properties }
 }

@@ -10,7 +10,6 @@ mod run;
 
 use std::{
     collections::BTreeMap,
-    io::{IsTerminal, Write},
     path::PathBuf,
     sync::{Arc, Mutex},
 };
@@ -31,6 +30,7 @@ use self::{
     filters::FilterArgs,
     options::{Request, Route},
 };
+use super::ask;
 use crate::{
     assemble,
     config::Config,
@@ -77,7 +77,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let request = Request::read(&args, &config)?;
-    let asks = std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && !args.json;
+    let asks = ask::is_possible(args.json);
     if !args.dry_run && !args.yes && !asks {
         return Err(
             Misuse("this is no terminal to ask on: add --yes to run it, or --dry-run to look only".into()).into()
@@ -87,7 +87,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
 
     // 1. The plan: the one that is there, or a new one.
     let file = files::PlanFile::at(args.plan.clone())?;
-    let route = request.route(file.head()?, &file)?;
+    let route = request.route(file.head()?, &file, &config)?;
     if file.is_there() && !args.resume && !args.dry_run && file.journal().exists() {
         let (plan, journal) = (file.path().display(), file.journal());
         let advice = format!("{plan} was begun already: add --resume to go on, or remove {}", journal.display());
@@ -111,7 +111,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     if args.dry_run || (!args.yes && !args.json) {
         super::print(&if args.json { report::plan_json(&file, &sums) } else { report::plan_table(&sums) })?;
     }
-    let go = !args.dry_run && (args.yes || ledger.is_empty() || confirmed()?);
+    let go = !args.dry_run && (args.yes || ledger.is_empty() || ask::yes("\nRun it?")?);
     if !go {
         close(&setting).await;
         file.end(args.dry_run);
@@ -161,15 +161,6 @@ async fn close(setting: &Setting<'_>) {
     let queues =
         setting.sources.iter().map(|from| &from.queue).chain(setting.places.values().map(|place| &place.queue));
     futures_util::future::join_all(queues.map(|queue: &Arc<dyn Queue>| queue.close())).await;
-}
-
-/// Asks whether to run the plan.
-fn confirmed() -> anyhow::Result<bool> {
-    eprint!("\nRun it? [y/N] ");
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// The head of a plan that is to be made.

@@ -1,12 +1,9 @@
 //! What was asked for, checked as a whole: every wrong flag is named at once, with what to write instead.
 
-use bridge_core::{
-    event::SiteId,
-    replay::{
-        filter::Filter,
-        plan::Head,
-        route::{Source, Target},
-    },
+use bridge_core::replay::{
+    filter::Filter,
+    plan::Head,
+    route::{Source, Target},
 };
 
 use super::{Args, files::PlanFile};
@@ -23,7 +20,6 @@ pub(super) struct Request {
     pub(super) edit_with: Option<String>,
     /// The filters as they were written.
     pub(super) words: Vec<String>,
-    sites: Vec<SiteId>,
 }
 
 /// From where to where, by the flags or by the plan.
@@ -58,9 +54,8 @@ impl Request {
         let mut faults = Faults::default();
         let from = args.from.as_deref().and_then(|text| faults.read("--from", text.parse::<Source>()));
         let to = args.to.as_deref().and_then(|text| faults.read("--to", text.parse::<Target>()));
-        let sites: Vec<SiteId> = config.sites.keys().cloned().collect();
         for site in from.as_ref().and_then(Source::site).into_iter().chain(to.as_ref().and_then(Target::site)) {
-            faults.read("--from and --to", configured(site, &sites));
+            faults.read("--from and --to", config.knows(site));
         }
         if matches!(&from, Some(Source::File(path)) if path == "-") {
             faults.0.push(
@@ -82,14 +77,14 @@ impl Request {
         if faults.0.is_empty() {
             let limit = args.filters.limit.unwrap_or(u64::MAX);
             let (rate, edit_with) = (args.rate, args.edit_with.clone());
-            Ok(Self { from, to, filter, limit, rate, edit_with, words: args.filters.words(), sites })
+            Ok(Self { from, to, filter, limit, rate, edit_with, words: args.filters.words() })
         } else {
             Err(Misuse(faults.0.join("\n        ")))
         }
     }
 
     /// From where to where: as the plan that is there has it, or as the flags have it.
-    pub(super) fn route(&self, head: Option<Head>, file: &PlanFile) -> anyhow::Result<Route> {
+    pub(super) fn route(&self, head: Option<Head>, file: &PlanFile, config: &Config) -> anyhow::Result<Route> {
         let Some(head) = head else {
             let (Some(from), Some(to)) = (self.from.clone(), self.to.clone()) else {
                 let what = "--from and --to are needed to make a plan, as in --from aws:us-east-1/dlq --to owed";
@@ -121,17 +116,8 @@ impl Request {
         let from: Source = head.from.parse().map_err(read)?;
         let to: Target = head.to.parse().map_err(read)?;
         for site in from.site().into_iter().chain(to.site()) {
-            configured(site, &self.sites).map_err(read)?;
+            config.knows(site).map_err(read)?;
         }
         Ok(Route { from, to, edit_with: head.edit_with })
-    }
-}
-
-fn configured(site: &SiteId, sites: &[SiteId]) -> Result<(), String> {
-    let known: Vec<_> = sites.iter().map(SiteId::as_str).collect();
-    if sites.contains(site) {
-        Ok(())
-    } else {
-        Err(format!("{site} is not a configured site; these are: {}", known.join(", ")))
     }
 }
