@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use bridge_adapters::layer::{Fault, Operation, Rule};
+use bridge_adapters::layer::{Fault, FaultPlan, FaultQueue, Operation, Rule};
 use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
@@ -86,6 +86,30 @@ fn of_a_batch_only_what_must_come_again_is_reported() {
     assert!(ended[letter].is_settled(), "set aside, and so not reported");
     assert_eq!(world.site(HERE).letters.len(), 1);
     assert_eq!(world.site(THERE).queue.len(), 3, "the forwarding does not wait for the store");
+    // What telemetry is told.
+    assert!(ended[letter].verdict().is_some_and(|verdict| matches!(verdict.settlement, Settlement::DeadLetter(_))));
+    let again = ended.iter().find(|ended| !ended.is_settled()).unwrap();
+    assert!(again.verdict().is_some_and(|verdict| matches!(verdict.settlement, Settlement::Retry { .. })), "{again:?}");
+}
+
+/// A letter is acknowledged once it lies in the dead-letter queue, and no earlier.
+#[test]
+fn a_letter_that_cannot_be_sent_comes_again_and_a_queue_of_letters_that_nobody_may_use_halts() {
+    let with_letters = |failure| {
+        let world = world(&["no event".to_owned()]);
+        let (worker, Site { queue, letters, .. }) = (world.worker(HERE), world.site(HERE));
+        let plan = FaultPlan::new(1, vec![Rule::always(Fault::Before(failure))]);
+        let letters = FaultQueue::new(Arc::clone(letters) as Arc<dyn Queue>, Arc::new(plan), world.clock.clone());
+        let batch = received(&world);
+        world.clock.drive(partial::work_off(worker, &**queue, &letters, &batch, &[], PARTIAL))
+    };
+    let ended = with_letters(FailureKind::Unavailable).unwrap();
+    assert!(
+        matches!(&ended[..], [Ended::Again { verdict: Some(_), after }] if *after == policy().retry.base),
+        "{ended:?}"
+    );
+    let halted = with_letters(FailureKind::Unauthorized).unwrap_err();
+    assert!(halted.detail.contains("access denied"), "{halted:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod carrying_out;
 mod contract;
 mod convergence;
 mod invocations;
+mod lag;
 mod leases;
 mod replay;
 mod sends;

@@ -1,12 +1,19 @@
 //! A replay on memory queues and stores: what it brings, what it leaves, and that it may die anywhere.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
-use bridge_adapters::layer::{Fault, FaultPlan, FaultQueue, Operation, Rule};
+use bridge_adapters::layer::{Fault, FaultPlan, FaultQueue, MeteredQueue, Observation, Operation, Rule};
 use bridge_core::{
     event::{Key, SiteId},
     failure::FailureKind,
-    port::{Clock, Delivery, Message, Queue},
+    port::{Clock, Delivery, Depth, Message, Queue},
     replay::{
         effect::Effect,
         journal::Outcome,
@@ -21,6 +28,8 @@ use bridge_simulation::{
     executor::Mortal,
     operator::{self, Kept},
 };
+
+use futures_util::future;
 
 use crate::world::{World, event, message, policy};
 
@@ -332,6 +341,76 @@ fn a_source_that_cannot_be_read_is_asked_within_bounds() {
     let (end, left, took) = ended(FailureKind::Unauthorized, None);
     assert!(matches!((&end, left), (End::Source(_), 30)), "{end:?}, {left} are left");
     assert_eq!(took, Duration::ZERO, "no second try changes that");
+}
+
+/// Every reading gets as many tries as an errand, and no more.
+#[test]
+fn a_source_is_read_as_often_as_is_configured() {
+    let world = world();
+    fill(&world);
+    let mut setting = setting(&world, "aws:us-east-1/dlq", "owed");
+    let entries = world.clock.drive(plan(&setting));
+    let dark = FaultPlan::new(1, vec![Rule::always(Fault::Before(FailureKind::Unavailable))]);
+    let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
+    let queue = Arc::new(FaultQueue::new(Arc::clone(&setting.sources[0].queue), Arc::new(dark), clock));
+    let calls = Arc::new(AtomicU32::new(0));
+    let count = {
+        let calls = Arc::clone(&calls);
+        move |observed: &Observation<'_>| {
+            calls.fetch_add(u32::from(observed.operation == Operation::Receive), Ordering::Relaxed);
+        }
+    };
+    setting.sources[0].queue = Arc::new(MeteredQueue::new(queue, Arc::new(count)));
+    // Without a pause the first of the four who take batches does all of its tries at once, and ends the run.
+    setting.backoff.base = Duration::ZERO;
+    setting.attempts_max = 6;
+    let (end, _) = world.clock.drive(run(&setting, &entries, &Kept::default()));
+    assert!(matches!(end, End::Source(_)), "{end:?}");
+    assert_eq!(calls.load(Ordering::Relaxed), 6);
+}
+
+/// A message that comes is a sign of life: from then on the others have a whole lease again to come back.
+#[test]
+fn patience_begins_anew_with_every_message_of_the_plan() {
+    let world = world();
+    let letters = &world.site(HERE).letters;
+    let two: Vec<_> =
+        (1..3).map(|n| letter(n, &body(n.into(), HERE, &format!("p{n}"), 1), "peer_unavailable", THERE)).collect();
+    world.clock.drive(letters.send(&two));
+    let setting = setting(&world, "aws:us-east-1/dlq", "owed");
+    let entries = world.clock.drive(plan(&setting));
+    // Somebody holds both; one comes back after a lease of 30 s, the other is held on to for 20 s more before that one dies too.
+    let held = world.clock.drive(letters.receive(2, Duration::ZERO)).unwrap();
+    let keeps = async {
+        world.clock.sleep(Duration::from_secs(20)).await;
+        letters.extend(&[held[1].receipt.clone()]).await
+    };
+    let journal = Kept::default();
+    let ((end, _), _) = world.clock.drive(future::join(run(&setting, &entries, &journal), keeps));
+    assert!(matches!(end, End::Finished), "{end:?}");
+    assert!(letters.is_empty(), "{} are left", letters.len());
+}
+
+/// SQS hides only so many messages at once: a run that would have to hold more of others' ends, and gives all back.
+#[test]
+fn a_run_does_not_drown_in_messages_of_others() {
+    let world = world();
+    let letters = &world.site(HERE).letters;
+    let ours = letter(1, &body(1, HERE, "p1", 1), "peer_unavailable", THERE);
+    let gone = letter(2, &body(2, HERE, "p2", 1), "peer_unavailable", THERE);
+    world.clock.drive(letters.send(&[ours, gone]));
+    let setting = setting(&world, "aws:us-east-1/dlq", "owed");
+    let entries = world.clock.drive(plan(&setting));
+    let taken = world.clock.drive(letters.receive(2, Duration::ZERO)).unwrap();
+    let (gone, back): (Vec<_>, Vec<_>) = taken.into_iter().partition(|delivery| delivery.message_id.ends_with('2'));
+    world.clock.drive(letters.ack(&[gone[0].receipt.clone()]));
+    world.clock.drive(letters.release(&[back[0].receipt.clone()]));
+    let others: Vec<_> = (0..100_150).map(|n| message(n, "another's")).collect();
+    world.clock.drive(letters.send(&others));
+    let (end, _) = world.clock.drive(run(&setting, &entries, &Kept::default()));
+    assert!(matches!(end, End::Crowded(100_001..=100_150)), "{end:?}");
+    let depth = world.clock.drive(letters.depth()).unwrap();
+    assert_eq!((depth.waiting, depth.in_flight), (100_150, Some(0)), "ours went, the others are nobody's again");
 }
 
 /// What is brought goes on with the trace that its letter came with.

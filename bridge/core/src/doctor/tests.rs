@@ -240,3 +240,19 @@ fn the_probe_is_a_tombstone_under_a_reserved_key_and_each_one_is_newer() {
     assert!(first.deleted() && first.payload.is_none() && first.expires_after == Some(Duration::from_hours(1)));
     assert!(Version::clone(&first.version) < second.version);
 }
+
+#[test]
+fn a_duration_is_spelled_in_the_largest_unit_that_it_fills() {
+    for (seconds, spelled) in [
+        (0, "0 s"),
+        (45, "45 s"),
+        (60, "1 min"),
+        (90, "90 s"),
+        (3_600, "1 h"),
+        (5_400, "90 min"),
+        (86_400, "1 d"),
+        (90_000, "25 h"),
+    ] {
+        assert_eq!(spell(Duration::from_secs(seconds)), spelled);
+    }
+}

@@ -23,9 +23,7 @@ pub struct Course {
     pub failed_site: SiteId,
     /// When it failed.
     pub failed_at: DateTime<Utc>,
-    /// When that was noticed.
-    pub noticed_at: Option<DateTime<Utc>>,
-    /// From when on its users were sent to another site.
+    /// When that was noticed; from then on its users were sent to another site.
     pub failed_over_at: Option<DateTime<Utc>>,
     /// When it was back.
     pub returned_at: Option<DateTime<Utc>>,
@@ -63,9 +61,7 @@ pub struct Figures {
 /// Recovery time, step by step, from the failure on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Rto {
-    /// Until it was noticed.
-    pub noticed_seconds: Option<f64>,
-    /// Until users of the failed site were sent to another.
+    /// Until it was noticed, and users of the failed site were sent to another.
     pub failed_over_seconds: Option<f64>,
     /// Until the first write of one of them was confirmed there.
     pub confirmed_seconds: Option<f64>,
@@ -217,7 +213,6 @@ fn rto(book: &Book, course: &Course) -> Rto {
     };
     let readable = moved().filter_map(|entry| entry.seen_at.get(&entry.event.origin).copied()).min();
     Rto {
-        noticed_seconds: course.noticed_at.map(after),
         failed_over_seconds: course.failed_over_at.map(after),
         confirmed_seconds: moved().filter_map(Entry::confirmed_at).min().map(after),
         readable_seconds: readable.map(after),

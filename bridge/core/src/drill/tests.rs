@@ -40,7 +40,6 @@ fn course() -> Course {
     Course {
         failed_site: site(FAILED),
         failed_at: at(10_000),
-        noticed_at: Some(at(11_500)),
         failed_over_at: Some(at(12_000)),
         returned_at: Some(at(20_000)),
         late_after: Duration::from_secs(5),
@@ -93,12 +92,7 @@ fn recovery_time_ends_with_the_first_write_of_its_users_that_can_be_read_elsewhe
     drill.wrote(11_500, OTHER, OTHER, &[(OTHER, 11_550)]);
     drill.wrote(12_100, FAILED, OTHER, &[(OTHER, 12_400), (FAILED, 21_000)]);
     let figures = drill.figures();
-    let rto = Rto {
-        noticed_seconds: Some(1.5),
-        failed_over_seconds: Some(2.0),
-        confirmed_seconds: Some(2.11),
-        readable_seconds: Some(2.4),
-    };
+    let rto = Rto { failed_over_seconds: Some(2.0), confirmed_seconds: Some(2.11), readable_seconds: Some(2.4) };
     assert_eq!(figures.rto, rto);
     assert_eq!(figures.writes, Count { made: 5, confirmed: 3, refused: 1, unknown: 1 });
     assert_eq!(drill.0.keys().count(), 5);
@@ -140,6 +134,58 @@ fn each_confirmed_write_has_one_fate() {
     assert_eq!((fates.waiting, fates.lost), (1, 0), "what may lie in a queue is not told as lost");
 }
 
+/// Each write counts on one side of the failure and of the return, whichever moment it was confirmed or seen at.
+#[test]
+fn a_moment_belongs_to_one_side() {
+    let mut drill = Drill::new();
+    // Confirmed 10 ms after: just before the failure, at it, just before the return, at it, and after it.
+    for ms in [9_980, 9_990, 19_980, 19_990, 20_000] {
+        drill.wrote(ms, OTHER, OTHER, &[(OTHER, ms + 30), (FAILED, 25_000)]);
+    }
+    let figures = drill.figures();
+    assert_eq!(figures.pace_before, Some(Pace { writes: 1, median_seconds: 0.02, most_seconds: 0.02 }));
+    assert_eq!(figures.pace_during, Some(Pace { writes: 2, median_seconds: 0.02, most_seconds: 0.02 }));
+    assert_eq!(figures.lacking_at_return, 4, "the last one was not promised yet");
+    drill.wrote(15_000, OTHER, OTHER, &[(OTHER, 15_100), (FAILED, 20_000)]);
+    assert_eq!(drill.figures().lacking_at_return, 4, "it came at that very moment");
+    drill.wrote(15_000, OTHER, OTHER, &[(OTHER, 15_100), (FAILED, 20_001)]);
+    assert_eq!(drill.figures().lacking_at_return, 5);
+}
+
+#[test]
+fn only_what_the_failed_site_had_confirmed_by_then_was_missing_at_failover() {
+    let mut drill = Drill::new();
+    drill.wrote(9_000, OTHER, OTHER, &[(OTHER, 13_000)]);
+    assert_eq!(drill.figures().missing_at_failover.events, 0, "a survivor's own, late in its store");
+    drill.wrote(11_990, FAILED, FAILED, &[(FAILED, 12_000), (OTHER, 12_001)]);
+    assert_eq!(drill.figures().missing_at_failover.events, 1, "confirmed at that moment, and seen a little later");
+    drill.wrote(11_000, FAILED, FAILED, &[(FAILED, 12_000), (OTHER, 12_000)]);
+    drill.wrote(11_991, FAILED, FAILED, &[(FAILED, 12_100), (OTHER, 13_000)]);
+    assert_eq!(drill.figures().missing_at_failover.events, 1, "seen at that moment; confirmed after it");
+}
+
+/// The pace is that of users whose site went on, to their own store: not of those who were sent there.
+#[test]
+fn the_pace_is_of_survivors_own_users() {
+    let mut drill = Drill::new();
+    drill.wrote(13_000, OTHER, OTHER, &[(OTHER, 13_005)]);
+    drill.wrote(13_000, OTHER, OTHER, &[(OTHER, 13_110)]);
+    drill.wrote(13_000, OTHER, OTHER, &[(OTHER, 13_210)]);
+    drill.wrote(14_000, FAILED, OTHER, &[(OTHER, 19_000)]);
+    drill.wrote(14_000, FAILED, FAILED, &[(FAILED, 19_000)]);
+    let pace = Pace { writes: 3, median_seconds: 0.1, most_seconds: 0.2 };
+    assert_eq!(drill.figures().pace_during, Some(pace), "and one that is seen before its confirmation took no time");
+}
+
+#[test]
+fn one_key_that_is_wrong_in_any_way_is_enough() {
+    let named = || BTreeSet::from(["k".to_owned()]);
+    assert!(Wrong::default().is_empty());
+    assert!(!Wrong { resurrected: named(), ..Wrong::default() }.is_empty());
+    assert!(!Wrong { undone: named(), ..Wrong::default() }.is_empty());
+    assert!(!Wrong { damaged: named(), ..Wrong::default() }.is_empty());
+}
+
 #[test]
 fn a_later_write_of_the_key_is_as_good() {
     let mut drill = Drill::new();
@@ -174,6 +220,33 @@ fn what_a_store_had_shown_and_holds_no_more_is_wrong() {
     let named = |name: &str| BTreeSet::from([name.to_owned()]);
     let wrong = Wrong { resurrected: named("back"), undone: named("undone"), damaged: named("damaged") };
     assert_eq!(drill.figures().wrong, wrong);
+}
+
+#[test]
+fn an_older_state_is_undone_and_only_a_deleted_entity_is_resurrected() {
+    let mut drill = Drill::new();
+    let mut held = BTreeMap::new();
+    for (key, before, after) in [("changed", Op::Upsert, Op::Upsert), ("deleted twice", Op::Delete, Op::Delete)] {
+        drill.wrote_to(key, before, 1_000, OTHER, OTHER, &[(OTHER, 1_100), (FAILED, 1_100)]);
+        held.insert(key.parse().unwrap(), drill.1.held[&site(FAILED)][&key.parse().unwrap()].clone());
+        drill.wrote_to(key, after, 2_000, OTHER, OTHER, &[(OTHER, 2_100), (FAILED, 2_100)]);
+    }
+    drill.1.held.insert(site(FAILED), held);
+    let wrong = drill.figures().wrong;
+    let undone = ["changed", "deleted twice"].map(str::to_owned).into();
+    assert_eq!(wrong, Wrong { undone, ..Wrong::default() });
+}
+
+/// Its answer was lost and no look had shown it: it was taken nevertheless, and is later than what was.
+#[test]
+fn a_store_that_is_further_than_the_book_is_right() {
+    let mut drill = Drill::new();
+    drill.wrote_to("a", Op::Upsert, 1_000, OTHER, OTHER, &[(OTHER, 1_100), (FAILED, 1_200)]);
+    let number = drill.wrote_to("a", Op::Delete, 2_000, OTHER, OTHER, &[]);
+    drill.0.answered(number, Answer::Unknown);
+    let record = Record::new(&drill.0.entries()[number].event, &site(OTHER), at(2_100), Duration::ZERO);
+    drill.1.held.get_mut(&site(OTHER)).unwrap().insert(record.key.clone(), record);
+    assert!(drill.figures().wrong.is_empty());
 }
 
 /// Its answer was lost, and yet it came: then it counts in the order of writes, though not among those promised.

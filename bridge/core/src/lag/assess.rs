@@ -206,6 +206,26 @@ mod tests {
         assert_eq!(lag(there(), 60_000), (LagState::Heard, Some(3.0)), "nor late enough to count");
         assert_eq!(lag(there(), 70_000), (LagState::Late, Some(40.0)), "one that was sent 30 s after has not come");
         assert_eq!(lag(there(), 130_000), (LagState::Silent, None));
+        // It was due at 33 s: late when another one is due, silent when three are.
+        assert_eq!(lag(there(), 63_000), (LagState::Heard, Some(3.0)));
+        assert_eq!(lag(there(), 63_500), (LagState::Late, Some(33.5)));
+        assert_eq!(lag(there(), 123_000), (LagState::Late, Some(93.0)));
+        assert_eq!(lag(there(), 123_001), (LagState::Silent, None));
+    }
+
+    #[test]
+    fn a_worker_is_told_as_it_said_in_seconds_and_utc() {
+        let told = |every_ms, skew_ms| {
+            let mut heard = heard(250, 300, skew_ms);
+            heard.status.as_mut().unwrap().every_ms = every_ms;
+            let report = report(seen(&[(HERE, heard)]), seen(&[]), 2_250);
+            assert_eq!(report.at, "2027-01-15T08:00:02.250Z");
+            report.sites[0].worker.clone().unwrap()
+        };
+        let worker = told(60_000, 250);
+        assert_eq!((worker.every_seconds, worker.clock_skew_seconds), (60.0, Some(0.25)));
+        assert_eq!((worker.heard_at.as_str(), worker.age_seconds), ("2027-01-15T08:00:00.000Z", 2.25));
+        assert_eq!(told(0, 0).every_seconds, EVERY_SECONDS, "where it does not say");
     }
 
     #[test]

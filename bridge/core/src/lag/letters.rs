@@ -51,6 +51,8 @@ struct Read {
     at: DateTime<Utc>,
     messages: u64,
     by_reason: BTreeMap<String, u64>,
+    /// Whether nothing went wrong with it.
+    sound: bool,
 }
 
 impl fmt::Debug for Letters {
@@ -87,14 +89,15 @@ impl Letters {
             Reasons::Read { queue, broker } => {
                 let now = clock.now();
                 let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                match last.filter(|last| last.messages == messages || rests(last.at, now)) {
+                let known = |last: &Read| last.sound && last.messages == messages;
+                match last.filter(|last| known(last) || rests(last.at, now)) {
                     // Some were taken away meanwhile, and nobody knows which.
                     Some(last) if last.messages > messages => BTreeMap::new(),
                     Some(last) => last.by_reason,
                     None => {
                         let (by_reason, failed) = read(&**queue, *broker).await;
                         error = failed;
-                        let read = Read { at: now, messages, by_reason: by_reason.clone() };
+                        let read = Read { at: now, messages, by_reason: by_reason.clone(), sound: error.is_none() };
                         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
                         by_reason
                     }

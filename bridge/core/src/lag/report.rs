@@ -158,3 +158,16 @@ pub struct Side {
     /// The event's name.
     pub event_id: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_has_one_word() {
+        use LagState::{Heard, Late, Never, Silent, Unknown};
+        for state in [Heard, Late, Silent, Never, Unknown] {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+    }
+}

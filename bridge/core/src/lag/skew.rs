@@ -103,6 +103,41 @@ mod tests {
         }
     }
 
+    fn between(low_ms: i64, high_ms: i64, at: DateTime<Utc>) -> Skew {
+        Skew { low: TimeDelta::milliseconds(low_ms), high: TimeDelta::milliseconds(high_ms), at }
+    }
+
+    /// An answer that leaves a clock from 600 ms behind to 400 ms ahead.
+    fn answer(second: i64) -> Dated {
+        let asked = DateTime::from_timestamp_millis(second * 1_000 + 400).unwrap();
+        Dated { asked, date: asked.trunc_subsecs(0), answered: asked }
+    }
+
+    #[test]
+    fn what_was_known_loosens_as_a_clock_may_drift_and_no_more() {
+        let earlier = answer(0).answered;
+        assert_eq!(between(0, 10, earlier).and(answer(1_000)), between(-100, 110, answer(1_000).answered));
+        assert_eq!(between(0, 0, earlier).and(answer(0)), between(0, 0, earlier), "two that agree in one point");
+    }
+
+    #[test]
+    fn a_clock_that_may_be_right_is_not_called_wrong() {
+        let at = answer(0).answered;
+        for (low, high, known) in [(-10, 10, 0), (0, 10, 0), (-10, 0, 0), (10, 30, 20), (-30, -10, -20)] {
+            assert_eq!(between(low, high, at).known().num_milliseconds(), known, "{low} to {high}");
+        }
+    }
+
+    #[test]
+    fn the_next_look_is_at_the_beginning_of_a_second_of_the_other_clock() {
+        let at = answer(0).answered;
+        for (ahead, now, round_trip, wait) in [(0, 250, 0, 750), (0, 0, 0, 0), (100, 350, 0, 750), (0, 250, 100, 700)] {
+            let now = DateTime::from_timestamp_millis(5_000 + now).unwrap();
+            let waits = between(ahead, ahead, at).wait(now, TimeDelta::milliseconds(round_trip));
+            assert_eq!(waits.num_milliseconds(), wait, "{ahead} ms ahead at {now}");
+        }
+    }
+
     #[test]
     fn a_clock_that_is_set_is_found_out_with_the_next_answer() {
         let mut now: DateTime<Utc> = "2026-11-21T01:02:03.250Z".parse().unwrap();

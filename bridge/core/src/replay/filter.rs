@@ -78,7 +78,7 @@ mod tests {
     fn every_filter_counts_and_what_is_no_event_passes_none_by_its_event() {
         let all = Filter::default;
         let at = |text: &str| Some(text.parse().unwrap());
-        let cases: [(Filter, bool, bool); 9] = [
+        let cases: [(Filter, bool, bool); 10] = [
             (all(), true, true),
             (Filter { reasons: vec!["not_json".into(), "x".into()], ..all() }, true, true),
             (Filter { reasons: vec!["panicked".into()], ..all() }, false, false),
@@ -92,6 +92,7 @@ mod tests {
                 false,
             ),
             (Filter { since: at("2026-11-21T01:30:00Z"), ..all() }, false, true),
+            (Filter { until: at("2026-11-21T01:00:00Z"), ..all() }, false, false),
         ];
         for (filter, event, other) in cases {
             assert_eq!((filter.admits(&subject(true)), filter.admits(&subject(false))), (event, other), "{filter:?}");

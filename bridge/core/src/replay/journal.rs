@@ -66,3 +66,15 @@ pub trait Journal: Send + Sync {
     /// They are not kept: the run must stop, or it could not be resumed.
     fn append(&self, receipts: &[Receipt]) -> std::io::Result<()>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_has_one_word() {
+        for outcome in [Outcome::Duplicate, Outcome::Superseded, Outcome::Applied, Outcome::Sent] {
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.as_str());
+        }
+    }
+}

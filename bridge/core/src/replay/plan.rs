@@ -213,26 +213,29 @@ impl Reader {
         if self.foot.is_some() {
             return Err("there is text behind the plan's last line".to_owned());
         }
-        let begun = self.queues.is_some();
         let parsed: Line = serde_json::from_str(line).map_err(|_| format!("this is no line of a plan: {line:.80}"))?;
-        match &parsed {
-            Line::Head(head) if !begun && head.bridge_replay_plan != FORM => {
-                return Err(format!("it has form {}, this version knows {FORM}", head.bridge_replay_plan));
-            }
-            Line::Head(head) if !begun && head.queues.len() > QUEUES_MAX => {
-                return Err(format!("it names {} queues, and no source has over {QUEUES_MAX}", head.queues.len()));
-            }
-            Line::Head(head) if !begun => {
+        match (&parsed, self.queues) {
+            (Line::Head(head), None) => {
+                if head.bridge_replay_plan != FORM {
+                    return Err(format!("it has form {}, this version knows {FORM}", head.bridge_replay_plan));
+                }
+                if head.queues.len() > QUEUES_MAX {
+                    return Err(format!("it names {} queues, and no source has over {QUEUES_MAX}", head.queues.len()));
+                }
                 self.queues = Some(head.queues.len());
                 self.hash.head(line);
             }
-            Line::Entry(entry) if self.queues.is_some_and(|queues| entry.queue >= queues) => {
-                return Err(format!("an entry is of queue {}, which its head does not name", entry.queue));
+            (Line::Entry(entry), Some(queues)) => {
+                if entry.queue >= queues {
+                    return Err(format!("an entry is of queue {}, which its head does not name", entry.queue));
+                }
+                self.hash.entry(line);
             }
-            Line::Entry(_) if begun => self.hash.entry(line),
-            Line::Foot(foot) if begun && *foot == self.hash.foot() => self.foot = Some(foot.clone()),
-            Line::Foot(_) if begun => {
-                return Err("its hash does not fit: it was changed after it was made; make a new one".to_owned());
+            (Line::Foot(foot), Some(_)) => {
+                if *foot != self.hash.foot() {
+                    return Err("its hash does not fit: it was changed after it was made; make a new one".to_owned());
+                }
+                self.foot = Some(foot.clone());
             }
             _ => return Err("its lines are not in the order of a plan".to_owned()),
         }
@@ -303,6 +306,9 @@ mod tests {
             let mut twice = good.clone();
             twice.insert(at, good[at].clone());
             assert!(read(&twice).is_err(), "line {at} twice");
+            let mut head_again = good.clone();
+            head_again.insert(at, good[0].clone());
+            assert!(read(&head_again).unwrap_err().contains("order"), "a second head before line {at}");
         }
         let mut changed = good.clone();
         changed[1] = changed[1].replace("\"bytes\":1", "\"bytes\":2");

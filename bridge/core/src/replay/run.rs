@@ -95,7 +95,7 @@ pub struct Setting<'a> {
     pub key_pointer: String,
     /// How long a tombstone lives.
     pub tombstone_life: Duration,
-    /// Tries of one errand.
+    /// Tries of one errand, and of one reading of a source.
     pub attempts_max: u32,
     /// Delays between them.
     pub backoff: Backoff,
@@ -241,7 +241,7 @@ impl<'a> Run<'a> {
                 Ok(batch) => batch,
                 Err(error) => {
                     failures += 1;
-                    if error.kind.recovery() != Recovery::Retry || failures > self.setting.attempts_max {
+                    if error.kind.recovery() != Recovery::Retry || failures >= self.setting.attempts_max {
                         self.end(End::Source(error));
                         return;
                     }

@@ -111,8 +111,7 @@ impl Drill<'_> {
         let over = self.survivor.clone();
         self.writers.serve(&over);
         if let Some(course) = &mut self.course {
-            course.noticed_at = Some(SystemClock.now());
-            course.failed_over_at = course.noticed_at;
+            course.failed_over_at = Some(SystemClock.now());
         }
         self.say(format!("noticed, as {how}; users of {site} are sent to {over}"));
         self.fail_over(&site).await?;
@@ -209,7 +208,6 @@ impl Drill<'_> {
         self.course = Some(Course {
             failed_site: site.clone(),
             failed_at,
-            noticed_at: None,
             failed_over_at: None,
             returned_at: None,
             late_after: self.args.late_after(),

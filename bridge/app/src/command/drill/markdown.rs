@@ -25,8 +25,7 @@ pub(super) fn figures(report: &Report) -> Vec<(&'static str, String)> {
     let Figures { rto, rpo, missing_at_failover: early, writes, fates, .. } = figures;
     let mut rows = vec![
         ("recovery time (RTO)", seconds(rto.readable_seconds)),
-        ("  until the failure was noticed", seconds(rto.noticed_seconds)),
-        ("  until users were sent to another site", seconds(rto.failed_over_seconds)),
+        ("  until it was noticed and its users were sent elsewhere", seconds(rto.failed_over_seconds)),
         ("  until the first of their writes was confirmed there", seconds(rto.confirmed_seconds)),
         ("  until it could be read there", seconds(rto.readable_seconds)),
         ("recovery point (RPO), had the site never come back", missing(rpo.events, rpo.seconds)),
