@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context;
 use bridge_adapters::{
     aws::{
-        AwsClients, AwsCredentials, AwsInspect, AwsInspectOptions, AwsOptions, DynamodbStore, SqsQueue,
+        AwsClients, AwsCredentials, AwsInspect, AwsInspectOptions, AwsOptions, DynamodbStore, SqsDepth, SqsQueue,
         SqsQueueOptions, StaticCredentials, redrive_target,
     },
     azure::{
@@ -26,7 +26,7 @@ use bridge_core::{
     event::SiteId,
     lag::Watched,
     pipeline::{Peer, Policy, Worker},
-    port::{Clock, Queue, Reschedule, Store},
+    port::{Clock, Depth, Queue, Reschedule, Store},
     replay::{route::Source, run::SourceQueue},
 };
 
@@ -139,34 +139,55 @@ pub(crate) async fn ports(config: &Config, site: &SiteId) -> anyhow::Result<Site
 
 /// The queues in which messages of `source` lie.
 pub(crate) async fn sources(config: &Config, source: &Source) -> anyhow::Result<Vec<SourceQueue>> {
-    let own = |queue| SourceQueue { queue, broker: false };
-    let site = match source {
-        Source::File(path) => return Ok(vec![own(Arc::new(FileQueue::open(path)?))]),
-        Source::Queue(site) => return Ok(vec![own(ports(config, site).await?.queue)]),
-        Source::DeadLetters(site) => site,
+    let (site, letters) = match source {
+        Source::File(path) => {
+            let queue = Arc::new(FileQueue::open(path)?);
+            return Ok(vec![SourceQueue { queue, broker: false, hides: None }]);
+        }
+        Source::Queue(site) => (site, false),
+        Source::DeadLetters(site) => (site, true),
     };
-    let mut sources = vec![own(ports(config, site).await?.dead_letters)];
-    let broker = |queue| SourceQueue { queue, broker: true };
+    let SitePorts { queue, dead_letters, .. } = ports(config, site).await?;
+    let queue = if letters { dead_letters } else { queue };
     match &config.sites[site] {
-        SiteConfig::Aws(aws) => {
-            let clients = aws_clients(site, aws).await?;
-            match redrive_target(&clients, aws.queue_url.as_str()).await {
-                Ok(Some(url)) if url != aws.dead_letter_queue_url.as_str() => {
-                    sources.push(broker(Arc::new(sqs_queue(&clients, aws, url))));
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(
-                    error = error.chain(),
-                    "SQS does not say where it sets messages aside itself; only the bridge's own dead letters are seen"
-                ),
+        SiteConfig::Aws(aws) => sources_aws(site, aws, queue, letters).await,
+        SiteConfig::Azure(azure) => sources_azure(azure, queue, letters),
+    }
+}
+
+/// SQS shows what nobody has in hand.
+async fn sources_aws(
+    site: &SiteId,
+    config: &AwsSite,
+    queue: Arc<dyn Queue>,
+    letters: bool,
+) -> anyhow::Result<Vec<SourceQueue>> {
+    let clients = aws_clients(site, config).await?;
+    let hides = |url: &str| Some(Arc::new(SqsDepth::new(clients.clone(), url.to_owned())) as Arc<dyn Depth>);
+    let url = if letters { &config.dead_letter_queue_url } else { &config.queue_url };
+    let mut sources = vec![SourceQueue { queue, broker: false, hides: hides(url.as_str()) }];
+    if letters {
+        match redrive_target(&clients, config.queue_url.as_str()).await {
+            Ok(Some(url)) if url != config.dead_letter_queue_url.as_str() => {
+                let hides = hides(&url);
+                sources.push(SourceQueue { queue: Arc::new(sqs_queue(&clients, config, url)), broker: true, hides });
             }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(
+                error = error.chain(),
+                "SQS does not say where it sets messages aside itself; only the bridge's own dead letters are seen"
+            ),
         }
-        SiteConfig::Azure(azure) => {
-            for queue in [&azure.queue, &azure.dead_letter_queue] {
-                let queue = format!("{queue}/$deadletterqueue");
-                sources.push(broker(Arc::new(service_bus_queue(azure, &service_bus(azure)?, &queue))));
-            }
-        }
+    }
+    Ok(sources)
+}
+
+/// Service Bus shows all, whoever has it in hand.
+fn sources_azure(config: &AzureSite, queue: Arc<dyn Queue>, letters: bool) -> anyhow::Result<Vec<SourceQueue>> {
+    let mut sources = vec![SourceQueue { queue, broker: false, hides: None }];
+    for name in [&config.queue, &config.dead_letter_queue].into_iter().filter(|_| letters) {
+        let queue = service_bus_queue(config, &service_bus(config)?, &format!("{name}/$deadletterqueue"));
+        sources.push(SourceQueue { queue: Arc::new(queue), broker: true, hides: None });
     }
     Ok(sources)
 }

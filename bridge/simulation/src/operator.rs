@@ -79,7 +79,11 @@ pub fn setting(world: &World, source: Source, target: Target, name: &str) -> Set
     });
     let policy = &world.options.policy;
     Setting {
-        sources: vec![SourceQueue { queue: world.queue(from, kind, Actor::Operator, name), broker: false }],
+        sources: vec![SourceQueue {
+            queue: world.queue(from, kind, Actor::Operator, name),
+            broker: false,
+            hides: None,
+        }],
         places: places.collect(),
         rules: world.workers[&from.id].rules.clone(),
         key_pointer: policy.key_pointer.clone(),

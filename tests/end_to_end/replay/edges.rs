@@ -226,6 +226,31 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
     assert!(String::from_utf8_lossy(&other.stderr).contains("holds a plan already"), "{other:?}");
 }
 
+/// SQS shows nothing of what somebody has in hand: who plans a replay meanwhile hears of it, and does not take the queue for empty.
+#[test]
+fn messages_in_somebodys_hands_are_told_of() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    for (from, hides) in [(HERE, true), (THERE, false)] {
+        let site = Site::of(&clouds, from);
+        let owed = |number: u64| letter(body(number, from, &format!("order-{number}"), 1), "peer_unavailable", from);
+        fill(&*site.letters, &(0..5).map(owed).collect::<Vec<_>>());
+        let held = runtime().block_on(site.letters.receive(3, Duration::from_secs(5))).unwrap();
+        let source = format!("{from}/dlq");
+        let plan = || {
+            let output = replay(&clouds, &["--from", &source, "--to", "owed", "--dry-run", "--json"]).output().unwrap();
+            let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            (plan["plan"]["messages"].as_u64().unwrap(), String::from_utf8(output.stderr).unwrap())
+        };
+        let (planned, said) = plan();
+        assert_eq!(planned, if hides { 5 - held.len() as u64 } else { 5 }, "{said}");
+        assert_eq!(said.contains(&format!("about {} more are in somebody's hands", held.len())), hides, "{said}");
+        let receipts: Vec<_> = held.into_iter().map(|delivery| delivery.receipt).collect();
+        runtime().block_on(site.letters.release(&receipts));
+        let (planned, said) = plan();
+        assert!(planned == 5 && !said.contains("hands"), "{planned} {said}");
+    }
+}
+
 /// A queue that is written to all the time, as one of a site that has no compute: the replay ends all the same, and brings at least
 /// what lay there before.
 #[test]

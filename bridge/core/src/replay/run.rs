@@ -30,7 +30,7 @@ use crate::{
     decision::Rules,
     event::SiteId,
     failure::{PortError, Recovery},
-    port::{Clock, Delivery, Queue, Receipt, Store},
+    port::{Clock, Delivery, Depth, Queue, Receipt, Store},
     reason::Refusal,
     retry::Backoff,
 };
@@ -67,6 +67,23 @@ pub struct SourceQueue {
     pub queue: Arc<dyn Queue>,
     /// Whether only the broker fills it.
     pub broker: bool,
+    /// Counts what lies there, where a look does not show what is in somebody's hands.
+    pub hides: Option<Arc<dyn Depth>>,
+}
+
+impl SourceQueue {
+    /// How many messages a look would miss, because somebody has them in hand. None also where they cannot be counted: that needs
+    /// a permission which a replay can do without.
+    pub async fn hidden(&self) -> u64 {
+        let Some(depth) = &self.hides else { return 0 };
+        match depth.depth().await {
+            Ok(depth) => depth.in_flight.unwrap_or_default(),
+            Err(error) => {
+                tracing::debug!(error = error.chain(), "what is in somebody's hands is not counted");
+                0
+            }
+        }
+    }
 }
 
 /// Changes a body on its way.

@@ -94,6 +94,7 @@ async fn look(
     let mut progress = Progress::new("messages looked at");
     let (mut place, mut seen, mut admitted) = (Place::default(), HashSet::new(), 0);
     let (began, mut newer) = (setting.clock.now() + CLOCKS_APART, 0);
+    let hidden = setting.sources[from].hidden().await;
     while admitted < request.limit {
         let portion = usize::try_from(request.limit - admitted).unwrap_or(usize::MAX).clamp(100, PORTION);
         let shown = queue.browse(&mut place, portion).await.map_err(|error| unreadable(&error))?;
@@ -129,6 +130,11 @@ async fn look(
                 admitted += 1;
             }
         }
+    }
+    if hidden > 0 {
+        progress.say(&format!(
+            "{queue}: about {hidden} more are in somebody's hands and not in this plan: a worker's, or those of a replay that was killed; these show again within two minutes, then run this once more"
+        ));
     }
     progress.finish();
     Ok(())
