@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod backfill;
 mod carrying_out;
 mod contract;
 mod convergence;

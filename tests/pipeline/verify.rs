@@ -1,7 +1,7 @@
-//! Comparison, repair and backfill on memory: what was planted is found, exactly, also while traffic runs.
+//! Comparison and repair on memory: what was planted is found, exactly, also while traffic runs.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc, Mutex,
@@ -18,19 +18,16 @@ use bridge_core::{
     port::{Clock, Cursor, Page, PutOutcome, Scan, Store},
     record::Record,
     retry::Backoff,
-    verify::{
-        Failed, Kind, Options, Report, Target, Trouble, Verify, Waiting,
-        backfill::{Backfill, Filled},
-    },
+    verify::{Failed, Kind, Options, Report, Target, Trouble, Verify, Waiting},
 };
 use bridge_tests::{at, aws, azure, delete, event, record};
 use futures_util::future;
 use proptest::prelude::*;
 
 /// Long after all that the tests write.
-const NOW: i64 = 1_000_000;
+pub(crate) const NOW: i64 = 1_000_000;
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         segments: 3,
         rate: None,
@@ -80,15 +77,15 @@ impl Scan for Slow {
     }
 }
 
-struct Stores {
-    clock: Arc<ManualClock>,
-    stores: BTreeMap<SiteId, Arc<MemoryStore>>,
-    page: Duration,
-    fails: u32,
+pub(crate) struct Stores {
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) stores: BTreeMap<SiteId, Arc<MemoryStore>>,
+    pub(crate) page: Duration,
+    pub(crate) fails: u32,
 }
 
 impl Stores {
-    fn new(sites: usize) -> Self {
+    pub(crate) fn new(sites: usize) -> Self {
         let clock = ManualClock::new(at(NOW));
         let names = [aws(), azure(), "aws:eu-west-1".parse().unwrap()];
         let store = |site: &SiteId| Arc::new(MemoryStore::new(site.as_str(), Arc::clone(&clock) as Arc<dyn Clock>));
@@ -96,19 +93,19 @@ impl Stores {
         Self { clock, stores, page: Duration::ZERO, fails: 0 }
     }
 
-    fn at(&self, site: usize) -> &MemoryStore {
+    pub(crate) fn at(&self, site: usize) -> &MemoryStore {
         self.stores.values().nth(site % self.stores.len()).unwrap()
     }
 
-    fn put(&self, store: &MemoryStore, event: &Event) {
+    pub(crate) fn put(&self, store: &MemoryStore, event: &Event) {
         self.clock.drive(store.put_if_newer(&record(event))).unwrap();
     }
 
-    fn put_everywhere(&self, event: &Event) {
+    pub(crate) fn put_everywhere(&self, event: &Event) {
         self.stores.values().for_each(|store| self.put(store, event));
     }
 
-    fn targets(&self) -> BTreeMap<SiteId, Target> {
+    pub(crate) fn targets(&self) -> BTreeMap<SiteId, Target> {
         let target = |store: &Arc<MemoryStore>| {
             let scan = Arc::new(Slow {
                 store: store.clone(),
@@ -409,6 +406,60 @@ fn a_repair_is_believed_once_it_is_seen() {
     assert_eq!((report.drift, report.left), (1, 1), "{report:?}");
 }
 
+/// A store that refuses one key in its way, and takes all others.
+#[derive(Debug)]
+pub(crate) struct Refusing {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) key: &'static str,
+    pub(crate) kind: FailureKind,
+}
+
+impl fmt::Display for Refusing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refusing {}", self.store)
+    }
+}
+
+#[async_trait]
+impl Store for Refusing {
+    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+        if record.key.as_str() == self.key {
+            return Err(PortError::new(self.to_string(), "put", self.kind.clone()));
+        }
+        self.store.put_if_newer(record).await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {
+        self.store.get(key).await
+    }
+}
+
+/// A record that a store refuses for itself is told and left; a store that nobody may write to ends the repair.
+#[test]
+fn a_repair_that_a_store_refuses_is_told() {
+    let repaired = |kind: FailureKind| {
+        let stores = Stores::new(2);
+        (1..4).for_each(|number| drop(Plant::Missing.at(&stores, number, 1)));
+        let (mut sites, options) = (stores.targets(), Options { repair: true, ..options() });
+        let store = Arc::clone(&stores.stores[&azure()]);
+        sites.get_mut(&azure()).unwrap().store = Arc::new(Refusing { store, key: "planted2", kind });
+        let verify =
+            Verify { sites: &sites, clock: &*stores.clock, options: &options, note: &|_| {}, trouble: &|_| {} };
+        (stores.clock.drive(verify.run()), stores.at(1).snapshot())
+    };
+    let (report, now) = repaired(FailureKind::Rejected { detail: "too deep".to_owned() });
+    let report = report.unwrap();
+    assert_eq!((report.drift, report.left, now.len()), (3, 1, 2));
+    let failed = report.findings.iter().find(|finding| finding.key == "planted2").unwrap();
+    assert!(!failed.repaired && failed.failed.as_ref().unwrap().contains("too deep"), "{failed:?}");
+    let brought = &now[&"planted1".parse().unwrap()];
+    assert_eq!(brought.applied_by, azure(), "by the site that holds it now");
+    // After the pause that tells drift from what is on its way.
+    assert_eq!(brought.applied_at.parse::<chrono::DateTime<chrono::Utc>>().unwrap(), at(NOW + 10));
+    let (failed, _) = repaired(FailureKind::Unauthorized);
+    assert_eq!(failed.unwrap_err().to_string(), "azure:westeurope cannot be written");
+}
+
 /// A tombstone that has had its time is not even looked for.
 #[test]
 fn an_expired_tombstone_makes_no_range_differ() {
@@ -505,60 +556,14 @@ fn more_findings_than_are_listed_are_counted() {
     (0..20).for_each(|number| drop(Plant::Missing.at(&stores, number, 0)));
     let report = stores.verify(&Options { findings_max: 6, ..options() });
     assert_eq!((report.findings.len(), report.unlisted, report.drift, report.left), (6, 14, 20, 20));
+    assert_eq!((report.keys_looked_at, report.in_flight), (20, 0));
 }
 
-fn backfill(stores: &Stores, dry_run: bool) -> Filled {
-    let (targets, options) = (stores.targets(), options());
-    let mut targets = targets.iter();
-    let (from, to) = (targets.next().unwrap(), targets.next().unwrap());
-    let backfill = Backfill {
-        from: (from.0, &*from.1.scan),
-        to: (to.0, &*to.1.store),
-        clock: &*stores.clock,
-        options: &options,
-        dry_run,
-        note: &|_| {},
-        trouble: &|_| {},
-    };
-    stores.clock.drive(backfill.run()).unwrap()
-}
-
-/// Tombstones go along, what is later there stays, what is no record or the bridge's own is left out; a second run has
-/// nothing to do.
+/// A table that is not the bridge's alone: of what else lies in it the names are kept up to a bound, and all of it is counted.
 #[test]
-fn a_backfill_brings_all_that_is_newer_and_nothing_else() {
-    let stores = Stores { fails: 4, ..Stores::new(2) };
-    let (old, new) = (stores.at(0), stores.at(1));
-    (0..60).for_each(|number| stores.put(old, &event(&format!("k{number}"), at(number))));
-    stores.put(old, &delete("k7", at(100)));
-    stores.put(new, &event("k8", at(100)));
-    stores.put(new, &event("k9", at(1)));
-    stores.put(old, &event("_bridge/heartbeat/aws:us-east-1", at(1)));
-    old.spoil(&"bad".parse().unwrap(), "not a record");
-    old.overwrite(Record { event_id: uuid::Uuid::from_u128(1), ..record(&event("odd", at(1))) });
-    old.overwrite(record(&delete("gone", at(NOW - 36 * 24 * 3600))));
-
-    let dry = backfill(&stores, true);
-    assert_eq!((dry.read, dry.written, dry.kept, dry.expired, dry.foreign), (63, 59, 1, 1, 2));
-    assert_eq!(new.snapshot().len(), 2, "a dry run writes nothing");
-
-    let filled = backfill(&stores, false);
-    assert_eq!((filled.read, filled.written, filled.kept, filled.expired, filled.foreign), (63, 59, 1, 1, 2));
-    let names: BTreeSet<_> = filled.left_out.iter().map(|item| item.key.as_str()).collect();
-    assert_eq!(names, ["bad", "odd"].into());
-    let (from, to) = (old.snapshot(), new.snapshot());
-    assert_eq!(to.len(), 60);
-    assert!(to[&"k7".parse().unwrap()].deleted());
-    assert_eq!(to[&"k8".parse().unwrap()].version.timestamp(), at(100), "what was later there stays");
-    for (key, record) in &to {
-        assert!(key.as_str() == "k8" || record.agrees_with(&from[key]), "{key}");
-    }
-    let written = &to[&"k7".parse().unwrap()];
-    assert_eq!(
-        (written.applied_by.clone(), written.expires_after),
-        (azure(), record(&delete("k7", at(100))).expires_after)
-    );
-
-    let again = backfill(&stores, false);
-    assert_eq!((again.written, again.kept), (0, 60));
+fn of_very_many_foreign_items_ten_thousand_are_named() {
+    let stores = Stores::new(2);
+    (0..10_003).for_each(|number| stores.at(0).spoil(&format!("other{number}").parse().unwrap(), "not a record"));
+    let report = stores.verify(&Options { findings_max: 20_000, ..options() });
+    assert_eq!((report.findings.len(), report.unlisted, report.drift), (10_000, 3, 10_003));
 }

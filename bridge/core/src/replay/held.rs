@@ -63,3 +63,18 @@ impl Held {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_removed_counts_no_more() {
+        let held = Held::default();
+        let receipt = |name: &str| Receipt(name.to_owned());
+        held.add(["a", "b", "c", "a"].map(receipt).into_iter());
+        held.remove(&receipt("b"));
+        held.remove(&receipt("d"));
+        assert_eq!(held.len(), 2);
+    }
+}

@@ -151,7 +151,16 @@ mod tests {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::Bool),
-            prop::sample::select(vec![json!(0), json!(1), json!(-1), json!(0.5), json!(1e21)]),
+            prop::sample::select(vec![
+                json!(0),
+                json!(1),
+                json!(-1),
+                json!(0.0),
+                json!(-0.0),
+                json!(1.0),
+                json!(0.5),
+                json!(1e21)
+            ]),
             "[ab]{0,2}".prop_map(Value::String),
         ];
         leaf.prop_recursive(3, 12, 3, |inner| {

@@ -201,6 +201,13 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_has_one_word() {
+        for kind in Kind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+
+    #[test]
     fn each_kind_is_told() {
         let (old, new) = (record("a", 1), record("a", 2));
         assert_eq!(judged([held(&old), held(&old)]), None);

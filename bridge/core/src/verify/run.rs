@@ -319,5 +319,6 @@ mod tests {
         assert_eq!(groups(&ranges, 0).len(), 6);
         assert_eq!(groups(&ranges, u64::MAX / 2).len(), 1);
         assert_eq!(groups(&[], 8), sets(&[]));
+        assert_eq!(groups(&[(1, 1), (2, 1), (3, 1)], 2), sets(&[&[1, 2], &[3]]));
     }
 }

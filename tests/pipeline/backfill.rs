@@ -1,0 +1,108 @@
+//! Backfill on memory: what comes over, what stays, and what is left out.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bridge_core::{
+    failure::FailureKind,
+    port::{Clock, Store},
+    record::Record,
+    verify::{
+        Failed, Options,
+        backfill::{Backfill, Filled},
+    },
+};
+use bridge_tests::{at, azure, delete, event, record};
+
+use crate::verify::{NOW, Refusing, Stores, options};
+
+fn backfill_to(stores: &Stores, store: &dyn Store, options: &Options, dry_run: bool) -> Result<Filled, Failed> {
+    let (targets, to) = (stores.targets(), azure());
+    let (site, from) = targets.first_key_value().unwrap();
+    let backfill = Backfill {
+        from: (site, &*from.scan),
+        to: (&to, store),
+        clock: &*stores.clock,
+        options,
+        dry_run,
+        note: &|_| {},
+        trouble: &|_| {},
+    };
+    stores.clock.drive(backfill.run())
+}
+
+fn backfill(stores: &Stores, dry_run: bool) -> Filled {
+    backfill_to(stores, stores.at(1), &options(), dry_run).unwrap()
+}
+
+/// Tombstones go along, what is later there stays, what is no record or the bridge's own is left out; a second run has
+/// nothing to do.
+#[test]
+fn a_backfill_brings_all_that_is_newer_and_nothing_else() {
+    let stores = Stores { fails: 4, ..Stores::new(2) };
+    let (old, new) = (stores.at(0), stores.at(1));
+    (0..60).for_each(|number| stores.put(old, &event(&format!("k{number}"), at(number))));
+    stores.put(old, &delete("k7", at(100)));
+    stores.put(new, &event("k8", at(100)));
+    stores.put(new, &event("k9", at(1)));
+    stores.put(new, &event("k10", at(10)));
+    stores.put(old, &event("_bridge/heartbeat/aws:us-east-1", at(1)));
+    old.spoil(&"bad".parse().unwrap(), "not a record");
+    old.overwrite(Record { event_id: uuid::Uuid::from_u128(1), ..record(&event("odd", at(1))) });
+    old.overwrite(record(&delete("gone", at(NOW - 36 * 24 * 3600))));
+
+    let dry = backfill(&stores, true);
+    assert_eq!((dry.read, dry.written, dry.kept, dry.expired, dry.foreign), (63, 58, 2, 1, 2));
+    assert_eq!(new.snapshot().len(), 3, "a dry run writes nothing");
+
+    let filled = backfill(&stores, false);
+    assert_eq!((filled.read, filled.written, filled.kept, filled.expired, filled.foreign), (63, 58, 2, 1, 2));
+    let names: BTreeSet<_> = filled.left_out.iter().map(|item| item.key.as_str()).collect();
+    assert_eq!(names, ["bad", "odd"].into());
+    let (from, to) = (old.snapshot(), new.snapshot());
+    assert_eq!(to.len(), 60);
+    assert!(to[&"k7".parse().unwrap()].deleted());
+    assert_eq!(to[&"k8".parse().unwrap()].version.timestamp(), at(100), "what was later there stays");
+    for (key, record) in &to {
+        assert!(key.as_str() == "k8" || record.agrees_with(&from[key]), "{key}");
+    }
+    let written = &to[&"k7".parse().unwrap()];
+    assert_eq!(
+        (written.applied_by.clone(), written.expires_after),
+        (azure(), record(&delete("k7", at(100))).expires_after)
+    );
+    assert_eq!(written.applied_at[..19], stores.clock.now().to_rfc3339()[..19]);
+
+    let again = backfill(&stores, false);
+    assert_eq!((again.written, again.kept), (0, 60));
+}
+
+/// What the target refuses for itself is left out and told, and the others go on; what nobody may write ends it.
+#[test]
+fn a_record_that_the_target_refuses_is_left_out_and_the_others_are_brought() {
+    let stores = Stores::new(2);
+    (0..10).for_each(|number| stores.put(stores.at(0), &event(&format!("k{number}"), at(number))));
+    (0..2).for_each(|number| stores.at(0).spoil(&format!("bad{number}").parse().unwrap(), "not a record"));
+    let target = |kind| Refusing { store: Arc::clone(&stores.stores[&azure()]), key: "k3", kind };
+    let rejected = || target(FailureKind::Rejected { detail: "too deep".to_owned() });
+    let filled = backfill_to(&stores, &rejected(), &options(), false).unwrap();
+    assert_eq!((filled.read, filled.written, filled.foreign, filled.refused), (12, 9, 2, 1));
+    assert_eq!((filled.left_out_all(), filled.left_out.len()), (3, 3));
+    let refused = filled.left_out.iter().find(|item| item.key == "k3").unwrap();
+    assert!(refused.why.contains("too deep"), "{refused:?}");
+    let few = Options { findings_max: 2, ..options() };
+    let filled = backfill_to(&stores, &rejected(), &few, false).unwrap();
+    assert_eq!((filled.left_out_all(), filled.left_out.len()), (3, 2), "all counted, as many listed as are wanted");
+    let failed = backfill_to(&stores, &target(FailureKind::Unauthorized), &options(), false).unwrap_err();
+    assert_eq!(failed.to_string(), "azure:westeurope cannot be written");
+}
+
+#[test]
+fn a_backfill_writes_no_faster_than_it_may() {
+    let stores = Stores::new(2);
+    (0..40).for_each(|number| stores.put(stores.at(0), &event(&format!("k{number}"), at(number))));
+    let before = stores.clock.elapsed();
+    let options = Options { rate: Some(20.0), segments: 1, ..options() };
+    backfill_to(&stores, stores.at(1), &options, false).unwrap();
+    let took = stores.clock.elapsed().saturating_sub(before).as_secs_f64();
+    assert!((1.9..4.0).contains(&took), "{took} s for 40 records at 20 a second");
+}
