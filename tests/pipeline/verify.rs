@@ -18,7 +18,10 @@ use bridge_core::{
     port::{Clock, Cursor, Page, PutOutcome, Scan, Store},
     record::Record,
     retry::Backoff,
-    verify::{Failed, Kind, Options, Report, Target, Trouble, Verify, Waiting},
+    verify::{
+        Failed, Kind, Options, Report, Target, Trouble, Verify, Waiting,
+        report::{Counted, Sum},
+    },
 };
 use bridge_tests::{at, aws, azure, delete, event, record};
 use futures_util::future;
@@ -557,6 +560,23 @@ fn more_findings_than_are_listed_are_counted() {
     let report = stores.verify(&Options { findings_max: 6, ..options() });
     assert_eq!((report.findings.len(), report.unlisted, report.drift, report.left), (6, 14, 20, 20));
     assert_eq!((report.keys_looked_at, report.in_flight), (20, 0));
+    assert_eq!(report.by_kind, [(Kind::Missing, Sum { found: 20, repaired: 0 })].into());
+    let repaired = stores.verify(&Options { repair: true, ..options() });
+    assert_eq!((repaired.left, repaired.by_kind[&Kind::Missing]), (0, Sum { found: 20, repaired: 20 }));
+}
+
+/// What lies in each store is told, without the bridge's own keys; a tombstone is a record too.
+#[test]
+fn what_lies_in_each_store_is_counted() {
+    let stores = Stores::new(2);
+    (0..7).for_each(|number| stores.put_everywhere(&event(&format!("k{number}"), at(number))));
+    (5..9).for_each(|number| stores.put(stores.at(0), &delete(&format!("k{number}"), at(100))));
+    stores.put_everywhere(&event("_bridge/heartbeat/aws:us-east-1", at(1)));
+    stores.at(1).spoil(&"bad".parse().unwrap(), "not a record");
+    stores.at(1).overwrite(Record { event_id: uuid::Uuid::from_u128(1), ..record(&event("odd", at(1))) });
+    let counted = stores.verify(&options()).sites;
+    assert_eq!(counted[aws().as_str()], Counted { records: 9, tombstones: 4, foreign: 0 });
+    assert_eq!(counted[azure().as_str()], Counted { records: 7, tombstones: 0, foreign: 2 });
 }
 
 /// A table that is not the bridge's alone: of what else lies in it the names are kept up to a bound, and all of it is counted.
