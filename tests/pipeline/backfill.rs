@@ -13,7 +13,10 @@ use bridge_core::{
 };
 use bridge_tests::{at, azure, delete, event, record};
 
-use crate::verify::{NOW, Refusing, Stores, options};
+use crate::{
+    repair::Refusing,
+    verify::{NOW, Stores, options},
+};
 
 fn backfill_to(stores: &Stores, store: &dyn Store, options: &Options, dry_run: bool) -> Result<Filled, Failed> {
     let (targets, to) = (stores.targets(), azure());

@@ -10,6 +10,7 @@ mod convergence;
 mod invocations;
 mod lag;
 mod leases;
+mod repair;
 mod replay;
 mod sends;
 mod settlements;

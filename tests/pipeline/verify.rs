@@ -1,4 +1,4 @@
-//! Comparison and repair on memory: what was planted is found, exactly, also while traffic runs.
+//! Comparison on memory, with repair: what was planted is found, exactly, also while traffic runs.
 
 use std::{
     collections::BTreeMap,
@@ -15,11 +15,12 @@ use bridge_adapters::memory::{ManualClock, MemoryStore};
 use bridge_core::{
     event::{Event, Key, SiteId},
     failure::{FailureKind, PortError},
-    port::{Clock, Cursor, Page, PutOutcome, Scan, Store},
+    port::{Clock, Cursor, Page, Scan, Store},
     record::Record,
     retry::Backoff,
     verify::{
         Failed, Kind, Options, Report, Target, Trouble, Verify, Waiting,
+        digest::range_of,
         report::{Counted, Sum},
     },
 };
@@ -127,7 +128,7 @@ impl Stores {
     }
 
     /// Compares while something else happens.
-    fn verify_during(&self, options: &Options, meanwhile: impl Future<Output = ()>) -> Report {
+    pub(crate) fn verify_during(&self, options: &Options, meanwhile: impl Future<Output = ()>) -> Report {
         let sites = self.targets();
         let verify = Verify { sites: &sites, clock: &*self.clock, options, note: &|_| {}, trouble: &|_| {} };
         let (report, ()) = self.clock.drive(future::join(verify.run(), meanwhile));
@@ -141,7 +142,7 @@ fn kinds(report: &Report) -> BTreeMap<String, Kind> {
 
 /// What somebody did to a key behind the bridge's back.
 #[derive(Clone, Copy, Debug)]
-enum Plant {
+pub(crate) enum Plant {
     Missing,
     MissingTombstone,
     Older,
@@ -175,7 +176,7 @@ impl Plant {
     ];
 
     /// Does it to a key of its own at one site; the key, and what is to be found there.
-    fn at(self, stores: &Stores, number: usize, site: usize) -> (String, Option<Kind>) {
+    pub(crate) fn at(self, stores: &Stores, number: usize, site: usize) -> (String, Option<Kind>) {
         let name = format!("planted{number}");
         let (old, new) = (event(&name, at(1)), event(&name, at(2)));
         let store = stores.at(site);
@@ -330,6 +331,7 @@ proptest! {
         let traffic = future::join_all(traffic.collect::<Vec<_>>());
         let report = stores.verify_during(&Options { repair, ..options() }, async { drop(traffic.await) });
         prop_assert_eq!(kinds(&report), expected);
+        prop_assert_eq!(report.in_flight + report.drift, report.keys_looked_at);
     }
 }
 
@@ -347,6 +349,23 @@ fn what_is_longer_on_its_way_than_the_pause_is_drift() {
     assert_eq!(stores.verify(&options()).drift, 0, "it has arrived");
 }
 
+/// What had become right is counted, and of a range that differs only the keys that differ are looked at.
+#[test]
+fn keys_are_looked_at_where_they_differ_and_nowhere_else() {
+    let stores = Stores { page: Duration::from_millis(300), ..Stores::new(2) };
+    stores.put(stores.at(0), &event("late", at(1)));
+    let late: Key = "late".parse().unwrap();
+    let same_range = |name: &String| range_of(&name.parse().unwrap()) == range_of(&late);
+    let neighbour = (0..10_000_000).map(|number| format!("k{number}")).find(same_range).unwrap();
+    stores.put_everywhere(&event(&neighbour, at(1)));
+    let arrives = async {
+        stores.clock.sleep(Duration::from_secs(5)).await;
+        stores.at(1).put_if_newer(&record(&event("late", at(1)))).await.unwrap();
+    };
+    let report = stores.verify_during(&options(), arrives);
+    assert_eq!((report.drift, report.in_flight, report.keys_looked_at, report.ranges_differing), (0, 1, 1, 1));
+}
+
 /// A key that is written all the time, of which one site gets nothing any more, is drift although it never stands still.
 #[test]
 fn a_busy_key_that_one_site_has_ceased_to_get_is_drift() {
@@ -359,108 +378,6 @@ fn a_busy_key_that_one_site_has_ceased_to_get_is_drift() {
         }
     };
     assert_eq!(kinds(&stores.verify_during(&options(), busy)), [("a".to_owned(), Kind::Older)].into());
-}
-
-#[test]
-fn a_write_that_comes_during_the_repair_wins() {
-    let stores = Stores::new(2);
-    stores.put(stores.at(0), &event("a", at(1)));
-    let newer = event("a", at(9));
-    let meanwhile = async {
-        stores.clock.sleep(Duration::from_secs(10)).await;
-        stores.at(1).put_if_newer(&record(&newer)).await.unwrap();
-    };
-    let report = stores.verify_during(&Options { repair: true, ..options() }, meanwhile);
-    assert!(report.findings.iter().all(|finding| finding.repaired), "{report:?}");
-    assert_eq!(stores.at(1).snapshot()[&newer.key].version, newer.version());
-}
-
-/// A store that says that it has written, and has not.
-#[derive(Debug)]
-struct Forgetful(Arc<MemoryStore>);
-
-impl fmt::Display for Forgetful {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "forgetful {}", self.0)
-    }
-}
-
-#[async_trait]
-impl Store for Forgetful {
-    async fn put_if_newer(&self, _: &Record) -> Result<PutOutcome, PortError> {
-        Ok(PutOutcome::Stored { replaced: None })
-    }
-
-    async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {
-        self.0.get(key).await
-    }
-}
-
-#[test]
-fn a_repair_is_believed_once_it_is_seen() {
-    let stores = Stores::new(2);
-    let key: Key = Plant::Missing.at(&stores, 1, 1).0.parse().unwrap();
-    let (mut sites, options) = (stores.targets(), Options { repair: true, ..options() });
-    let (site, lacking) = stores.stores.iter().nth(1).unwrap();
-    assert!(!lacking.snapshot().contains_key(&key));
-    sites.get_mut(site).unwrap().store = Arc::new(Forgetful(lacking.clone()));
-    let verify = Verify { sites: &sites, clock: &*stores.clock, options: &options, note: &|_| {}, trouble: &|_| {} };
-    let report = stores.clock.drive(verify.run()).unwrap();
-    assert_eq!((report.drift, report.left), (1, 1), "{report:?}");
-}
-
-/// A store that refuses one key in its way, and takes all others.
-#[derive(Debug)]
-pub(crate) struct Refusing {
-    pub(crate) store: Arc<MemoryStore>,
-    pub(crate) key: &'static str,
-    pub(crate) kind: FailureKind,
-}
-
-impl fmt::Display for Refusing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "refusing {}", self.store)
-    }
-}
-
-#[async_trait]
-impl Store for Refusing {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
-        if record.key.as_str() == self.key {
-            return Err(PortError::new(self.to_string(), "put", self.kind.clone()));
-        }
-        self.store.put_if_newer(record).await
-    }
-
-    async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {
-        self.store.get(key).await
-    }
-}
-
-/// A record that a store refuses for itself is told and left; a store that nobody may write to ends the repair.
-#[test]
-fn a_repair_that_a_store_refuses_is_told() {
-    let repaired = |kind: FailureKind| {
-        let stores = Stores::new(2);
-        (1..4).for_each(|number| drop(Plant::Missing.at(&stores, number, 1)));
-        let (mut sites, options) = (stores.targets(), Options { repair: true, ..options() });
-        let store = Arc::clone(&stores.stores[&azure()]);
-        sites.get_mut(&azure()).unwrap().store = Arc::new(Refusing { store, key: "planted2", kind });
-        let verify =
-            Verify { sites: &sites, clock: &*stores.clock, options: &options, note: &|_| {}, trouble: &|_| {} };
-        (stores.clock.drive(verify.run()), stores.at(1).snapshot())
-    };
-    let (report, now) = repaired(FailureKind::Rejected { detail: "too deep".to_owned() });
-    let report = report.unwrap();
-    assert_eq!((report.drift, report.left, now.len()), (3, 1, 2));
-    let failed = report.findings.iter().find(|finding| finding.key == "planted2").unwrap();
-    assert!(!failed.repaired && failed.failed.as_ref().unwrap().contains("too deep"), "{failed:?}");
-    let brought = &now[&"planted1".parse().unwrap()];
-    assert_eq!(brought.applied_by, azure(), "by the site that holds it now");
-    // After the pause that tells drift from what is on its way.
-    assert_eq!(brought.applied_at.parse::<chrono::DateTime<chrono::Utc>>().unwrap(), at(NOW + 10));
-    let (failed, _) = repaired(FailureKind::Unauthorized);
-    assert_eq!(failed.unwrap_err().to_string(), "azure:westeurope cannot be written");
 }
 
 /// A tombstone that has had its time is not even looked for.

@@ -149,3 +149,25 @@ impl FailureKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_tells_each_cause_once() {
+        let failed = || PortError::new("sqs orders", "send", FailureKind::Unavailable);
+        assert_eq!(failed().chain(), "sqs orders: send failed: unavailable");
+        assert_eq!(failed().caused_by("no route").chain(), "sqs orders: send failed: unavailable: no route");
+        assert_eq!(failed().caused_by("unavailable").chain(), "sqs orders: send failed: unavailable");
+        let twice = PortError::new("replay", "pay", FailureKind::TimedOut).caused_by(failed().caused_by("no route"));
+        assert_eq!(twice.chain(), "replay: pay failed: timed out: sqs orders: send failed: unavailable: no route");
+    }
+
+    #[test]
+    fn only_what_may_help_is_waited_for() {
+        let hint = Some(Duration::from_secs(7));
+        assert_eq!(FailureKind::Throttled { retry_after: hint }.retry_after(), hint);
+        assert_eq!(FailureKind::Unavailable.retry_after(), None);
+    }
+}

@@ -255,6 +255,8 @@ mod tests {
         assert!(root.context.is_sampled() && root.parent.is_none());
         assert!(begin(Some("nonsense"), 1.0).unwrap().parent.is_none());
         let mut rng = fastrand::Rng::with_seed(7);
+        assert!(Open::begin(None, 0.0, DateTime::UNIX_EPOCH, &mut rng).is_none());
+        assert_eq!(rng, fastrand::Rng::with_seed(7), "with traces off no number is drawn");
         let traced = (0..10_000).filter(|_| Open::begin(None, 0.1, DateTime::UNIX_EPOCH, &mut rng).is_some()).count();
         assert!((900..1_100).contains(&traced), "{traced} of 10,000 at a ratio of 0.1");
     }

@@ -213,6 +213,16 @@ fn a_clock_is_off_by_seconds_or_by_more_than_an_event_may_be() {
     }
     let unread = |facts: &mut SiteFacts| facts.looks.clocks[0].seen = Err(failure(FailureKind::TimedOut));
     assert_eq!(found(unread), [("clock", State::Warning, Mend::Reach)]);
+    let said = |seen| {
+        let mut facts = site("aws:us-east-1");
+        facts.looks.clocks[0].seen = seen;
+        let findings = examine(&[facts], &FIGURES);
+        findings.into_iter().find(|finding| finding.check == "clock").unwrap().found
+    };
+    assert!(said(Ok(TimeDelta::seconds(7))).starts_with("is 7 s ahead"));
+    assert!(said(Ok(TimeDelta::seconds(-7))).starts_with("is 7 s behind"));
+    assert!(said(Ok(TimeDelta::milliseconds(-400))).starts_with("agrees"));
+    assert_eq!(said(Err(failure(FailureKind::TimedOut))), "its clock could not be read: timed out: because");
 }
 
 #[test]
@@ -255,4 +265,22 @@ fn a_duration_is_spelled_in_the_largest_unit_that_it_fills() {
     ] {
         assert_eq!(spell(Duration::from_secs(seconds)), spelled);
     }
+}
+
+#[test]
+fn one_look_that_succeeds_is_something() {
+    let dark = || {
+        let mut looks = site("aws:us-east-1").looks;
+        let failed = || failure(FailureKind::TimedOut);
+        (looks.queue.seen, looks.dead_letter_queue.seen) = (Err(failed()), Err(failed()));
+        looks.store.seen = Err(failed());
+        looks.clocks[0].seen = Err(failed());
+        looks
+    };
+    assert!(!dark().any());
+    let lit = site("aws:us-east-1").looks;
+    assert!(Looks { queue: lit.queue, ..dark() }.any());
+    assert!(Looks { dead_letter_queue: lit.dead_letter_queue, ..dark() }.any());
+    assert!(Looks { store: lit.store, ..dark() }.any());
+    assert!(Looks { clocks: lit.clocks, ..dark() }.any());
 }
