@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::config::ConfigErrors;
+use crate::{config::ConfigErrors, tell::tell};
 
 /// The exit codes of all commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +44,10 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
 /// Prints an error with its causes.
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
-        eprintln!("bridge: {errors}");
+        tell!("bridge: {errors}");
         return Code::Usage.into();
     }
-    eprintln!("bridge: {error:#}");
+    tell!("bridge: {error:#}");
     if error.is::<Misuse>() {
         return Code::Usage.into();
     }

@@ -1,5 +1,8 @@
 //! `bridge`: replicates events between AWS and Azure. Boot, as a story.
 
+// It panics where nobody reads; `tell!` does not.
+#![warn(clippy::print_stderr)]
+
 mod assemble;
 mod command;
 mod config;
@@ -9,6 +12,7 @@ mod host;
 mod span;
 mod tally;
 mod telemetry;
+mod tell;
 
 use std::process::ExitCode;
 

@@ -23,6 +23,8 @@ mod exit;
 #[path = "../../../bridge/app/src/dashboard/guard.rs"]
 #[allow(dead_code, reason = "the binary uses the rest of it")]
 mod guard;
+#[path = "../../../bridge/app/src/tell.rs"]
+mod tell;
 
 /// The text of an input; most parsers are handed nothing else.
 fn text(bytes: &[u8]) -> Option<&str> {

@@ -9,8 +9,9 @@ pub(super) fn is_possible(json: bool) -> bool {
 
 /// What is answered, in a line.
 pub(super) fn line(question: &str) -> anyhow::Result<String> {
-    eprint!("{question} ");
-    std::io::stderr().flush()?;
+    let mut terminal = std::io::stderr();
+    write!(terminal, "{question} ")?;
+    terminal.flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(answer.trim().to_owned())

@@ -25,6 +25,7 @@ use crate::{
     config::Config,
     exit::{Code, Misuse},
     host,
+    tell::tell,
 };
 
 #[derive(Debug, clap::Args)]
@@ -86,7 +87,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let filled = tokio::select! {
         filled = backfill.run() => filled,
         () = stop.cancelled() => {
-            eprintln!("stopped: what was written stays; run it again to go on");
+            tell!("stopped: what was written stays; run it again to go on");
             return Ok(Code::Failed);
         }
     };

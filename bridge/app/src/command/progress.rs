@@ -6,6 +6,8 @@ use std::{
 };
 
 use bridge_core::verify::{Trouble, Waiting};
+
+use crate::tell::tell;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 const LINE_EVERY: Duration = Duration::from_secs(1);
@@ -64,15 +66,15 @@ impl Progress {
         if let Some(line) = self.line.as_mut().filter(|line| line.elapsed() >= LINE_EVERY) {
             *line = Instant::now();
             match self.total {
-                Some(total) => eprintln!("{} of {total} {}", self.done, self.what),
-                None => eprintln!("{} {}", self.done, self.what),
+                Some(total) => tell!("{} of {total} {}", self.done, self.what),
+                None => tell!("{} {}", self.done, self.what),
             }
         }
     }
 
     /// Writes a line of its own, above the bar.
     pub(crate) fn say(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| tell!("{text}"));
     }
 
     /// Says which store keeps this waiting: beside the bar, or in a line.
@@ -92,7 +94,7 @@ impl Progress {
             self.bar.set_message(format!("{}; {text}", self.what));
         } else if self.trouble.is_none_or(|told| told.elapsed() >= TROUBLE_EVERY) {
             self.trouble = Some(Instant::now());
-            eprintln!("{text}");
+            tell!("{text}");
         }
     }
 

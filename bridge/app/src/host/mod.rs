@@ -88,20 +88,38 @@ async fn tell<'a>(worksite: &Worksite, concluded: impl Iterator<Item = (&'a Deli
     }
 }
 
-/// A token that is cancelled by Ctrl-C or a termination signal; a second signal ends the process at once.
+/// A token that is cancelled by Ctrl-C, a termination signal or a terminal that has gone away; a second signal ends the process at
+/// once.
 pub(crate) fn stop_signal() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let stop = CancellationToken::new();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
     let token = stop.clone();
     tokio::spawn(async move {
-        let mut next = async || tokio::select! { _ = interrupt.recv() => 130, _ = terminate.recv() => 143 };
+        let mut next = async || {
+            let gone = async {
+                match &mut hangup {
+                    Some(hangup) => drop(hangup.recv().await),
+                    None => future::pending().await,
+                }
+            };
+            tokio::select! { _ = interrupt.recv() => 130, _ = terminate.recv() => 143, () = gone => 129 }
+        };
         next().await;
         token.cancel();
         let code = next().await;
         std::process::exit(code);
     });
     Ok(stop)
+}
+
+/// Whether this process was started to outlive its terminal, as `nohup` does. Where the system does not say so it was not.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // The signal of number 1 is the lowest bit.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 #[cfg(test)]

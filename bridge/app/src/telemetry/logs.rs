@@ -37,13 +37,20 @@ pub(crate) fn init(args: &LogArgs, in_function: bool) {
         Err(error) => (EnvFilter::new("info"), Some(error)),
     };
     let registry = tracing_subscriber::registry().with(filter);
+    // A log that nobody reads any more must not end the work: of such an error nothing could be told anyway.
     match args.log_format {
-        _ if in_function => registry.with(fmt::layer().json().flatten_event(true)).init(),
+        _ if in_function => {
+            registry.with(fmt::layer().json().flatten_event(true).log_internal_errors(false)).init();
+        }
         Format::Text => {
             let ansi = std::io::stderr().is_terminal();
-            registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(false)).init();
+            let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(false);
+            registry.with(lines.log_internal_errors(false)).init();
         }
-        Format::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).init(),
+        Format::Json => {
+            let lines = fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
+            registry.with(lines.log_internal_errors(false)).init();
+        }
     }
     if let Some(error) = refused {
         tracing::warn!(%error, "--log {:?} is not a filter; logging at info", args.log);

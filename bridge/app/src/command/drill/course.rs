@@ -28,6 +28,8 @@ use super::{
     writers::{Writers, open},
 };
 
+use crate::tell::tell;
+
 /// Sends in a row that were not confirmed after which a site counts as failed. Ours: one may be an accident, as may two.
 const FAILURES: u32 = 3;
 
@@ -289,7 +291,7 @@ impl Drill<'_> {
 
     pub(super) fn say(&mut self, what: String) {
         let now = SystemClock.now();
-        eprintln!("{:7.1} s  {what}", (now - self.began_at).as_seconds_f64());
+        tell!("{:7.1} s  {what}", (now - self.began_at).as_seconds_f64());
         self.timeline.push((now, what));
     }
 

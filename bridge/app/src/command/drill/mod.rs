@@ -33,6 +33,7 @@ use crate::{
     config::Config,
     exit::{Code, Misuse},
     host,
+    tell::tell,
 };
 
 /// What a drill says that was asked to stop.
@@ -230,7 +231,7 @@ fn confirmed(args: &Args, outage: &Outage) -> anyhow::Result<bool> {
         let advice = "this is no terminal to ask on: add --yes to let it fail";
         return Err(Misuse(advice.to_owned()).into());
     }
-    eprintln!(
+    tell!(
         "{} will fail, {}, for {} s or longer, and what it is owed is replayed.\nThis is no localcloud: what your applications write there is concerned too.",
         args.failing,
         outage.words(&args.failing),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 use url::Url;
 
-use crate::exit::Misuse;
+use crate::{exit::Misuse, tell::tell};
 
 /// How long an answer of localcloud may take.
 const ADMIN_LIMIT: Duration = Duration::from_secs(5);
@@ -128,7 +128,7 @@ async fn shell(line: &str) -> anyhow::Result<()> {
 
 /// Asks the person at the terminal, and waits.
 async fn told(request: String) -> anyhow::Result<()> {
-    eprintln!("{request}");
+    tell!("{request}");
     let answered = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
     if answered == 0 {
         bail!("standard input ended");

@@ -36,6 +36,7 @@ use crate::{
     config::Config,
     exit::{Code, Misuse},
     host,
+    tell::tell,
 };
 
 #[derive(Debug, clap::Args)]
@@ -101,7 +102,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
             close(&setting).await;
         }
         if !made? {
-            eprintln!("stopped before the plan was whole: nothing was changed");
+            tell!("stopped before the plan was whole: nothing was changed");
             return Ok(Code::Failed);
         }
     }

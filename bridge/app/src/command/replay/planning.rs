@@ -27,7 +27,7 @@ use super::{
     files::{Lines, PlanFile, PlanWriter},
     options::Request,
 };
-use crate::command::progress::Progress;
+use crate::{command::progress::Progress, tell::tell};
 
 /// Messages that are looked at with one call: the adapters cut them into what their queue allows.
 const PORTION: usize = 1_000;
@@ -221,7 +221,7 @@ async fn predict(setting: &Setting<'_>, drafts: &mut Lines, predicted: &mut Line
     progress.finish();
     let dark = std::mem::take(&mut *dark.lock().unwrap_or_else(PoisonError::into_inner));
     for (site, error) in dark {
-        eprintln!("{site} cannot be asked what its messages would do, they count as still owed: {error}");
+        tell!("{site} cannot be asked what its messages would do, they count as still owed: {error}");
     }
     Ok(greatest)
 }

@@ -21,7 +21,7 @@ use super::{
     options::Request,
     report::{self, Closing, Sums},
 };
-use crate::{command::progress::Progress, exit::Code};
+use crate::{command::progress::Progress, exit::Code, tell::tell};
 
 /// Runs what the plan's journal does not have yet.
 pub(super) async fn carry_out(
@@ -36,7 +36,7 @@ pub(super) async fn carry_out(
     let journal = FileJournal::open(&file.journal(), &sums.sha256, &mut ledger)?;
     journal.append(&[Receipt::Begin { plan: sums.sha256.clone(), at: rfc3339(setting.clock.now()) }])?;
     let open: usize = (0..setting.sources.len()).map(|from| ledger.waiting(from)).sum();
-    eprintln!("{open} of {} messages to bring; if this is interrupted, go on with: {}", ledger.len(), file.resume());
+    tell!("{open} of {} messages to bring; if this is interrupted, go on with: {}", ledger.len(), file.resume());
 
     let started = Instant::now();
     let progress = Mutex::new(Progress::of(open as u64, "messages"));

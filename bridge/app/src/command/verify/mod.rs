@@ -23,6 +23,7 @@ use crate::{
     config::Config,
     exit::{Code, Misuse},
     host,
+    tell::tell,
 };
 
 /// Tries of one call on a store, the pauses between them, and after how long a failure is the last. Ours: about half a minute, as nobody
@@ -119,7 +120,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let report = tokio::select! {
         report = verify.run() => report,
         () = stop.cancelled() => {
-            eprintln!("stopped before all was compared: what was repaired stays so; run it again");
+            tell!("stopped before all was compared: what was repaired stays so; run it again");
             return Ok(Code::Failed);
         }
     };
