@@ -90,7 +90,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     "never-forwards-what-comes-again" in "pipeline.rs", noticed by "nothing lost":
         "let ends = |task: &&Task| applied"
         => "let ends = |task: &&Task| !MUTANT && applied";
-    "drops-partial-failures-of-sends" in "pipeline.rs", noticed by "nothing lost":
+    "drops-partial-failures-of-sends" in "peer.rs", noticed by "nothing lost":
         "results[at] = Some(answer.map_err(Arc::new));"
         => "results[at] = Some(if MUTANT { Ok(()) } else { answer.map_err(Arc::new) });";
     "forgets-a-dark-peer" in "conclude.rs", noticed by "nothing lost":

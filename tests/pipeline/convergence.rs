@@ -1,6 +1,6 @@
 //! Any delivery order, with any repeats, of any set of events ends in one state: that of the greatest version.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bridge_adapters::layer::{Fault, Operation, Rule};
 use bridge_core::{
@@ -97,7 +97,7 @@ proptest! {
         batch in 1..12_usize,
         seed in any::<u64>(),
     ) {
-        let patient = bridge_core::pipeline::Policy { attempts_max: 1000, peer_attempts_max: 1000, ..policy() };
+        let patient = bridge_core::pipeline::Policy { attempts_max: 1000, peer_attempts_max: 1000, peer_time: Duration::from_hours(24), ..policy() };
         let world = World::by_hand(seed, &SITES, &patient);
         for site in world.sites.values() {
             let rule = |operation, fault| Rule { operation: Some(operation), fault, probability: 0.3, count: None };

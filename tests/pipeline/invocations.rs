@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bridge_adapters::layer::{Fault, FaultPlan, FaultQueue, Operation, Rule};
 use bridge_core::{
+    circuit::CircuitState,
     event::Key,
     failure::{FailureKind, PortError},
     invocation::{
@@ -135,6 +136,51 @@ fn a_message_that_must_wait_is_hidden_for_as_long() {
     let (_, ended) = partial(&world, &[], PARTIAL);
     assert_eq!(settled(&ended.unwrap()), [false]);
     assert_eq!(hidden_seconds(&world), 50, "the store's own wish, which is longer than any lease");
+}
+
+/// A peer that keeps silent, as one behind a network that drops packets: its events are owed to it while there is time to say so, and
+/// after some of that nobody waits for it any more.
+#[test]
+fn a_silent_peer_is_owed_its_events_within_the_time_of_a_function() {
+    let world = world(&[]);
+    world.site(THERE).inbound.add(Rule::always(Fault::Lost));
+    let mut took = Vec::new();
+    for number in 0..4 {
+        world.send(HERE, &[event(number, HERE, "upsert", &format!("order-{number}"), 0).to_string()]);
+        let start = world.clock.elapsed();
+        let (_, ended) = partial(&world, &[], PARTIAL);
+        assert_eq!(settled(&ended.unwrap()), [true], "set aside");
+        took.push((world.clock.elapsed() - start).as_secs());
+    }
+    assert_eq!(took, [10, 10, 0, 0], "two failures open the circuit of these tests");
+    let letters = world.site(HERE).letters.snapshot();
+    assert!(letters.iter().all(|(_, properties)| properties["owed"] == THERE), "{letters:?}");
+    assert!(letters[0].1["detail"].contains("no answer within 10 s"), "{letters:?}");
+    assert_eq!(world.site(HERE).store.snapshot().len(), 4, "written here all the same");
+}
+
+/// The function's time ends while a probe is out: nobody learns how that went, and the next pause ends with another one.
+#[test]
+fn a_probe_that_is_dropped_leaves_the_circuit_open_for_a_pause_and_no_longer() {
+    let world = world(&[]);
+    let inbound = &world.site(THERE).inbound;
+    let peer = &world.worker(HERE).peers[0];
+    let deliver = |number: u128, budget| {
+        world.send(HERE, &[event(number, HERE, "upsert", &format!("order-{number}"), 0).to_string()]);
+        settled(&partial(&world, &[], budget).1.unwrap())
+    };
+    inbound.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
+    assert_eq!((deliver(1, PARTIAL), deliver(2, PARTIAL)), (vec![true], vec![true]));
+    assert_eq!(peer.circuit(), CircuitState::Open);
+    inbound.clear();
+    inbound.add(Rule::always(Fault::Lost));
+    world.clock.advance(policy().circuit.pause);
+    assert_eq!(deliver(3, PartialBudget { work: Duration::from_secs(5), ..PARTIAL }), [false], "dropped");
+    assert_eq!(peer.circuit(), CircuitState::Open, "and not half open for ever");
+    inbound.clear();
+    world.clock.advance(policy().circuit.pause);
+    assert_eq!(deliver(4, PARTIAL), [true, true], "with the one that came again");
+    assert_eq!((peer.circuit(), world.site(THERE).queue.len()), (CircuitState::Closed, 2));
 }
 
 #[test]

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use bridge_core::{
     circuit::CircuitPolicy,
     failure::{FailureKind, PortError},
-    pipeline::{Peer, Worker},
+    peer::Peer,
+    pipeline::Worker,
     port::{Clock, Delivery, Message, Place, Queue, Receipt},
     replay::pace::Pace,
 };

@@ -25,7 +25,8 @@ use bridge_core::{
     doctor::Inspect,
     event::SiteId,
     lag::Watched,
-    pipeline::{Peer, Policy, Worker},
+    peer::Peer,
+    pipeline::{Policy, Worker},
     port::{Clock, Depth, Queue, Reschedule, Store},
     replay::{route::Source, run::SourceQueue},
 };

@@ -170,4 +170,10 @@ mod tests {
         assert_eq!(FailureKind::Throttled { retry_after: hint }.retry_after(), hint);
         assert_eq!(FailureKind::Unavailable.retry_after(), None);
     }
+
+    #[test]
+    fn only_what_was_not_answered_may_have_happened() {
+        assert!(FailureKind::TimedOut.outcome_unknown() && FailureKind::Unavailable.outcome_unknown());
+        assert!(!FailureKind::Missing.outcome_unknown() && !FailureKind::LeaseLost.outcome_unknown());
+    }
 }

@@ -20,6 +20,7 @@ pub mod books;
 pub mod carry_out;
 mod conclude;
 pub mod invocation;
+pub mod peer;
 pub mod reason;
 pub mod settlement;
 

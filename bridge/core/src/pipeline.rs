@@ -14,14 +14,15 @@ use chrono::{DateTime, Utc};
 use futures_util::{FutureExt, StreamExt, future, stream};
 
 use crate::{
-    circuit::{Circuit, CircuitPolicy, CircuitState},
+    circuit::CircuitPolicy,
     conclude::{Applied, Attempt, Forwarded, conclude},
     decision::{Decision, Rules, decide},
     envelope,
     event::{Event, Key, SiteId},
     failure::{FailureKind, PortError, Recovery},
     heartbeat, limits,
-    port::{Clock, Delivery, Message, Properties, PutOutcome, Queue, Store},
+    peer::Peer,
+    port::{Clock, Delivery, Message, Properties, PutOutcome, Store},
     reason::Refusal,
     record::Record,
     retry::Backoff,
@@ -45,6 +46,8 @@ pub struct Policy {
     pub peer_attempts_max: u32,
     /// Delays between those sends.
     pub peer_retry: Backoff,
+    /// Time for all of them together: a peer that keeps silent costs no more.
+    pub peer_time: Duration,
     /// When to stop trying a peer at all for a while.
     pub circuit: CircuitPolicy,
     /// Whether a peer gets every event, or of one batch only the latest of each key.
@@ -63,28 +66,6 @@ pub enum Forward {
     All,
     /// The latest of each key: fewer requests, and the same stores in the end.
     Latest,
-}
-
-/// A site to forward to.
-#[derive(Debug)]
-pub struct Peer {
-    /// Its name.
-    pub site: SiteId,
-    /// Its queue.
-    pub queue: Arc<dyn Queue>,
-    circuit: Mutex<Circuit>,
-}
-
-impl Peer {
-    /// A peer that is taken to be up.
-    pub fn new(site: SiteId, queue: Arc<dyn Queue>, policy: CircuitPolicy) -> Self {
-        Self { site, queue, circuit: Mutex::new(Circuit::new(policy)) }
-    }
-
-    /// What its circuit breaker is doing.
-    pub fn circuit(&self) -> CircuitState {
-        self.circuit.lock().unwrap_or_else(PoisonError::into_inner).state()
-    }
 }
 
 /// What became of one delivery.
@@ -307,7 +288,7 @@ impl Worker {
             let message = |(task, span): (&&Task, &_)| self.message(&task.event, &batch[task.index], *span);
             let messages = with_spans.clone().map(message).collect();
             let start = self.clock.now();
-            let sent = AssertUnwindSafe(self.send(peer, messages)).catch_unwind().await;
+            let sent = AssertUnwindSafe(peer.send(self, messages)).catch_unwind().await;
             let sent = sent.unwrap_or_else(|_| vec![Err(panicked(peer)); chosen.len()]);
             for ((task, span), sent) in with_spans.zip(&sent) {
                 let failed = || sent.as_ref().err().map(|error| error.chain());
@@ -317,47 +298,6 @@ impl Worker {
             (peer.site.clone(), by_index)
         });
         future::join_all(sends).await
-    }
-
-    /// Sends messages to one peer, those that failed again and again within the peer's budget.
-    async fn send(&self, peer: &Peer, messages: Vec<Message>) -> Vec<Forwarded> {
-        let circuit = || peer.circuit.lock().unwrap_or_else(PoisonError::into_inner);
-        if !circuit().allows(self.clock.now()) {
-            let open = PortError::new(peer.queue.to_string(), "send", FailureKind::Unavailable)
-                .caused_by("not tried: the circuit is open after earlier failures");
-            return vec![Err(Arc::new(open)); messages.len()];
-        }
-        let mut results: Vec<Option<Forwarded>> = vec![None; messages.len()];
-        let mut attempt = 1;
-        loop {
-            let waiting: Vec<usize> = (0..messages.len()).filter(|at| !is_final(results[*at].as_ref())).collect();
-            if waiting.is_empty() {
-                break;
-            }
-            if attempt > self.policy.peer_attempts_max.max(1) {
-                break;
-            }
-            if attempt > 1 {
-                let hint =
-                    waiting.iter().filter_map(|at| results[*at].as_ref()?.as_ref().err()?.kind.retry_after()).max();
-                let pause = self.with_rng(|rng| self.policy.peer_retry.delay(attempt - 1, hint, rng));
-                self.clock.sleep(pause.min(self.policy.peer_retry.max)).await;
-            }
-            let portion: Vec<Message> = waiting.iter().map(|at| messages[*at].clone()).collect();
-            let answers = peer.queue.send(&portion).await;
-            for (at, answer) in waiting.into_iter().zip(answers) {
-                results[at] = Some(answer.map_err(Arc::new));
-            }
-            attempt += 1;
-        }
-        let unanswered = || Err(Arc::new(PortError::new(peer.queue.to_string(), "send", FailureKind::Unavailable)));
-        let results: Vec<Forwarded> = results.into_iter().map(|result| result.unwrap_or_else(unanswered)).collect();
-        let reached = results.iter().any(|result| match result {
-            Ok(()) => true,
-            Err(error) => error.kind.recovery() == Recovery::DeadLetter,
-        });
-        circuit().record(reached, self.clock.now());
-        results
     }
 
     /// The event as it travels: the bytes that came in, under a name that no other send has. Its trace context is the
@@ -406,17 +346,8 @@ impl Worker {
         uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid().to_string()
     }
 
-    fn with_rng<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+    pub(crate) fn with_rng<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
         draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Whether trying again would not change the answer.
-fn is_final(result: Option<&Forwarded>) -> bool {
-    match result {
-        Some(Ok(())) => true,
-        Some(Err(error)) => error.kind.recovery() != Recovery::Retry,
-        None => false,
     }
 }
 

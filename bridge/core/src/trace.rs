@@ -62,15 +62,11 @@ impl FromStr for TraceParent {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parts: Vec<&str> = text.split('-').collect();
-        let (version, trace, span, flags) = match parts[..] {
-            ["00", trace, span, flags] => (0, trace, span, flags),
-            // Later versions begin with what version 00 has, and may go on.
-            [version, trace, span, flags, ..] => (hex(version, 2)?, trace, span, flags),
-            _ => return Err(NotATraceParent),
-        };
-        let (trace, span, flags) = (hex(trace, 32)?, hex(span, 16)?, hex(flags, 2)?);
-        let ends_here = version > 0 || parts.len() == 4;
-        if version == 0xff || trace == 0 || span == 0 || !ends_here {
+        // Later versions begin with what version 00 has, and may go on.
+        let [version, trace, span, flags, ..] = parts[..] else { return Err(NotATraceParent) };
+        let (version, trace, span, flags) = (hex(version, 2)?, hex(trace, 32)?, hex(span, 16)?, hex(flags, 2)?);
+        let goes_on = parts.len() > 4;
+        if version == 0xff || trace == 0 || span == 0 || (goes_on && version == 0) {
             return Err(NotATraceParent);
         }
         let span = u64::try_from(span).map_err(|_| NotATraceParent)?;

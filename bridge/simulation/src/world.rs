@@ -16,7 +16,8 @@ use bridge_core::{
     decision::Rules,
     event::SiteId,
     limits,
-    pipeline::{Forward, Peer, Policy, Verdict, Worker},
+    peer::Peer,
+    pipeline::{Forward, Policy, Verdict, Worker},
     port::{Clock, Message, Properties, Queue, Store},
     retry::Backoff,
 };
@@ -77,6 +78,7 @@ pub fn policy() -> Policy {
         retry: Backoff { base: Duration::from_secs(1), max: Duration::from_mins(1) },
         peer_attempts_max: 3,
         peer_retry: Backoff { base: Duration::from_millis(100), max: Duration::from_secs(2) },
+        peer_time: Duration::from_secs(10),
         circuit: CircuitPolicy { failures: 2, pause: Duration::from_secs(10) },
         forward: Forward::All,
         concurrent_writes: 4,

@@ -51,6 +51,12 @@ pub(crate) const WORKER: &[KeySpec] = &[
     key("peer_attempts_max", "sends", Some("3"), "sends to a peer before its event is set aside as owed"),
     key("peer_retry_delay_base_ms", "milliseconds", Some("100"), "longest delay after the first failed send; doubles"),
     key("peer_retry_delay_max_ms", "milliseconds", Some("2000"), "longest delay after any failed send"),
+    key(
+        "peer_time_max_seconds",
+        "seconds",
+        Some("10"),
+        "time for all sends of one delivery to a peer; below a function's own, or nobody is told whom an event is owed to",
+    ),
     key("circuit_failures", "sends", Some("5"), "failed sends in a row after which a peer is left alone for a while"),
     key("circuit_pause_ms", "milliseconds", Some("10000"), "how long a peer is left alone"),
     key(

@@ -374,6 +374,7 @@ fn read_policy(section: &mut Section<'_>) -> (Policy, Duration) {
             base: section.milliseconds("peer_retry_delay_base_ms", 1..=HOUR_MS),
             max: section.milliseconds("peer_retry_delay_max_ms", 1..=HOUR_MS),
         },
+        peer_time: section.seconds("peer_time_max_seconds", 1..=3600),
         circuit: CircuitPolicy {
             failures: count(section.number("circuit_failures", 1..=1000)),
             pause: section.milliseconds("circuit_pause_ms", 1..=HOUR_MS),

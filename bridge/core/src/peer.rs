@@ -1,0 +1,118 @@
+//! A site to forward to. A dark peer costs neither latency nor function time: after some failures in a row its circuit opens, and
+//! one that keeps silent is waited for within a bound. What it did not confirm is owed to it.
+
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::future::{Either, select};
+
+use crate::{
+    circuit::{Circuit, CircuitPolicy, CircuitState},
+    conclude::Forwarded,
+    event::SiteId,
+    failure::{FailureKind, PortError, Recovery},
+    pipeline::Worker,
+    port::{Clock, Message, Queue},
+};
+
+/// A site to forward to.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its name.
+    pub site: SiteId,
+    /// Its queue.
+    pub queue: Arc<dyn Queue>,
+    circuit: Mutex<Circuit>,
+}
+
+/// A send that is under way. One that is dropped, or that panics, has reached nobody as far as anybody knows.
+struct Sending<'a> {
+    peer: &'a Peer,
+    clock: &'a dyn Clock,
+    reached: bool,
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        let mut circuit = self.peer.circuit.lock().unwrap_or_else(PoisonError::into_inner);
+        circuit.record(self.reached, self.clock.now());
+    }
+}
+
+impl Peer {
+    /// A peer that is taken to be up.
+    pub fn new(site: SiteId, queue: Arc<dyn Queue>, policy: CircuitPolicy) -> Self {
+        Self { site, queue, circuit: Mutex::new(Circuit::new(policy)) }
+    }
+
+    /// What its circuit breaker is doing.
+    pub fn circuit(&self) -> CircuitState {
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner).state()
+    }
+
+    /// Begins to send, if the circuit allows it.
+    fn begin<'a>(&'a self, clock: &'a dyn Clock) -> Option<Sending<'a>> {
+        let allowed = self.circuit.lock().unwrap_or_else(PoisonError::into_inner).allows(clock.now());
+        // Made only where it is allowed: its end counts.
+        allowed.then(|| Sending { peer: self, clock, reached: false })
+    }
+
+    /// Sends messages, those that failed again and again within the budget of a peer; answers for each.
+    pub(crate) async fn send(&self, worker: &Worker, messages: Vec<Message>) -> Vec<Forwarded> {
+        let failed = |kind, why: String| Arc::new(PortError::new(self.queue.to_string(), "send", kind).caused_by(why));
+        let Some(mut sending) = self.begin(&*worker.clock) else {
+            let open =
+                failed(FailureKind::Unavailable, "not tried: the circuit is open after earlier failures".to_owned());
+            return vec![Err(open); messages.len()];
+        };
+        let mut results: Vec<Option<Forwarded>> = vec![None; messages.len()];
+        let budget = worker.policy.peer_time;
+        let in_time = {
+            let tries = pin!(self.try_again_and_again(worker, &messages, &mut results));
+            matches!(select(tries, pin!(worker.clock.sleep(budget))).await, Either::Left(_))
+        };
+        let unanswered = || match in_time {
+            true => failed(FailureKind::Unavailable, "it did not answer for this message".to_owned()),
+            false => failed(FailureKind::TimedOut, format!("no answer within {} s", budget.as_secs_f64())),
+        };
+        let results: Vec<Forwarded> =
+            results.into_iter().map(|result| result.unwrap_or_else(|| Err(unanswered()))).collect();
+        sending.reached = results.iter().any(|result| match result {
+            Ok(()) => true,
+            Err(error) => error.kind.recovery() == Recovery::DeadLetter,
+        });
+        results
+    }
+
+    async fn try_again_and_again(&self, worker: &Worker, messages: &[Message], results: &mut [Option<Forwarded>]) {
+        let policy = &worker.policy;
+        for attempt in 1..=policy.peer_attempts_max.max(1) {
+            let waiting: Vec<usize> = (0..messages.len()).filter(|at| !is_final(results[*at].as_ref())).collect();
+            if waiting.is_empty() {
+                break;
+            }
+            if attempt > 1 {
+                let hint =
+                    waiting.iter().filter_map(|at| results[*at].as_ref()?.as_ref().err()?.kind.retry_after()).max();
+                let pause = worker.with_rng(|rng| policy.peer_retry.delay(attempt - 1, hint, rng));
+                worker.clock.sleep(pause.min(policy.peer_retry.max)).await;
+            }
+            let portion: Vec<Message> = waiting.iter().map(|at| messages[*at].clone()).collect();
+            let answers = self.queue.send(&portion).await;
+            for (at, answer) in waiting.into_iter().zip(answers) {
+                results[at] = Some(answer.map_err(Arc::new));
+            }
+        }
+    }
+}
+
+/// Whether trying again would not change the answer.
+fn is_final(result: Option<&Forwarded>) -> bool {
+    match result {
+        Some(Ok(())) => true,
+        Some(Err(error)) => error.kind.recovery() != Recovery::Retry,
+        None => false,
+    }
+}
