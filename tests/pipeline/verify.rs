@@ -401,6 +401,22 @@ fn an_expired_tombstone_makes_no_range_differ() {
     assert_eq!(stores.verify(&options()).ranges_differing, 0);
 }
 
+/// Nor is it looked at where its range differs for another key, whatever stands beside it that is as good as gone.
+#[test]
+fn tombstones_that_have_had_their_time_are_no_drift_among_themselves() {
+    let stores = Stores::new(2);
+    let missing: Key = Plant::Missing.at(&stores, 1, 1).0.parse().unwrap();
+    let same_range = |name: &String| range_of(&name.parse().unwrap()) == range_of(&missing);
+    let neighbour = (0..10_000_000).map(|number| format!("k{number}")).find(same_range).unwrap();
+    for (site, second) in [(0, DIED), (1, DIED + 1)] {
+        let tombstone = record(&delete(&neighbour, at(second)));
+        let now = "2026-12-02T13:46:40.000Z".to_owned();
+        stores.at(site).overwrite(Record { applied_at: now, ..tombstone });
+    }
+    let report = stores.verify(&options());
+    assert_eq!((report.drift, report.keys_looked_at, report.in_flight), (1, 1, 0), "{report:?}");
+}
+
 #[test]
 fn a_store_that_fails_now_and_then_is_read_all_the_same() {
     let stores = Stores { fails: 3, ..Stores::new(2) };
