@@ -151,7 +151,7 @@ impl Backfill<'_> {
         let outcome = calls.again(site, || store.put_if_newer(&record)).await;
         match outcome.map_err(|error| ("cannot be written", error))? {
             PutOutcome::Stored { .. } => Ok(Done::Written),
-            _ => Ok(Done::Kept),
+            PutOutcome::Kept { .. } => Ok(Done::Kept),
         }
     }
 }
