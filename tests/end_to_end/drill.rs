@@ -200,8 +200,12 @@ fn at_a_terminal_a_drill_by_hand_is_refused_or_stopped_with_words() {
     let clouds = Clouds::start(&[]);
     let drill = |name: &str, steps: &[&str]| {
         let mut command = python("terminal.py");
-        command.args(steps).arg("--").arg(bridge().get_program()).args(["drill", AWS, "--steady", "2", "--report"]);
-        command.arg(clouds.file(name)).arg("--config").arg(clouds.config());
+        command.args(steps).arg("--").arg(bridge().get_program()).args(["drill", AWS, "--steady", "2"]);
+        command
+            .args(["--patience", "4", "--without-verify", "--report"])
+            .arg(clouds.file(name))
+            .arg("--config")
+            .arg(clouds.config());
         let output = command.output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stdout).replace('\r', ""))
     };
@@ -214,6 +218,14 @@ fn at_a_terminal_a_drill_by_hand_is_refused_or_stopped_with_words() {
     assert!(said.contains("if you have made aws:us-east-1 fail, BRING IT BACK now"), "{said}");
     assert!(!said.contains("brought back first"), "it never failed: {said}");
     assert_eq!(report(&clouds, "asked")["verdict"], "stopped");
+
+    // At the other question it goes on waiting for the one Enter that says that the site is back.
+    let failed = ["site's name to go on:", AWS, "fail now, then press Enter.", ""];
+    let away = ["back now, then press Enter.", "^C", "is STILL AWAY", ""];
+    let (code, said) = drill("away", &[failed, away].concat());
+    assert!(code == Some(1) && said.contains("aws:us-east-1 is back"), "{code:?} {said}");
+    let report = report(&clouds, "away");
+    assert_eq!(report["verdict"], "stopped", "{report:#}");
 }
 
 /// Nothing is begun that cannot be done as asked, and no evidence is written over.

@@ -1,6 +1,6 @@
 //! How a site is made to fail, and how it is brought back.
 
-use std::{io::IsTerminal, process::Stdio, time::Duration};
+use std::{io::IsTerminal, pin::pin, process::Stdio, time::Duration};
 
 use anyhow::{Context, bail};
 use bridge_adapters::clock::SystemClock;
@@ -95,7 +95,11 @@ impl Outage {
             }
             Self::Commands { fail, .. } => shell(fail).await.context("--fail")?,
             Self::ByHand => {
-                told(format!("Make {site} fail now, then press Enter."), stop).await?;
+                tell!("Make {site} fail now, then press Enter.");
+                tokio::select! {
+                    answered = enter() => answered?,
+                    () = stop.cancelled() => bail!(super::STOPPED),
+                }
                 return Ok(SystemClock.now());
             }
         }
@@ -110,7 +114,20 @@ impl Outage {
                 ask(admin, &format!("/faults/{id}"), reqwest::Method::DELETE, String::new()).await.map(drop)
             }
             Self::Commands { restore, .. } => shell(restore).await.context("--restore"),
-            Self::ByHand => told(format!("Bring {site} back now, then press Enter."), stop).await,
+            Self::ByHand => {
+                tell!("Bring {site} back now, then press Enter.");
+                // One question for one Enter, whoever asks to stop meanwhile.
+                let mut answered = pin!(enter());
+                if !stop.is_cancelled() {
+                    tokio::select! {
+                        answered = &mut answered => return answered,
+                        () = stop.cancelled() => {
+                            tell!("{site} is STILL AWAY: bring it back, then press Enter; asked to stop once more, the drill just ends");
+                        }
+                    }
+                }
+                answered.await
+            }
         }
     }
 }
@@ -137,14 +154,11 @@ async fn shell(line: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks the person at the terminal, and waits; being asked to stop meanwhile is an answer too, and none if it was before.
-async fn told(request: String, stop: &CancellationToken) -> anyhow::Result<()> {
-    tell!("{request}");
-    let stops = async { if stop.is_cancelled() { std::future::pending().await } else { stop.cancelled().await } };
-    let answer = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
-    tokio::select! {
-        answered = answer => if answered?? == 0 { bail!("standard input ended") },
-        () = stops => bail!(super::STOPPED),
+/// Waits until the person at the terminal presses Enter.
+async fn enter() -> anyhow::Result<()> {
+    let answered = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
+    if answered == 0 {
+        bail!("standard input ended");
     }
     Ok(())
 }
