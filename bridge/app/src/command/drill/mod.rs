@@ -236,7 +236,7 @@ async fn conclude(
     Ok(Report::new(drill, figures, &aftermath, run, path, stopped))
 }
 
-/// What a drill that does not bring what is owed leaves behind: the site's own applications wrote meanwhile, too.
+/// What a drill that did not come to its end may leave behind: applications wrote meanwhile, too.
 fn left_behind(site: &SiteId, sites: &[SiteId]) -> String {
     let lines: Vec<_> = sites
         .iter()
@@ -244,7 +244,7 @@ fn left_behind(site: &SiteId, sites: &[SiteId]) -> String {
         .map(|other| format!("bridge replay --from {other}/dlq --to owed"))
         .collect();
     format!(
-        "what {site} is owed of the time in which it was away, by your applications too, waits in the dead letters of the others until you bring it: {}; runbooks/after-the-outage.md",
+        "what {site} is still owed of the time in which it was away, by your applications too, lies in the dead letters of the others: {}; runbooks/after-the-outage.md",
         lines.join(", ")
     )
 }
