@@ -1,8 +1,8 @@
 //! `bridge drill` tells the truth: an oracle with the official clients watches from outside what happens to every write.
 
 use std::{
-    path::PathBuf,
-    process::Command,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -69,6 +69,8 @@ fn a_dark_site_is_failed_over_and_gets_what_it_is_owed() {
 fn what_is_still_owed_is_told_from_what_is_lost() {
     // What workers held when the cloud went dark comes again within the drill's patience.
     let clouds = Clouds::start(&["--lease-seconds", "5"]);
+    // The stores had drifted before.
+    clouds.script("drift.py", &["plant"]);
     let arguments = [AZURE, "--admin", &admin(&clouds), "--outage", "8", "--by-hand", "--patience", "15"];
     let (report, code) = drill(&clouds, &["--steal", "5"], &arguments);
     assert_eq!((code, &report["verdict"]), (1, &"failed".into()), "{report:#}");
@@ -77,6 +79,7 @@ fn what_is_still_owed_is_told_from_what_is_lost() {
     assert!(commands(&report).iter().all(|command| !command.contains("--yes")), "it replayed nothing: {report:#}");
     let said = report["failures"].to_string();
     assert!(said.contains("LOST") && said.contains("still owed"), "{said}");
+    assert!(said.contains("differ in 37 keys, which may be older than the drill"), "{said}");
 }
 
 /// The services answer and nobody works: silence is noticed, and what lies in the queue goes into the other site's store.
@@ -119,6 +122,9 @@ fn nothing_is_made_to_fail_while_something_is_wrong() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("nothing was made to fail") && said.contains("bridge doctor"), "{said}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    let (before, after) = told.split_once("the drill ends early").expect("it is told at once");
+    assert!(!before.contains("own records") && after.contains("own records"), "and not after tidying up: {told}");
     let health: Value = serde_json::from_str(&clouds.admin("GET", "/health", "")).unwrap();
     assert_eq!(health["dark"], Value::Array(vec![]));
 }
@@ -141,6 +147,105 @@ fn a_stopped_drill_brings_the_site_back() {
     let status = program.end(Duration::from_secs(90));
     assert_eq!(status.code(), Some(1));
     assert_eq!(health()["dark"], Value::Array(vec![]));
-    let report = std::fs::read_to_string(clouds.file("drill.json")).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&report).unwrap()["verdict"], "stopped");
+    let report = report(&clouds, "drill");
+    assert_eq!(report["verdict"], "stopped");
+    let said = report["failures"].to_string();
+    assert!(said.contains("bridge replay --from aws:us-east-1/dlq --to owed; runbooks/after-the-outage.md"), "{said}");
+}
+
+fn report(clouds: &Clouds, name: &str) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(clouds.file(&format!("{name}.json"))).unwrap()).unwrap()
+}
+
+fn wait_for(file: &Path) {
+    let start = Instant::now();
+    while !file.exists() {
+        assert!(start.elapsed().as_secs() < 30, "{} never came", file.display());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The terminal is closed, or whoever read what is said has gone away: the site comes back all the same, and the report is written.
+#[test]
+fn a_drill_that_nobody_watches_any_more_brings_the_site_back() {
+    let clouds = Clouds::start(&[]);
+    for (name, signal) in [("hung-up", Some("HUP")), ("unread", None)] {
+        let file = |what: &str| clouds.file(&format!("{name}.{what}"));
+        let touch = |what: &str| format!("touch '{}'", file(what).display());
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut command = bridge();
+        // The commands change nothing, so nobody notices a failure: after its patience the drill ends by itself.
+        command.args(["drill", AZURE, "--yes", "--steady", "2", "--patience", "4", "--without-verify", "--json"]);
+        command.args(["--fail", &touch("failed"), "--restore", &touch("restored"), "--report"]).arg(clouds.file(name));
+        command.arg("--config").arg(clouds.config()).stdout(Stdio::null()).stderr(writer);
+        let mut program = Running::start(&mut command);
+        drop(command);
+        wait_for(&file("failed"));
+        assert!(!file("restored").exists());
+        match signal {
+            Some(signal) => program.signal(signal),
+            None => drop(reader),
+        }
+        assert_eq!(program.end(Duration::from_secs(60)).code(), Some(1), "{name}");
+        assert!(file("restored").exists(), "{name}: the site is not brought back");
+        let report = report(&clouds, name);
+        assert_eq!(report["verdict"], if signal.is_some() { "stopped" } else { "failed" }, "{report:#}");
+        assert!(report["failures"].to_string().contains("--to owed"), "{report:#}");
+    }
+}
+
+/// Who types a wrong name, or Ctrl-C at the question, is told what that means; and a refusal leaves nothing behind.
+#[test]
+fn at_a_terminal_a_drill_by_hand_is_refused_or_stopped_with_words() {
+    let clouds = Clouds::start(&[]);
+    let drill = |name: &str, steps: &[&str]| {
+        let mut command = python("terminal.py");
+        command.args(steps).arg("--").arg(bridge().get_program()).args(["drill", AWS, "--steady", "2"]);
+        command
+            .args(["--patience", "4", "--without-verify", "--report"])
+            .arg(clouds.file(name))
+            .arg("--config")
+            .arg(clouds.config());
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).replace('\r', ""))
+    };
+    let (code, said) = drill("refused", &["site's name to go on:", AZURE]);
+    assert!(code == Some(1) && said.contains("nothing was made to fail"), "{code:?} {said}");
+    assert!(!clouds.file("refused.jsonl").exists());
+
+    let (code, said) = drill("asked", &["site's name to go on:", AWS, "press Enter.", "^C"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("if you have made aws:us-east-1 fail, BRING IT BACK now"), "{said}");
+    assert!(!said.contains("brought back first"), "it never failed: {said}");
+    assert_eq!(report(&clouds, "asked")["verdict"], "stopped");
+
+    // At the other question it goes on waiting for the one Enter that says that the site is back.
+    let failed = ["site's name to go on:", AWS, "fail now, then press Enter.", ""];
+    let away = ["back now, then press Enter.", "^C", "is STILL AWAY", ""];
+    let (code, said) = drill("away", &[failed, away].concat());
+    assert!(code == Some(1) && said.contains("aws:us-east-1 is back"), "{code:?} {said}");
+    let report = report(&clouds, "away");
+    assert_eq!(report["verdict"], "stopped", "{report:#}");
+}
+
+/// Nothing is begun that cannot be done as asked, and no evidence is written over.
+#[test]
+fn a_drill_that_makes_no_sense_is_refused() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let earlier = clouds.file("earlier.jsonl");
+    std::fs::write(&earlier, "evidence").unwrap();
+    let (earlier_base, admin) = (clouds.file("earlier").display().to_string(), admin(&clouds));
+    for (arguments, why) in [
+        (["--rate", "1e-20"], "from 0.01 to 1000"),
+        (["--rate", "1e9"], "from 0.01 to 1000"),
+        (["--report", &earlier_base], "earlier.jsonl is there already; name another"),
+    ] {
+        let mut command = bridge();
+        command.args(["drill", AWS, "--admin", &admin]).args(arguments).arg("--config").arg(clouds.config());
+        let output = command.current_dir(clouds.folder()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+    assert_eq!(std::fs::read_to_string(earlier).unwrap(), "evidence");
 }

@@ -1,10 +1,19 @@
 //! `bridge simulate`, as its document shows it.
 
-use crate::program::bridge;
+use std::{fs::File, time::Duration};
+
+use crate::program::{Running, bridge};
 
 fn simulate(arguments: &str) -> (Option<i32>, String) {
+    let (code, printed, _) = simulate_and_say(arguments);
+    (code, printed)
+}
+
+/// With what it says on standard error.
+fn simulate_and_say(arguments: &str) -> (Option<i32>, String, String) {
     let output = bridge().arg("simulate").args(arguments.split_whitespace()).output().unwrap();
-    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 #[test]
@@ -36,4 +45,39 @@ fn for_machines_it_is_json() {
     let checkers: Vec<_> = checkers.map(|violation| violation["checker"].as_str().unwrap()).collect();
     assert_eq!(checkers, ["no resurrection", "converged"]);
     assert_eq!(report["failed"][0]["repeat"], "bridge simulate --seed 108 --sites 3 --rule by-hand --trace");
+}
+
+/// Workers that are simulated log nothing, unless it is asked for: it would read like trouble with real ones.
+#[test]
+fn simulated_workers_log_where_that_is_asked_for() {
+    let lines = |arguments: &str| simulate_and_say(arguments).2.lines().filter(|line| line.contains("WARN")).count();
+    assert_eq!(lines("--seed 1 --seeds 40"), 0);
+    assert!(lines("--seed 1 --seeds 40 --log warn") > 0);
+}
+
+#[test]
+fn a_story_is_told_for_machines_too_and_no_seeds_are_refused() {
+    let (code, text) = simulate("--seed 42 --trace --json");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let story = simulate("--seed 42 --trace").1;
+    let trace: Vec<_> = report["trace"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    assert!(code == Some(0) && trace.len() > 50);
+    assert!(story.contains(&trace.join("\n")), "the same story");
+    assert_eq!(simulate("--seeds 0").0, Some(64));
+}
+
+#[test]
+fn a_sweep_that_is_stopped_tells_what_was_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, err) = (folder.path().join("out"), folder.path().join("err"));
+    let mut command = bridge();
+    command.args(["simulate", "--seeds", "1000000000"]);
+    command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+    let mut program = Running::start(&mut command);
+    std::thread::sleep(Duration::from_secs(2));
+    program.signal("INT");
+    assert_eq!(program.end(Duration::from_secs(30)).code(), Some(1));
+    let (sum, said) = (std::fs::read_to_string(out).unwrap(), std::fs::read_to_string(err).unwrap());
+    assert!(sum.contains(" seeds, 0 bad; "), "{sum}");
+    assert!(said.contains("stopped: ") && said.contains(" of 1000000000 seeds were run"), "{said}");
 }

@@ -238,6 +238,20 @@ fn waits_for_azure_in_vain(clouds: &Clouds, arguments: &[&str]) {
     assert_eq!(std::fs::read_to_string(file("out")).unwrap(), "");
 }
 
+/// Whoever read what is said has gone away, as `head` does: the result is the same.
+#[test]
+fn a_comparison_goes_on_where_nobody_reads_what_it_says() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let expected: BTreeMap<String, String> = told(&clouds, &["plant"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = bridge();
+    command.args(["verify", "--json", "--settle", "0", "--config"]).arg(clouds.config()).stderr(writer);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(found(&serde_json::from_slice(&output.stdout).unwrap()), expected);
+}
+
 /// Wrong flags are refused before anything is read.
 #[test]
 fn what_makes_no_sense_is_refused() {
@@ -255,20 +269,47 @@ fn what_makes_no_sense_is_refused() {
     }
 }
 
+/// Runs a command and stops it once it has said `when`; what it printed, and all that it said.
+fn stopped(clouds: &Clouds, arguments: &[&str], when: &str) -> (Value, String) {
+    let (out, err) = (clouds.file("stopped.json"), clouds.file("stopped.txt"));
+    let mut command: Command = bridge();
+    command.args(arguments).arg("--config").arg(clouds.config());
+    command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+    let mut program = Running::start(&mut command);
+    let (start, said) = (Instant::now(), || std::fs::read_to_string(&err).unwrap());
+    while !said().contains(when) {
+        assert!(start.elapsed() < Duration::from_secs(30), "{}", said());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    program.signal("INT");
+    assert_eq!(program.end(Duration::from_secs(10)).code(), Some(1), "{}", said());
+    (serde_json::from_str(&std::fs::read_to_string(&out).unwrap()).unwrap(), said())
+}
+
 /// Stopped in the middle it says so, and nothing is lost by it.
 #[test]
 fn a_stopped_backfill_is_gone_on_with() {
     let clouds = Clouds::start(&["--without-workers"]);
     let _: Value = told(&clouds, &["fill", "600"]);
-    let (err, config) = (clouds.file("err.txt"), clouds.config());
-    let mut command: Command = bridge();
-    command.args(["backfill", "--from", AWS, "--to", AZURE, "--yes", "--rate", "100", "--config"]).arg(config);
-    command.stderr(File::create(&err).unwrap());
-    let mut program = Running::start(&mut command);
-    std::thread::sleep(Duration::from_secs(3));
-    program.signal("INT");
-    assert_eq!(program.end(Duration::from_secs(10)).code(), Some(1));
-    assert!(std::fs::read_to_string(&err).unwrap().contains("run it again to go on"));
+    let dry = run(&clouds, &["backfill", "--from", AWS, "--to", AZURE, "--dry-run"]);
+    let said = std::fs::read_to_string(clouds.file("out.json")).unwrap();
+    assert!(dry.code == 0 && said.contains("to do it: bridge backfill --from aws:us-east-1 --to azure:westeurope\n"));
+
+    // What was done until then is told.
+    let done = |report: &Value, name: &str| {
+        assert_eq!(report["complete"], false, "{report:#}");
+        report[name].as_u64().unwrap()
+    };
+    let backfill = ["backfill", "--from", AWS, "--to", AZURE, "--yes", "--rate", "100", "--json"];
+    let (report, said) = stopped(&clouds, &backfill, "00 records\n");
+    assert!(said.contains("run it again to go on"), "{said}");
+    assert!((100..600).contains(&done(&report, "written")), "{report:#}");
+    clouds.fault("cosmos:create-item:latency,fixed=500ms");
+    let repair = ["verify", "--repair", "--settle", "0", "--json"];
+    let (report, said) = stopped(&clouds, &repair, " keys looked at\n");
+    assert!(said.contains("what was repaired stays so"), "{said}");
+    assert!(done(&report, "drift") > done(&report, "left"), "{report:#}");
+    clouds.clear_faults();
     let rest = run(&clouds, &["backfill", "--from", AWS, "--to", AZURE, "--yes", "--json"]);
     assert_eq!(rest.code, 0, "{}", rest.said);
     let sum = rest.report["written"].as_u64().unwrap() + rest.report["kept"].as_u64().unwrap();

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bridge_core::{
+    event::Event,
     failure::FailureKind,
     port::{Clock, Store},
     record::Record,
@@ -30,7 +31,9 @@ fn backfill_to(stores: &Stores, store: &dyn Store, options: &Options, dry_run: b
         note: &|_| {},
         trouble: &|_| {},
     };
-    stores.clock.drive(backfill.run())
+    let mut filled = Filled::default();
+    stores.clock.drive(backfill.run_into(&mut filled))?;
+    Ok(filled)
 }
 
 fn backfill(stores: &Stores, dry_run: bool) -> Filled {
@@ -77,6 +80,30 @@ fn a_backfill_brings_all_that_is_newer_and_nothing_else() {
 
     let again = backfill(&stores, false);
     assert_eq!((again.written, again.kept), (0, 60));
+}
+
+/// A tombstone that has had its time is not needed where nothing is, but must not leave an older write alive.
+#[test]
+fn an_expired_tombstone_ends_what_is_older_at_the_target() {
+    let stores = Stores::new(2);
+    let (old, new) = (stores.at(0), stores.at(1));
+    let died = NOW - 36 * 24 * 3600;
+    let written = |event: &Event| Record { applied_at: stores.clock.now().to_rfc3339(), ..record(event) };
+    for key in ["alive", "absent", "later", "same"] {
+        old.overwrite(written(&delete(key, at(died))));
+    }
+    new.overwrite(written(&event("alive", at(died - 1))));
+    new.overwrite(written(&event("later", at(died + 1))));
+    new.overwrite(written(&delete("same", at(died))));
+    let before = new.snapshot();
+    for dry_run in [true, false] {
+        let filled = backfill(&stores, dry_run);
+        assert_eq!((filled.read, filled.written, filled.kept, filled.expired), (4, 1, 2, 1), "dry run: {dry_run}");
+        assert!(!dry_run || before.iter().all(|(key, record)| new.snapshot()[key].version == record.version));
+    }
+    let after = new.snapshot();
+    assert!(after[&"alive".parse().unwrap()].deleted() && !after[&"later".parse().unwrap()].deleted());
+    assert_eq!(after.len(), 3, "and none where there is nothing to end");
 }
 
 /// What the target refuses for itself is left out and told, and the others go on; what nobody may write ends it.

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -29,15 +29,31 @@ use bridge_core::{
 };
 use bridge_tests::{at, aws, azure, event, message, properties};
 use chrono::TimeDelta;
+use futures_util::future;
 use uuid::Uuid;
 
 /// A queue that takes what it shows, as SQS does, and counts the looks.
 #[derive(Debug)]
 struct Taking {
     queue: Arc<dyn Queue>,
+    clock: Arc<ManualClock>,
     looks: AtomicU32,
     /// Whether it shows everything twice.
     twice: bool,
+    /// How long a look takes after the letters were taken, and how long giving them back does, in milliseconds.
+    browse_ms: AtomicU64,
+    release_ms: AtomicU64,
+}
+
+impl Taking {
+    fn new(queue: Arc<dyn Queue>, clock: &Arc<ManualClock>) -> Self {
+        let (looks, clock) = (AtomicU32::new(0), clock.clone());
+        Self { queue, clock, looks, twice: false, browse_ms: AtomicU64::new(0), release_ms: AtomicU64::new(0) }
+    }
+
+    async fn wait(&self, ms: &AtomicU64) {
+        self.clock.sleep(Duration::from_millis(ms.load(Ordering::Relaxed))).await;
+    }
 }
 
 impl fmt::Display for Taking {
@@ -51,6 +67,7 @@ impl Queue for Taking {
     async fn browse(&self, _: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {
         self.looks.fetch_add(1, Ordering::Relaxed);
         let mut shown = self.queue.receive(max, Duration::ZERO).await?;
+        self.wait(&self.browse_ms).await;
         if self.twice {
             shown.extend(shown.clone());
         }
@@ -75,6 +92,7 @@ impl Queue for Taking {
         self.queue.send(messages).await
     }
     async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+        self.wait(&self.release_ms).await;
         self.queue.release(receipts).await
     }
     async fn close(&self) {
@@ -96,7 +114,7 @@ impl Dead {
         let lies = Arc::new(MemoryQueue::new(MemoryQueueOptions::default(), clock.clone()));
         let faults = Arc::new(FaultPlan::new(1, Vec::new()));
         let queue: Arc<dyn Queue> = Arc::new(FaultQueue::new(lies.clone(), faults.clone(), clock.clone()));
-        let shown = Arc::new(Taking { queue, looks: AtomicU32::new(0), twice: false });
+        let shown = Arc::new(Taking::new(queue, clock));
         let letters = Letters::new(lies.clone(), Reasons::Read { queue: shown.clone(), broker });
         Self { clock: clock.clone(), lies, faults, shown, letters }
     }
@@ -114,7 +132,7 @@ impl Dead {
     }
 
     fn look(&self) -> (DeadLetters, Option<PortError>) {
-        self.clock.drive(self.letters.look(&*self.clock)).unwrap()
+        self.clock.drive(self.letters.look(&*self.clock, LIMIT)).unwrap()
     }
 
     /// How often the letters themselves were looked at so far.
@@ -138,7 +156,7 @@ fn letters_are_counted_by_reason_and_lie_there_as_before() {
     let (seen, error) = dead.look();
     assert_eq!(seen, letters(450, [("not_json", 300), ("clock_skew", 149), (BROKER_RECEIVES, 1)], 0));
     assert!(error.is_none(), "{error:?}");
-    assert_eq!(dead.looks(), 4, "by portions of 200, until none comes");
+    assert_eq!(dead.looks(), 4, "ten first, then by portions of 200, until all have come");
     assert_eq!(dead.clock.drive(dead.lies.receive(1_000, Duration::ZERO)).unwrap().len(), 450, "all given back");
     assert_eq!(dead.clock.drive(dead.letters.count()).unwrap(), 450);
 }
@@ -155,10 +173,10 @@ fn of_many_letters_a_thousand_are_read() {
 fn a_letter_that_is_shown_twice_counts_once() {
     let clock = ManualClock::new(at(0));
     let lies = Arc::new(MemoryQueue::new(MemoryQueueOptions::default(), clock.clone()));
-    let shown = Arc::new(Taking { queue: lies.clone(), looks: AtomicU32::new(0), twice: true });
+    let shown = Arc::new(Taking { twice: true, ..Taking::new(lies.clone(), &clock) });
     let dead = Letters::new(lies.clone(), Reasons::Read { queue: shown, broker: false });
     clock.drive(lies.send(&[message("one")]));
-    assert_eq!(clock.drive(dead.look(&*clock)).unwrap().0, letters(1, [("waiting", 1)], 0));
+    assert_eq!(clock.drive(dead.look(&*clock, LIMIT)).unwrap().0, letters(1, [("waiting", 1)], 0));
 }
 
 #[test]
@@ -210,13 +228,76 @@ fn reasons_that_could_not_be_read_are_told_and_read_later() {
     assert!(error.is_some(), "they stay hidden for a while, and somebody is told");
 }
 
+/// Whatever a look takes it gives back, however little time it has; what was counted is told, and the queue has its rest.
+#[test]
+fn a_look_that_runs_out_of_time_hides_nothing() {
+    let slow = |browse_ms: u64, release_ms: u64| {
+        let dead = Dead::new(&ManualClock::new(at(0)), false);
+        dead.add("not_json", 900);
+        dead.shown.browse_ms.store(browse_ms, Ordering::Relaxed);
+        dead.shown.release_ms.store(release_ms, Ordering::Relaxed);
+        let (seen, error) = dead.look();
+        assert!(dead.clock.elapsed() <= LIMIT * 2, "{:?}", dead.clock.elapsed());
+        let looks = dead.looks();
+        assert_eq!(dead.look().0, seen, "it is not looked at again at once");
+        assert_eq!(dead.looks(), looks);
+        let free = dead.clock.drive(dead.lies.receive(1_000, Duration::ZERO)).unwrap().len();
+        (seen, error.map(|error| error.kind), free)
+    };
+    assert_eq!(slow(1_000, 0), (letters(900, [("not_json", 30)], 870), None, 900));
+    assert_eq!(slow(1_600, 2_000), (letters(900, [("not_json", 10)], 890), None, 900));
+    assert_eq!(slow(150, 1_000), (letters(900, [("not_json", 900)], 0), None, 900), "fast enough for large portions");
+    // What an answer that never came has taken nobody knows; what the one before it had is given back.
+    assert_eq!(slow(1_600, 4_000).1, Some(FailureKind::TimedOut));
+    assert_eq!(slow(60_000, 0), (letters(900, [], 900), Some(FailureKind::TimedOut), 890));
+}
+
+/// A look that nobody waits for any more has been one: what it had taken is hidden, and the next would find less still.
+#[test]
+fn a_look_that_was_dropped_is_not_repeated_at_once() {
+    let dead = Dead::new(&ManualClock::new(at(0)), false);
+    dead.add("not_json", 3);
+    dead.shown.browse_ms.store(1_000, Ordering::Relaxed);
+    let dropped = dead.clock.sleep(Duration::from_millis(500));
+    drop(dead.clock.drive(future::select(Box::pin(dead.letters.look(&*dead.clock, LIMIT)), dropped)));
+    let looks = dead.looks();
+    assert_eq!((dead.look().0, dead.looks()), (letters(3, [], 3), looks));
+    dead.clock.advance(Duration::from_mins(2));
+    assert_eq!(dead.look().0, letters(3, [("not_json", 3)], 0));
+}
+
+/// Somebody else had some of them in hand: that they were not read is no reason never to read them.
+#[test]
+fn letters_that_were_hidden_during_a_look_are_read_later() {
+    let dead = Dead::new(&ManualClock::new(at(0)), false);
+    dead.add("not_json", 6);
+    let held = dead.clock.drive(dead.lies.receive(3, Duration::ZERO)).unwrap();
+    assert_eq!(dead.look().0, letters(6, [("not_json", 3)], 3));
+    let receipts: Vec<Receipt> = held.into_iter().map(|delivery| delivery.receipt).collect();
+    dead.clock.drive(dead.lies.release(&receipts)).into_iter().for_each(Result::unwrap);
+    assert_eq!(dead.look().0.unread, 3, "but not just after");
+    dead.clock.advance(Duration::from_secs(15));
+    assert_eq!(dead.look().0, letters(6, [("not_json", 6)], 0));
+}
+
+/// Who wants to know how many there are is in nobody's way.
+#[test]
+fn a_glance_counts_letters_and_takes_none() {
+    let sites = sites();
+    sites.dead[0].add("not_json", 3);
+    let seen = sites.clock.drive(sites.observer.glance());
+    assert_eq!(seen.sites[0].dead_letters, Some(letters(3, [], 3)));
+    assert_eq!(sites.dead[0].looks(), 0);
+    assert_eq!(sites.look(false).sites[0].dead_letters, Some(letters(3, [("not_json", 3)], 0)));
+}
+
 #[test]
 fn a_queue_whose_letters_all_have_one_reason_is_not_looked_at() {
     let clock = ManualClock::new(at(0));
     let lies = Arc::new(MemoryQueue::new(MemoryQueueOptions::default(), clock.clone()));
     clock.drive(lies.send(&[message("one"), message("two")]));
     let dead = Letters::new(lies, Reasons::Always("broker:too_many_receives"));
-    assert_eq!(clock.drive(dead.look(&*clock)).unwrap().0, letters(2, [("broker:too_many_receives", 2)], 0));
+    assert_eq!(clock.drive(dead.look(&*clock, LIMIT)).unwrap().0, letters(2, [("broker:too_many_receives", 2)], 0));
 }
 
 /// Two sites on memory, whose stores can go wrong.
@@ -228,7 +309,7 @@ struct Sites {
     observer: Observer,
 }
 
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(3);
 
 fn sites() -> Sites {
     let clock = ManualClock::new(at(0));

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let function = cli.function(host::Function::of(|name| std::env::var_os(name)));
 
     // 2. Logs, before anything can go wrong.
-    telemetry::logs::init(&cli.log, function.is_some());
+    telemetry::logs::init(&cli.log, cli.log_default(), function.is_some());
 
     // 3. One runtime for all hosts and commands.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();

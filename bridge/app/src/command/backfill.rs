@@ -84,16 +84,23 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
         note: &note,
         trouble: &trouble,
     };
-    let filled = tokio::select! {
-        filled = backfill.run() => filled,
-        () = stop.cancelled() => {
+    let mut filled = Filled::default();
+    let ended = tokio::select! {
+        ended = backfill.run_into(&mut filled) => Some(ended),
+        () = stop.cancelled() => None,
+    };
+    progress.lock().unwrap_or_else(PoisonError::into_inner).finish();
+    let complete = matches!(ended, Some(Ok(())));
+    if complete || filled.written > 0 {
+        super::print(&if args.json { as_json(&args, &filled, complete)? } else { as_text(&args, &filled, complete) })?;
+    }
+    match ended {
+        None => {
             tell!("stopped: what was written stays; run it again to go on");
             return Ok(Code::Failed);
         }
-    };
-    progress.lock().unwrap_or_else(PoisonError::into_inner).finish();
-    let filled = filled.map_err(|error| failed(&error))?;
-    super::print(&if args.json { as_json(&args, &filled)? } else { as_text(&args, &filled) })?;
+        Some(ended) => ended.map_err(|error| failed(&error))?,
+    }
     Ok(if filled.left_out_all() == 0 { Code::Done } else { Code::Remains })
 }
 
@@ -105,15 +112,17 @@ fn confirmed(args: &Args) -> anyhow::Result<bool> {
     ask::yes(&format!("Write to the store of {} what it lacks of {}?", args.to, args.from))
 }
 
-fn as_json(args: &Args, filled: &Filled) -> anyhow::Result<String> {
-    let mut value = json!({ "from": args.from.as_str(), "to": args.to.as_str(), "dry_run": args.dry_run });
+/// `complete`: whether that is all, and not what was done until it was stopped or failed.
+fn as_json(args: &Args, filled: &Filled, complete: bool) -> anyhow::Result<String> {
+    let (from, to) = (args.from.as_str(), args.to.as_str());
+    let mut value = json!({ "from": from, "to": to, "dry_run": args.dry_run, "complete": complete });
     if let (Some(value), serde_json::Value::Object(members)) = (value.as_object_mut(), serde_json::to_value(filled)?) {
         value.extend(members);
     }
     Ok(format!("{value:#}\n"))
 }
 
-fn as_text(args: &Args, filled: &Filled) -> String {
+fn as_text(args: &Args, filled: &Filled, complete: bool) -> String {
     let written = if args.dry_run { "to be written" } else { "written" };
     let mut text = String::new();
     for item in &filled.left_out {
@@ -129,6 +138,13 @@ fn as_text(args: &Args, filled: &Filled) -> String {
     ] {
         text += &format!("{what:14}{count:>10}\n");
     }
-    let next = if args.dry_run { "nothing was changed" } else { "compare the two now" };
-    text + &format!("\n{next}: bridge verify --only {} --only {}\n", args.from, args.to)
+    if !complete {
+        return text;
+    }
+    let Args { from, to, .. } = args;
+    text + &if args.dry_run {
+        format!("\nnothing was changed; to do it: bridge backfill --from {from} --to {to}\n")
+    } else {
+        format!("\ncompare the two now: bridge verify --only {from} --only {to}\n")
+    }
 }

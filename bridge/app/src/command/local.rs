@@ -197,6 +197,11 @@ fn welcome(ready: &Value, took: Duration, workers: bool) -> String {
     let metrics = ready["metrics"].as_str().unwrap_or_default();
     let dashboard = ready["dashboard"].as_str().unwrap_or_default();
     let program = std::env::args().next().unwrap_or_else(|| "bridge".to_owned());
+    let drill = if workers {
+        format!("Make a cloud fail, and measure what that does:\n\n  {program} drill aws:us-east-1 --admin {admin}\n\n")
+    } else {
+        String::new()
+    };
     let workers = if workers { "a worker for each, and a trickle of sample orders" } else { "no workers" };
     let event = concat!(
         r#"{"event_id":"01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11","source_region":"aws:us-east-1","op_type":"create","#,
@@ -229,11 +234,7 @@ With the clouds' own tools:
   python3 -c 'import sys, azure.servicebus as s; s.ServiceBusClient.from_connection_string(sys.argv[1]).get_queue_sender(\"{bus_queue}\").send_messages(s.ServiceBusMessage(sys.argv[2]))' \\
     '{connection}' '{event}'
 
-Make a cloud fail, and measure what that does:
-
-  {program} drill aws:us-east-1 --admin {admin}
-
-Ctrl-C ends it; nothing is kept.
+{drill}Ctrl-C ends it; nothing is kept.
 ",
         took = took,
         sqs = aws("sqs_endpoint"),
@@ -286,5 +287,17 @@ async fn trickle(config: &Config, stop: &CancellationToken) {
         if let Some(error) = sent {
             tracing::warn!(error, "a sample order was not sent");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without workers no drill can pass.
+    #[test]
+    fn a_drill_is_offered_where_it_can_pass() {
+        let offered = |workers| welcome(&json!({}), Duration::ZERO, workers).contains(" drill aws:us-east-1 --admin ");
+        assert!(offered(true) && !offered(false));
     }
 }

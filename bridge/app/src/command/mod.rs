@@ -54,6 +54,15 @@ impl Cli {
     pub(crate) fn function(&self, started_by: Option<Function>) -> Option<Function> {
         started_by.filter(|_| self.command.is_none())
     }
+
+    /// What to log unless told otherwise: of workers that are simulated nothing, as it would read like trouble with real ones.
+    pub(crate) fn log_default(&self) -> &'static str {
+        match self.command {
+            #[cfg(feature = "local")]
+            Some(Command::Simulate(_)) => "off",
+            _ => "info",
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,11 @@ use bridge_simulation::{
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use crate::exit::{Code, Misuse};
+use crate::{
+    exit::{Code, Misuse},
+    host,
+    tell::tell,
+};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: bridge simulate --seed 1 --seeds 1000\n\
@@ -22,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
     /// How many seeds to run, one after the other on each core
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// How many sites each world has; as its seed has it if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=SITES_MAX as i64))]
@@ -53,21 +57,26 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     };
     let rule = if args.rule == RuleArg::Bridge { Rule::Bridge } else { Rule::ByHand };
     let settings = Settings { sites: args.sites.map(usize::from), rule, traced: false };
-    let (args, swept, first) = tokio::task::spawn_blocking(move || {
+    let stop = host::stop_signal()?;
+    let (args, swept, first, stopped) = tokio::task::spawn_blocking(move || {
         // A seed that does not repeat itself would make whatever is found worthless, so that is looked at first.
         let first = repeats(args.seed, settings).map_err(anyhow::Error::msg)?;
         let progress = std::sync::Mutex::new(Progress::of(args.seeds, "seeds"));
         let tell = || drop(progress.lock().map(|mut progress| progress.inc()));
-        let swept = sweep(args.seed..end, settings, &tell, &|| false);
+        let swept = sweep(args.seed..end, settings, &tell, &|| stop.is_cancelled());
         if let Ok(progress) = progress.into_inner() {
             progress.finish();
         }
-        anyhow::Ok((args, swept, first))
+        let stopped = swept.seeds < args.seeds;
+        anyhow::Ok((args, swept, first, stopped))
     })
     .await??;
-    let text = if args.json { as_json(&args, &swept) } else { as_text(&args, &swept, &first, settings) };
+    let text = if args.json { as_json(&args, &swept, &first) } else { as_text(&args, &swept, &first, settings) };
     super::print(&text)?;
-    Ok(if swept.bad == 0 { Code::Done } else { Code::Failed })
+    if stopped {
+        tell!("stopped: {} of {} seeds were run", swept.seeds, args.seeds);
+    }
+    Ok(if swept.bad == 0 && !stopped { Code::Done } else { Code::Failed })
 }
 
 /// The line that repeats one seed.
@@ -105,7 +114,7 @@ fn story(outcome: &Outcome) -> String {
     text
 }
 
-fn as_json(args: &Args, swept: &Sweep) -> String {
+fn as_json(args: &Args, swept: &Sweep, first: &Outcome) -> String {
     let failed: Vec<Value> = swept
         .failed
         .iter()
@@ -121,7 +130,7 @@ fn as_json(args: &Args, swept: &Sweep) -> String {
             })
         })
         .collect();
-    let report = json!({
+    let mut report = json!({
         "seeds": swept.seeds,
         "bad": swept.bad,
         "events": swept.events,
@@ -130,5 +139,8 @@ fn as_json(args: &Args, swept: &Sweep) -> String {
         "broken": swept.broken.iter().map(|(checker, worlds)| (checker.as_str(), *worlds)).collect::<BTreeMap<_, _>>(),
         "failed": failed,
     });
+    if args.trace {
+        report["trace"] = json!(first.trace);
+    }
     format!("{report:#}\n")
 }

@@ -9,9 +9,10 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 /// Flags of logging, the same for every command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogArgs {
-    /// What to log: a level (error, warn, info, debug, trace), or levels by module as in `bridge=debug,warn`
-    #[arg(long, env = "BRIDGE_LOG", default_value = "info", global = true, value_name = "FILTER")]
-    log: String,
+    /// What to log: a level (off, error, warn, info, debug, trace), or levels by module as in `bridge=debug,warn`; info if not given,
+    /// and off for `bridge simulate`, whose workers are not real
+    #[arg(long, env = "BRIDGE_LOG", global = true, value_name = "FILTER")]
+    log: Option<String>,
     /// How to log; a function logs in JSON
     #[arg(long, env = "BRIDGE_LOG_FORMAT", default_value = "text", global = true)]
     log_format: Format,
@@ -25,12 +26,13 @@ enum Format {
     Json,
 }
 
-/// Starts logging. The SDKs below log at `warn`: their own retries are ours to report.
-pub(crate) fn init(args: &LogArgs, in_function: bool) {
-    let directives = if args.log.contains(['=', ',']) {
-        args.log.clone()
+/// Starts logging, at `default` unless told otherwise. The SDKs below log at `warn`: their own retries are ours to report.
+pub(crate) fn init(args: &LogArgs, default: &str, in_function: bool) {
+    let log = args.log.as_deref().unwrap_or(default);
+    let directives = if log.contains(['=', ',']) {
+        log.to_owned()
     } else {
-        format!("warn,bridge={0},bridge_core={0},bridge_adapters={0},bridge_localcloud={0}", args.log)
+        format!("warn,bridge={log},bridge_core={log},bridge_adapters={log},bridge_localcloud={log}")
     };
     let (filter, refused) = match EnvFilter::try_new(&directives) {
         Ok(filter) => (filter, None),
@@ -53,6 +55,6 @@ pub(crate) fn init(args: &LogArgs, in_function: bool) {
         }
     }
     if let Some(error) = refused {
-        tracing::warn!(%error, "--log {:?} is not a filter; logging at info", args.log);
+        tracing::warn!(%error, "--log {:?} is not a filter; logging at info", log);
     }
 }

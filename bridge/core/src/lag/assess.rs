@@ -225,7 +225,7 @@ mod tests {
         let worker = told(60_000, 250);
         assert_eq!((worker.every_seconds, worker.clock_skew_seconds), (60.0, Some(0.25)));
         assert_eq!((worker.heard_at.as_str(), worker.age_seconds), ("2027-01-15T08:00:00.000Z", 2.25));
-        assert_eq!(told(0, 0).every_seconds, EVERY_SECONDS, "where it does not say");
+        assert_eq!(Some(told(0, 0).every_seconds), Some(EVERY_SECONDS), "where it does not say");
     }
 
     #[test]

@@ -3,15 +3,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    future::Future,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
+use futures_util::future::{self, Either};
 
 use super::report::DeadLetters;
 use crate::{
-    failure::PortError,
+    failure::{FailureKind, PortError},
     limits::REASONS_READ_MAX,
     port::{Clock, Depth, Place, Queue, Receipt},
     replay::subject,
@@ -21,8 +24,16 @@ use crate::{
 /// replay that runs meanwhile should not have to wait for it.
 const REST: Duration = Duration::from_secs(15);
 
-/// Letters that are looked at with one call.
+/// Letters that are looked at with the first call, and with others where answers are slow.
+const PORTION_FIRST: usize = 10;
+const PORTION_SLOW: usize = 20;
+
+/// The same where they are fast.
 const PORTION: usize = 200;
+
+/// The first answer is fast if it takes no more than this share of the limit. Ours: SQS answers a portion of two hundred after six
+/// of its round trips, and they fit into the half that is there for reading.
+const FAST: u32 = 20;
 
 /// Where the reasons of a queue's letters are to be had.
 #[derive(Clone)]
@@ -51,7 +62,7 @@ struct Read {
     at: DateTime<Utc>,
     messages: u64,
     by_reason: BTreeMap<String, u64>,
-    /// Whether nothing went wrong with it.
+    /// Whether all were read that were to be, and nothing went wrong with it.
     sound: bool,
 }
 
@@ -75,13 +86,21 @@ impl Letters {
         Ok(self.depth.depth().await?.messages())
     }
 
-    /// Counts the letters, and reads their reasons if they changed in number and were not read just before. What kept
-    /// the reasons from being read stands beside the count.
+    /// Counts the letters, and reads their reasons if they changed in number, or not all were read, and none were read just
+    /// before. What kept the reasons from being read stands beside the count.
+    ///
+    /// Counting and reading take `limit` at most; giving back what was taken for it may take as long again, as what is not given
+    /// back is hidden from everybody for minutes. So do not drop it before its end.
     ///
     /// # Errors
     /// They cannot be counted.
-    pub async fn look(&self, clock: &dyn Clock) -> Result<(DeadLetters, Option<PortError>), PortError> {
-        let messages = self.depth.depth().await?.messages();
+    pub async fn look(
+        &self,
+        clock: &dyn Clock,
+        limit: Duration,
+    ) -> Result<(DeadLetters, Option<PortError>), PortError> {
+        let begun = clock.now();
+        let messages = within(clock, limit, "dead letters", self.count()).await?;
         let mut error = None;
         let by_reason = match &self.reasons {
             _ if messages == 0 => BTreeMap::new(),
@@ -95,10 +114,14 @@ impl Letters {
                     Some(last) if last.messages > messages => BTreeMap::new(),
                     Some(last) => last.by_reason,
                     None => {
-                        let (by_reason, failed) = read(&**queue, *broker).await;
+                        // Before it is begun, so that the queue has its rest whatever becomes of this look.
+                        self.note(Read { at: now, messages, by_reason: BTreeMap::new(), sound: false });
+                        let wanted = usize::try_from(messages).unwrap_or(usize::MAX).min(REASONS_READ_MAX);
+                        let reading = Reading { queue: &**queue, broker: *broker, clock, begun, limit, wanted };
+                        let (by_reason, shown, failed) = reading.read().await;
+                        let sound = failed.is_none() && shown >= wanted;
                         error = failed;
-                        let read = Read { at: now, messages, by_reason: by_reason.clone(), sound: error.is_none() };
-                        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
+                        self.note(Read { at: now, messages, by_reason: by_reason.clone(), sound });
                         by_reason
                     }
                 }
@@ -107,6 +130,10 @@ impl Letters {
         let unread = messages.saturating_sub(by_reason.values().sum());
         Ok((DeadLetters { messages, by_reason, unread }, error))
     }
+
+    fn note(&self, read: Read) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
+    }
 }
 
 /// Whether a look at `at` is too short ago. A clock that was set back does not forbid looking.
@@ -114,29 +141,74 @@ fn rests(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     (now - at).to_std().is_ok_and(|ago| ago < REST)
 }
 
-/// Reads the reasons of letters, and gives back what had to be taken for it.
-async fn read(queue: &dyn Queue, broker: bool) -> (BTreeMap<String, u64>, Option<PortError>) {
-    let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
-    let mut receipts: Vec<Receipt> = Vec::new();
-    let mut shown = BTreeSet::new();
-    let mut place = Place::default();
-    let error = loop {
-        let portion = match queue.browse(&mut place, PORTION).await {
-            Ok(portion) => portion,
-            Err(error) => break Some(error),
-        };
-        let more = !portion.is_empty();
-        for letter in portion {
-            receipts.push(letter.receipt);
-            if shown.insert(letter.message_id) {
-                *reasons.entry(subject::reason(&letter.properties, broker)).or_default() += 1;
+/// What `look` comes to, if that is known within `limit`.
+pub(super) async fn within<T>(
+    clock: &dyn Clock,
+    limit: Duration,
+    what: &str,
+    look: impl Future<Output = Result<T, PortError>>,
+) -> Result<T, PortError> {
+    match future::select(pin!(look), pin!(clock.sleep(limit))).await {
+        Either::Left((seen, _)) => seen,
+        Either::Right(_) => Err(PortError::new(what.to_owned(), "look", FailureKind::TimedOut)),
+    }
+}
+
+/// One reading of letters.
+struct Reading<'a> {
+    queue: &'a dyn Queue,
+    broker: bool,
+    clock: &'a dyn Clock,
+    begun: DateTime<Utc>,
+    limit: Duration,
+    /// How many letters are enough.
+    wanted: usize,
+}
+
+impl Reading<'_> {
+    /// The reasons of letters, of how many, and what went wrong. Gives back what had to be taken for it.
+    async fn read(&self) -> (BTreeMap<String, u64>, usize, Option<PortError>) {
+        let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+        let mut receipts: Vec<Receipt> = Vec::new();
+        let mut shown = BTreeSet::new();
+        let mut place = Place::default();
+        let (mut error, mut max) = (None, PORTION_FIRST);
+        // What a portion takes is known with its answer only, and is hidden if that is cut off: so none is begun in the second
+        // half, and none that is large where answers are slow.
+        while shown.len() < self.wanted && self.left() > self.limit / 2 {
+            let left = self.left();
+            let browse = self.queue.browse(&mut place, max.min(self.wanted - shown.len()));
+            let portion = match within(self.clock, left, "dead letters", browse).await {
+                Ok(portion) if portion.is_empty() => break,
+                Ok(portion) => {
+                    if max == PORTION_FIRST {
+                        let fast = left.saturating_sub(self.left()) <= self.limit / FAST;
+                        max = if fast { PORTION } else { PORTION_SLOW };
+                    }
+                    portion
+                }
+                Err(failed) => {
+                    error = Some(failed);
+                    break;
+                }
+            };
+            for letter in portion {
+                receipts.push(letter.receipt);
+                if shown.insert(letter.message_id) {
+                    *reasons.entry(subject::reason(&letter.properties, self.broker)).or_default() += 1;
+                }
             }
         }
-        if !more || shown.len() >= REASONS_READ_MAX {
-            break None;
-        }
-    };
-    // What is not given back shows again by itself when the look's lease ends.
-    let kept = queue.release(&receipts).await.into_iter().find_map(Result::err);
-    (reasons, error.or(kept))
+        // What is not given back shows again by itself when the look's lease ends.
+        let release = async { self.queue.release(&receipts).await.into_iter().collect::<Result<(), PortError>>() };
+        let kept = within(self.clock, self.limit, "dead letters", release).await.err();
+        (reasons, shown.len(), error.or(kept))
+    }
+
+    /// What is left of the time.
+    fn left(&self) -> Duration {
+        // A clock that was set back does not stretch it.
+        let spent = (self.clock.now() - self.begun).to_std().unwrap_or(self.limit);
+        self.limit.saturating_sub(spent)
+    }
 }

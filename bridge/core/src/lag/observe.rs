@@ -1,19 +1,19 @@
 //! Looks at every site at the same time, each look within a bound of its own: a dark site delays none of the others.
 
-use std::{collections::BTreeMap, future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use futures_util::future::{self, Either};
+use futures_util::future;
 
 use super::{
     assess::assess,
-    letters::Letters,
+    letters::{Letters, within},
     report::{DeadLetters, Report},
 };
 use crate::{
     conflict::{Conflict, ledger_key},
     event::SiteId,
-    failure::{FailureKind, PortError},
+    failure::PortError,
     heartbeat::{self, Heard},
     limits::CONFLICTS_KEPT,
     port::{Clock, Depth, QueueDepth, Store},
@@ -37,7 +37,7 @@ pub struct Observer {
     pub sites: BTreeMap<SiteId, Watched>,
     /// The time of this machine.
     pub clock: Arc<dyn Clock>,
-    /// How long to wait for an answer.
+    /// How long to wait for an answer. Giving back letters that were taken to be read may take as long again.
     pub limit: Duration,
 }
 
@@ -54,9 +54,21 @@ pub(super) struct Seen {
 
 impl Observer {
     /// Looks once. `conflicts`: whether to read the ledgers of conflicts too, which takes [`CONFLICTS_KEPT`] reads a site.
+    ///
+    /// # Cancel safety
+    /// Dead letters that are being read when it is dropped stay hidden for a while, where a queue takes what it shows.
     pub async fn look(&self, conflicts: bool) -> Report {
+        self.look_at(true, conflicts).await
+    }
+
+    /// Looks once, counts dead letters and reads none: nobody is in anybody's way. Dropping it anywhere does no harm.
+    pub async fn glance(&self) -> Report {
+        self.look_at(false, false).await
+    }
+
+    async fn look_at(&self, reasons: bool, conflicts: bool) -> Report {
         let looks = self.sites.iter().map(|(site, watched)| async {
-            let (seen, found) = future::join(self.site(watched), async {
+            let (seen, found) = future::join(self.site(watched, reasons), async {
                 if conflicts { self.conflicts(site, watched).await } else { Vec::new() }
             })
             .await;
@@ -72,10 +84,15 @@ impl Observer {
         assess(&seen, found, self.clock.now())
     }
 
-    async fn site(&self, watched: &Watched) -> Seen {
+    async fn site(&self, watched: &Watched, reasons: bool) -> Seen {
         let mut trouble = Vec::new();
-        let letters =
-            watched.dead_letters.iter().map(|letters| self.within("dead letters", letters.look(&*self.clock)));
+        let letters = watched.dead_letters.iter().map(|letters| async move {
+            if reasons {
+                return letters.look(&*self.clock, self.limit).await;
+            }
+            let messages = self.within("dead letters", letters.count()).await?;
+            Ok((DeadLetters { messages, by_reason: BTreeMap::new(), unread: messages }, None))
+        });
         let heard = self.sites.keys().map(|site| self.within("store", self.heard(site, &*watched.store)));
         let (queue, letters, heard) = future::join3(
             self.within("queue", watched.queue.depth()),
@@ -112,9 +129,6 @@ impl Observer {
     }
 
     async fn within<T>(&self, what: &str, look: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {
-        match future::select(pin!(look), pin!(self.clock.sleep(self.limit))).await {
-            Either::Left((seen, _)) => seen,
-            Either::Right(_) => Err(PortError::new(what.to_owned(), "look", FailureKind::TimedOut)),
-        }
+        within(&*self.clock, self.limit, what, look).await
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     event::SiteId,
-    failure::Recovery,
+    failure::{PortError, Recovery},
     port::{Clock, PutOutcome, Scan, Store},
     record::Record,
     replay::pace::Pace,
@@ -47,7 +47,7 @@ pub struct Filled {
     pub written: u64,
     /// Those that the target had, or something later.
     pub kept: u64,
-    /// Tombstones whose life has ended: nobody needs them.
+    /// Tombstones whose life has ended, of keys that the target has nothing of: nobody needs them there.
     pub expired: u64,
     /// What is no record of the bridge, or contradicts itself, and so was left out.
     pub foreign: u64,
@@ -82,15 +82,17 @@ impl fmt::Debug for Backfill<'_> {
 }
 
 impl Backfill<'_> {
-    /// Does it. Dropping it anywhere loses nothing.
+    /// Does it; `filled` says at any moment what was done so far.
     ///
     /// # Errors
     /// If one of the stores cannot be read or written, however often it is tried.
-    pub async fn run(&self) -> Result<Filled, Failed> {
+    ///
+    /// # Cancel safety
+    /// Dropping it anywhere loses nothing; a write that is under way is done or not.
+    pub async fn run_into(&self, filled: &mut Filled) -> Result<(), Failed> {
         let calls = Calls::new(self.options, self.clock, self.trouble);
         let reader = Reader::new(self.from.0, self.from.1, &calls);
         let mut portions = pin!(reader.portions());
-        let mut filled = Filled::default();
         // The reading keeps the rate from portion to portion; the writing keeps it from record to record.
         let pace = Mutex::new(Pace::new(self.options.rate));
         while let Some(items) = portions.try_next().await? {
@@ -113,7 +115,7 @@ impl Backfill<'_> {
                 (self.note)(1);
             }
         }
-        Ok(filled)
+        Ok(())
     }
 
     async fn bring(&self, calls: &Calls<'_>, record: &Record) -> Result<Done, Failed> {
@@ -121,29 +123,35 @@ impl Backfill<'_> {
         if let Some(why) = misfit(record) {
             return Ok(Done::Foreign(LeftOut { key: key(), why }));
         }
-        let now = self.clock.now();
-        if may_be_gone(record, now) {
-            return Ok(Done::Expired);
-        }
-        let (site, store) = self.to;
-        let outcome = if self.dry_run {
-            let held = calls.again(site, || store.get(&record.key)).await;
-            held.map(|held| held.is_none_or(|held| held.version < record.version))
-        } else {
-            let record = brought(record, site, now);
-            let outcome = calls.again(site, || store.put_if_newer(&record)).await;
-            outcome.map(|outcome| matches!(outcome, PutOutcome::Stored { .. }))
-        };
-        match outcome {
-            Ok(true) => Ok(Done::Written),
-            Ok(false) => Ok(Done::Kept),
-            Err(error) if error.kind.recovery() == Recovery::DeadLetter => {
+        match self.compare_and_write(calls, record).await {
+            Ok(done) => Ok(done),
+            Err((_, error)) if error.kind.recovery() == Recovery::DeadLetter => {
                 Ok(Done::Refused(LeftOut { key: key(), why: error.chain() }))
             }
-            Err(error) => {
-                let doing = if self.dry_run { "cannot be read" } else { "cannot be written" };
-                Err(Failed { site: site.clone(), doing, error })
+            Err((doing, error)) => Err(Failed { site: self.to.0.clone(), doing, error }),
+        }
+    }
+
+    /// What becomes of a record at the target; or what could not be done there, and why.
+    async fn compare_and_write(&self, calls: &Calls<'_>, record: &Record) -> Result<Done, (&'static str, PortError)> {
+        let (site, store) = self.to;
+        let now = self.clock.now();
+        // A tombstone that has had its time is good for one thing only: to end an older write that is still there.
+        let gone = may_be_gone(record, now);
+        if gone || self.dry_run {
+            let held = calls.again(site, || store.get(&record.key)).await.map_err(|error| ("cannot be read", error))?;
+            match held {
+                None if gone => return Ok(Done::Expired),
+                Some(held) if held.version >= record.version => return Ok(Done::Kept),
+                _ if self.dry_run => return Ok(Done::Written),
+                _ => {}
             }
+        }
+        let record = brought(record, site, now);
+        let outcome = calls.again(site, || store.put_if_newer(&record)).await;
+        match outcome.map_err(|error| ("cannot be written", error))? {
+            PutOutcome::Stored { .. } => Ok(Done::Written),
+            PutOutcome::Kept { .. } => Ok(Done::Kept),
         }
     }
 }

@@ -58,6 +58,11 @@ impl Counted {
 }
 
 impl Report {
+    /// Keys that were repaired.
+    pub fn repaired(&self) -> u64 {
+        self.drift - self.left
+    }
+
     pub(super) fn counted(&mut self, site: &SiteId, counted: Counted) {
         self.sites.insert(site.to_string(), counted);
     }

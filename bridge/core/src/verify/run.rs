@@ -72,17 +72,29 @@ impl fmt::Debug for Verify<'_> {
 }
 
 impl Verify<'_> {
-    /// Compares, and repairs if that is wanted. Dropping it anywhere loses nothing: a repair is one conditional write.
+    /// Compares, and repairs if that is wanted.
+    ///
+    /// # Errors
+    /// As [`Verify::run_into`].
+    pub async fn run(&self) -> Result<Report, Failed> {
+        let mut report = Report::default();
+        self.run_into(&mut report).await?;
+        Ok(report)
+    }
+
+    /// Compares, and repairs if that is wanted. `report` says at any moment what was done so far.
     ///
     /// # Errors
     /// The first site whose store cannot be read, or written in a repair, however often it is tried.
-    pub async fn run(&self) -> Result<Report, Failed> {
+    ///
+    /// # Cancel safety
+    /// Dropping it anywhere loses nothing, as a repair is one conditional write; one that is under way is done or not.
+    pub async fn run_into(&self, report: &mut Report) -> Result<(), Failed> {
         let calls = Calls::new(self.options, self.clock, self.trouble);
         let run = Run { verify: self, calls: &calls, begun: self.clock.now() };
-        let mut report = Report::default();
 
         // 1. Which ranges of keys differ?
-        let (ranges, oddities) = run.digests(&mut report).await?;
+        let (ranges, oddities) = run.digests(report).await?;
         let differing = Ranges::differing(&ranges);
         drop(ranges);
         report.ranges_differing = differing.len();
@@ -93,11 +105,10 @@ impl Verify<'_> {
             if !suspects.is_empty() {
                 (self.note)(Note::Suspects(suspects.len()));
                 self.clock.sleep(self.options.settle).await;
-                run.look(suspects, &mut report).await?;
+                run.look(suspects, report).await?;
             }
         }
-        run.look_at_oddities(oddities, &mut report).await?;
-        Ok(report)
+        run.look_at_oddities(oddities, report).await
     }
 }
 
@@ -133,7 +144,10 @@ impl Oddities {
 /// A key of which not every site has shown the same yet.
 struct Suspect {
     digests: Vec<Option<Digest>>,
+    /// The greatest version that any site has shown.
     seen: Version,
+    /// Whether a site has shown more of it than a tombstone that may be gone.
+    counts: bool,
 }
 
 pub(super) struct Run<'a> {
@@ -155,7 +169,9 @@ impl Run<'_> {
                     match checked(item) {
                         Ok(record) => {
                             counted.add(&record);
-                            if !may_be_gone(&record, self.begun) {
+                            if may_be_gone(&record, self.begun) {
+                                ranges.pass(&record);
+                            } else {
                                 ranges.add(&record);
                             }
                         }
@@ -197,11 +213,10 @@ impl Run<'_> {
                     (self.verify.note)(Note::Read(items.len()));
                     let mut suspects = lock(suspects);
                     for record in items.into_iter().filter_map(|item| checked(item).ok()) {
-                        let wanted = group.contains(&range_of(&record.key))
-                            && !may_be_gone(&record, self.begun)
-                            && !odd.contains(&record.key);
-                        if wanted {
-                            shown(&mut suspects, at, sites, &record);
+                        if group.contains(&range_of(&record.key)) && !odd.contains(&record.key) {
+                            // A tombstone that may be gone is no drift itself, but what is older than it is.
+                            let counts = !may_be_gone(&record, self.begun);
+                            shown(&mut suspects, at, sites, &record, counts);
                         }
                     }
                 }
@@ -210,7 +225,11 @@ impl Run<'_> {
         });
         future::try_join_all(reads).await?;
         let suspects = suspects.into_inner().expect("nothing panics while it holds the lock");
-        Ok(suspects.into_iter().map(|(key, suspect)| (key, suspect.seen)).collect())
+        Ok(suspects
+            .into_iter()
+            .filter(|(_, suspect)| suspect.counts)
+            .map(|(key, suspect)| (key, suspect.seen))
+            .collect())
     }
 
     /// Looks at suspects one by one, and repairs them where that is wanted.
@@ -293,10 +312,10 @@ fn checked(item: Result<Record, ForeignItem>) -> Result<Record, ForeignItem> {
 }
 
 /// Notes what the site at `at` shows of a key, and forgets the key once all sites have shown the same.
-fn shown(suspects: &mut HashMap<Key, Suspect>, at: usize, sites: usize, record: &Record) {
-    let suspect = suspects
-        .entry(record.key.clone())
-        .or_insert_with(|| Suspect { digests: vec![None; sites], seen: record.version.clone() });
+fn shown(suspects: &mut HashMap<Key, Suspect>, at: usize, sites: usize, record: &Record, counts: bool) {
+    let new = || Suspect { digests: vec![None; sites], seen: record.version.clone(), counts };
+    let suspect = suspects.entry(record.key.clone()).or_insert_with(new);
+    suspect.counts |= counts;
     suspect.digests[at] = Some(Digest::of(record));
     if suspect.seen < record.version {
         suspect.seen = record.version.clone();

@@ -80,8 +80,13 @@ impl Drill<'_> {
         let watchers = watch::start(&self.stores, &self.writers.book, &watching);
         let went = self.go(&writing).await;
         writing.cancel();
-        if self.stop.is_cancelled() {
-            self.say("asked to stop: the site is brought back first; asked once more, it is not".to_owned());
+        match &went {
+            _ if self.stop.is_cancelled() && self.is_away() => {
+                self.say("asked to stop: the site is brought back first; asked once more, it is not".to_owned());
+            }
+            _ if self.stop.is_cancelled() => self.say("asked to stop".to_owned()),
+            Err(error) => self.say(format!("the drill ends early: {error:#}")),
+            Ok(()) => {}
         }
         let brought_back = self.bring_back().await;
         let _ = writers.await;
@@ -101,11 +106,19 @@ impl Drill<'_> {
 
         // 2. The site fails.
         let site = self.args.failing.clone();
-        let before = self.observer.look(false).await;
+        let before = self.observer.glance().await;
         self.predicted = before.sites.iter().find(|one| one.site == site.as_str()).map(|one| one.recovery_point);
         self.open_course(&site, SystemClock.now());
-        let failed_at = self.outage.fail(&site, self.args.outage() + self.args.patience()).await;
-        self.open_course(&site, failed_at.context("the site was not made to fail")?);
+        let at_most = self.args.outage() + self.args.patience();
+        let failed_at = self.outage.fail(&site, at_most, &self.stop).await;
+        if failed_at.is_err() && self.outage.is_by_hand() {
+            // Nobody said that it was done.
+            self.course = None;
+            self.failures
+                .push(format!("if you have made {site} fail, BRING IT BACK now: the drill does not ask again"));
+        }
+        let failed_at = failed_at.context("the site was not made to fail")?;
+        self.open_course(&site, failed_at);
         self.say(format!("{site} FAILS, {}", self.outage.words(&site)));
 
         // 3. Somebody notices, and sends its users elsewhere.
@@ -169,11 +182,16 @@ impl Drill<'_> {
         }
     }
 
+    /// Whether the site was made to fail, perhaps in vain, and is not back.
+    fn is_away(&self) -> bool {
+        self.course.as_ref().is_some_and(|course| course.returned_at.is_none())
+    }
+
     /// Brings the site back, unless it is back or never failed.
     async fn bring_back(&mut self) -> anyhow::Result<()> {
         let Some(course) = self.course.as_mut().filter(|course| course.returned_at.is_none()) else { return Ok(()) };
         let site = course.failed_site.clone();
-        self.outage.restore(&site).await.with_context(|| {
+        self.outage.restore(&site, &self.stop).await.with_context(|| {
             format!(
                 "{site} is STILL MADE TO FAIL, as bringing it back did not succeed ({}); do it by hand now",
                 self.outage.words(&site)
@@ -243,7 +261,7 @@ impl Drill<'_> {
         let lag = async {
             loop {
                 sleep(LAG).await;
-                let report = self.observer.look(false).await;
+                let report = self.observer.glance().await;
                 if report.sites.iter().any(|one| one.site == site.as_str() && one.unreachable) {
                     return "bridge lag shows it as unreachable";
                 }

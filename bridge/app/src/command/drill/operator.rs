@@ -99,7 +99,7 @@ impl Drill<'_> {
         if self.args.by_hand {
             return Ok(());
         }
-        let report = self.observer.look(false).await;
+        let report = self.observer.glance().await;
         let waiting = report.sites.iter().find(|one| one.site == site.as_str()).and_then(|one| one.backlog_messages);
         if waiting.is_none_or(|messages| messages == 0) {
             return Ok(());
@@ -114,7 +114,7 @@ impl Drill<'_> {
 
     /// Letters that were written since the drill began go to whom they are owed.
     pub(super) async fn replay_letters(&mut self) -> anyhow::Result<()> {
-        let report = self.observer.look(false).await;
+        let report = self.observer.glance().await;
         let since = rfc3339(self.began_at);
         for site in report.sites {
             if site.dead_letters.is_none_or(|letters| letters.messages == 0) {
@@ -154,7 +154,7 @@ impl Drill<'_> {
     pub(super) async fn queued(&self) -> u64 {
         let mut least = u64::MAX;
         for _ in 0..LOOKS {
-            let report = self.observer.look(false).await;
+            let report = self.observer.glance().await;
             let messages = |site: &Site| {
                 let waiting = site.backlog_messages.unwrap_or(1);
                 waiting + site.in_flight_messages.unwrap_or_default() + site.delayed_messages.unwrap_or_default()

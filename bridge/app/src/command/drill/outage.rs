@@ -1,6 +1,6 @@
 //! How a site is made to fail, and how it is brought back.
 
-use std::{io::IsTerminal, process::Stdio, time::Duration};
+use std::{io::IsTerminal, pin::pin, process::Stdio, time::Duration};
 
 use anyhow::{Context, bail};
 use bridge_adapters::clock::SystemClock;
@@ -8,6 +8,7 @@ use bridge_core::{event::SiteId, port::Clock};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{exit::Misuse, tell::tell};
@@ -68,9 +69,19 @@ impl Outage {
         }
     }
 
+    /// Whether a person does it, and is asked to.
+    pub(super) fn is_by_hand(&self) -> bool {
+        matches!(self, Self::ByHand)
+    }
+
     /// Makes `site` fail; from when on it counts as failed, which is rather too early than too late. Should this process
     /// die, localcloud heals it `at_most` so much later.
-    pub(super) async fn fail(&mut self, site: &SiteId, at_most: Duration) -> anyhow::Result<DateTime<Utc>> {
+    pub(super) async fn fail(
+        &mut self,
+        site: &SiteId,
+        at_most: Duration,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<DateTime<Utc>> {
         let began = SystemClock.now();
         match self {
             Self::Localcloud { admin, id } => {
@@ -84,7 +95,11 @@ impl Outage {
             }
             Self::Commands { fail, .. } => shell(fail).await.context("--fail")?,
             Self::ByHand => {
-                told(format!("Make {site} fail now, then press Enter.")).await?;
+                tell!("Make {site} fail now, then press Enter.");
+                tokio::select! {
+                    answered = enter() => answered?,
+                    () = stop.cancelled() => bail!(super::STOPPED),
+                }
                 return Ok(SystemClock.now());
             }
         }
@@ -92,14 +107,27 @@ impl Outage {
     }
 
     /// Brings `site` back.
-    pub(super) async fn restore(&mut self, site: &SiteId) -> anyhow::Result<()> {
+    pub(super) async fn restore(&mut self, site: &SiteId, stop: &CancellationToken) -> anyhow::Result<()> {
         match self {
             Self::Localcloud { admin, id } => {
                 let Some(id) = id else { return Ok(()) };
                 ask(admin, &format!("/faults/{id}"), reqwest::Method::DELETE, String::new()).await.map(drop)
             }
             Self::Commands { restore, .. } => shell(restore).await.context("--restore"),
-            Self::ByHand => told(format!("Bring {site} back now, then press Enter.")).await,
+            Self::ByHand => {
+                tell!("Bring {site} back now, then press Enter.");
+                // One question for one Enter, whoever asks to stop meanwhile.
+                let mut answered = pin!(enter());
+                if !stop.is_cancelled() {
+                    tokio::select! {
+                        answered = &mut answered => return answered,
+                        () = stop.cancelled() => {
+                            tell!("{site} is STILL AWAY: bring it back, then press Enter; asked to stop once more, the drill just ends");
+                        }
+                    }
+                }
+                answered.await
+            }
         }
     }
 }
@@ -126,9 +154,8 @@ async fn shell(line: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks the person at the terminal, and waits.
-async fn told(request: String) -> anyhow::Result<()> {
-    tell!("{request}");
+/// Waits until the person at the terminal presses Enter.
+async fn enter() -> anyhow::Result<()> {
     let answered = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
     if answered == 0 {
         bail!("standard input ended");

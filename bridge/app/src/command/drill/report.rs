@@ -17,10 +17,32 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Args, course::Drill, markdown, operator::Done, writers::open};
-use crate::exit::Code;
+use crate::exit::{Code, Misuse};
 
 /// The version of the JSON's form.
 const FORM: u32 = 1;
+
+/// The endings of the files that a report is made of.
+const FILES: [&str; 3] = ["jsonl", "json", "md"];
+
+/// Refuses to write over evidence of an earlier drill.
+pub(super) fn is_new(path: &Path) -> anyhow::Result<()> {
+    let files = FILES.map(|extension| path.with_added_extension(extension));
+    match files.iter().find(|file| file.exists()) {
+        None => Ok(()),
+        Some(file) => {
+            let advice = format!("--report {}: {} is there already; name another", path.display(), file.display());
+            Err(Misuse(advice).into())
+        }
+    }
+}
+
+/// Makes the file of writes, which must not be there yet.
+pub(super) fn begin(path: &Path) -> anyhow::Result<()> {
+    let file = path.with_added_extension(FILES[0]);
+    std::fs::File::create_new(&file).with_context(|| format!("--report {}: {}", path.display(), file.display()))?;
+    Ok(())
+}
 
 /// What a drill came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,8 +151,8 @@ impl Report {
 
     /// Writes all three files.
     pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let files = [("jsonl", self.writes.clone()), ("json", self.as_json()?), ("md", markdown::report(self))];
-        for (extension, text) in files {
+        let texts = [self.writes.clone(), self.as_json()?, markdown::report(self)];
+        for (extension, text) in FILES.into_iter().zip(texts) {
             let file = path.with_added_extension(extension);
             std::fs::write(&file, text).with_context(|| file.display().to_string())?;
         }

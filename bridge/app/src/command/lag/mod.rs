@@ -5,7 +5,6 @@ mod show;
 use std::time::Duration;
 
 use bridge_core::lag::Report;
-use tokio_util::sync::CancellationToken;
 
 use crate::{assemble, config::Config, exit::Code, host};
 
@@ -33,12 +32,10 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let observer = assemble::observer(&config, LIMIT).await?;
-    let stop = if args.watch { host::stop_signal()? } else { CancellationToken::new() };
+    let stop = host::stop_signal()?;
     loop {
-        let report = tokio::select! {
-            report = observer.look(args.conflicts) => report,
-            () = stop.cancelled() => return Ok(Code::Done),
-        };
+        // Ctrl-C ends no look, as its end is seconds away: letters that it has taken would stay hidden for minutes.
+        let report = observer.look(args.conflicts).await;
         super::print(&text(&args, &report)?)?;
         if !args.watch {
             let any = report.sites.iter().any(|site| !site.unreachable);

@@ -14,7 +14,7 @@ use bridge_core::{
     failure::Recovery,
     port::Clock,
     retry::Backoff,
-    verify::{Failed, Note, Options, Trouble, Verify},
+    verify::{Failed, Note, Options, Report, Trouble, Verify},
 };
 
 use super::progress::Progress;
@@ -117,24 +117,43 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let trouble = |trouble: &Trouble| progress.lock().unwrap_or_else(PoisonError::into_inner).now.trouble(trouble);
     let clock = SystemClock;
     let verify = Verify { sites: &sites, clock: &clock, options: &options, note: &note, trouble: &trouble };
-    let report = tokio::select! {
-        report = verify.run() => report,
-        () = stop.cancelled() => {
+    let mut report = Report::default();
+    let ended = tokio::select! {
+        ended = verify.run_into(&mut report) => Some(ended),
+        () = stop.cancelled() => None,
+    };
+    progress.lock().unwrap_or_else(PoisonError::into_inner).now.finish();
+    if !matches!(ended, Some(Ok(()))) && report.repaired() > 0 {
+        super::print(&so_far(&report, args.json)?)?;
+    }
+    match ended {
+        None => {
             tell!("stopped before all was compared: what was repaired stays so; run it again");
             return Ok(Code::Failed);
         }
-    };
-    progress.lock().unwrap_or_else(PoisonError::into_inner).now.finish();
-    let mut report = report.map_err(|error| failed(&error))?;
+        Some(ended) => ended.map_err(|error| failed(&error))?,
+    }
     report.findings.sort_by(|one, other| one.key.cmp(&other.key));
     let tombstones_since = clock.now() - config.policy.tombstone_life;
-    let text = if args.json {
-        format!("{}\n", serde_json::to_string_pretty(&report)?)
-    } else {
-        show::report(&report, args.repair, tombstones_since)
-    };
+    let text = if args.json { as_json(&report, true)? } else { show::report(&report, args.repair, tombstones_since) };
     super::print(&text)?;
     Ok(if report.left == 0 { Code::Done } else { Code::Remains })
+}
+
+/// What was repaired until it was stopped or failed.
+fn so_far(report: &Report, json: bool) -> anyhow::Result<String> {
+    if json {
+        return as_json(report, false);
+    }
+    let Report { keys_looked_at: looked, left, .. } = report;
+    Ok(format!("so far {looked} keys were looked at, {} were repaired, and {left} are left\n", report.repaired()))
+}
+
+/// `complete`: whether all was compared.
+fn as_json(report: &Report, complete: bool) -> anyhow::Result<String> {
+    let mut value = serde_json::to_value(report)?;
+    value["complete"] = complete.into();
+    Ok(format!("{value:#}\n"))
 }
 
 const READING: &str = "records read";

@@ -88,6 +88,7 @@ fn verdict(report: &Report, repair: bool) -> String {
             if !repair && left_of(&[Kind::Missing, Kind::Older]) > 0 {
                 text += "bridge verify --repair writes the greatest version wherever it is lacking; if much is missing, look at\n\
                          bridge lag and at the dead letters first (runbooks/dead-letters.md)\n";
+                text += &emptied(report);
             }
             if left_of(&[Kind::Differs, Kind::Misfit, Kind::Foreign]) > 0 {
                 text += "what differs, is misfit or foreign was changed by something else: docs/verify.md says what to do\n";
@@ -96,4 +97,42 @@ fn verdict(report: &Report, repair: bool) -> String {
         }
     };
     in_flight + &verdict
+}
+
+/// The share of keys that a store must lack before filling it is faster than repairing. Ours: a repair holds and reads each by itself.
+const EMPTY_ENOUGH: u64 = 10;
+
+/// What to do about stores that lack much of what another has.
+fn emptied(report: &Report) -> String {
+    let Some((fullest, most)) = report.sites.iter().max_by_key(|(_, counted)| counted.records) else {
+        return String::new();
+    };
+    let lacks = |site: &&String| report.sites[*site].records < most.records - most.records / EMPTY_ENOUGH;
+    let lines = report
+        .sites
+        .keys()
+        .filter(lacks)
+        .map(|site| format!("{site} lacks much: bridge backfill --from {fullest} --to {site} fills it faster\n"));
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bridge_core::verify::report::Counted;
+
+    use super::*;
+
+    #[test]
+    fn a_store_that_lacks_more_than_a_tenth_is_to_be_filled() {
+        let said = |one: u64, other: u64| {
+            let counted = |records| Counted { records, ..Counted::default() };
+            let sites = [("aws:us-east-1".to_owned(), counted(one)), ("azure:westeurope".to_owned(), counted(other))];
+            let missing = Sum { found: 1, repaired: 0 };
+            let by_kind = [(Kind::Missing, missing)].into();
+            verdict(&Report { sites: sites.into(), drift: 1, left: 1, by_kind, ..Report::default() }, false)
+        };
+        let fill = "azure:westeurope lacks much: bridge backfill --from aws:us-east-1 --to azure:westeurope";
+        assert!(said(1_000, 899).contains(fill));
+        assert!(!said(1_000, 900).contains("backfill") && !said(0, 0).contains("backfill"));
+    }
 }
