@@ -114,11 +114,8 @@ impl Poller {
         }
         loop {
             let with_conflicts = conflicts.1.is_none_or(|at| at.elapsed() >= CONFLICTS_EVERY);
-            let looked = tokio::select! {
-                looked = tokio::time::timeout(LOOK_MAX, look.look(with_conflicts)) => looked,
-                () = stop.cancelled() => return,
-            };
-            match looked {
+            // To its end, also when stopped: a look that is dropped leaves the letters hidden that it had taken.
+            match tokio::time::timeout(LOOK_MAX, look.look(with_conflicts)).await {
                 Ok(mut report) => {
                     if with_conflicts {
                         conflicts = (report.conflicts.clone(), Some(Instant::now()));
