@@ -33,6 +33,8 @@ use futures_util::future;
 
 use crate::world::{World, event, message, policy};
 
+mod removal;
+
 const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
 
