@@ -54,19 +54,22 @@ fn what_cannot_be_removed_is_told_and_goes_with_the_next_run() {
 
 #[test]
 fn a_removal_that_fails_for_a_moment_is_tried_again() {
-    let world = world();
-    let (setting, entries, _) = failing(&world, acks(Fault::Before(FailureKind::Unavailable), Some(2)));
-    let ended = world.clock.drive(work(&setting, &entries, &Kept::default()));
-    assert_eq!((sums(&ended), world.site(HERE).letters.len()), ([25, 0, 0, 5, 0, 0], 5));
-    assert!(ended.failures.is_empty(), "{:?}", ended.failures);
+    for fault in [Fault::Before(FailureKind::Unavailable), Fault::After(FailureKind::TimedOut)] {
+        let world = world();
+        let (setting, entries, _) = failing(&world, acks(fault, Some(2)));
+        let ended = world.clock.drive(work(&setting, &entries, &Kept::default()));
+        assert_eq!((sums(&ended), world.site(HERE).letters.len()), ([25, 0, 0, 5, 0, 0], 5));
+        assert!(ended.failures.is_empty(), "{:?}", ended.failures);
+    }
 }
 
-/// The first try removed it and its answer was lost, so that the second finds nothing in hand: it is waited for, as it may come
-/// again, and counts as removed when it does not. A later run need not wait for it once more.
+/// The first try removed it, its answer was lost, and the second is told that nothing is in hand: it is waited for, as it may
+/// come again, and counts as removed when it does not. A later run need not wait for it once more.
 #[test]
 fn what_was_removed_without_a_word_is_gone() {
     let world = world();
-    let (setting, entries, _) = failing(&world, acks(Fault::After(FailureKind::TimedOut), Some(1)));
+    let (setting, entries, faults) = failing(&world, acks(Fault::After(FailureKind::TimedOut), Some(1)));
+    faults.add(acks(Fault::Before(FailureKind::LeaseLost), Some(1)));
     let journal = Kept::default();
     let start = world.clock.elapsed();
     let ended = world.clock.drive(work(&setting, &entries, &journal));
