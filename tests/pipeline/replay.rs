@@ -14,14 +14,7 @@ use bridge_core::{
     event::{Key, SiteId},
     failure::FailureKind,
     port::{Clock, Delivery, Depth, Message, Queue},
-    replay::{
-        effect::Effect,
-        journal::Outcome,
-        ledger::Tally,
-        pace::Pace,
-        plan::Entry,
-        run::{End, Setting},
-    },
+    replay::{effect::Effect, journal::Outcome, ledger::Tally, pace::Pace, plan::Entry, run::End, setting::Setting},
     settlement::property,
 };
 use bridge_simulation::{

@@ -27,7 +27,7 @@ use bridge_core::{
     lag::Watched,
     pipeline::{Peer, Policy, Worker},
     port::{Clock, Depth, Queue, Reschedule, Store},
-    replay::{route::Source, run::SourceQueue},
+    replay::{route::Source, setting::SourceQueue},
 };
 
 pub(crate) use bridge_adapters::azure::service_bus::STACK_BYTES;

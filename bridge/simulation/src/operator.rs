@@ -17,7 +17,8 @@ use bridge_core::{
         pace::Pace,
         plan::Entry,
         route::{Source, Target},
-        run::{End, Ended, Place, Run, Setting, SourceQueue},
+        run::{End, Ended, Run},
+        setting::{Place, Setting, SourceQueue},
     },
 };
 

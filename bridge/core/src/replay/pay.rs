@@ -11,7 +11,7 @@ use futures_util::{StreamExt, future, stream};
 use super::{
     errand::{Errand, Way},
     journal::Outcome,
-    run::{Place, Setting},
+    setting::{Place, Setting},
     subject::Subject,
 };
 use crate::{

@@ -9,7 +9,7 @@ use super::{
     effect::Effect,
     errand::{Errand, errands},
     fingerprint::{Fingerprint, hex},
-    run::Setting,
+    setting::Setting,
     subject::Subject,
 };
 use crate::{port::Delivery, reason::Refusal, settlement::rfc3339};

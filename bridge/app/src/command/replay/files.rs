@@ -16,7 +16,7 @@ use bridge_core::replay::{
 
 use chrono::{DateTime, Utc};
 
-use super::report::Sums;
+use super::sums::Sums;
 use crate::exit::Misuse;
 
 /// Bytes of a plan's first line. Ours: a hundred thousand keys to filter by fit in.

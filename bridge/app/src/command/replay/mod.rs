@@ -7,6 +7,8 @@ mod options;
 mod planning;
 mod report;
 mod run;
+mod sums;
+mod table;
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +23,7 @@ use bridge_core::{
     port::Queue,
     replay::{
         plan::Head,
-        run::{Editor, Place, Setting},
+        setting::{Editor, Place, Setting},
     },
 };
 
@@ -116,7 +118,7 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
         return Err(Misuse(sums.done_already(&file)).into());
     }
     if args.dry_run || (!args.yes && !args.json) {
-        super::print(&if args.json { report::plan_json(&file, sums) } else { report::plan_table(sums) })?;
+        super::print(&if args.json { sums::as_json(&file, sums) } else { sums::as_table(sums) })?;
     }
     let answer = match args.dry_run {
         true => Some(false),

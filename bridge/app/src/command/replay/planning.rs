@@ -14,7 +14,7 @@ use bridge_core::{
         effect::{Effect, Greatest},
         fingerprint::Fingerprint,
         plan::Entry,
-        run::Setting,
+        setting::Setting,
         subject,
     },
     version::Version,

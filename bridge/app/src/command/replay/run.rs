@@ -9,7 +9,8 @@ use bridge_core::{
     replay::{
         journal::{Journal, Receipt},
         pace::Pace,
-        run::{End, Run, Setting},
+        run::{End, Run},
+        setting::Setting,
     },
     settlement::rfc3339,
 };
