@@ -14,14 +14,7 @@ use bridge_core::{
     event::{Key, SiteId},
     failure::FailureKind,
     port::{Clock, Delivery, Depth, Message, Queue},
-    replay::{
-        effect::Effect,
-        journal::Outcome,
-        ledger::Tally,
-        pace::Pace,
-        plan::Entry,
-        run::{End, Setting},
-    },
+    replay::{effect::Effect, journal::Outcome, ledger::Tally, pace::Pace, plan::Entry, run::End, setting::Setting},
     settlement::property,
 };
 use bridge_simulation::{
@@ -32,6 +25,8 @@ use bridge_simulation::{
 use futures_util::future;
 
 use crate::world::{World, event, message, policy};
+
+mod removal;
 
 const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";

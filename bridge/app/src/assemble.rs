@@ -28,7 +28,7 @@ use bridge_core::{
     peer::Peer,
     pipeline::{Policy, Worker},
     port::{Clock, Depth, Queue, Reschedule, Store},
-    replay::{route::Source, run::SourceQueue},
+    replay::{route::Source, setting::SourceQueue},
 };
 
 pub(crate) use bridge_adapters::azure::service_bus::STACK_BYTES;

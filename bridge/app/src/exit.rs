@@ -15,6 +15,8 @@ pub(crate) enum Code {
     Remains,
     /// Wrong flags or configuration.
     Usage,
+    /// Ctrl-C at a question: nothing was done.
+    Interrupted,
 }
 
 impl From<Code> for ExitCode {
@@ -25,6 +27,8 @@ impl From<Code> for ExitCode {
             Code::Remains => 2,
             // EX_USAGE of sysexits.h.
             Code::Usage => 64,
+            // What a shell says of a command that SIGINT ended.
+            Code::Interrupted => 130,
         })
     }
 }

@@ -17,7 +17,8 @@ use bridge_core::{
         pace::Pace,
         plan::Entry,
         route::{Source, Target},
-        run::{End, Place, Run, Setting, SourceQueue},
+        run::{End, Ended, Run},
+        setting::{Place, Setting, SourceQueue},
     },
 };
 
@@ -141,14 +142,24 @@ pub async fn run(
     journal: &Kept,
     pace: Pace,
 ) -> (End, BTreeMap<String, Tally>) {
-    let mut ledger = Ledger::default();
+    let Ended { end, ledger, .. } = run_until(setting, entries, journal, pace, &|| false).await;
+    (end, ledger.tallies().into_iter().map(|(reason, tally)| (reason.to_owned(), tally)).collect())
+}
+
+/// The same until `stop` says so, and all that the run leaves behind.
+pub async fn run_until(
+    setting: &Setting<'_>,
+    entries: &[Entry],
+    journal: &Kept,
+    pace: Pace,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Ended {
+    let mut ledger = Ledger::of(&setting.source);
     for entry in entries {
         ledger.plan(entry);
     }
     for receipt in journal.receipts().iter() {
         ledger.receipt(receipt);
     }
-    let run = Run::new(setting, ledger, journal, pace, &|_| {}, &|| false);
-    let (end, ledger, _) = run.work().await;
-    (end, ledger.tallies().into_iter().map(|(reason, tally)| (reason.to_owned(), tally)).collect())
+    Run::new(setting, ledger, journal, pace, &|_| {}, stop).work().await
 }

@@ -146,6 +146,10 @@ fn bring_what_is_owed(clouds: &Clouds, conductor: &mut Conductor) {
         let from = format!("{site}/dlq");
         let route = vec!["--from", &from, "--to", "owed", "--yes"];
         let plan = conductor.killed.get(site).map(|plan| plan.display().to_string());
+        // One that was killed behind its last message has nothing left to go on with, and would be refused.
+        let is_open =
+            |plan: &String| outcome(&mut replay(clouds, &["--plan", plan, "--dry-run"])).1["plan"]["open"] != 0;
+        let plan = plan.filter(is_open);
         let resumed = plan.iter().map(|plan| [&route[..], &["--resume", "--plan", plan]].concat());
         for arguments in resumed.chain([route.clone()]) {
             let (code, said) = outcome(&mut replay(clouds, &arguments));

@@ -97,6 +97,12 @@ fn site_dark(cloud: &str, dark: &'static str, alive: &'static str) {
     let from = format!("{alive}/dlq");
     let (code, said) = outcome(&mut replay(&clouds, &["--from", &from, "--to", "owed", "--yes"]));
     assert_eq!((code, &said["end"]), (Some(1), &"target_unavailable".into()), "still dark: {said:#}");
+    assert_eq!(said["messages_per_second"], 0.0, "nothing was brought: {said:#}");
+    assert_eq!(
+        (&said["all"]["unseen"], &said["all"]["unremoved"]),
+        (&0.into(), &0.into()),
+        "nobody took any: {said:#}"
+    );
     assert_eq!(look(&*left.letters).len() as u64, written - 50, "and nothing is lost by trying");
 
     clouds.clear_faults();

@@ -179,6 +179,12 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
     let cases: &[(&[&str], &str)] = &[
         (&good, "add --yes to run it, or --dry-run"),
         (&["--dry-run"], "--from and --to are needed"),
+        (&["--plan", "typo.jsonl", "--yes"], "there is no plan at typo.jsonl; --from and --to are needed"),
+        (&["--plan", "/", "--yes"], "--plan /: this is a folder"),
+        (
+            &["--from", "azure:westeurope", "--to", "owed", "--yes"],
+            "write azure:westeurope/dlq or azure:westeurope/queue",
+        ),
         (&["--from", "aws:us-east-1/dql", "--to", "owed", "--yes"], "write aws:us-east-1/dlq"),
         (&["--from", "aws:mars/dlq", "--to", "owed", "--yes"], "aws:mars is not a configured site"),
         (&["--from", "aws:us-east-1/dlq", "--to", "somewhere", "--yes"], "write owed, SITE/queue or SITE/store"),
@@ -221,7 +227,15 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
     let again = with(&["--yes"]);
     assert_eq!(again.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&again.stderr).contains("add --resume"));
-    assert_eq!(with(&["--yes", "--resume"]).status.code(), Some(0), "nothing is left to do");
+    // What came since is not in it, and must not be taken for brought.
+    fill(&*here.letters, &[letter(body(2, HERE, "order-2", 1), "peer_unavailable", THERE)]);
+    let done = with(&["--yes", "--resume"]);
+    assert_eq!(done.status.code(), Some(64), "{done:?}");
+    assert!(
+        String::from_utf8_lossy(&done.stderr).contains("is done already; what came since is not in it"),
+        "{done:?}"
+    );
+    assert!(done.stdout.is_empty() && look(&*here.letters).len() == 1, "{done:?}");
     let other = with(&["--to", "azure:westeurope/store", "--yes", "--resume"]);
     assert!(String::from_utf8_lossy(&other.stderr).contains("holds a plan already"), "{other:?}");
 }
@@ -239,15 +253,28 @@ fn messages_in_somebodys_hands_are_told_of() {
         let plan = || {
             let output = replay(&clouds, &["--from", &source, "--to", "owed", "--dry-run", "--json"]).output().unwrap();
             let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-            (plan["plan"]["messages"].as_u64().unwrap(), String::from_utf8(output.stderr).unwrap())
+            let hidden = plan["plan"]["hidden"].as_u64().unwrap();
+            assert!(output.status.success(), "to look is all that was asked for");
+            (plan["plan"]["messages"].as_u64().unwrap(), hidden, String::from_utf8(output.stderr).unwrap())
         };
-        let (planned, said) = plan();
+        let (planned, hidden, said) = plan();
+        assert_eq!(hidden, if hides { held.len() as u64 } else { 0 });
         assert_eq!(planned, if hides { 5 - held.len() as u64 } else { 5 }, "{said}");
         assert_eq!(said.contains(&format!("about {} more are in somebody's hands", held.len())), hides, "{said}");
+        if hides {
+            // All of the plan is brought, and not all that lies there.
+            let (code, said) =
+                outcome(&mut replay(&clouds, &["--from", &source, "--to", "owed", "--limit", "1", "--yes"]));
+            assert_eq!(
+                (code, &said["all"]["removed"], &said["plan"]["hidden"]),
+                (Some(2), &1.into(), &hidden.into()),
+                "{said:#}"
+            );
+        }
         let receipts: Vec<_> = held.into_iter().map(|delivery| delivery.receipt).collect();
         runtime().block_on(site.letters.release(&receipts));
-        let (planned, said) = plan();
-        assert!(planned == 5 && !said.contains("hands"), "{planned} {said}");
+        let (planned, hidden, said) = plan();
+        assert!(planned == if hides { 4 } else { 5 } && hidden == 0 && !said.contains("hands"), "{planned} {said}");
     }
 }
 

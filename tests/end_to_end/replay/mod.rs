@@ -4,4 +4,5 @@
 mod bulk;
 mod drill;
 mod edges;
+mod honest;
 pub(crate) mod sites;

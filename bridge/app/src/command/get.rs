@@ -59,7 +59,9 @@ fn verdict(code: Code, answers: &[Answer]) -> String {
         Code::Remains => {
             "the sites DIFFER: an event may still be on its way; look again, then at the dead letters".to_owned()
         }
-        Code::Failed | Code::Usage => "not every site could be read; see the errors above".to_owned(),
+        Code::Failed | Code::Usage | Code::Interrupted => {
+            "not every site could be read; see the errors above".to_owned()
+        }
     }
 }
 
@@ -77,7 +79,7 @@ fn as_json(key: &Key, answers: &[Answer], code: Code) -> String {
     let agree = match code {
         Code::Done => json!(true),
         Code::Remains => json!(false),
-        Code::Failed | Code::Usage => Value::Null,
+        Code::Failed | Code::Usage | Code::Interrupted => Value::Null,
     };
     let answer = json!({ "key": key.as_str(), "agree": agree, "sites": sites });
     format!("{answer:#}\n")

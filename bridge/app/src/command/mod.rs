@@ -80,6 +80,12 @@ impl SourceArgs {
         let environment = environment("BRIDGE_");
         Config::load(&Sources { file: self.config.clone(), site: self.site.clone(), environment })
     }
+
+    /// The configuration, where a flag names it and not the environment.
+    fn config_flag(&self) -> Option<&str> {
+        let environment = std::env::var("BRIDGE_CONFIG").ok();
+        self.config.as_deref().filter(|config| Some(*config) != environment.as_deref())
+    }
 }
 
 /// The environment's variables that begin so.
@@ -141,7 +147,7 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Local(args) => local::run(args).await,
         Command::Run(args) => run::run(args, load()?).await,
         Command::Publish(args) => publish::run(args, load()?).await,
-        Command::Replay(args) => replay::run(*args, load()?).await,
+        Command::Replay(args) => replay::run(*args, load()?, cli.sources.config_flag()).await,
         Command::Get(args) => get::run(args, load()?).await,
         Command::Lag(args) => lag::run(args, load()?).await,
         Command::Dashboard(args) => dashboard::run(args, load()?).await,

@@ -54,11 +54,6 @@ impl Progress {
         self.add(1);
     }
 
-    /// How much is done.
-    pub(crate) fn done(&self) -> u64 {
-        self.done
-    }
-
     /// So many more are done.
     pub(crate) fn add(&mut self, count: u64) {
         self.done += count;

@@ -134,6 +134,7 @@ mod tests {
             reason: String::new(),
             owed: owed.map(set),
             event: Ok(event.clone()),
+            refused: None,
             first_seen: None,
             body: Bytes::new(),
             traceparent: None,

@@ -68,6 +68,7 @@ mod tests {
             reason: "not_json".to_owned(),
             owed: None,
             event: if event { envelope::decode(body.as_bytes(), "/id") } else { refused },
+            refused: None,
             first_seen: Some("2026-11-21T02:00:00Z".parse().unwrap()),
             body: Bytes::new(),
             traceparent: None,

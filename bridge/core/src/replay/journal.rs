@@ -30,6 +30,11 @@ pub enum Receipt {
         /// The message.
         message: Fingerprint,
     },
+    /// The message was confirmed before and is in its source no more: it was removed without a word, or by somebody else.
+    Gone {
+        /// The message.
+        message: Fingerprint,
+    },
 }
 
 /// What an errand came to.

@@ -8,6 +8,7 @@ use super::{
     fingerprint::Fingerprint,
     journal::{Outcome, Receipt},
     plan::Entry,
+    route::Source,
 };
 
 /// How far a message has come.
@@ -40,6 +41,13 @@ struct Slot {
     leaves: bool,
 }
 
+impl Slot {
+    /// Whether all of its errands are confirmed.
+    fn is_paid(&self) -> bool {
+        self.errands != 0 && self.confirmed & self.errands == self.errands
+    }
+}
+
 /// What to do with a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
@@ -64,10 +72,14 @@ pub struct Tally {
     pub removed: u64,
     /// Confirmed by the target, and kept in the source for the sites that are owed the event beside it.
     pub kept: u64,
+    /// Brought, and still in the source as far as is known: they could not be removed.
+    pub unremoved: u64,
     /// Messages that stay unconfirmed: refused, or not every site took them.
     pub left: u64,
-    /// Messages that this run did not come across: where it ended by itself, another consumer has taken them.
+    /// Messages that did not come to a run that ended by itself: another consumer has taken them.
     pub unseen: u64,
+    /// Messages that a run which ended early did not get to.
+    pub untried: u64,
 }
 
 /// All messages of a plan.
@@ -78,9 +90,18 @@ pub struct Ledger {
     places: Vec<Errand>,
     /// Messages that this run still waits for, by queue.
     waiting: Vec<usize>,
+    /// Whether nothing ever leaves the source.
+    keeps: bool,
+    /// Whether the run ended before all was tried.
+    early: bool,
 }
 
 impl Ledger {
+    /// Nothing planned yet; from a file nothing is ever removed.
+    pub fn of(source: &Source) -> Self {
+        Self { keeps: matches!(source, Source::File(_)), ..Self::default() }
+    }
+
     /// Takes in an entry of the plan, which has passed its [`Reader`](super::plan::Reader). Two that are one message count
     /// once: the later stands.
     pub fn plan(&mut self, entry: &Entry) {
@@ -101,7 +122,7 @@ impl Ledger {
             effect: entry.effect(),
             outcome: None,
             phase: if actionable { Phase::Waiting } else { Phase::Stays },
-            leaves: entry.unpaid.is_empty(),
+            leaves: entry.unpaid.is_empty() && !self.keeps,
         };
         if self.waiting.len() <= entry.queue {
             self.waiting.resize(entry.queue + 1, 0);
@@ -124,7 +145,7 @@ impl Ledger {
                 if let Some(slot) = self.slots.get_mut(message) {
                     slot.confirmed |= bit;
                     slot.outcome = slot.outcome.max(Some(*outcome));
-                    if slot.confirmed & slot.errands == slot.errands && !slot.leaves {
+                    if slot.is_paid() && !slot.leaves {
                         let before = std::mem::replace(&mut slot.phase, Phase::Stays);
                         if before == Phase::Waiting {
                             self.waiting[usize::from(slot.queue)] -= 1;
@@ -132,7 +153,7 @@ impl Ledger {
                     }
                 }
             }
-            Receipt::Removed { message } => {
+            Receipt::Removed { message } | Receipt::Gone { message } => {
                 if let Some(slot) = self.slots.get_mut(message) {
                     let before = std::mem::replace(&mut slot.phase, Phase::Removed);
                     if before == Phase::Waiting {
@@ -146,7 +167,7 @@ impl Ledger {
     /// What to do with a delivery of `message`.
     pub fn claim(&mut self, message: Fingerprint) -> Claim {
         let Some(slot) = self.slots.get_mut(&message) else { return Claim::Leave };
-        let paid = slot.confirmed & slot.errands == slot.errands;
+        let paid = slot.is_paid();
         match slot.phase {
             Phase::Taken | Phase::Stays => Claim::Leave,
             // Delivered twice, or its removal was not written down: it is the same message, and everybody has it.
@@ -166,17 +187,23 @@ impl Ledger {
         number.zip(slot).is_some_and(|(number, slot)| slot.confirmed & bit(number) != 0)
     }
 
+    /// Whether every errand of `message` is confirmed.
+    pub fn is_brought(&self, message: &Fingerprint) -> bool {
+        self.slots.get(message).is_some_and(Slot::is_paid)
+    }
+
     /// Ends the work on `message`: whether it may be removed now.
     pub fn conclude(&mut self, message: &Fingerprint) -> bool {
         let Some(slot) = self.slots.get_mut(message) else { return false };
-        let paid = slot.confirmed & slot.errands == slot.errands && slot.leaves;
+        let paid = slot.is_paid() && slot.leaves;
         slot.phase = if paid { Phase::Paid } else { Phase::Stays };
         paid
     }
 
-    /// Gives `message` back untried: it may come again.
+    /// Gives `message` back untried, or paid and not removed: it may come again.
     pub fn put_back(&mut self, message: &Fingerprint) {
-        if let Some(slot) = self.slots.get_mut(message).filter(|slot| slot.phase == Phase::Taken) {
+        let in_hand = |slot: &&mut Slot| matches!(slot.phase, Phase::Taken | Phase::Paid);
+        if let Some(slot) = self.slots.get_mut(message).filter(in_hand) {
             slot.phase = Phase::Waiting;
             self.waiting[usize::from(slot.queue)] += 1;
         }
@@ -185,6 +212,28 @@ impl Ledger {
     /// Messages of `queue` that have not come yet.
     pub fn waiting(&self, queue: usize) -> usize {
         self.waiting.get(queue).copied().unwrap_or_default()
+    }
+
+    /// Messages of all queues that have not come yet.
+    pub fn open(&self) -> usize {
+        self.waiting.iter().sum()
+    }
+
+    /// The messages of `queue` that everybody has and that did not come: once the queue gives nothing more, they are in it no
+    /// more.
+    pub fn gone(&self, queue: usize) -> Vec<Fingerprint> {
+        let gone = |slot: &Slot| usize::from(slot.queue) == queue && slot.phase == Phase::Waiting && slot.is_paid();
+        self.slots.iter().filter(|(_, slot)| gone(slot)).map(|(message, _)| *message).collect()
+    }
+
+    /// Notes that the run ended before all was tried: what it did not come across is not missing.
+    pub fn end_early(&mut self) {
+        self.early = true;
+    }
+
+    /// Messages of the plan that every site of it has confirmed.
+    pub fn brought(&self) -> usize {
+        self.slots.values().filter(|slot| slot.is_paid()).count()
     }
 
     /// Every errand that some message of the plan has.
@@ -210,17 +259,17 @@ impl Ledger {
             let tally = tallies.entry(reason).or_default();
             tally.planned += 1;
             *tally.predicted.entry(slot.effect).or_default() += 1;
-            let paid = slot.errands != 0 && slot.confirmed & slot.errands == slot.errands;
-            if let Some(outcome) = slot.outcome.filter(|_| paid) {
+            if let Some(outcome) = slot.outcome.filter(|_| slot.is_paid()) {
                 *tally.done.entry(outcome).or_default() += 1;
             }
             match slot.phase {
                 Phase::Removed => tally.removed += 1,
-                // Confirmed everywhere, and its removal was not written down: it is removed, or will be next time.
-                Phase::Paid | Phase::Waiting if paid => tally.removed += 1,
-                Phase::Stays | Phase::Taken | Phase::Paid if paid => tally.kept += 1,
+                Phase::Paid => tally.unremoved += 1,
+                Phase::Waiting | Phase::Taken if slot.is_paid() => tally.unremoved += 1,
+                Phase::Stays if slot.is_paid() => tally.kept += 1,
+                Phase::Waiting if self.early => tally.untried += 1,
                 Phase::Waiting => tally.unseen += 1,
-                Phase::Stays | Phase::Taken | Phase::Paid => tally.left += 1,
+                Phase::Stays | Phase::Taken => tally.left += 1,
             }
         }
         tallies
@@ -273,6 +322,7 @@ mod tests {
             event_id: None,
             key: None,
             version: None,
+            source_region: None,
             errands: PLACES[..[0, 1, 2, 1][number]].iter().map(to).collect(),
             unpaid: if number == 3 { vec!["gcp:x".to_owned()] } else { Vec::new() },
             refused: (number == 0).then(refused),
@@ -303,7 +353,39 @@ mod tests {
         assert!(!ledger.conclude(&name(3)), "somebody else is owed it");
         assert_eq!(ledger.waiting(0), 1);
         let tally = &ledger.tallies()["peer_unavailable"];
-        assert_eq!((tally.planned, tally.removed, tally.kept, tally.left, tally.unseen), (4, 1, 1, 1, 1));
+        let counted =
+            |tally: &Tally| [tally.removed, tally.unremoved, tally.kept, tally.left, tally.unseen, tally.untried];
+        assert_eq!(counted(tally), [0, 1, 1, 1, 1, 0], "the removal of one was not written down");
+        ledger.receipt(&Receipt::Removed { message: name(2) });
+        ledger.end_early();
+        assert_eq!(counted(&ledger.tallies()["peer_unavailable"]), [1, 0, 1, 1, 0, 1]);
+    }
+
+    /// What everybody has and nobody removed is waited for, and is gone if it does not come.
+    #[test]
+    fn what_was_brought_and_not_removed_is_waited_for_once() {
+        let mut ledger = ledger();
+        ledger.receipt(&confirmed(1, 0));
+        assert_eq!((ledger.brought(), ledger.waiting(0)), (1, 3));
+        assert_eq!(ledger.tallies()["peer_unavailable"].unremoved, 1);
+        assert_eq!(ledger.claim(name(1)), Claim::Remove(name(1)));
+        assert_eq!((ledger.waiting(0), ledger.gone(0)), (2, Vec::new()), "in hand");
+        ledger.put_back(&name(1));
+        assert_eq!((ledger.waiting(0), ledger.gone(0), ledger.gone(1)), (3, vec![name(1)], Vec::new()));
+        ledger.receipt(&Receipt::Gone { message: name(1) });
+        assert_eq!((ledger.waiting(0), ledger.gone(0)), (2, Vec::new()));
+        assert_eq!(ledger.tallies()["peer_unavailable"].removed, 1);
+    }
+
+    #[test]
+    fn nothing_leaves_a_file() {
+        let mut ledger = Ledger::of(&"letters.jsonl".parse().unwrap());
+        ledger.plan(&entry(1));
+        assert_eq!(ledger.claim(name(1)), Claim::Take(name(1)));
+        ledger.receipt(&confirmed(1, 0));
+        assert!(!ledger.conclude(&name(1)));
+        let tally = &ledger.tallies()["peer_unavailable"];
+        assert_eq!((tally.kept, tally.removed, tally.unremoved), (1, 0, 0));
     }
 
     #[test]
@@ -355,11 +437,12 @@ mod tests {
         /// Whatever a journal holds, in whatever order and however often: what stands there is done, and nothing is counted
         /// twice or lost.
         #[test]
-        fn a_journal_read_twice_says_the_same(lines in prop::collection::vec((0..4_usize, 0..3_usize), 0..20)) {
+        fn a_journal_read_twice_says_the_same(lines in prop::collection::vec((0..4_usize, 0..4_usize), 0..20)) {
             let receipts: Vec<Receipt> = lines
                 .into_iter()
                 .map(|(number, what)| match what {
                     2 => Receipt::Removed { message: name(number) },
+                    3 => Receipt::Gone { message: name(number) },
                     place => confirmed(number, place),
                 })
                 .collect();
@@ -374,7 +457,8 @@ mod tests {
             prop_assert_eq!(once.waiting(0), twice.waiting(0));
             let tallies = once.tallies();
             let tally = &tallies["peer_unavailable"];
-            prop_assert_eq!(tally.removed + tally.kept + tally.left + tally.unseen, tally.planned);
+            let known = tally.removed + tally.unremoved + tally.kept + tally.left;
+            prop_assert_eq!(known + tally.unseen + tally.untried, tally.planned);
             let waiting = (0..4).filter(|number| matches!(once.claim(name(*number)), Claim::Take(_) | Claim::Remove(_))).count();
             prop_assert!(once.waiting(0) == 0 && waiting <= 4);
         }

@@ -14,6 +14,7 @@ pub mod pace;
 pub mod plan;
 pub mod route;
 pub mod run;
+pub mod setting;
 pub mod subject;
 
 mod held;

@@ -29,11 +29,12 @@ impl Pace {
     pub fn wait(&mut self, count: usize, now: DateTime<Utc>) -> Duration {
         let Some(rate) = self.per_second else { return Duration::ZERO };
         #[allow(clippy::cast_precision_loss, reason = "a count of messages in one batch")]
-        let takes = Duration::from_secs_f64(count as f64 / rate);
+        let takes = Duration::try_from_secs_f64(count as f64 / rate).unwrap_or(Duration::MAX);
         let wait = self.next.map_or(TimeDelta::zero(), |next| next - now);
         // A clock that was set back must not stop the run for hours: no wait is longer than what was asked for before it.
         let wait = wait.to_std().unwrap_or_default().min(Duration::from_secs(3600));
-        self.next = TimeDelta::from_std(wait + takes).ok().and_then(|delta| now.checked_add_signed(delta));
+        let next = TimeDelta::from_std(wait.saturating_add(takes)).ok().and_then(|delta| now.checked_add_signed(delta));
+        self.next = Some(next.unwrap_or(DateTime::<Utc>::MAX_UTC));
         wait
     }
 }
@@ -76,5 +77,16 @@ mod tests {
         assert_eq!(Pace::new(None).portion(100), 100);
         assert_eq!(Pace::new(Some(0.5)).portion(100), 1);
         assert_eq!(Pace::new(None).wait(1_000_000, now), Duration::ZERO);
+    }
+
+    /// One message in longer than any clock counts: the first goes, the next waits as long as any may.
+    #[test]
+    fn a_rate_near_nothing_is_one_message_and_a_long_wait() {
+        let now: DateTime<Utc> = "2026-11-21T00:00:00Z".parse().unwrap();
+        for rate in [1e-20, 1e-12, f64::MIN_POSITIVE] {
+            let mut pace = Pace::new(Some(rate));
+            let waits = [pace.wait(1, now), pace.wait(1, now), pace.wait(100, now)];
+            assert_eq!(waits, [Duration::ZERO, Duration::from_hours(1), Duration::from_hours(1)], "{rate}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, future, stream};
 use super::{
     errand::{Errand, Way},
     journal::Outcome,
-    run::{Place, Setting},
+    setting::{Place, Setting},
     subject::Subject,
 };
 use crate::{
@@ -33,7 +33,7 @@ pub(super) struct Payment<'a> {
     pub(super) errand: &'a Errand,
 }
 
-type Answer = Result<Outcome, Arc<PortError>>;
+type Answer<T = Outcome> = Result<T, Arc<PortError>>;
 
 /// Sites that cannot be reached or used, each with what it said.
 #[derive(Debug, Default)]
@@ -107,17 +107,23 @@ async fn pay_one_place(setting: &Setting<'_>, dark: &Dark, errand: &Errand, paym
 }
 
 /// Calls again and again for those that failed and may succeed later, within the budget of a peer.
-async fn until_final<F>(setting: &Setting<'_>, count: usize, call: impl Fn(Vec<usize>) -> F) -> Vec<Answer>
+pub(super) async fn until_final<T, F>(
+    setting: &Setting<'_>,
+    count: usize,
+    call: impl Fn(Vec<usize>) -> F,
+) -> Vec<Answer<T>>
 where
-    F: Future<Output = Vec<Result<Outcome, PortError>>>,
+    T: Clone,
+    F: Future<Output = Vec<Result<T, PortError>>>,
 {
-    let mut answers: Vec<Option<Answer>> = vec![None; count];
+    let mut answers: Vec<Option<Answer<T>>> = vec![None; count];
     let attempts = setting.attempts_max.max(1);
     for attempt in 1..=attempts {
-        let may_succeed = |answer: &Option<Answer>| match answer {
+        let may_succeed = |answer: &Option<Answer<T>>| match answer {
             None => true,
             Some(Ok(_)) => false,
-            Some(Err(error)) => error.kind.recovery() == Recovery::Retry,
+            // A lease that was lost does not come back; the message may.
+            Some(Err(error)) => error.kind.recovery() == Recovery::Retry && error.kind != FailureKind::LeaseLost,
         };
         let open: Vec<usize> = (0..count).filter(|at| may_succeed(&answers[*at])).collect();
         if open.is_empty() {
@@ -125,8 +131,7 @@ where
         }
         if attempt > 1 {
             let hint = open.iter().filter_map(|at| answers[*at].as_ref()?.as_ref().err()?.kind.retry_after()).max();
-            let pause = setting.with_rng(|rng| setting.backoff.delay(attempt - 1, hint, rng));
-            setting.clock.sleep(pause).await;
+            setting.clock.sleep(setting.pause(attempt - 1, hint)).await;
         }
         for (at, answer) in open.iter().zip(call(open.clone()).await) {
             answers[*at] = Some(answer.map_err(Arc::new));

@@ -9,7 +9,7 @@ use super::{
     effect::Effect,
     errand::{Errand, errands},
     fingerprint::{Fingerprint, hex},
-    run::Setting,
+    setting::Setting,
     subject::Subject,
 };
 use crate::{port::Delivery, reason::Refusal, settlement::rfc3339};
@@ -33,12 +33,20 @@ pub struct Head {
     pub to: String,
     /// The queues that the source is made of; an entry names them by number.
     pub queues: Vec<String>,
+    /// Messages that lay there and are not in the plan, as somebody had them in hand: about so many.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hidden: u64,
     /// The program that bodies are piped through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit_with: Option<String>,
     /// The filters, as they were given; for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// One message.
@@ -57,7 +65,7 @@ pub struct Entry {
     pub first_seen: Option<String>,
     /// Bytes of the body.
     pub bytes: usize,
-    /// The event's name.
+    /// The event's name; that of an event which no site would take too, if it could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<String>,
     /// The entity.
@@ -66,6 +74,9 @@ pub struct Entry {
     /// The event's version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The site that the event was written at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_region: Option<String>,
     /// Which sites get the event, and what it would do there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errands: Vec<Prediction>,
@@ -124,6 +135,7 @@ impl Entry {
         let event = subject.event.as_ref().ok();
         let errands = event.map(|event| errands(&setting.source, &setting.target, subject, event, setting.sites()));
         let (run, unpaid) = errands.map(|errands| (errands.run, errands.unpaid)).unwrap_or_default();
+        let told = event.or(subject.refused.as_ref());
         let unknown = |errand: Errand| Prediction { to: errand.to_string(), effect: Effect::StillOwed };
         Self {
             message,
@@ -132,9 +144,10 @@ impl Entry {
             reason: subject.reason.clone(),
             first_seen: subject.first_seen.map(rfc3339),
             bytes: delivery.body.len(),
-            event_id: event.map(|event| event.id.to_string()),
-            key: event.map(|event| event.key.to_string()),
-            version: event.map(|event| event.version().to_string()),
+            event_id: told.map(|event| event.id.to_string()),
+            key: told.map(|event| event.key.to_string()),
+            version: told.map(|event| event.version().to_string()),
+            source_region: told.map(|event| event.origin.to_string()),
             errands: run.into_iter().map(unknown).collect(),
             unpaid: unpaid.iter().map(ToString::to_string).collect(),
             refused: subject.event.as_ref().err().map(Refused::from),
@@ -262,6 +275,7 @@ mod tests {
             from: "aws:us-east-1/dlq".to_owned(),
             to: "owed".to_owned(),
             queues: vec!["sqs dead".to_owned()],
+            hidden: 0,
             edit_with: None,
             filters: vec![],
         };
@@ -275,6 +289,7 @@ mod tests {
             event_id: None,
             key: None,
             version: None,
+            source_region: None,
             errands: vec![],
             unpaid: vec![],
             refused: Some(Refused { reason: "not_json".to_owned(), detail: "no".to_owned(), effect: Effect::Invalid }),

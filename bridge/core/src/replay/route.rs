@@ -35,6 +35,11 @@ impl FromStr for Source {
             Some((site, other)) => {
                 return Err(format!("{other:?} is no source of {site}: write {site}/dlq, {site}/queue, or a file"));
             }
+            None if text.parse::<SiteId>().is_ok() => {
+                return Err(format!(
+                    "{text} is a site: write {text}/dlq or {text}/queue (a file of this name: ./{text})"
+                ));
+            }
             None => Self::File(text.to_owned()),
         })
     }
@@ -114,6 +119,8 @@ mod tests {
         assert!(matches!("aws:us-east-1/dlq".parse(), Ok(Source::DeadLetters(_))));
         assert!(matches!("/tmp/a:b/dlq".parse(), Ok(Source::File(_))));
         assert!("aws:us-east-1/dql".parse::<Source>().unwrap_err().contains("aws:us-east-1/dlq"));
+        assert!("azure:westeurope".parse::<Source>().unwrap_err().contains("azure:westeurope/dlq"));
+        assert!(matches!("./azure:westeurope".parse(), Ok(Source::File(_))));
         for text in ["owed", "aws:us-east-1/queue", "azure:westeurope/store"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }

@@ -4,14 +4,15 @@
 //! killed anywhere: what was done and not written down is done again, and changes nothing.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::future::{self, Either};
 
@@ -22,17 +23,13 @@ use super::{
     journal::{self, Journal},
     ledger::{Claim, Ledger},
     pace::Pace,
-    pay::{Dark, Payment, pay},
-    route::{Source, Target},
+    pay::{Dark, Payment, pay, until_final},
+    setting::Setting,
     subject::Subject,
 };
 use crate::{
-    decision::Rules,
-    event::SiteId,
-    failure::{PortError, Recovery},
-    port::{Clock, Delivery, Depth, Queue, Receipt, Store},
-    reason::Refusal,
-    retry::Backoff,
+    failure::{FailureKind, PortError, Recovery},
+    port::{Delivery, Receipt},
 };
 
 /// Messages that are taken with one call and brought together.
@@ -51,106 +48,6 @@ const GRACE: Duration = Duration::from_secs(5);
 /// flight", read 2026-11).
 const HELD_MAX: usize = 100_000;
 
-/// Where a site gets events.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// Its queue.
-    pub queue: Arc<dyn Queue>,
-    /// Its store.
-    pub store: Arc<dyn Store>,
-}
-
-/// A queue that messages are taken from.
-#[derive(Clone, Debug)]
-pub struct SourceQueue {
-    /// The queue.
-    pub queue: Arc<dyn Queue>,
-    /// Whether only the broker fills it.
-    pub broker: bool,
-    /// Counts what lies there, where a look does not show what is in somebody's hands.
-    pub hides: Option<Arc<dyn Depth>>,
-}
-
-impl SourceQueue {
-    /// How many messages a look would miss, because somebody has them in hand. None also where they cannot be counted: that needs
-    /// a permission which a replay can do without.
-    pub async fn hidden(&self) -> u64 {
-        let Some(depth) = &self.hides else { return 0 };
-        match depth.depth().await {
-            Ok(depth) => depth.in_flight.unwrap_or_default(),
-            Err(error) => {
-                tracing::debug!(error = error.chain(), "what is in somebody's hands is not counted");
-                0
-            }
-        }
-    }
-}
-
-/// Changes a body on its way.
-#[async_trait]
-pub trait Editor: Send + Sync {
-    /// The body to send instead.
-    ///
-    /// # Errors
-    /// The message stays where it is, for this reason.
-    async fn edit(&self, body: &Bytes) -> Result<Bytes, Refusal>;
-}
-
-/// All that a plan and a run work with.
-pub struct Setting<'a> {
-    /// Where messages come from, as written.
-    pub source: Source,
-    /// Where they go, as written.
-    pub target: Target,
-    /// The queues of the source, in the order of the plan.
-    pub sources: Vec<SourceQueue>,
-    /// Every configured site.
-    pub places: BTreeMap<SiteId, Place>,
-    /// What the sites accept; of any site.
-    pub rules: Rules,
-    /// JSON pointer of the key in a payload.
-    pub key_pointer: String,
-    /// How long a tombstone lives.
-    pub tombstone_life: Duration,
-    /// Tries of one errand, and of one reading of a source.
-    pub attempts_max: u32,
-    /// Delays between them.
-    pub backoff: Backoff,
-    /// What bodies are piped through.
-    pub editor: Option<&'a dyn Editor>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Jitter, and names of sends.
-    pub rng: Mutex<fastrand::Rng>,
-}
-
-impl fmt::Debug for Setting<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "replay from {} to {}", self.source, self.target)
-    }
-}
-
-impl Setting<'_> {
-    /// Reads a message of the queue that stands at `from`, edited if it is to be.
-    pub async fn read(&self, from: usize, delivery: &Delivery) -> Subject {
-        let body = match self.editor {
-            Some(editor) => editor.edit(&delivery.body).await,
-            None => Ok(delivery.body.clone()),
-        };
-        let broker = self.sources[from].broker;
-        Subject::read(delivery, body, broker, &self.rules, &self.key_pointer, self.clock.now())
-    }
-
-    /// The sites that are configured.
-    pub fn sites(&self) -> &BTreeSet<SiteId> {
-        &self.rules.sites
-    }
-
-    pub(super) fn with_rng<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
-        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 /// How a run ended.
 #[derive(Debug)]
 pub enum End {
@@ -168,6 +65,19 @@ pub enum End {
     Journal(std::io::Error),
 }
 
+/// What a run leaves behind.
+#[derive(Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub end: End,
+    /// What came of the messages.
+    pub ledger: Ledger,
+    /// One reason each of what failed in the end: an errand, or the source that a message could not be removed from.
+    pub failures: BTreeMap<String, String>,
+    /// Messages whose last errand was confirmed in this run.
+    pub brought: u64,
+}
+
 /// A run and all that its parts share.
 pub struct Run<'a> {
     setting: &'a Setting<'a>,
@@ -180,8 +90,9 @@ pub struct Run<'a> {
     progress: &'a (dyn Fn(usize) + Sync),
     /// Whether to stop.
     stop: &'a (dyn Fn() -> bool + Sync),
-    /// Each failure once, by errand.
-    failures: Mutex<BTreeMap<Errand, String>>,
+    /// Each failure once, by errand or source.
+    failures: Mutex<BTreeMap<String, String>>,
+    brought: AtomicU64,
 }
 
 impl fmt::Debug for Run<'_> {
@@ -218,21 +129,28 @@ impl<'a> Run<'a> {
             progress,
             stop,
             failures: Mutex::default(),
+            brought: AtomicU64::default(),
         }
     }
 
-    /// Runs until every message of the plan was met, or nothing more can be done. Returns what came of them, and of the
-    /// errands that failed one reason each.
+    /// Runs until every message of the plan was met, or nothing more can be done.
     ///
     /// # Cancel safety
     /// Safe to drop at any await; what was in its hands comes back when its leases end.
-    pub async fn work(self) -> (End, Ledger, BTreeMap<Errand, String>) {
+    pub async fn work(self) -> Ended {
         let sources = (0..self.setting.sources.len()).map(|from| self.empty(from));
         future::join_all(sources).await;
-        let take = |end: Mutex<Option<End>>| end.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let end = take(self.end).unwrap_or(End::Finished);
-        let failures = self.failures.into_inner().unwrap_or_else(PoisonError::into_inner);
-        (end, self.ledger.into_inner().unwrap_or_else(PoisonError::into_inner), failures)
+        let end = self.end.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut ledger = self.ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if end.is_some() {
+            ledger.end_early();
+        }
+        Ended {
+            end: end.unwrap_or(End::Finished),
+            ledger,
+            failures: self.failures.into_inner().unwrap_or_else(PoisonError::into_inner),
+            brought: self.brought.into_inner(),
+        }
     }
 
     /// Takes the plan's messages out of one queue.
@@ -244,6 +162,11 @@ impl<'a> Run<'a> {
             let takers = std::pin::pin!(future::join_all((0..BATCHES).map(|_| self.take(from, &held, &seen))));
             let keep = std::pin::pin!(held.keep(queue, &*self.setting.clock));
             let Either::Left(_) = future::select(takers, keep).await;
+        }
+        // The queue gives nothing more: what is still waited for is not in it, and no later run need wait again.
+        if self.goes_on() {
+            let gone = self.ledger().gone(from);
+            self.note(&gone.into_iter().map(|message| journal::Receipt::Gone { message }).collect::<Vec<_>>());
         }
         held.release(queue).await;
     }
@@ -262,9 +185,7 @@ impl<'a> Run<'a> {
                         self.end(End::Source(error));
                         return;
                     }
-                    let hint = error.kind.retry_after();
-                    let pause = self.setting.with_rng(|rng| self.setting.backoff.delay(failures, hint, rng));
-                    clock.sleep(pause).await;
+                    clock.sleep(self.setting.pause(failures, error.kind.retry_after())).await;
                     continue;
                 }
             };
@@ -303,7 +224,12 @@ impl<'a> Run<'a> {
             }
         }
         let any = !tasks.is_empty() || !done.is_empty();
-        self.remove(from, held, &done).await;
+        for (_, error) in self.remove(from, held, &done).await {
+            self.failed(self.setting.source.to_string(), &error);
+        }
+        if !done.is_empty() {
+            (self.progress)(done.len());
+        }
         let portion = self.pace().portion(BATCH);
         for tasks in tasks.chunks(portion) {
             if !self.goes_on() {
@@ -318,7 +244,10 @@ impl<'a> Run<'a> {
                 self.setting.clock.sleep(wait).await;
             }
             let done = self.run_errands(tasks).await;
-            self.remove(from, held, &done).await;
+            // A lost lease brings the message once more, unless an earlier try has removed it: it is waited for, once.
+            for (message, _) in self.remove(from, held, &done).await {
+                self.ledger().put_back(&message);
+            }
             (self.progress)(tasks.len());
         }
         any
@@ -361,16 +290,15 @@ impl<'a> Run<'a> {
             let by = payment.errand.to_string();
             match answer {
                 Ok(outcome) => receipts.push(journal::Receipt::Confirmed { message: *message, by, outcome }),
-                Err(error) => self.failed(payment.errand, &error),
+                Err(error) => self.failed(by, &error),
             }
         }
-        if !self.write(&receipts) {
+        if !self.note(&receipts) {
             return Vec::new();
         }
         let mut ledger = self.ledger();
-        for receipt in &receipts {
-            ledger.receipt(receipt);
-        }
+        let brought = tasks.iter().filter(|task| ledger.is_brought(&task.message)).count();
+        self.brought.fetch_add(brought as u64, Ordering::Relaxed);
         tasks
             .iter()
             .filter(|task| ledger.conclude(&task.message))
@@ -378,44 +306,54 @@ impl<'a> Run<'a> {
             .collect()
     }
 
-    /// Removes messages from their source, and writes that down.
-    async fn remove(&self, from: usize, held: &Held, done: &[(Fingerprint, &Receipt)]) {
-        if done.is_empty() {
-            return;
-        }
-        let receipts: Vec<Receipt> = done.iter().map(|(_, receipt)| (*receipt).clone()).collect();
-        let removed = self.setting.sources[from].queue.ack(&receipts).await;
-        let mut written = Vec::with_capacity(done.len());
-        for ((message, receipt), removed) in done.iter().zip(removed) {
+    /// Removes messages from their source, and writes that down; answers which were not in hand any more. What could not be
+    /// removed is given back at the end, and removed by a run that resumes: everybody has it.
+    async fn remove(
+        &self,
+        from: usize,
+        held: &Held,
+        done: &[(Fingerprint, &Receipt)],
+    ) -> Vec<(Fingerprint, Arc<PortError>)> {
+        let ack = async |indexes: Vec<usize>| {
+            let portion: Vec<Receipt> = indexes.into_iter().map(|at| done[at].1.clone()).collect();
+            self.setting.sources[from].queue.ack(&portion).await
+        };
+        let answers = until_final(self.setting, done.len(), ack).await;
+        let (mut removed, mut lost) = (Vec::with_capacity(done.len()), Vec::new());
+        for ((message, receipt), answer) in done.iter().zip(answers) {
+            match answer {
+                Ok(()) => removed.push(journal::Receipt::Removed { message: *message }),
+                Err(error) if error.kind == FailureKind::LeaseLost => lost.push((*message, error)),
+                Err(error) => {
+                    self.failed(self.setting.source.to_string(), &error);
+                    continue;
+                }
+            }
             held.remove(receipt);
-            match removed {
-                Ok(()) => written.push(journal::Receipt::Removed { message: *message }),
-                // Everybody has it; it comes again when its lease ends, and is removed then or by the next run.
-                Err(error) => tracing::debug!(error = error.chain(), "a message was not removed"),
-            }
         }
-        if self.write(&written) {
-            let mut ledger = self.ledger();
-            for receipt in &written {
-                ledger.receipt(receipt);
-            }
-        }
+        self.note(&removed);
+        lost
     }
 
-    fn failed(&self, errand: &Errand, error: &PortError) {
+    fn failed(&self, what: String, error: &PortError) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.entry(errand.clone()).or_insert_with(|| error.chain());
+        failures.entry(what).or_insert_with(|| error.chain());
     }
 
-    /// Whether the receipts are kept.
-    fn write(&self, receipts: &[journal::Receipt]) -> bool {
-        match self.journal.append(receipts) {
-            Ok(()) => true,
-            Err(error) => {
-                self.end(End::Journal(error));
-                false
-            }
+    /// Writes receipts into the journal, then into the ledger; whether they are kept.
+    fn note(&self, receipts: &[journal::Receipt]) -> bool {
+        if receipts.is_empty() {
+            return true;
         }
+        if let Err(error) = self.journal.append(receipts) {
+            self.end(End::Journal(error));
+            return false;
+        }
+        let mut ledger = self.ledger();
+        for receipt in receipts {
+            ledger.receipt(receipt);
+        }
+        true
     }
 
     /// Whether there is anything that can be done.

@@ -29,6 +29,8 @@ pub struct Subject {
     pub owed: Option<BTreeSet<SiteId>>,
     /// Its event, or why no site would take it.
     pub event: Result<Event, Refusal>,
+    /// An event that no site would take though it could be read: it tells where it is from.
+    pub refused: Option<Event>,
     /// When it first came into its queue.
     pub first_seen: Option<DateTime<Utc>>,
     /// The body as it would be sent: as it lies there, or edited.
@@ -58,12 +60,18 @@ impl Subject {
         key_pointer: &str,
         now: DateTime<Utc>,
     ) -> Self {
+        let mut refused = None;
         let (body, event) = match body {
             Ok(body) => {
                 let event = envelope::decode(&body, key_pointer).and_then(|event| {
                     let rules = Rules { site: event.origin.clone(), ..rules.clone() };
-                    decide(&rules, &event, envelope::forwardable(&body).len(), now)?;
-                    Ok(event)
+                    match decide(&rules, &event, envelope::forwardable(&body).len(), now) {
+                        Ok(_) => Ok(event),
+                        Err(refusal) => {
+                            refused = Some(event);
+                            Err(refusal)
+                        }
+                    }
                 });
                 (body, event)
             }
@@ -75,6 +83,7 @@ impl Subject {
             reason: reason(&delivery.properties, broker),
             owed: delivery.properties.get(property::OWED).map(sites),
             event,
+            refused,
             first_seen: delivery.first_seen,
             body,
             traceparent: own.or_else(|| delivery.properties.get(property::TRACEPARENT).cloned()),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bridge_core::{
     limits,
     reason::{Reason, Refusal},
-    replay::run::Editor,
+    replay::setting::Editor,
 };
 use bytes::Bytes;
 use tokio::{

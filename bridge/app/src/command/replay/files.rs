@@ -16,7 +16,7 @@ use bridge_core::replay::{
 
 use chrono::{DateTime, Utc};
 
-use super::report::Sums;
+use super::sums::Sums;
 use crate::exit::Misuse;
 
 /// Bytes of a plan's first line. Ours: a hundred thousand keys to filter by fit in.
@@ -36,6 +36,9 @@ impl PlanFile {
     pub(super) fn at(path: Option<PathBuf>) -> anyhow::Result<Self> {
         if let Some(path) = path {
             let there = path.try_exists().with_context(|| path.display().to_string())?;
+            if path.is_dir() {
+                return Err(Misuse(format!("--plan {}: this is a folder; name a file in it", path.display())).into());
+            }
             return Ok(Self { path, there, named: true });
         }
         let name = format!("bridge-replay-{}.jsonl", uuid::Uuid::now_v7());
@@ -50,6 +53,11 @@ impl PlanFile {
         beside(&self.path, "journal")
     }
 
+    /// The file, where somebody named it.
+    pub(super) fn named(&self) -> Option<&Path> {
+        self.named.then_some(&self.path)
+    }
+
     /// Whether a plan stood in it from the beginning.
     pub(super) fn is_there(&self) -> bool {
         self.there
@@ -62,7 +70,9 @@ impl PlanFile {
         }
         let mut line = String::new();
         // A head is short; whatever else this is must not be read whole.
-        BufReader::new(File::open(&self.path)?.take(HEAD_BYTES_MAX)).read_line(&mut line)?;
+        let read =
+            File::open(&self.path).and_then(|file| BufReader::new(file.take(HEAD_BYTES_MAX)).read_line(&mut line));
+        read.with_context(|| self.path.display().to_string())?;
         match Reader::default().line(line.trim_end_matches('\n')) {
             Ok(Line::Head(head)) => Ok(Some(head)),
             _ => Err(Misuse(format!("{} is no plan of a replay", self.path.display())).into()),
@@ -74,14 +84,17 @@ impl PlanFile {
         beside(&self.path, name)
     }
 
-    /// Reads the whole plan. Writes from before `forgotten` may have been deleted since, and the delete forgotten.
-    pub(super) fn load(&self, forgotten: DateTime<Utc>) -> anyhow::Result<(Ledger, Sums)> {
+    /// Reads the whole plan, and what its journal has of it. Writes from before `forgotten` may have been deleted since, and the delete forgotten.
+    pub(super) fn load(&self, forgotten: DateTime<Utc>) -> anyhow::Result<Loaded> {
         let wrong = |error: String| Misuse(format!("{}: {error}", self.path.display()));
         let mut reader = Reader::default();
         let (mut ledger, mut sums) = (Ledger::default(), Sums::default());
         for line in BufReader::new(File::open(&self.path)?).lines() {
             match reader.line(&line?).map_err(wrong)? {
-                Line::Head(head) => sums.head = Some(head),
+                Line::Head(head) => {
+                    ledger = Ledger::of(&head.from.parse().map_err(wrong)?);
+                    sums.head = Some(head);
+                }
                 Line::Entry(entry) => {
                     ledger.plan(&entry);
                     sums.add(&entry, forgotten);
@@ -90,12 +103,16 @@ impl PlanFile {
             }
         }
         sums.sha256 = reader.end().map_err(wrong)?.sha256;
-        Ok((ledger, sums))
+        let journal_bytes = FileJournal::recall(&self.journal(), &sums.sha256, &mut ledger)?;
+        (sums.brought, sums.open) = (ledger.brought(), ledger.open());
+        Ok(Loaded { ledger, sums, journal_bytes })
     }
 
-    /// How to go on with it.
-    pub(super) fn resume(&self) -> String {
-        format!("bridge replay --plan {} --resume --yes", self.path.display())
+    /// How to go on with it, in a shell; `config` and `rate` where they were given by flag.
+    pub(super) fn resume(&self, config: Option<&str>, rate: Option<f64>) -> String {
+        let config = config.map(|path| format!(" --config {}", quoted(path))).unwrap_or_default();
+        let rate = rate.map(|rate| format!(" --rate {rate}")).unwrap_or_default();
+        format!("bridge replay --plan {} --resume --yes{rate}{config}", quoted(&self.path.display().to_string()))
     }
 
     /// Removes what nobody asked to be kept, unless there is work left in it.
@@ -107,6 +124,23 @@ impl PlanFile {
             }
         }
     }
+}
+
+/// A plan, and how far it has come.
+pub(super) struct Loaded {
+    pub(super) ledger: Ledger,
+    pub(super) sums: Sums,
+    /// Bytes of the journal that are whole lines.
+    pub(super) journal_bytes: u64,
+}
+
+/// One word for a shell.
+fn quoted(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:,@%=".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn beside(path: &Path, name: &str) -> PathBuf {
@@ -183,12 +217,16 @@ impl Drop for Lines {
 pub(super) struct FileJournal(Mutex<File>);
 
 impl FileJournal {
-    /// Opens the journal of a plan, tells `ledger` what stands in it, and cuts off half a line that a killed run left.
-    pub(super) fn open(path: &Path, sha256: &str, ledger: &mut Ledger) -> anyhow::Result<Self> {
+    /// Tells `ledger` what stands in the journal of a plan; answers how many bytes of it are whole lines: a killed run may have
+    /// left half a one. No journal is an empty one.
+    fn recall(path: &Path, sha256: &str, ledger: &mut Ledger) -> anyhow::Result<u64> {
         let wrong = |what: &str| Misuse(format!("{}: {what}", path.display()));
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path);
-        let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
-        let (mut reader, mut line, mut whole) = (BufReader::new(&file), Vec::new(), 0);
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        };
+        let (mut reader, mut line, mut whole) = (BufReader::new(file), Vec::new(), 0);
         while reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
             whole += line.len() as u64;
             let receipt: Receipt =
@@ -199,6 +237,13 @@ impl FileJournal {
             ledger.receipt(&receipt);
             line.clear();
         }
+        Ok(whole)
+    }
+
+    /// Opens a journal to go on with; of what it has so many bytes are whole lines.
+    pub(super) fn open(path: &Path, whole: u64) -> anyhow::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
         file.set_len(whole)?;
         Ok(Self(Mutex::new(file)))
     }
@@ -212,5 +257,21 @@ impl Journal for FileJournal {
             text.push(b'\n');
         }
         self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_goes_on_is_whole_and_safe_for_a_shell() {
+        let at = |path: &str| PlanFile { path: path.into(), there: false, named: true };
+        let plain = at("/tmp/owed-2026-11-21.jsonl");
+        assert_eq!(plain.resume(None, None), "bridge replay --plan /tmp/owed-2026-11-21.jsonl --resume --yes");
+        assert_eq!(
+            at("my plan's.jsonl").resume(Some("a b.toml"), Some(0.5)),
+            r"bridge replay --plan 'my plan'\''s.jsonl' --resume --yes --rate 0.5 --config 'a b.toml'"
+        );
     }
 }

@@ -7,6 +7,8 @@ mod options;
 mod planning;
 mod report;
 mod run;
+mod sums;
+mod table;
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +23,7 @@ use bridge_core::{
     port::Queue,
     replay::{
         plan::Head,
-        run::{Editor, Place, Setting},
+        setting::{Editor, Place, Setting},
     },
 };
 
@@ -76,7 +78,8 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
+/// `config_flag`: the configuration, where a flag names it; for the command that goes on.
+pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -> anyhow::Result<Code> {
     let request = Request::read(&args, &config)?;
     let asks = ask::is_possible(args.json);
     if !args.dry_run && !args.yes && !asks {
@@ -108,19 +111,34 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     }
 
     // 2. What it says.
-    let (ledger, sums) = file.load(setting.clock.now() - setting.tombstone_life)?;
-    if args.dry_run || (!args.yes && !args.json) {
-        super::print(&if args.json { report::plan_json(&file, &sums) } else { report::plan_table(&sums) })?;
-    }
-    let go = !args.dry_run && (args.yes || ledger.is_empty() || ask::yes("\nRun it?")?);
-    if !go {
+    let loaded = file.load(setting.clock.now() - setting.tombstone_life)?;
+    let sums = &loaded.sums;
+    if !args.dry_run && file.journal().exists() && loaded.ledger.open() == 0 {
         close(&setting).await;
-        file.end(args.dry_run);
-        return Ok(if args.dry_run { Code::Done } else { Code::Failed });
+        return Err(Misuse(sums.done_already(&file)).into());
+    }
+    if args.dry_run || (!args.yes && !args.json) {
+        super::print(&if args.json { sums::as_json(&file, sums) } else { sums::as_table(sums) })?;
+    }
+    let answer = match args.dry_run {
+        true => Some(false),
+        false if args.yes || loaded.ledger.is_empty() => Some(true),
+        false => ask::yes_unless("\nRun it?", &stop).await?,
+    };
+    if answer != Some(true) {
+        close(&setting).await;
+        file.end(true);
+        return Ok(match answer {
+            None => Code::Interrupted,
+            _ if args.dry_run => Code::Done,
+            _ => Code::Failed,
+        });
     }
 
     // 3. Carry it out.
-    let code = run::carry_out(&setting, ledger, &file, &sums, &request, args.json, &stop).await;
+    let resume = file.resume(config_flag, request.rate);
+    let manner = run::Manner { rate: request.rate, json: args.json, resume, stop: &stop };
+    let code = run::carry_out(&setting, loaded, &file, manner).await;
     close(&setting).await;
     code
 }
@@ -164,14 +182,15 @@ async fn close(setting: &Setting<'_>) {
     futures_util::future::join_all(queues.map(|queue: &Arc<dyn Queue>| queue.close())).await;
 }
 
-/// The head of a plan that is to be made.
-fn head(setting: &Setting<'_>, request: &Request) -> Head {
+/// The head of a plan that is to be made. `hidden`: messages that somebody had in hand meanwhile.
+fn head(setting: &Setting<'_>, request: &Request, hidden: u64) -> Head {
     Head {
         bridge_replay_plan: bridge_core::replay::plan::FORM,
         made_at: bridge_core::settlement::rfc3339(setting.clock.now()),
         from: setting.source.to_string(),
         to: setting.target.to_string(),
         queues: setting.sources.iter().map(|from| from.queue.to_string()).collect(),
+        hidden,
         edit_with: request.edit_with.clone(),
         filters: request.words.clone(),
     }

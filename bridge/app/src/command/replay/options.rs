@@ -87,8 +87,9 @@ impl Request {
     pub(super) fn route(&self, head: Option<Head>, file: &PlanFile, config: &Config) -> anyhow::Result<Route> {
         let Some(head) = head else {
             let (Some(from), Some(to)) = (self.from.clone(), self.to.clone()) else {
-                let what = "--from and --to are needed to make a plan, as in --from aws:us-east-1/dlq --to owed";
-                return Err(Misuse(what.into()).into());
+                let needed = "--from and --to are needed to make a plan, as in --from aws:us-east-1/dlq --to owed";
+                let there_is_none = file.named().map(|path| format!("there is no plan at {}; ", path.display()));
+                return Err(Misuse(there_is_none.unwrap_or_default() + needed).into());
             };
             return Ok(Route { from, to, edit_with: self.edit_with.clone() });
         };

@@ -14,7 +14,7 @@ use bridge_core::{
         effect::{Effect, Greatest},
         fingerprint::Fingerprint,
         plan::Entry,
-        run::Setting,
+        setting::Setting,
         subject,
     },
     version::Version,
@@ -50,14 +50,15 @@ pub(super) async fn make(
     stop: &CancellationToken,
 ) -> anyhow::Result<bool> {
     let mut drafts = Lines::create(file.draft("draft"))?;
+    let mut hidden = 0;
     for from in 0..setting.sources.len() {
         let mut receipts = Lines::create(file.draft("receipts"))?;
         let seen = tokio::select! {
             seen = look(setting, request, from, &mut drafts, &mut receipts) => seen,
-            () = stop.cancelled() => Ok(()),
+            () = stop.cancelled() => Ok(0),
         };
         give_back(setting, from, &mut receipts).await?;
-        seen?;
+        hidden += seen?;
         if stop.is_cancelled() {
             return Ok(false);
         }
@@ -67,7 +68,7 @@ pub(super) async fn make(
         greatest = predict(setting, &mut drafts, &mut predicted) => greatest?,
         () = stop.cancelled() => return Ok(false),
     };
-    let mut plan = PlanWriter::new(file.draft("new"), &super::head(setting, request))?;
+    let mut plan = PlanWriter::new(file.draft("new"), &super::head(setting, request, hidden))?;
     for line in predicted.read()? {
         let mut entry: Entry = serde_json::from_str(&line?)?;
         supersede(&mut entry, &greatest);
@@ -81,7 +82,7 @@ pub(super) async fn make(
 /// its messages in any order one such portion may be chance.
 const NEWER_PORTIONS: u32 = 3;
 
-/// Writes down what lies in one queue and passes the filters. What comes meanwhile may be among it, and does not keep the look
+/// Writes down what lies in one queue and passes the filters; answers how many more somebody has in hand. What comes meanwhile may be among it, and does not keep the look
 /// from ending, however fast it comes.
 async fn look(
     setting: &Setting<'_>,
@@ -89,7 +90,7 @@ async fn look(
     from: usize,
     drafts: &mut Lines,
     receipts: &mut Lines,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<u64> {
     let queue = &setting.sources[from].queue;
     let mut progress = Progress::new("messages looked at");
     let (mut place, mut seen, mut admitted) = (Place::default(), HashSet::new(), 0);
@@ -137,7 +138,7 @@ async fn look(
         ));
     }
     progress.finish();
-    Ok(())
+    Ok(hidden)
 }
 
 fn unreadable(error: &PortError) -> anyhow::Error {
@@ -246,8 +247,7 @@ async fn effect(
         match setting.places[site].store.get(key).await {
             Ok(held) => return Effect::of(version, held.as_ref().map(|record| &record.version)),
             Err(error) if error.kind.recovery() == Recovery::Retry && attempt < setting.attempts_max => {
-                let pause = setting.backoff.max.min(setting.backoff.base * attempt);
-                setting.clock.sleep(pause.max(error.kind.retry_after().unwrap_or_default())).await;
+                setting.clock.sleep(setting.pause(attempt, error.kind.retry_after())).await;
             }
             // What lies under this key is no record, so nothing is known of it; the others can be asked.
             Err(error) if error.kind.recovery() == Recovery::DeadLetter => return Effect::StillOwed,

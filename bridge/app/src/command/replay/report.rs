@@ -1,145 +1,35 @@
-//! What a plan says and what a run came to, as tables and as JSON.
+//! What a run came to, as a table and as JSON.
 
 use std::collections::BTreeMap;
 
-use bridge_core::{
-    replay::{
-        effect::Effect,
-        errand::Errand,
-        journal::Outcome,
-        ledger::Tally,
-        plan::{Entry, Head},
-        run::End,
-    },
-    version::Version,
-};
-use chrono::{DateTime, Utc};
+use bridge_core::replay::{journal::Outcome, ledger::Tally, run::End};
 use serde_json::{Value, json};
 
-use super::files::PlanFile;
+use super::{files::PlanFile, sums::Sums, table::table};
 use crate::exit::Code;
 
-/// Messages of a plan that are listed one by one, with why they stay.
-const LISTED_MAX: usize = 10;
-
 const OUTCOMES: [Outcome; 4] = [Outcome::Sent, Outcome::Applied, Outcome::Superseded, Outcome::Duplicate];
-
-/// What a plan comes to.
-#[derive(Debug, Default)]
-pub(super) struct Sums {
-    pub(super) head: Option<Head>,
-    pub(super) sha256: String,
-    reasons: BTreeMap<String, BTreeMap<Effect, u64>>,
-    /// Messages that stay for the sites that are owed them beside the target.
-    unpaid: BTreeMap<String, u64>,
-    /// Messages that would be applied though a delete of theirs may have been forgotten by now.
-    old: u64,
-    /// Some of those that no site takes: the broker's name, and why.
-    refused: Vec<(String, String)>,
-}
-
-impl Sums {
-    pub(super) fn add(&mut self, entry: &Entry, forgotten: DateTime<Utc>) {
-        let version: Option<Version> = entry.version.as_ref().and_then(|text| text.parse().ok());
-        let old = version.is_some_and(|version| version.timestamp() < forgotten);
-        self.old += u64::from(old && entry.effect() == Effect::Apply);
-        *self.reasons.entry(entry.reason.clone()).or_default().entry(entry.effect()).or_default() += 1;
-        if !entry.unpaid.is_empty() {
-            *self.unpaid.entry(entry.unpaid.join(", ")).or_default() += 1;
-        }
-        if let Some(refused) = entry.refused.as_ref().filter(|_| self.refused.len() < LISTED_MAX) {
-            self.refused.push((entry.message_id.clone(), format!("{}: {}", refused.reason, refused.detail)));
-        }
-    }
-
-    fn title(&self) -> String {
-        let head = self.head.as_ref();
-        let of = |field: fn(&Head) -> &String| head.map(field).cloned().unwrap_or_default();
-        format!("from {} to {}, plan {:.12} of {}", of(|h| &h.from), of(|h| &h.to), self.sha256, of(|h| &h.made_at))
-    }
-
-    fn messages(&self) -> u64 {
-        self.reasons.values().flat_map(BTreeMap::values).sum()
-    }
-
-    fn json(&self, file: &PlanFile) -> Value {
-        let head = self.head.as_ref();
-        let counts = |effects: &BTreeMap<Effect, u64>| -> Value {
-            Effect::ALL
-                .iter()
-                .map(|effect| (effect.to_string(), effects.get(effect).copied().unwrap_or_default().into()))
-                .collect::<serde_json::Map<_, _>>()
-                .into()
-        };
-        json!({
-            "file": file.path(), "sha256": self.sha256, "messages": self.messages(),
-            "from": head.map(|head| &head.from), "to": head.map(|head| &head.to),
-            "made_at": head.map(|head| &head.made_at), "filters": head.map(|head| &head.filters),
-            "predicted": self.reasons.iter().map(|(reason, effects)| (reason.clone(), counts(effects))).collect::<serde_json::Map<_, _>>(),
-            "stay_for": self.unpaid, "older_than_tombstones": self.old,
-        })
-    }
-}
-
-pub(super) fn plan_json(file: &PlanFile, sums: &Sums) -> String {
-    format!("{:#}\n", json!({ "dry_run": true, "plan": sums.json(file) }))
-}
-
-pub(super) fn plan_table(sums: &Sums) -> String {
-    let mut rows =
-        vec![["reason", "messages"].into_iter().chain(Effect::ALL.map(Effect::as_str)).map(str::to_owned).collect()];
-    let row = |name: &str, effects: &BTreeMap<Effect, u64>| -> Vec<String> {
-        let counts = Effect::ALL.map(|effect| effects.get(&effect).copied().unwrap_or_default());
-        let all = counts.iter().sum::<u64>();
-        [name.to_owned(), all.to_string()].into_iter().chain(counts.map(|count| count.to_string())).collect()
-    };
-    let mut all: BTreeMap<Effect, u64> = BTreeMap::new();
-    for (reason, effects) in &sums.reasons {
-        rows.push(row(reason, effects));
-        for (effect, count) in effects {
-            *all.entry(*effect).or_default() += count;
-        }
-    }
-    rows.push(row("all", &all));
-    let mut text = format!("{}\n\n{}", sums.title(), table(&rows));
-    for (sites, count) in &sums.unpaid {
-        text += &format!("\n{count} stay in the source even so: they are owed to {sites} too\n");
-    }
-    if sums.old > 0 {
-        text += &format!(
-            "\n{} would be applied and are older than tombstones live: was their key deleted since, that is forgotten by now\n",
-            sums.old
-        );
-    }
-    if !sums.refused.is_empty() {
-        text += "\nno site takes these, so they stay; --edit-with can mend them on the way:\n";
-        for (id, why) in &sums.refused {
-            text += &format!("  {id}  {why}\n");
-        }
-        let more = all.get(&Effect::Invalid).copied().unwrap_or_default()
-            + all.get(&Effect::TooLarge).copied().unwrap_or_default();
-        if more > LISTED_MAX as u64 {
-            text += &format!("  and {} more; the plan's file has them all (--plan FILE)\n", more - LISTED_MAX as u64);
-        }
-    }
-    text
-}
 
 /// What a run came to.
 pub(super) struct Closing<'a> {
     pub(super) brought: u64,
     pub(super) seconds: f64,
     pub(super) tallies: BTreeMap<&'a str, Tally>,
-    pub(super) failures: BTreeMap<Errand, String>,
+    pub(super) failures: BTreeMap<String, String>,
     pub(super) end: &'a End,
     pub(super) resume: String,
 }
 
 impl Closing<'_> {
-    pub(super) fn code(&self) -> Code {
+    /// Whether no work is left in the plan.
+    pub(super) fn is_complete(&self) -> bool {
         let all = self.all();
+        all.left + all.unseen + all.untried + all.unremoved == 0
+    }
+
+    pub(super) fn code(&self, sums: &Sums) -> Code {
         match self.end {
-            End::Finished if all.left + all.unseen == 0 => Code::Done,
+            End::Finished if self.is_complete() && !sums.overlooks() => Code::Done,
             End::Finished => Code::Remains,
             _ => Code::Failed,
         }
@@ -151,8 +41,10 @@ impl Closing<'_> {
             all.planned += tally.planned;
             all.removed += tally.removed;
             all.kept += tally.kept;
+            all.unremoved += tally.unremoved;
             all.left += tally.left;
             all.unseen += tally.unseen;
+            all.untried += tally.untried;
             for (outcome, count) in &tally.done {
                 *all.done.entry(*outcome).or_default() += count;
             }
@@ -190,9 +82,19 @@ impl Closing<'_> {
 
 fn counts(tally: &Tally) -> impl Iterator<Item = (&'static str, u64)> {
     let done = OUTCOMES.map(|outcome| (outcome.as_str(), tally.done.get(&outcome).copied().unwrap_or_default()));
-    let rest = [("removed", tally.removed), ("kept", tally.kept), ("left", tally.left), ("unseen", tally.unseen)];
+    let rest = [
+        ("removed", tally.removed),
+        ("kept", tally.kept),
+        ("left", tally.left),
+        ("unseen", tally.unseen),
+        (UNREMOVED, tally.unremoved),
+        (UNTRIED, tally.untried),
+    ];
     [("planned", tally.planned)].into_iter().chain(done).chain(rest)
 }
+
+const UNREMOVED: &str = "unremoved";
+const UNTRIED: &str = "untried";
 
 pub(super) fn closing_json(file: &PlanFile, sums: &Sums, closing: &Closing<'_>) -> String {
     let object = |tally: &Tally| -> Value {
@@ -207,14 +109,13 @@ pub(super) fn closing_json(file: &PlanFile, sums: &Sums, closing: &Closing<'_>) 
         End::Crowded(_) => "crowded",
     };
     let reasons = closing.tallies.iter().map(|(reason, tally)| ((*reason).to_owned(), object(tally)));
-    let failures = closing.failures.iter().map(|(errand, error)| (errand.to_string(), Value::from(error.clone())));
     let json = json!({
         "plan": sums.json(file),
         "end": end,
         "trouble": closing.trouble(),
         "all": object(&closing.all()),
         "reasons": reasons.collect::<serde_json::Map<_, _>>(),
-        "failures": failures.collect::<serde_json::Map<_, _>>(),
+        "failures": closing.failures,
         "seconds": closing.seconds,
         "messages_per_second": closing.rate(),
     });
@@ -223,51 +124,66 @@ pub(super) fn closing_json(file: &PlanFile, sums: &Sums, closing: &Closing<'_>) 
 
 pub(super) fn closing_table(sums: &Sums, closing: &Closing<'_>) -> String {
     let all = closing.all();
-    let names = counts(&all).map(|(name, _)| name.to_owned());
+    // What only trouble brings has a column when there is trouble.
+    let trouble: Vec<&str> = counts(&all).filter(|(_, count)| *count > 0).map(|(name, _)| name).collect();
+    let told = |name: &str| !matches!(name, UNREMOVED | UNTRIED) || trouble.contains(&name);
+    let counts = |tally: &Tally| counts(tally).filter(|(name, _)| told(name)).collect::<Vec<_>>();
+    let names = counts(&all).into_iter().map(|(name, _)| name.to_owned());
     let mut rows: Vec<Vec<String>> = vec![["reason".to_owned()].into_iter().chain(names).collect()];
     let row = |name: &str, tally: &Tally| -> Vec<String> {
-        [name.to_owned()].into_iter().chain(counts(tally).map(|(_, count)| count.to_string())).collect()
+        [name.to_owned()].into_iter().chain(counts(tally).iter().map(|(_, count)| count.to_string())).collect()
     };
     rows.extend(closing.tallies.iter().map(|(reason, tally)| row(reason, tally)));
     rows.push(row("all", &all));
     let mut text = format!("{}\n\n{}\n", sums.title(), table(&rows));
     let rate = closing.rate();
-    text += &format!("{} messages in {:.1} s, {rate:.0} a second\n", closing.brought, closing.seconds);
+    text += &format!("{} messages brought in {:.1} s, {rate:.0} a second\n", closing.brought, closing.seconds);
     for (errand, error) in &closing.failures {
         text += &format!("{errand}: {error}\n");
     }
-    if all.kept > 0 {
-        text += &format!(
-            "{} are confirmed by the target and kept in the source, for the sites that are owed them too\n",
-            all.kept
-        );
-    }
-    if all.left > 0 {
-        text +=
-            &format!("{} are left in the source; --dry-run lists why, runbooks/dead-letters.md what to do\n", all.left);
-    }
-    match closing.trouble() {
-        Some(trouble) => text += &format!("{trouble}\n"),
-        None if all.unseen > 0 => {
-            text += &format!(
-                "{} did not come: another consumer has taken them, or they are put off for later\n",
-                all.unseen
-            );
-        }
-        None => {}
+    text += &remarks(sums, closing, &all);
+    if let Some(trouble) = closing.trouble() {
+        text += &format!("{trouble}\n");
     }
     text
 }
 
-/// Columns of one width each, the first to the left.
-fn table(rows: &[Vec<String>]) -> String {
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().enumerate().map(|(column, cell)| {
-            let width = width(column).unwrap_or_default();
-            if column == 0 { format!("{cell:width$}") } else { format!("{cell:>width$}") }
-        });
-        format!("{}\n", cells.collect::<Vec<_>>().join("  "))
+/// What the counts mean, and what to do about them.
+fn remarks(sums: &Sums, closing: &Closing<'_>, all: &Tally) -> String {
+    let file = sums.is_of_a_file();
+    let mut text = String::new();
+    let mut remark = |count: u64, words: &str| {
+        if count > 0 {
+            text += &format!("{count} {words}\n");
+        }
     };
-    rows.iter().map(line).collect()
+    let kept = if file {
+        "are confirmed by the target; the file stays as it is"
+    } else {
+        "are confirmed by the target and kept in the source, for the sites that are owed them too"
+    };
+    remark(all.kept, kept);
+    let resume = format!(
+        "are brought, and still in the source: they could not be removed; once that is mended, go on with: {}",
+        closing.resume
+    );
+    remark(
+        all.unremoved,
+        if matches!(closing.end, End::Finished) { &resume } else { "are brought, and still in the source" },
+    );
+    remark(all.left, "are left in the source; --dry-run lists why, runbooks/dead-letters.md what to do");
+    let unseen = if file {
+        "did not come: their lines were changed since the plan was made; name another file for a new plan"
+    } else {
+        "did not come: another consumer has taken them, or they are put off for later"
+    };
+    remark(all.unseen, unseen);
+    remark(all.untried, "were not tried yet");
+    if sums.hidden() > 0 {
+        text += &format!(
+            "about {} more were in somebody's hands when the plan was made, and are not in it: make another plan\n",
+            sums.hidden()
+        );
+    }
+    text
 }

@@ -8,59 +8,64 @@ use std::{
 use bridge_core::{
     replay::{
         journal::{Journal, Receipt},
-        ledger::Ledger,
         pace::Pace,
-        run::{End, Run, Setting},
+        run::{End, Run},
+        setting::Setting,
     },
     settlement::rfc3339,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    files::{FileJournal, PlanFile},
-    options::Request,
-    report::{self, Closing, Sums},
+    files::{FileJournal, Loaded, PlanFile},
+    report::{self, Closing},
 };
 use crate::{command::progress::Progress, exit::Code, tell::tell};
+
+/// How a plan is carried out.
+pub(super) struct Manner<'a> {
+    /// Messages a second.
+    pub(super) rate: Option<f64>,
+    pub(super) json: bool,
+    /// The command that goes on with it.
+    pub(super) resume: String,
+    pub(super) stop: &'a CancellationToken,
+}
 
 /// Runs what the plan's journal does not have yet.
 pub(super) async fn carry_out(
     setting: &Setting<'_>,
-    mut ledger: Ledger,
+    loaded: Loaded,
     file: &PlanFile,
-    sums: &Sums,
-    request: &Request,
-    json: bool,
-    stop: &CancellationToken,
+    manner: Manner<'_>,
 ) -> anyhow::Result<Code> {
-    let journal = FileJournal::open(&file.journal(), &sums.sha256, &mut ledger)?;
+    let Loaded { ledger, sums, journal_bytes } = loaded;
+    let Manner { rate, json, resume, stop } = manner;
+    let journal = FileJournal::open(&file.journal(), journal_bytes)?;
     journal.append(&[Receipt::Begin { plan: sums.sha256.clone(), at: rfc3339(setting.clock.now()) }])?;
-    let open: usize = (0..setting.sources.len()).map(|from| ledger.waiting(from)).sum();
-    tell!("{open} of {} messages to bring; if this is interrupted, go on with: {}", ledger.len(), file.resume());
+    let open = ledger.open();
+    tell!("{open} of {} messages to bring; if this is interrupted, go on with: {resume}", ledger.len());
 
     let started = Instant::now();
     let progress = Mutex::new(Progress::of(open as u64, "messages"));
     let tell = |count: usize| progress.lock().unwrap_or_else(PoisonError::into_inner).add(count as u64);
     let stopped = || stop.is_cancelled();
-    let run = Run::new(setting, ledger, &journal, Pace::new(request.rate), &tell, &stopped);
-    let (end, ledger, failures) = run.work().await;
-    let progress = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
-    progress.finish();
+    let ended = Run::new(setting, ledger, &journal, Pace::new(rate), &tell, &stopped).work().await;
+    progress.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
 
     let closing = Closing {
-        brought: progress.done(),
+        brought: ended.brought,
         seconds: started.elapsed().as_secs_f64(),
-        tallies: ledger.tallies(),
-        failures,
-        end: &end,
-        resume: file.resume(),
+        tallies: ended.ledger.tallies(),
+        failures: ended.failures,
+        end: &ended.end,
+        resume,
     };
     super::super::print(&if json {
-        report::closing_json(file, sums, &closing)
+        report::closing_json(file, &sums, &closing)
     } else {
-        report::closing_table(sums, &closing)
+        report::closing_table(&sums, &closing)
     })?;
-    let code = closing.code();
-    file.end(matches!(end, End::Finished) && code == Code::Done);
-    Ok(code)
+    file.end(matches!(ended.end, End::Finished) && closing.is_complete());
+    Ok(closing.code(&sums))
 }

@@ -1,0 +1,222 @@
+//! What a plan comes to, as a table and as JSON.
+
+use std::collections::BTreeMap;
+
+use bridge_core::{
+    replay::{
+        effect::Effect,
+        plan::{Entry, Head},
+        route::Source,
+    },
+    version::Version,
+};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::{files::PlanFile, table::table};
+
+/// Messages of a plan that are listed one by one, with why they stay.
+const LISTED_MAX: usize = 10;
+
+/// What a plan comes to.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    pub(super) head: Option<Head>,
+    pub(super) sha256: String,
+    reasons: BTreeMap<String, BTreeMap<Effect, u64>>,
+    /// Messages that stay for the sites that are owed them beside the target.
+    unpaid: BTreeMap<String, u64>,
+    /// Messages that would be applied though a delete of theirs may have been forgotten by now.
+    old: u64,
+    /// Messages that an earlier run has brought, and those that a run would still wait for.
+    pub(super) brought: usize,
+    pub(super) open: usize,
+    /// Some of those that no site takes: the broker's name, and why.
+    refused: Vec<(String, String)>,
+}
+
+impl Sums {
+    pub(super) fn add(&mut self, entry: &Entry, forgotten: DateTime<Utc>) {
+        let version: Option<Version> = entry.version.as_ref().and_then(|text| text.parse().ok());
+        let old = version.is_some_and(|version| version.timestamp() < forgotten);
+        // A store that could not be asked may apply it as well.
+        let applies = |effect| matches!(effect, Effect::Apply | Effect::StillOwed);
+        self.old += u64::from(old && entry.errands.iter().any(|errand| applies(errand.effect)));
+        *self.reasons.entry(entry.reason.clone()).or_default().entry(entry.effect()).or_default() += 1;
+        if !entry.unpaid.is_empty() {
+            *self.unpaid.entry(entry.unpaid.join(", ")).or_default() += 1;
+        }
+        if let Some(refused) = entry.refused.as_ref().filter(|_| self.refused.len() < LISTED_MAX) {
+            let (reason, detail) = (&refused.reason, &refused.detail);
+            let event = match (&entry.event_id, &entry.key, &entry.source_region) {
+                (Some(event), Some(key), Some(site)) => {
+                    format!(" (event {event} of {} from {site})", key.escape_debug())
+                }
+                _ => String::new(),
+            };
+            self.refused.push((entry.message_id.clone(), format!("{reason}: {detail}{event}")));
+        }
+    }
+
+    pub(super) fn title(&self) -> String {
+        let head = self.head.as_ref();
+        let of = |field: fn(&Head) -> &String| head.map(field).cloned().unwrap_or_default();
+        format!("from {} to {}, plan {:.12} of {}", of(|h| &h.from), of(|h| &h.to), self.sha256, of(|h| &h.made_at))
+    }
+
+    /// Messages that are not in the plan, as somebody had them in hand when it was made.
+    pub(super) fn hidden(&self) -> u64 {
+        self.head.as_ref().map_or(0, |head| head.hidden)
+    }
+
+    /// Whether letters are known of that the plan does not have. What a worker has in hand of its queue is none's loss.
+    pub(super) fn overlooks(&self) -> bool {
+        self.hidden() > 0 && matches!(self.source(), Some(Source::DeadLetters(_)))
+    }
+
+    fn source(&self) -> Option<Source> {
+        self.head.as_ref().and_then(|head| head.from.parse().ok())
+    }
+
+    pub(super) fn is_of_a_file(&self) -> bool {
+        matches!(self.source(), Some(Source::File(_)))
+    }
+
+    /// What there is to say to somebody who runs a plan once more that has no work left.
+    pub(super) fn done_already(&self, file: &PlanFile) -> String {
+        let made_at = self.head.as_ref().map_or("", |head| &head.made_at);
+        format!(
+            "{}: this plan of {made_at} is done already; what came since is not in it: name another file for a new plan",
+            file.path().display()
+        )
+    }
+
+    fn messages(&self) -> u64 {
+        self.reasons.values().flat_map(BTreeMap::values).sum()
+    }
+
+    pub(super) fn json(&self, file: &PlanFile) -> Value {
+        let head = self.head.as_ref();
+        let counts = |effects: &BTreeMap<Effect, u64>| -> Value {
+            Effect::ALL
+                .iter()
+                .map(|effect| (effect.to_string(), effects.get(effect).copied().unwrap_or_default().into()))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        };
+        json!({
+            "file": file.path(), "sha256": self.sha256, "messages": self.messages(),
+            "from": head.map(|head| &head.from), "to": head.map(|head| &head.to),
+            "made_at": head.map(|head| &head.made_at), "filters": head.map(|head| &head.filters),
+            "predicted": self.reasons.iter().map(|(reason, effects)| (reason.clone(), counts(effects))).collect::<serde_json::Map<_, _>>(),
+            "stay_for": self.unpaid, "older_than_tombstones": self.old, "hidden": self.hidden(),
+            "brought": self.brought, "open": self.open,
+        })
+    }
+}
+
+pub(super) fn as_json(file: &PlanFile, sums: &Sums) -> String {
+    format!("{:#}\n", json!({ "dry_run": true, "plan": sums.json(file) }))
+}
+
+pub(super) fn as_table(sums: &Sums) -> String {
+    let mut rows =
+        vec![["reason", "messages"].into_iter().chain(Effect::ALL.map(Effect::as_str)).map(str::to_owned).collect()];
+    let row = |name: &str, effects: &BTreeMap<Effect, u64>| -> Vec<String> {
+        let counts = Effect::ALL.map(|effect| effects.get(&effect).copied().unwrap_or_default());
+        let all = counts.iter().sum::<u64>();
+        [name.to_owned(), all.to_string()].into_iter().chain(counts.map(|count| count.to_string())).collect()
+    };
+    let mut all: BTreeMap<Effect, u64> = BTreeMap::new();
+    for (reason, effects) in &sums.reasons {
+        rows.push(row(reason, effects));
+        for (effect, count) in effects {
+            *all.entry(*effect).or_default() += count;
+        }
+    }
+    rows.push(row("all", &all));
+    let mut text = format!("{}\n\n{}", sums.title(), table(&rows));
+    if sums.brought > 0 {
+        text += &format!(
+            "\n{} are brought already, by a run that began this plan; {} are to do\n",
+            sums.brought, sums.open
+        );
+    }
+    if sums.hidden() > 0 {
+        text += &format!(
+            "\nabout {} more are not in this plan: they were in somebody's hands when it was made\n",
+            sums.hidden()
+        );
+    }
+    for (sites, count) in &sums.unpaid {
+        text += &format!("\n{count} stay in the source even so: they are owed to {sites} too\n");
+    }
+    if sums.old > 0 {
+        text += &format!(
+            "\n{} would or may be applied and are older than tombstones live: was their key deleted since, that is forgotten by now\n",
+            sums.old
+        );
+    }
+    if !sums.refused.is_empty() {
+        text += "\nno site takes these, so they stay; --edit-with can mend them on the way:\n";
+        for (id, why) in &sums.refused {
+            text += &format!("  {id}  {why}\n");
+        }
+        let more = all.get(&Effect::Invalid).copied().unwrap_or_default()
+            + all.get(&Effect::TooLarge).copied().unwrap_or_default();
+        if more > LISTED_MAX as u64 {
+            text += &format!("  and {} more; the plan's file has them all (--plan FILE)\n", more - LISTED_MAX as u64);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use bridge_core::replay::{fingerprint::Fingerprint, plan::Prediction};
+
+    use super::*;
+
+    /// Of a write from before `forgotten` whatever may be applied counts, also where one of its stores cannot be asked.
+    #[test]
+    fn old_writes_are_told_of_wherever_they_may_be_applied() {
+        use Effect::{Apply, Duplicate, StillOwed, Superseded};
+        let old = |second: u32, effects: &[Effect]| {
+            let errands =
+                effects.iter().map(|effect| Prediction { to: "aws:us-east-1/store".to_owned(), effect: *effect });
+            let entry = Entry {
+                message: Fingerprint::of(0, "m", b""),
+                queue: 0,
+                message_id: "m".to_owned(),
+                reason: "peer_unavailable".to_owned(),
+                first_seen: None,
+                bytes: 0,
+                event_id: None,
+                key: Some("k".to_owned()),
+                version: Some(version(second)),
+                source_region: None,
+                errands: errands.collect(),
+                unpaid: Vec::new(),
+                refused: None,
+            };
+            let mut sums = Sums::default();
+            sums.add(&entry, "2026-11-21T00:00:30Z".parse().unwrap());
+            sums.old
+        };
+        for (second, effects, expected) in [
+            (29, &[Apply][..], 1),
+            (29, &[StillOwed, Apply], 1),
+            (29, &[Duplicate, StillOwed], 1),
+            (29, &[Duplicate, Superseded], 0),
+            (29, &[], 0),
+            (30, &[Apply, StillOwed], 0),
+        ] {
+            assert_eq!(old(second, effects), expected, "{second} {effects:?}");
+        }
+    }
+
+    fn version(second: u32) -> String {
+        let at = format!("2026-11-21T00:00:{second:02}Z").parse().unwrap();
+        Version::new(at, &"aws:us-east-1".parse().unwrap(), uuid::Uuid::nil()).to_string()
+    }
+}
