@@ -73,9 +73,12 @@ impl Peer {
             let tries = pin!(self.try_again_and_again(worker, &messages, &mut results));
             matches!(select(tries, pin!(worker.clock.sleep(budget))).await, Either::Left(_))
         };
-        let unanswered = || match in_time {
-            true => failed(FailureKind::Unavailable, "it did not answer for this message".to_owned()),
-            false => failed(FailureKind::TimedOut, format!("no answer within {} s", budget.as_secs_f64())),
+        let unanswered = || {
+            if in_time {
+                failed(FailureKind::Unavailable, "it did not answer for this message".to_owned())
+            } else {
+                failed(FailureKind::TimedOut, format!("no answer within {} s", budget.as_secs_f64()))
+            }
         };
         let results: Vec<Forwarded> =
             results.into_iter().map(|result| result.unwrap_or_else(|| Err(unanswered()))).collect();
