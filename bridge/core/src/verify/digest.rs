@@ -51,13 +51,11 @@ pub fn range_of(key: &Key) -> usize {
 pub struct Ranges {
     sums: Vec<u128>,
     counts: Vec<u32>,
-    /// With those that make no difference.
-    shown: Vec<u32>,
 }
 
 impl Default for Ranges {
     fn default() -> Self {
-        Self { sums: vec![0; RANGES], counts: vec![0; RANGES], shown: vec![0; RANGES] }
+        Self { sums: vec![0; RANGES], counts: vec![0; RANGES] }
     }
 }
 
@@ -67,24 +65,19 @@ impl Ranges {
         let range = range_of(&record.key);
         self.sums[range] = self.sums[range].wrapping_add(Digest::of(record).0);
         self.counts[range] = self.counts[range].saturating_add(1);
-        self.shown[range] = self.shown[range].saturating_add(1);
     }
 
     /// Takes in that a record is there which makes no difference: a look at its range shows it all the same.
     pub fn pass(&mut self, record: &Record) {
         let range = range_of(&record.key);
-        self.shown[range] = self.shown[range].saturating_add(1);
+        self.counts[range] = self.counts[range].saturating_add(1);
     }
 
     /// The ranges in which the stores differ, each with the number of records that all stores together have there.
     pub fn differing(stores: &[Self]) -> Vec<(usize, u64)> {
         let Some((one, others)) = stores.split_first() else { return Vec::new() };
-        let differs = |range: &usize| {
-            others
-                .iter()
-                .any(|other| (other.sums[*range], other.counts[*range]) != (one.sums[*range], one.counts[*range]))
-        };
-        let records = |range: usize| stores.iter().map(|store| u64::from(store.shown[range])).sum();
+        let differs = |range: &usize| others.iter().any(|other| other.sums[*range] != one.sums[*range]);
+        let records = |range: usize| stores.iter().map(|store| u64::from(store.counts[range])).sum();
         (0..RANGES).filter(differs).map(|range| (range, records(range))).collect()
     }
 }
