@@ -463,4 +463,22 @@ mod tests {
             prop_assert!(once.waiting(0) == 0 && waiting <= 4);
         }
     }
+
+    #[test]
+    fn it_says_how_far_a_plan_has_come() {
+        let mut ledger = ledger();
+        let confirmed = |number: usize| Receipt::Confirmed {
+            message: name(number),
+            by: PLACES[0].to_owned(),
+            outcome: Outcome::Applied,
+        };
+        assert_eq!((ledger.open(), ledger.brought()), (3, 0), "one is refused");
+        ledger.receipt(&confirmed(1));
+        ledger.receipt(&confirmed(2));
+        assert!(ledger.is_brought(&name(1)) && !ledger.is_brought(&name(2)), "one of two sites is not all");
+        assert_eq!((ledger.open(), ledger.brought()), (3, 1), "and it has not left its source");
+        ledger.receipt(&Receipt::Removed { message: name(1) });
+        ledger.receipt(&confirmed(3));
+        assert_eq!((ledger.open(), ledger.brought()), (1, 2), "the last one stays for another site");
+    }
 }

@@ -342,6 +342,18 @@ mod tests {
         let queues = vec!["\"q\""; QUEUES_MAX + 1].join(",");
         many[0] = many[0].replace("\"sqs dead\"", &queues);
         assert!(read(&many).unwrap_err().contains("257 queues"));
+        let queues = vec!["\"q\""; QUEUES_MAX].join(",");
+        let most = lines()[0].replace("\"sqs dead\"", &queues);
+        assert!(Reader::default().line(&most).is_ok());
+    }
+
+    #[test]
+    fn what_could_not_be_seen_stands_in_the_head_where_there_was_any() {
+        let Line::Head(head) = Reader::default().line(&lines()[0]).unwrap() else { panic!("a head") };
+        assert!(head.hidden == 0 && !lines()[0].contains("hidden"));
+        let some = serde_json::to_string(&Head { hidden: 20, ..head }).unwrap();
+        assert!(some.contains("\"hidden\":20"));
+        assert!(matches!(Reader::default().line(&some), Ok(Line::Head(Head { hidden: 20, .. }))));
     }
 
     #[test]

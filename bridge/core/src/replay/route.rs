@@ -124,6 +124,10 @@ mod tests {
         for text in ["owed", "aws:us-east-1/queue", "azure:westeurope/store"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
+        let aws: SiteId = "aws:us-east-1".parse().unwrap();
+        let site = |text: &str| text.parse::<Target>().unwrap().site().cloned();
+        assert_eq!((site("aws:us-east-1/queue"), site("aws:us-east-1/store")), (Some(aws.clone()), Some(aws)));
+        assert_eq!(site("owed"), None, "each letter names its own");
         for text in ["", "aws:us-east-1", "aws:us-east-1/dlq", "store", "Owed"] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
