@@ -372,10 +372,14 @@ fn patience_begins_anew_with_every_message_of_the_plan() {
     let two: Vec<_> =
         (1..3).map(|n| letter(n, &body(n.into(), HERE, &format!("p{n}"), 1), "peer_unavailable", THERE)).collect();
     world.clock.drive(letters.send(&two));
-    let setting = setting(&world, "aws:us-east-1/dlq", "owed");
+    let mut setting = setting(&world, "aws:us-east-1/dlq", "owed");
     let entries = world.clock.drive(plan(&setting));
     // Somebody holds both; one comes back after a lease of 30 s, the other is held on to for 20 s more before that one dies too.
+    setting.sources[0].hides = Some(Arc::clone(letters) as Arc<dyn Depth>);
+    assert_eq!(world.clock.drive(setting.sources[0].hidden()), 0);
     let held = world.clock.drive(letters.receive(2, Duration::ZERO)).unwrap();
+    assert_eq!(world.clock.drive(setting.sources[0].hidden()), 2);
+    world.clock.drive(letters.send(&[message(3, "another's")]));
     let keeps = async {
         world.clock.sleep(Duration::from_secs(20)).await;
         letters.extend(&[held[1].receipt.clone()]).await
@@ -383,7 +387,8 @@ fn patience_begins_anew_with_every_message_of_the_plan() {
     let journal = Kept::default();
     let ((end, _), _) = world.clock.drive(future::join(run(&setting, &entries, &journal), keeps));
     assert!(matches!(end, End::Finished), "{end:?}");
-    assert!(letters.is_empty(), "{} are left", letters.len());
+    let left = world.clock.drive(letters.receive(10, Duration::ZERO)).unwrap();
+    assert_eq!((left.len(), left[0].attempt), (1, 2), "another's was kept in hand all the time, and given back");
 }
 
 /// SQS hides only so many messages at once: a run that would have to hold more of others' ends, and gives all back.

@@ -95,6 +95,30 @@ impl Subject {
 mod tests {
     use super::*;
 
+    /// Whichever site's rules are at hand: the future is fenced off at an event's origin alone.
+    #[test]
+    fn an_event_is_held_against_the_fences_of_its_own_origin() {
+        let body = r#"{"event_id":"01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11","source_region":"azure:westeurope","op_type":"delete","payload":{"id":"k"},"timestamp":"2099-01-01T00:00:00Z"}"#;
+        let (aws, azure): (SiteId, SiteId) = ("aws:us-east-1".parse().unwrap(), "azure:westeurope".parse().unwrap());
+        let rules = Rules {
+            site: aws.clone(),
+            sites: [aws, azure].into(),
+            clock_skew_max: std::time::Duration::from_secs(60),
+            message_bytes_max: 1_000,
+        };
+        let delivery = Delivery {
+            receipt: crate::port::Receipt(String::new()),
+            message_id: String::new(),
+            attempt: 1,
+            first_seen: None,
+            body: Bytes::from(body),
+            properties: Properties::new(),
+        };
+        let now = "2026-11-21T00:00:00Z".parse().unwrap();
+        let subject = Subject::read(&delivery, Ok(delivery.body.clone()), false, &rules, "/id", now);
+        assert_eq!(subject.event.unwrap_err().reason, crate::reason::Reason::ClockSkew);
+    }
+
     #[test]
     fn the_reason_is_the_letters_or_the_brokers() {
         let of = |texts: &[(&str, &str)], broker| {

@@ -203,6 +203,11 @@ mod tests {
         ] {
             assert_ne!(Digest::of(&one), Digest::of(&other), "{other:?}");
         }
+        assert_ne!(
+            Digest::of(&with(&json!({"v": 1}))),
+            Digest::of(&with(&json!({"v": 1.0}))),
+            "as `agrees_with` has it"
+        );
         assert_eq!(Digest::of(&with(&json!({"v": 0.0}))), Digest::of(&with(&json!({"v": -0.0}))));
     }
 
@@ -223,5 +228,16 @@ mod tests {
         let found = Ranges::differing(&stores);
         assert_eq!(found.iter().map(|(range, _)| *range).collect::<Vec<_>>(), [range_of(&records[7].key)]);
         assert!(found[0].1 >= 4, "three times here and once there");
+    }
+
+    #[test]
+    fn what_makes_no_difference_counts_where_there_is_one() {
+        let [mut one, mut other] = [Ranges::default(), Ranges::default()];
+        other.pass(&record("gone", 1));
+        let stores = [one, other];
+        assert_eq!(Ranges::differing(&stores), []);
+        [one, other] = stores;
+        one.add(&record("gone", 1));
+        assert_eq!(Ranges::differing(&[one, other]), [(range_of(&"gone".parse().unwrap()), 2)]);
     }
 }
