@@ -11,7 +11,7 @@ use bridge_core::{
     record::Record,
     verify::{Options, Verify},
 };
-use bridge_tests::{at, azure, event, record};
+use bridge_tests::{at, aws, azure, event, record};
 
 use crate::verify::{NOW, Plant, Stores, options};
 
@@ -97,20 +97,21 @@ fn a_repair_that_a_store_refuses_is_told() {
     let repaired = |kind: FailureKind| {
         let stores = Stores::new(2);
         (1..4).for_each(|number| drop(Plant::Missing.at(&stores, number, 1)));
+        Plant::Missing.at(&stores, 4, 0);
         let (mut sites, options) = (stores.targets(), Options { repair: true, ..options() });
         let store = Arc::clone(&stores.stores[&azure()]);
         sites.get_mut(&azure()).unwrap().store = Arc::new(Refusing { store, key: "planted2", kind });
         let verify =
             Verify { sites: &sites, clock: &*stores.clock, options: &options, note: &|_| {}, trouble: &|_| {} };
-        (stores.clock.drive(verify.run()), stores.at(1).snapshot())
+        (stores.clock.drive(verify.run()), [0, 1].map(|site| stores.at(site).snapshot()))
     };
-    let (report, now) = repaired(FailureKind::Rejected { detail: "too deep".to_owned() });
+    let (report, [here, there]) = repaired(FailureKind::Rejected { detail: "too deep".to_owned() });
     let report = report.unwrap();
-    assert_eq!((report.drift, report.left, now.len()), (3, 1, 2));
+    assert_eq!((report.drift, report.left, there.len()), (4, 1, 3));
     let failed = report.findings.iter().find(|finding| finding.key == "planted2").unwrap();
     assert!(!failed.repaired && failed.failed.as_ref().unwrap().contains("too deep"), "{failed:?}");
-    let brought = &now[&"planted1".parse().unwrap()];
-    assert_eq!(brought.applied_by, azure(), "by the site that holds it now");
+    let brought = &here[&"planted4".parse().unwrap()];
+    assert_eq!(brought.applied_by, aws(), "by the site that holds it now");
     // After the pause that tells drift from what is on its way.
     assert_eq!(brought.applied_at.parse::<chrono::DateTime<chrono::Utc>>().unwrap(), at(NOW + 10));
     let (failed, _) = repaired(FailureKind::Unauthorized);

@@ -509,6 +509,7 @@ fn more_findings_than_are_listed_are_counted() {
     assert_eq!(report.by_kind, [(Kind::Missing, Sum { found: 20, repaired: 0 })].into());
     let repaired = stores.verify(&Options { repair: true, ..options() });
     assert_eq!((repaired.left, repaired.by_kind[&Kind::Missing]), (0, Sum { found: 20, repaired: 20 }));
+    assert_eq!((report.repaired(), repaired.repaired()), (0, 20));
 }
 
 /// What lies in each store is told, without the bridge's own keys; a tombstone is a record too.
