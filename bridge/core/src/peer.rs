@@ -1,12 +1,7 @@
 //! A site to forward to. A dark peer costs neither latency nor function time: after some failures in a row its circuit opens, and
 //! one that keeps silent is waited for within a bound. What it did not confirm is owed to it.
 
-use std::{
-    pin::pin,
-    sync::{Arc, Mutex, PoisonError},
-};
-
-use futures_util::future::{Either, select};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
     circuit::{Circuit, CircuitPolicy, CircuitState},
@@ -14,7 +9,7 @@ use crate::{
     event::SiteId,
     failure::{FailureKind, PortError, Recovery},
     pipeline::Worker,
-    port::{Clock, Message, Queue},
+    port::{Clock, Message, Queue, within},
 };
 
 /// A site to forward to.
@@ -69,10 +64,8 @@ impl Peer {
         };
         let mut results: Vec<Option<Forwarded>> = vec![None; messages.len()];
         let budget = worker.policy.peer_time;
-        let in_time = {
-            let tries = pin!(self.try_again_and_again(worker, &messages, &mut results));
-            matches!(select(tries, pin!(worker.clock.sleep(budget))).await, Either::Left(_))
-        };
+        let tries = self.try_again_and_again(worker, &messages, &mut results);
+        let in_time = within(&*worker.clock, budget, tries).await.is_some();
         let unanswered = || {
             if in_time {
                 failed(FailureKind::Unavailable, "it did not answer for this message".to_owned())

@@ -2,16 +2,15 @@
 //!
 //! Adapters bound their own requests; this bounds what those bounds add up to, and whatever has none.
 
-use std::{fmt, future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
-    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
+    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, within},
     record::Record,
 };
-use futures_util::future::{Either, select};
 
 use super::Operation;
 
@@ -118,15 +117,6 @@ impl Store for TimeoutStore {
 impl fmt::Display for TimeoutStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
-    }
-}
-
-/// What `call` answers, if it does so within `bound`.
-async fn within<F: Future + Send>(clock: &dyn Clock, bound: Duration, call: F) -> Option<F::Output> {
-    // The call is polled first, so that an answer which is there wins over a bound that has just passed.
-    match select(pin!(call), clock.sleep(bound)).await {
-        Either::Left((answer, _)) => Some(answer),
-        Either::Right(((), _)) => None,
     }
 }
 

@@ -6,9 +6,7 @@
 pub mod partial;
 pub mod whole;
 
-use std::{future::Future, pin::pin, time::Duration};
-
-use futures_util::future::{Either, select};
+use std::time::Duration;
 
 use crate::{
     carry_out::set_aside,
@@ -93,12 +91,4 @@ async fn settle(
         Ok(Ended::Again { verdict: Some(verdict), after })
     };
     deliveries.iter().zip(verdicts).map(end).collect()
-}
-
-/// What `work` comes to, or none if that takes longer than `limit`.
-async fn within<T>(worker: &Worker, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    match select(pin!(work), pin!(worker.clock.sleep(limit))).await {
-        Either::Left((result, _)) => Some(result),
-        Either::Right(_) => None,
-    }
 }

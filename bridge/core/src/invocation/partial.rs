@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::{StreamExt, stream};
 
-use super::{Ended, Halted, settle, within};
+use super::{Ended, Halted, settle};
 use crate::{
     pipeline::Worker,
-    port::{Delivery, Queue},
+    port::{Delivery, Queue, within},
 };
 
 /// Messages that are given back at the same time. Ours: a batch may have 10,000, and each is a request.
@@ -47,7 +47,7 @@ pub async fn work_off(
         }
         Ok(())
     };
-    within(worker, budget.work, work).await.transpose()?;
+    within(&*worker.clock, budget.work, work).await.transpose()?;
     ended.resize(batch.len(), Ended::Again { verdict: None, after: Duration::ZERO });
     keep_order(&mut ended, groups);
 
@@ -59,7 +59,7 @@ pub async fn work_off(
                 tracing::debug!(message_id = delivery.message_id, error = error.chain(), "not given back early");
             }
         });
-    within(worker, budget.give_back, give_back).await;
+    within(&*worker.clock, budget.give_back, give_back).await;
     Ok(ended)
 }
 

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use super::{Ended, Halted, settle, within};
+use super::{Ended, Halted, settle};
 use crate::{
     pipeline::{Verdict, Worker},
-    port::{Delivery, Queue, Reschedule},
+    port::{Delivery, Queue, Reschedule, within},
     settlement::Settlement,
 };
 
@@ -59,7 +59,7 @@ pub async fn work_off(
     let mut waiting = deliveries;
     let (mut held, mut halted) = (Duration::ZERO, Duration::ZERO);
     while !waiting.is_empty() {
-        let tried = within(worker, budget.attempt, settle(worker, queue, dead_letters, &waiting)).await;
+        let tried = within(&*worker.clock, budget.attempt, settle(worker, queue, dead_letters, &waiting)).await;
         let in_time = tried.is_some();
         let out_of_time = || vec![Ended::Again { verdict: None, after: worker.policy.retry.base }; waiting.len()];
         let ended = match tried.unwrap_or_else(|| Ok(out_of_time())) {

@@ -4,19 +4,17 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     future::Future,
-    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
-use futures_util::future::{self, Either};
 
 use super::report::DeadLetters;
 use crate::{
     failure::{FailureKind, PortError},
     limits::REASONS_READ_MAX,
-    port::{Clock, Depth, Place, Queue, Receipt},
+    port::{Clock, Depth, Place, Queue, Receipt, within},
     replay::subject,
 };
 
@@ -100,7 +98,7 @@ impl Letters {
         limit: Duration,
     ) -> Result<(DeadLetters, Option<PortError>), PortError> {
         let begun = clock.now();
-        let messages = within(clock, limit, "dead letters", self.count()).await?;
+        let messages = in_time(clock, limit, "dead letters", self.count()).await?;
         let mut error = None;
         let by_reason = match &self.reasons {
             _ if messages == 0 => BTreeMap::new(),
@@ -142,16 +140,14 @@ fn rests(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 }
 
 /// What `look` comes to, if that is known within `limit`.
-pub(super) async fn within<T>(
+pub(super) async fn in_time<T>(
     clock: &dyn Clock,
     limit: Duration,
     what: &str,
     look: impl Future<Output = Result<T, PortError>>,
 ) -> Result<T, PortError> {
-    match future::select(pin!(look), pin!(clock.sleep(limit))).await {
-        Either::Left((seen, _)) => seen,
-        Either::Right(_) => Err(PortError::new(what.to_owned(), "look", FailureKind::TimedOut)),
-    }
+    let late = || Err(PortError::new(what.to_owned(), "look", FailureKind::TimedOut));
+    within(clock, limit, look).await.unwrap_or_else(late)
 }
 
 /// One reading of letters.
@@ -178,7 +174,7 @@ impl Reading<'_> {
         while shown.len() < self.wanted && self.left() > self.limit / 2 {
             let left = self.left();
             let browse = self.queue.browse(&mut place, max.min(self.wanted - shown.len()));
-            let portion = match within(self.clock, left, "dead letters", browse).await {
+            let portion = match in_time(self.clock, left, "dead letters", browse).await {
                 Ok(portion) if portion.is_empty() => break,
                 Ok(portion) => {
                     if max == PORTION_FIRST {
@@ -201,7 +197,7 @@ impl Reading<'_> {
         }
         // What is not given back shows again by itself when the look's lease ends.
         let release = async { self.queue.release(&receipts).await.into_iter().collect::<Result<(), PortError>>() };
-        let kept = within(self.clock, self.limit, "dead letters", release).await.err();
+        let kept = in_time(self.clock, self.limit, "dead letters", release).await.err();
         (reasons, shown.len(), error.or(kept))
     }
 

@@ -7,7 +7,7 @@ use futures_util::future;
 
 use super::{
     assess::assess,
-    letters::{Letters, within},
+    letters::{Letters, in_time},
     report::{DeadLetters, Report},
 };
 use crate::{
@@ -129,6 +129,6 @@ impl Observer {
     }
 
     async fn within<T>(&self, what: &str, look: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {
-        within(&*self.clock, self.limit, what, look).await
+        in_time(&*self.clock, self.limit, what, look).await
     }
 }

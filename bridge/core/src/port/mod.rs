@@ -11,7 +11,7 @@ mod reschedule;
 mod scan;
 mod store;
 
-pub use clock::Clock;
+pub use clock::{Clock, within};
 pub use depth::{Depth, QueueDepth};
 pub use queue::{Delivery, Message, Place, Properties, Queue, Receipt};
 pub use reschedule::Reschedule;
