@@ -3,7 +3,7 @@
 //! A ledger of the latest lies in the site's own store, in a ring of reserved keys, so that it is bounded, outlives its
 //! worker and costs nothing where it is not wanted. It holds keys and versions, and no payload.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     limits::CONFLICTS_KEPT,
     pipeline::{Verdict, Write},
     record::Record,
+    settlement::rfc3339,
     version::Version,
 };
 
@@ -51,11 +52,11 @@ impl Conflict {
             version: Version::new(now, site, event_id),
             event_id,
             source_region: site.clone(),
-            timestamp: now.to_rfc3339_opts(SecondsFormat::Millis, true),
+            timestamp: rfc3339(now),
             op: Op::Upsert,
             payload: Some(payload.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
             expires_after: None,
-            applied_at: now.to_rfc3339_opts(SecondsFormat::Millis, true),
+            applied_at: rfc3339(now),
             applied_by: site.clone(),
         }
     }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
     event::{Event, Key, Op, Payload, SiteId},
+    settlement::rfc3339,
     version::Version,
 };
 
@@ -48,7 +49,7 @@ impl Record {
             op: event.op,
             payload: (!deleted).then(|| event.payload.clone()),
             expires_after: deleted.then_some(tombstone_life),
-            applied_at: now.to_rfc3339_opts(SecondsFormat::Millis, true),
+            applied_at: rfc3339(now),
             applied_by: site.clone(),
         }
     }

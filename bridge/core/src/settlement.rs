@@ -90,7 +90,7 @@ impl Letter {
     }
 }
 
-/// The form of times in properties.
+/// The form of times in properties, in records' `applied_at` and in reports.
 pub fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     observe::Seen,
     report::{self, Lag, LagState, RecoveryPoint, Report, Side, Site, Worker},
 };
-use crate::{conflict::Conflict, event::SiteId, failure::PortError, heartbeat::Heard, version::Version};
+use crate::{
+    conflict::Conflict, event::SiteId, failure::PortError, heartbeat::Heard, settlement::rfc3339, version::Version,
+};
 
 /// Heartbeats that may be overdue before a lag counts as growing. Ours: one may be late for a scheduler's reasons.
 const OVERDUE: f64 = 1.0;
@@ -32,7 +34,7 @@ pub(super) fn assess(
     let sites = seen.iter().map(|(id, one)| site(id, one, seen, &lag, now)).collect();
     let mut conflicts: Vec<report::Conflict> = conflicts.into_iter().map(conflict).collect();
     conflicts.sort_by(|one, other| other.seen_at.cmp(&one.seen_at));
-    Report { at: text(now), sites, lag, conflicts }
+    Report { at: rfc3339(now), sites, lag, conflicts }
 }
 
 fn site(id: &SiteId, one: &Seen, all: &BTreeMap<SiteId, Seen>, lag: &[Lag], now: DateTime<Utc>) -> Site {
@@ -67,7 +69,7 @@ fn last_heard<'a>(id: &SiteId, all: &'a BTreeMap<SiteId, Seen>) -> Option<&'a He
 fn worker(heard: &Heard, now: DateTime<Utc>) -> Option<Worker> {
     let status = heard.status.clone()?;
     Some(Worker {
-        heard_at: text(sent(heard)),
+        heard_at: rfc3339(sent(heard)),
         age_seconds: seconds(now - sent(heard)),
         every_seconds: every(heard),
         instance: status.instance,
@@ -96,7 +98,7 @@ fn lag_of(from: &SiteId, to: &SiteId, there: &Seen, now: DateTime<Utc>) -> Lag {
         to: to.to_string(),
         state,
         seconds,
-        heard_at: heard.map(|heard| text(sent(heard))),
+        heard_at: heard.map(|heard| rfc3339(sent(heard))),
         age_seconds: heard.map(|heard| self::seconds(now - sent(heard))),
     };
     let Ok(arrived) = &there.heard else { return lag(LagState::Unknown, None, None) };
@@ -136,7 +138,7 @@ fn conflict((site, (conflict, seen)): (SiteId, (Conflict, DateTime<Utc>))) -> re
     let write = |version: &Version| Side {
         version: version.to_string(),
         origin: version.origin().to_string(),
-        timestamp: text(version.timestamp()),
+        timestamp: rfc3339(version.timestamp()),
         event_id: version.event_id().to_string(),
     };
     report::Conflict {
@@ -144,17 +146,13 @@ fn conflict((site, (conflict, seen)): (SiteId, (Conflict, DateTime<Utc>))) -> re
         key: conflict.key.to_string(),
         lost: write(&conflict.lost),
         won: write(&conflict.won),
-        seen_at: text(seen),
+        seen_at: rfc3339(seen),
     }
 }
 
 /// Never below zero: what a clock's doubt makes of a short time.
 fn seconds(time: TimeDelta) -> f64 {
     (time.as_seconds_f64().max(0.0) * 1e3).round() / 1e3
-}
-
-fn text(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Brings a key to its greatest version everywhere, by the same conditional write as every worker's.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 
 use super::{
     finding::{Finding, Held},
@@ -11,11 +11,12 @@ use crate::{
     event::{Key, SiteId},
     failure::Recovery,
     record::Record,
+    settlement::rfc3339,
 };
 
 /// The record as `site` is to hold it, written at `now`. A tombstone begins a life of its own there, never a shorter one.
 pub(super) fn brought(record: &Record, site: &SiteId, now: DateTime<Utc>) -> Record {
-    Record { applied_at: now.to_rfc3339_opts(SecondsFormat::Millis, true), applied_by: site.clone(), ..record.clone() }
+    Record { applied_at: rfc3339(now), applied_by: site.clone(), ..record.clone() }
 }
 
 impl Run<'_> {
