@@ -91,16 +91,16 @@ def _own_letter(site: Site, body: bytes, found: Findings, end: float) -> Letter 
 
 def _letter_differences(example: Example, letter: Letter) -> Iterator[str]:
     properties = letter.properties
-    detail = properties.get("detail", "")
-    if properties.get("reason") != example.reason:
+    detail = properties.get("bridge_detail", "")
+    if properties.get("bridge_reason") != example.reason:
         yield f"reason is {properties.get('reason')}, should be {example.reason}; detail: {detail}"
     elif example.path is not None and example.reason in PATH_REASONS and not _begins_with(detail, example.path):
         yield f"the detail should begin with {example.path}, it is: {detail}"
-    for name in ("detail", "source_queue", "attempt"):
+    for name in ("bridge_detail", "bridge_source_queue", "bridge_attempt"):
         if not properties.get(name):
             yield f"the letter has no property {name}"
-    if "owed" in properties:
-        yield f"the letter owes {properties['owed']}, but the event is valid nowhere"
+    if "bridge_owed" in properties:
+        yield f"the letter owes {properties['bridge_owed']}, but the event is valid nowhere"
 
 
 def _begins_with(detail: str, path: str) -> bool:

@@ -99,7 +99,7 @@ def _letters(site: Site, flaws: Mapping[bytes, str], found: Counter[bytes]) -> I
     """Each flawed message has a letter with its reason, at least one; nothing else has one."""
     while letters := wait_for_letter(site, NO_LETTER_SECONDS):
         for letter in letters:
-            reason = letter.properties.get("reason")
+            reason = letter.properties.get("bridge_reason")
             wanted = flaws.get(letter.body)
             if wanted is None:
                 yield f"{site.name}: a letter that should not be: {dict(letter.properties)} {letter.body[:300]!r}"

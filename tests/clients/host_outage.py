@@ -114,8 +114,8 @@ def _peer_dark(players: Players, options: argparse.Namespace, here: Site, peer: 
         yield from _wait_for_equal([peer], traffic, options.timeout, without=owed)
     yield from _pauses(here, traffic, options.lag_max)
     for letter in letters:
-        told = {name: letter.properties.get(name) for name in ("reason", "owed")}
-        if told != {"reason": "peer_unavailable", "owed": peer.name}:
+        told = {name: letter.properties.get(name) for name in ("bridge_reason", "bridge_owed")}
+        if told != {"bridge_reason": "peer_unavailable", "bridge_owed": peer.name}:
             yield f"{here.name}: a letter that should not be: {dict(letter.properties)} {letter.body!r}"
         stamped = epoch_seconds(read_event(letter.body).timestamp)
         if not dark.begin - CLOCK_TOLERANCE_SECONDS < stamped < dark.end + CIRCUIT_SECONDS + CLOCK_TOLERANCE_SECONDS:

@@ -112,7 +112,7 @@ def _throttled_for_ever(players: Players, site: Site) -> Iterator[str]:
     with players.faults.during(f"{STORES[_cloud(players, here)]}:*:throttle,retry_after=10ms"):
         here.send([body])
         yield from players.work_off(here, within_seconds=WORK_SECONDS)
-    expected = {"owed": here.name, "attempt": str(ATTEMPTS_MAX)}
+    expected = {"bridge_owed": here.name, "bridge_attempt": str(ATTEMPTS_MAX)}
     yield from _letters(here, {body: Kind("throttled for ever", body, "retries_exhausted")}, expected)
     yield from players.work_off(peer, within_seconds=WORK_SECONDS)
     if here.record(key):
@@ -137,7 +137,7 @@ def _letters(site: Site, expected: Mapping[bytes, Kind], properties: Mapping[str
 
 
 def _differences(kind: Kind, letter: Letter, properties: Mapping[str, str]) -> Iterator[str]:
-    for name, value in {"reason": kind.reason, **properties}.items():
+    for name, value in {"bridge_reason": kind.reason, **properties}.items():
         if letter.properties.get(name) != value:
             yield f"{kind.name}: {name} is {letter.properties.get(name)}, should be {value}: {dict(letter.properties)}"
 

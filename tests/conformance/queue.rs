@@ -178,10 +178,10 @@ pub(crate) async fn a_message_arrives_byte_for_byte(on: &QueueUnderTest) {
 pub(crate) async fn properties_arrive_beside_the_body(on: &QueueUnderTest) {
     let mut sent = message("body");
     sent.properties = properties([
-        ("reason", "not_portable"),
-        ("detail", "/payload/größe: 9007199254740993 \"würde\" 9007199254740992, 日本語 🦀 \\ %41 \t \n end"),
-        ("owed", "aws:us-east-1,azure:westeurope"),
-        ("event_id", "01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11"),
+        ("bridge_reason", "not_portable"),
+        ("bridge_detail", "/payload/größe: 9007199254740993 \"würde\" 9007199254740992, 日本語 🦀 \\ %41 \t \n end"),
+        ("bridge_owed", "aws:us-east-1,azure:westeurope"),
+        ("bridge_event_id", "01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11"),
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         ("number", "17"),
         ("boolean", "true"),
@@ -359,7 +359,7 @@ pub(crate) async fn a_retry_at_once_counts_as_an_attempt(on: &QueueUnderTest) {
 
 pub(crate) async fn a_retry_keeps_body_properties_and_first_sight(on: &QueueUnderTest) {
     let mut sent = message("{\"größe\": \"日本語 🦀\"}");
-    sent.properties = properties([("traceparent", "00-0af7-b7ad-01"), ("detail", "größe 🦀")]);
+    sent.properties = properties([("traceparent", "00-0af7-b7ad-01"), ("bridge_detail", "größe 🦀")]);
     on.send(&[sent.clone()]).await;
     let first = on.take_one().await;
     on.clock.sleep(seconds(1)).await;
@@ -381,7 +381,7 @@ pub(crate) async fn a_retry_with_a_stale_receipt_says_that_the_lease_is_lost(on:
 
 pub(crate) async fn attempts_and_first_sight_of_earlier_copies_count(on: &QueueUnderTest) {
     let mut copy = message("copy");
-    copy.properties = properties([("attempt", "4"), ("first_seen", "2026-11-21T00:59:55+01:00")]);
+    copy.properties = properties([("bridge_attempt", "4"), ("bridge_first_seen", "2026-11-21T00:59:55+01:00")]);
     on.send(&[copy]).await;
     let delivery = on.take_one().await;
     assert_eq!(delivery.attempt, 5);
@@ -485,13 +485,13 @@ pub(crate) async fn the_same_body_twice_is_two_messages(on: &QueueUnderTest) {
 
 pub(crate) async fn a_look_shows_everything_and_takes_nothing(on: &QueueUnderTest) {
     let sent: Vec<Message> = (0..25)
-        .map(|n| Message { properties: properties([("reason", "x")]), ..message(format!("message {n}")) })
+        .map(|n| Message { properties: properties([("bridge_reason", "x")]), ..message(format!("message {n}")) })
         .collect();
     on.send(&sent).await;
     let shown = on.look(10).await;
     assert_eq!(bodies(&shown), sent.iter().map(|message| message.body.to_vec()).collect());
     for delivery in &shown {
-        assert_eq!(delivery.properties, properties([("reason", "x")]));
+        assert_eq!(delivery.properties, properties([("bridge_reason", "x")]));
         assert!(delivery.first_seen.is_some());
     }
     let received = on.take(sent.len()).await;

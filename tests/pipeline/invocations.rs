@@ -154,8 +154,8 @@ fn a_silent_peer_is_owed_its_events_within_the_time_of_a_function() {
     }
     assert_eq!(took, [10, 10, 0, 0], "two failures open the circuit of these tests");
     let letters = world.site(HERE).letters.snapshot();
-    assert!(letters.iter().all(|(_, properties)| properties["owed"] == THERE), "{letters:?}");
-    assert!(letters[0].1["detail"].contains("no answer within 10 s"), "{letters:?}");
+    assert!(letters.iter().all(|(_, properties)| properties["bridge_owed"] == THERE), "{letters:?}");
+    assert!(letters[0].1["bridge_detail"].contains("no answer within 10 s"), "{letters:?}");
     assert_eq!(world.site(HERE).store.snapshot().len(), 4, "written here all the same");
 }
 
@@ -246,7 +246,10 @@ fn troubles_without_end_become_a_letter_whoever_counts() {
     let settled = whole(&world, budget).unwrap();
     assert_eq!(settled[0].0.attempt, policy().attempts_max);
     let letters = world.site(HERE).letters.snapshot();
-    assert_eq!((letters[0].1["reason"].as_str(), letters[0].1["attempt"].as_str()), ("retries_exhausted", "5"));
+    assert_eq!(
+        (letters[0].1["bridge_reason"].as_str(), letters[0].1["bridge_attempt"].as_str()),
+        ("retries_exhausted", "5")
+    );
 }
 
 #[test]
@@ -327,5 +330,5 @@ fn a_record_that_panics_for_ever_is_set_aside_and_its_batch_is_done() {
     let acked = settled.iter().filter(|(_, verdict)| verdict.settlement == Settlement::Ack).count();
     assert_eq!((settled.len(), acked), (3, 2));
     let letters = world.site(HERE).letters.snapshot();
-    assert_eq!((letters[0].1["reason"].as_str(), letters[0].1["owed"].as_str()), ("panicked", HERE));
+    assert_eq!((letters[0].1["bridge_reason"].as_str(), letters[0].1["bridge_owed"].as_str()), ("panicked", HERE));
 }

@@ -120,7 +120,7 @@ impl Dead {
     }
 
     fn add(&self, reason: &str, count: usize) {
-        let letter = || Message { properties: properties([("reason", reason)]), ..message("no event") };
+        let letter = || Message { properties: properties([("bridge_reason", reason)]), ..message("no event") };
         let letters: Vec<Message> = std::iter::repeat_with(letter).take(count).collect();
         self.clock.drive(self.lies.send(&letters)).into_iter().for_each(Result::unwrap);
     }

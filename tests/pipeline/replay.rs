@@ -114,7 +114,7 @@ fn each_letter_goes_to_just_the_sites_that_it_names() {
     assert_eq!(world.site(THERE).queue.len(), 10, "only the peer is sent anything, and only what it is owed");
     assert_eq!(world.site(HERE).queue.len(), 0);
     let left = world.site(HERE).letters.snapshot();
-    assert!(left.len() == 5 && left.iter().all(|(_, properties)| properties["reason"] == "not_json"));
+    assert!(left.len() == 5 && left.iter().all(|(_, properties)| properties["bridge_reason"] == "not_json"));
     world.drain(10);
     for n in 0..10 {
         assert!(version(&world, THERE, &format!("p{n}")).is_some());
@@ -135,7 +135,7 @@ fn what_came_after_the_plan_is_untouched_and_what_was_taken_is_not_invented() {
         // Another consumer takes three.
         let taken = letters.receive(31, Duration::ZERO).await.unwrap();
         let late = |one: &&Delivery| String::from_utf8_lossy(&one.body).contains("late");
-        let owed = taken.iter().filter(|one| one.properties["reason"] == "peer_unavailable" && !late(one));
+        let owed = taken.iter().filter(|one| one.properties["bridge_reason"] == "peer_unavailable" && !late(one));
         let three: Vec<_> = owed.take(3).map(|one| one.receipt.clone()).collect();
         letters.ack(&three).await;
         let others = taken.iter().map(|one| one.receipt.clone()).filter(|receipt| !three.contains(receipt));

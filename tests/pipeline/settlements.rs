@@ -53,11 +53,11 @@ fn a_letter_keeps_the_body_and_says_why() {
     assert_eq!(
         properties,
         [
-            ("attempt", "1"),
-            ("detail", "/event_id: \"nonsense\" is not a UUID in hyphenated form"),
-            ("first_seen", "2026-11-21T01:02:03.000Z"),
-            ("reason", "invalid_event"),
-            ("source_queue", "memory aws:us-east-1/queue"),
+            ("bridge_attempt", "1"),
+            ("bridge_detail", "/event_id: \"nonsense\" is not a UUID in hyphenated form"),
+            ("bridge_first_seen", "2026-11-21T01:02:03.000Z"),
+            ("bridge_reason", "invalid_event"),
+            ("bridge_source_queue", "memory aws:us-east-1/queue"),
         ]
     );
     assert!(world.site(HERE).queue.is_empty());

@@ -166,8 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn lines_are_shown_and_received_once_each_and_stay() {
-        let saved =
-            r#"{"body":"{\"a\":1}","properties":{"reason":"not_json","first_seen":"2026-11-21T01:02:03.000Z"}}"#;
+        let saved = r#"{"body":"{\"a\":1}","properties":{"bridge_reason":"not_json","bridge_first_seen":"2026-11-21T01:02:03.000Z"}}"#;
         let (_path, queue) = queue(&format!("one\n\n  two  \n{saved}\nlast without an end"));
         let mut place = Place::default();
         let mut shown = queue.browse(&mut place, 3).await.unwrap();
@@ -180,7 +179,7 @@ mod tests {
             let expected: [(&str, &[u8]); 4] =
                 [("line-1", b"one"), ("line-3", b"two"), ("line-4", b"{\"a\":1}"), ("line-5", b"last without an end")];
             assert_eq!(texts, expected);
-            assert_eq!(deliveries[2].properties["reason"], "not_json");
+            assert_eq!(deliveries[2].properties["bridge_reason"], "not_json");
             assert!(deliveries[2].first_seen.is_some());
         }
         let receipts: Vec<_> = received.into_iter().map(|one| one.receipt).collect();

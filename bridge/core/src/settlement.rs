@@ -42,19 +42,19 @@ pub struct Letter {
 /// Names of the properties of a letter, and of a message that was given back as a copy.
 pub mod property {
     /// The code of `schema/dead-letter-reasons.json`.
-    pub const REASON: &str = "reason";
+    pub const REASON: &str = "bridge_reason";
     /// What is wrong, in words.
-    pub const DETAIL: &str = "detail";
+    pub const DETAIL: &str = "bridge_detail";
     /// The queue that the message was taken from.
-    pub const SOURCE_QUEUE: &str = "source_queue";
+    pub const SOURCE_QUEUE: &str = "bridge_source_queue";
     /// How often the message was delivered.
-    pub const ATTEMPT: &str = "attempt";
+    pub const ATTEMPT: &str = "bridge_attempt";
     /// When the message first came into its queue, RFC 3339.
-    pub const FIRST_SEEN: &str = "first_seen";
+    pub const FIRST_SEEN: &str = "bridge_first_seen";
     /// The sites that have not confirmed the event, separated by commas.
-    pub const OWED: &str = "owed";
+    pub const OWED: &str = "bridge_owed";
     /// The event's name, on forwarded messages: for people who look into a queue.
-    pub const EVENT_ID: &str = "event_id";
+    pub const EVENT_ID: &str = "bridge_event_id";
     /// W3C trace context.
     pub const TRACEPARENT: &str = "traceparent";
     /// What the tracing systems on the way note beside it; passed on as it came.
@@ -122,12 +122,12 @@ mod tests {
     fn a_letter_tells_the_whole_story() {
         let message = message(own([]), &["azure:westeurope", "aws:us-east-1"]);
         let expected = own([
-            ("reason", "peer_unavailable"),
-            ("detail", "dark"),
-            ("source_queue", "queue"),
-            ("attempt", "3"),
-            ("first_seen", "1970-01-01T00:00:00.000Z"),
-            ("owed", "aws:us-east-1,azure:westeurope"),
+            ("bridge_reason", "peer_unavailable"),
+            ("bridge_detail", "dark"),
+            ("bridge_source_queue", "queue"),
+            ("bridge_attempt", "3"),
+            ("bridge_first_seen", "1970-01-01T00:00:00.000Z"),
+            ("bridge_owed", "aws:us-east-1,azure:westeurope"),
         ]);
         assert_eq!((message.id.as_str(), &*message.body, message.properties), ("id", b"body".as_slice(), expected));
     }
@@ -138,13 +138,28 @@ mod tests {
         let kept = message(came_with, &[]).properties;
         assert_eq!(kept.len(), limits::PROPERTIES_MAX);
         let names: Vec<&str> = kept.keys().map(String::as_str).collect();
-        assert_eq!(names, ["a", "attempt", "c", "d", "detail", "e", "f", "first_seen", "reason", "source_queue"]);
+        assert_eq!(
+            names,
+            [
+                "a",
+                "bridge_attempt",
+                "bridge_detail",
+                "bridge_first_seen",
+                "bridge_reason",
+                "bridge_source_queue",
+                "c",
+                "d",
+                "e",
+                "f"
+            ]
+        );
     }
 
     #[test]
     fn a_letter_of_a_letter_tells_the_last_story() {
-        let again = message(own([("reason", "clock_skew"), ("attempt", "9"), ("traceparent", "t")]), &[]).properties;
-        let told = ["reason", "attempt", "traceparent"].map(|name| again[name].as_str());
+        let again = message(own([("bridge_reason", "clock_skew"), ("bridge_attempt", "9"), ("traceparent", "t")]), &[])
+            .properties;
+        let told = ["bridge_reason", "bridge_attempt", "traceparent"].map(|name| again[name].as_str());
         assert_eq!(told, ["peer_unavailable", "3", "t"]);
     }
 }

@@ -158,8 +158,10 @@ impl Books {
         let state = &mut *self.open();
         let fact = state.by_body.get(&message.body).copied();
         state.trace.line(|| {
-            let reason = message.properties.get("reason").map(|reason| format!(" as {reason}")).unwrap_or_default();
-            let owed = message.properties.get("owed").map(|owed| format!(", owed to {owed}")).unwrap_or_default();
+            let reason =
+                message.properties.get("bridge_reason").map(|reason| format!(" as {reason}")).unwrap_or_default();
+            let owed =
+                message.properties.get("bridge_owed").map(|owed| format!(", owed to {owed}")).unwrap_or_default();
             format!("{} -> {} {}{reason}{owed}", name(&state.sites, actor), at(&state.sites, place), event(fact))
         });
         match (place.kind, actor, fact) {

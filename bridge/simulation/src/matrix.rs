@@ -234,8 +234,8 @@ fn left(world: &World) -> Left {
             (key.to_string(), format!("{} {} {:?}", record.version, record.op.as_str(), record.payload))
         });
         let letters = site.letters.snapshot().into_iter();
-        let letters =
-            letters.map(|(body, properties)| (body.to_vec(), properties.get("reason").cloned().unwrap_or_default()));
+        let letters = letters
+            .map(|(body, properties)| (body.to_vec(), properties.get("bridge_reason").cloned().unwrap_or_default()));
         (records.collect(), letters.collect())
     };
     world.sites.values().map(|site| (site.id.clone(), of(site))).collect()

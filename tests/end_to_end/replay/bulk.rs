@@ -83,7 +83,10 @@ fn bulk(from: &'static str, to: &'static str) {
     // What is left is just what no site takes, byte for byte; what was owed arrives.
     let left = look(&*source.letters);
     assert_eq!(left.len() as u64, quarter);
-    assert!(left.iter().all(|one| one.properties["reason"] == "not_json" && one.body.starts_with(b"no event, number")));
+    assert!(
+        left.iter()
+            .all(|one| one.properties["bridge_reason"] == "not_json" && one.body.starts_with(b"no event, number"))
+    );
     let _worker = clouds.worker(to);
     let deadline = Instant::now() + Duration::from_secs(60 + count / 100);
     for n in (0..count).filter(|n| n % 4 > 1) {

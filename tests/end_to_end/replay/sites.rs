@@ -117,9 +117,9 @@ pub(crate) fn look(queue: &dyn Queue) -> Vec<Delivery> {
 
 /// A letter as a worker writes it.
 pub(crate) fn letter(body: impl Into<Vec<u8>>, reason: &str, owed: &str) -> Message {
-    let mut properties = Properties::from([("reason".to_owned(), reason.to_owned())]);
+    let mut properties = Properties::from([("bridge_reason".to_owned(), reason.to_owned())]);
     if !owed.is_empty() {
-        properties.insert("owed".to_owned(), owed.to_owned());
+        properties.insert("bridge_owed".to_owned(), owed.to_owned());
     }
     Message { properties, ..bridge_tests::message(body) }
 }

@@ -125,7 +125,7 @@ mod tests {
                 "ApproximateFirstReceiveTimestamp": "1545082649185"
             },
             "messageAttributes": {
-                "attempt": { "stringValue": "2", "stringListValues": [], "binaryListValues": [], "dataType": "String" },
+                "bridge_attempt": { "stringValue": "2", "stringListValues": [], "binaryListValues": [], "dataType": "String" },
                 "raw": { "binaryValue": "AAEC", "dataType": "Binary" }
             },
             "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",

@@ -126,7 +126,7 @@ mod tests {
                 texts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
             reason(&properties, broker)
         };
-        let (letter, broker) = (("reason", "not_json"), (BROKER_REASON, "TTLExpiredException"));
+        let (letter, broker) = (("bridge_reason", "not_json"), (BROKER_REASON, "TTLExpiredException"));
         assert_eq!(of(&[letter, broker], true), "not_json", "a letter that the broker has set aside once more");
         assert_eq!(of(&[broker], true), "broker:TTLExpiredException");
         assert_eq!(of(&[], true), "broker:too_many_receives");

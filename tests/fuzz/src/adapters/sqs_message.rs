@@ -34,8 +34,8 @@ fn message(input: &mut Unstructured<'_>) -> Result<Message> {
     }
     for _ in 0..input.int_in_range(0..=3)? {
         let name = match input.int_in_range(0..=2)? {
-            0 => "attempt".to_owned(),
-            1 => "first_seen".to_owned(),
+            0 => "bridge_attempt".to_owned(),
+            1 => "bridge_first_seen".to_owned(),
             _ => String::arbitrary(input)?,
         };
         let value = MessageAttributeValue::builder()

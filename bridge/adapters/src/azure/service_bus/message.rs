@@ -20,7 +20,7 @@ use crate::delivery;
 
 /// Marks a copy that [`Queue::retry`](bridge_core::port::Queue::retry) scheduled, with the id of the message that it
 /// replaced. A copy's own properties are those of the first message: what the bridge added is taken off again.
-pub(super) const COPY_OF: &str = "copy_of";
+pub(super) const COPY_OF: &str = "bridge_copy_of";
 
 /// Holds, as one JSON object, properties whose names HTTP cannot carry; see [`super::rest`].
 pub(super) const PACKED: &str = "bridge_properties";

@@ -365,7 +365,12 @@ mod tests {
             properties: [("a".to_owned(), "b".to_owned())].into(),
         };
         let copy = copy_of(&delivery, DateTime::default());
-        let texts = [("a", "b"), ("attempt", "3"), ("copy_of", "first"), ("first_seen", "2026-11-21T01:00:00.500Z")];
+        let texts = [
+            ("a", "b"),
+            ("bridge_attempt", "3"),
+            ("bridge_copy_of", "first"),
+            ("bridge_first_seen", "2026-11-21T01:00:00.500Z"),
+        ];
         assert!(copy.properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).eq(texts));
         assert_eq!(copy.body, delivery.body);
         assert_ne!(copy.id, "first");
