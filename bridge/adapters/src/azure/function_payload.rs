@@ -180,7 +180,7 @@ mod tests {
         let columns = json!({
             "MessageIdArray": "[\"m1\",\"m2\"]", "DeliveryCountArray": "[1,7]",
             "EnqueuedTimeUtcArray": "[\"2026-11-21T01:39:42.123\"]",
-            "ApplicationPropertiesArray": "[{\"k\":\"v\"},{\"attempt\":\"4\",\"copy_of\":\"m0\"}]",
+            "ApplicationPropertiesArray": "[{\"k\":\"v\"},{\"bridge_attempt\":\"4\",\"bridge_copy_of\":\"m0\"}]",
         });
         for bodies in [bodies(|text| STANDARD.encode(text)), bodies(str::to_owned)] {
             let read = read(&json!({ "Data": { "messages": bodies }, "Metadata": columns }));
