@@ -45,14 +45,10 @@ fn received(world: &World) -> Vec<Delivery> {
     batch
 }
 
-fn partial(
-    world: &World,
-    groups: &[Option<String>],
-    budget: PartialBudget,
-) -> (Vec<Delivery>, Result<Vec<Ended>, Halted>) {
+fn partial(world: &World, budget: PartialBudget) -> (Vec<Delivery>, Result<Vec<Ended>, Halted>) {
     let (worker, Site { queue, letters, .. }) = (world.worker(HERE), world.site(HERE));
     let batch = received(world);
-    let ended = world.clock.drive(partial::work_off(worker, &**queue, &**letters, &batch, groups, budget));
+    let ended = world.clock.drive(partial::work_off(worker, &**queue, &**letters, &batch, budget));
     (batch, ended)
 }
 
@@ -80,7 +76,7 @@ fn of_a_batch_only_what_must_come_again_is_reported() {
     bodies.push("no event".to_owned());
     let world = world(&bodies);
     world.site(HERE).writes.add(Rule::once(Operation::PutIfNewer, Fault::Before(FailureKind::Unavailable)));
-    let (batch, ended) = partial(&world, &[], PARTIAL);
+    let (batch, ended) = partial(&world, PARTIAL);
     let ended = ended.unwrap();
     assert_eq!(settled(&ended).iter().filter(|settled| **settled).count(), 3, "{ended:?}");
     let letter = batch.iter().position(|delivery| &delivery.body[..] == b"no event").unwrap();
@@ -102,7 +98,7 @@ fn a_letter_that_cannot_be_sent_comes_again_and_a_queue_of_letters_that_nobody_m
         let plan = FaultPlan::new(1, vec![Rule::always(Fault::Before(failure))]);
         let letters = FaultQueue::new(Arc::clone(letters) as Arc<dyn Queue>, Arc::new(plan), world.clock.clone());
         let batch = received(&world);
-        world.clock.drive(partial::work_off(worker, &**queue, &letters, &batch, &[], PARTIAL))
+        world.clock.drive(partial::work_off(worker, &**queue, &letters, &batch, PARTIAL))
     };
     let ended = with_letters(FailureKind::Unavailable).unwrap();
     assert!(
@@ -118,7 +114,7 @@ fn a_batch_that_outlasts_its_budget_gives_back_the_rest_at_once() {
     let world = world(&orders(6));
     // Two portions of two pass; the store sleeps over the third.
     world.site(HERE).writes.add(Rule::always(Fault::Late(Duration::from_secs(10))));
-    let (_, ended) = partial(&world, &[], PartialBudget { portion: 2, ..PARTIAL });
+    let (_, ended) = partial(&world, PartialBudget { portion: 2, ..PARTIAL });
     let ended = ended.unwrap();
     assert_eq!(settled(&ended), [true, true, true, true, false, false]);
     assert_eq!(ended[4], Ended::Again { verdict: None, after: EMPTY });
@@ -133,7 +129,7 @@ fn a_message_that_must_wait_is_hidden_for_as_long() {
         .site(HERE)
         .writes
         .add(Rule::once(Operation::PutIfNewer, Fault::Before(FailureKind::Throttled { retry_after: hint })));
-    let (_, ended) = partial(&world, &[], PARTIAL);
+    let (_, ended) = partial(&world, PARTIAL);
     assert_eq!(settled(&ended.unwrap()), [false]);
     assert_eq!(hidden_seconds(&world), 50, "the store's own wish, which is longer than any lease");
 }
@@ -148,7 +144,7 @@ fn a_silent_peer_is_owed_its_events_within_the_time_of_a_function() {
     for number in 0..4 {
         world.send(HERE, &[event(number, HERE, "upsert", &format!("order-{number}"), 0).to_string()]);
         let start = world.clock.elapsed();
-        let (_, ended) = partial(&world, &[], PARTIAL);
+        let (_, ended) = partial(&world, PARTIAL);
         assert_eq!(settled(&ended.unwrap()), [true], "set aside");
         took.push(world.clock.elapsed().saturating_sub(start).as_secs());
     }
@@ -167,7 +163,7 @@ fn a_probe_that_is_dropped_leaves_the_circuit_open_for_a_pause_and_no_longer() {
     let peer = &world.worker(HERE).peers[0];
     let deliver = |number: u128, budget| {
         world.send(HERE, &[event(number, HERE, "upsert", &format!("order-{number}"), 0).to_string()]);
-        settled(&partial(&world, &[], budget).1.unwrap())
+        settled(&partial(&world, budget).1.unwrap())
     };
     inbound.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
     assert_eq!((deliver(1, PARTIAL), deliver(2, PARTIAL)), (vec![true], vec![true]));
@@ -187,21 +183,9 @@ fn a_probe_that_is_dropped_leaves_the_circuit_open_for_a_pause_and_no_longer() {
 fn lost_permissions_fail_the_whole_batch() {
     let world = world(&orders(3));
     world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unauthorized)));
-    let (_, ended) = partial(&world, &[], PARTIAL);
+    let (_, ended) = partial(&world, PARTIAL);
     assert!(ended.unwrap_err().detail.contains("access denied"));
     assert_eq!(world.site(HERE).queue.len(), 3);
-}
-
-#[test]
-fn an_ordered_group_comes_again_from_its_first_failure() {
-    let mut bodies = orders(4);
-    bodies.push("a letter, and no event".to_owned());
-    let world = world(&bodies);
-    let groups: Vec<Option<String>> = ["a", "b", "a", "b", "a"].map(|group| Some(group.to_owned())).into();
-    // The letter comes first, in group a; the first to be written is of group b.
-    world.site(HERE).writes.add(Rule::once(Operation::PutIfNewer, Fault::Before(FailureKind::Unavailable)));
-    let (_, ended) = partial(&world, &groups, PartialBudget { portion: 1, ..PARTIAL });
-    assert_eq!(settled(&ended.unwrap()), [true, false, true, false, true]);
 }
 
 #[test]
@@ -318,7 +302,7 @@ fn panicking_world() -> World {
 #[test]
 fn a_panic_over_one_record_spares_its_batch() {
     let world = panicking_world();
-    let (_, ended) = partial(&world, &[], PARTIAL);
+    let (_, ended) = partial(&world, PARTIAL);
     assert_eq!(settled(&ended.unwrap()), [true, false, true]);
     assert_eq!(world.site(HERE).store.snapshot().len(), 2);
 }

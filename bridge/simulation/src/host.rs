@@ -126,8 +126,7 @@ impl Hand<'_> {
             partial::Budget { work: Duration::from_secs(20), give_back: Duration::from_secs(2), portion: self.batch };
         loop {
             let batch = self.receive().await;
-            let groups = vec![None; batch.len()];
-            let worked = partial::work_off(self.worker, self.queue, self.letters, &batch, &groups, budget).await;
+            let worked = partial::work_off(self.worker, self.queue, self.letters, &batch, budget).await;
             // Halted: the invocation fails, and all of it comes again when its leases end.
             let Ok(ended) = worked else { continue };
             self.count(batch.len(), ended.len());

@@ -113,7 +113,7 @@ pub(super) fn queue_facts(attributes: &HashMap<QueueAttributeName, String>) -> R
         retries_count: true,
         message_bytes_max: number(QueueAttributeName::MaximumMessageSize, MESSAGE_BYTES)?,
         duplicate_detection: None,
-        grouped: attributes.get(&QueueAttributeName::FifoQueue).is_some_and(|fifo| fifo == "true"),
+        sessions: false, // The configuration takes no FIFO queue, the one kind that has groups.
     })
 }
 

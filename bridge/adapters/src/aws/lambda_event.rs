@@ -13,7 +13,6 @@ use bytes::Bytes;
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
 
-use super::sqs_message;
 use crate::delivery;
 
 /// One invocation of the function.
@@ -32,8 +31,6 @@ pub struct LambdaRecord {
     pub delivery: Option<Delivery>,
     /// By what name the record is reported; none where it has none, so that only the whole batch can fail.
     pub message_id: Option<String>,
-    /// The group whose order the queue keeps.
-    pub group: Option<String>,
     /// The queue's name.
     pub queue: Option<String>,
 }
@@ -86,10 +83,7 @@ fn record(record: &Value) -> LambdaRecord {
         }
     });
     let queue = text("eventSourceARN").and_then(|arn| arn.rsplit(':').next()).map(str::to_owned);
-    // Standard queues have groups too, for fairness; only a FIFO queue keeps their order.
-    let ordered = queue.as_deref().is_some_and(sqs_message::is_fifo);
-    let group = system.get("MessageGroupId").and_then(Value::as_str).unwrap_or_default();
-    LambdaRecord { delivery, message_id, group: ordered.then(|| group.to_owned()), queue }
+    LambdaRecord { delivery, message_id, queue }
 }
 
 /// As [`super::sqs_message`] reads them: a foreign sender's binary is shown in the base64 that it comes in.
@@ -134,7 +128,7 @@ mod tests {
             "awsRegion": "us-east-2"
         }] }));
         let record = &records[0];
-        assert_eq!((record.queue.as_deref(), &record.group), (Some("my-queue"), &None));
+        assert_eq!(record.queue.as_deref(), Some("my-queue"));
         let delivery = record.delivery.as_ref().unwrap();
         assert_eq!(delivery.receipt.0, "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a...");
         assert_eq!(delivery.attempt, 5, "three deliveries of this copy, two of the one before");
@@ -167,19 +161,6 @@ mod tests {
         let item = |id: &str| json!({ "itemIdentifier": id });
         assert_eq!(named, Some(json!({ "batchItemFailures": [item("a"), item("b"), item("c")] })));
         assert_eq!(answer([]), Some(json!({ "batchItemFailures": [] })));
-    }
-
-    #[test]
-    fn only_a_fifo_queue_has_groups_that_matter() {
-        let arn = |name: &str| format!("arn:aws:sqs:us-east-2:123456789012:{name}");
-        let group = |name: &str| {
-            let attributes = json!({ "MessageGroupId": "g" });
-            let payload =
-                json!({ "Records": [{ "body": "x", "eventSourceARN": arn(name), "attributes": attributes }] });
-            batch(&payload).remove(0).group
-        };
-        assert_eq!(group("my-queue"), None);
-        assert_eq!(group("my-queue.fifo").as_deref(), Some("g"));
     }
 
     #[test]

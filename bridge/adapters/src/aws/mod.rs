@@ -6,6 +6,7 @@ mod dynamodb;
 pub mod dynamodb_item;
 mod dynamodb_scan;
 mod error;
+pub mod fifo;
 #[doc(hidden)]
 pub mod fuzzing;
 mod inspect;

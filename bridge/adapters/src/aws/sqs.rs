@@ -187,9 +187,8 @@ impl SqsQueue {
     }
 
     async fn send_request(&self, messages: &[&Message]) -> Result<Vec<Result<(), Failure>>, Failure> {
-        let fifo = sqs_message::is_fifo(&self.options.queue_url);
         let entries =
-            messages.iter().enumerate().map(|(place, message)| sqs_message::to_entry(message, place, fifo)).collect();
+            messages.iter().enumerate().map(|(place, message)| sqs_message::to_entry(message, place)).collect();
         let request = self.client.send_message_batch().queue_url(&self.options.queue_url).set_entries(Some(entries));
         let answer = request.send().await.map_err(|error| self.too_large(messages, Failure::from(&error)))?;
         let successful = answer.successful().iter().map(aws_sdk_sqs::types::SendMessageBatchResultEntry::id);

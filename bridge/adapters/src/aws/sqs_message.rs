@@ -53,18 +53,10 @@ fn to_properties(attributes: HashMap<String, MessageAttributeValue>) -> Properti
     attributes.into_iter().map(|(name, value)| (name, text(value))).collect()
 }
 
-/// Whether a queue of this name keeps order. "Amazon SQS queue and message identifiers", read 2026-11: the name of a FIFO
-/// queue, and no other, ends so.
-pub(super) fn is_fifo(queue: &str) -> bool {
-    queue.rsplit_once('.').is_some_and(|(_, end)| end == "fifo")
-}
-
 /// The entry of a batch that sends `message`, as its `id`. The message must have passed [`check`].
 ///
-/// `Message::id` names the send to a FIFO queue, as a group of its own too: no order among events is needed, and a group
-/// would hold back what follows a message that failed. A standard queue makes up an id for every send, and detects no
-/// duplicates.
-pub(super) fn to_entry(message: &Message, id: usize, fifo: bool) -> SendMessageBatchRequestEntry {
+/// `Message::id` does not travel: a standard queue names every send itself, and detects no duplicates.
+pub(super) fn to_entry(message: &Message, id: usize) -> SendMessageBatchRequestEntry {
     let attribute = |value: &String| {
         let attribute = MessageAttributeValue::builder().data_type(STRING).string_value(value);
         attribute.build().expect("it has the one part that is required, its type")
@@ -73,8 +65,6 @@ pub(super) fn to_entry(message: &Message, id: usize, fifo: bool) -> SendMessageB
         message.properties.iter().map(|(name, value)| (name.clone(), attribute(value))).collect();
     let entry = SendMessageBatchRequestEntry::builder()
         .id(id.to_string())
-        .set_message_group_id(fifo.then(|| message.id.clone()))
-        .set_message_deduplication_id(fifo.then(|| message.id.clone()))
         .message_body(std::str::from_utf8(&message.body).expect("checked before it comes here"))
         .set_message_attributes((!attributes.is_empty()).then_some(attributes));
     entry.build().expect("it has both parts that are required, id and body")

@@ -121,8 +121,8 @@ pub(crate) const WORKER: &[KeySpec] = &[
 
 /// `[sites."aws:..."]`.
 pub(crate) const AWS: &[KeySpec] = &[
-    key("queue_url", "URL", None, "the site's queue in SQS"),
-    key("dead_letter_queue_url", "URL", None, "where the bridge sets messages aside"),
+    key("queue_url", "URL", None, "the site's queue in SQS; not a FIFO queue"),
+    key("dead_letter_queue_url", "URL", None, "where the bridge sets messages aside; not a FIFO queue"),
     key("table", "name", None, "the site's table in DynamoDB"),
     key("lease_seconds", "seconds", Some("30"), "visibility timeout of a received message; extended while work lasts"),
     key("message_bytes_max", "bytes", Some("1048576"), "what the queue takes, attributes included (SQS: 1 MiB)"),

@@ -431,8 +431,8 @@ fn read_telemetry(section: &mut Section<'_>) -> TelemetryConfig {
 }
 
 fn read_aws(section: &mut Section<'_>) -> Option<AwsSite> {
-    let queue_url = section.url("queue_url", true);
-    let dead_letter_queue_url = section.url("dead_letter_queue_url", true);
+    let queue_url = section.queue_url("queue_url");
+    let dead_letter_queue_url = section.queue_url("dead_letter_queue_url");
     let table = section.required("table");
     let lease = section.seconds("lease_seconds", 2..=43_200);
     let message_bytes_max = size(section.number("message_bytes_max", 16_384..=1_048_576));

@@ -97,6 +97,18 @@ impl Section<'_> {
         Duration::from_hours(24 * self.number(name, bounds))
     }
 
+    /// The address of an SQS queue that the bridge can work with.
+    pub(crate) fn queue_url(&mut self, name: &str) -> Option<Url> {
+        let url = self.url(name, true)?;
+        match bridge_adapters::aws::fifo::refuse(url.path()) {
+            Ok(()) => Some(url),
+            Err(error) => {
+                self.error(name, error);
+                None
+            }
+        }
+    }
+
     /// A URL that is encrypted, or stays on this machine.
     pub(crate) fn url(&mut self, name: &str, required: bool) -> Option<Url> {
         let url: Url = if required { self.required(name) } else { self.optional(name) }?;

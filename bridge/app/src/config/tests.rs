@@ -73,6 +73,16 @@ fn two_sites_must_not_share_a_queue_or_a_store() {
 }
 
 #[test]
+fn a_fifo_queue_is_refused_wherever_a_site_may_name_one() {
+    for key in ["queue_url", "dead_letter_queue_url"] {
+        let variable = format!("BRIDGE_SITES_AWS_US_EAST_1_{}", key.to_ascii_uppercase());
+        let errors = load(GOOD, &[(&variable, "https://sqs.us-east-1.amazonaws.com/1/orders.fifo")]).unwrap_err();
+        let expected = format!("sites.aws:us-east-1.{key}: orders.fifo is a FIFO queue: its five minutes");
+        assert!(errors.len() == 1 && errors[0].starts_with(&expected), "{errors:#?}");
+    }
+}
+
+#[test]
 fn metrics_are_served_on_loopback_unless_told_otherwise() {
     let listen = |text: &str| load(GOOD, &[("BRIDGE_WORKER_METRICS_LISTEN", text)]);
     assert_eq!(load(GOOD, &[]).unwrap().telemetry.metrics_listen, None);

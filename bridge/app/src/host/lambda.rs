@@ -3,7 +3,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use bridge_adapters::aws::lambda_event::{LambdaEvent, LambdaRecord, answer, parse};
+use bridge_adapters::aws::{
+    fifo,
+    lambda_event::{LambdaEvent, LambdaRecord, answer, parse},
+};
 use bridge_core::{
     invocation::{
         Halted,
@@ -28,6 +31,8 @@ enum Failed {
     Payload(String),
     #[error("this function works for {ours}, and is triggered by the queue {theirs}: mend the trigger or queue_url")]
     ForeignQueue { ours: String, theirs: String },
+    #[error("this function is triggered by a queue that it cannot work with: {0}")]
+    FifoQueue(String),
     #[error("halted: {0}; nothing is lost; see runbooks/halted.md")]
     Halted(String),
     #[error("a message without an id is to come again, which only the whole batch can")]
@@ -42,6 +47,7 @@ impl From<Failed> for Diagnostic {
         let error_type = match &failed {
             Failed::Payload(_) => "Bridge.Payload",
             Failed::ForeignQueue { .. } => "Bridge.ForeignQueue",
+            Failed::FifoQueue(_) => "Bridge.FifoQueue",
             Failed::Halted(_) => "Bridge.Halted",
             Failed::Nameless => "Bridge.Nameless",
             Failed::Heartbeat(_) => "Bridge.Heartbeat",
@@ -77,17 +83,16 @@ async fn invoke(worksite: &Worksite, payload: &str, remaining: Duration, portion
             return Ok(json!({}));
         }
     };
-    refuse_foreign(worksite, &records)?;
+    refuse_foreign(worksite.queue.to_string(), &records)?;
 
     // What has no body comes again, and goes to the queue's own dead letters in the end.
     let (readable, mut failed): (Vec<&LambdaRecord>, Vec<&LambdaRecord>) =
         records.iter().partition(|record| record.delivery.is_some());
     let batch: Vec<Delivery> = readable.iter().filter_map(|record| record.delivery.clone()).collect();
-    let groups: Vec<Option<String>> = readable.iter().map(|record| record.group.clone()).collect();
     let reserve = RESERVE.min(remaining / 2);
     let budget = Budget { work: remaining.saturating_sub(reserve), give_back: reserve / 2, portion };
     let Worksite { worker, queue, dead_letters, .. } = worksite;
-    let ended = work_off(worker, &**queue, &**dead_letters, &batch, &groups, budget)
+    let ended = work_off(worker, &**queue, &**dead_letters, &batch, budget)
         .await
         .map_err(|Halted { detail }| Failed::Halted(detail))?;
 
@@ -97,12 +102,31 @@ async fn invoke(worksite: &Worksite, payload: &str, remaining: Duration, portion
     answer(failed).ok_or(Failed::Nameless)
 }
 
-/// A trigger on another queue would have its messages hidden and set aside in ours.
-fn refuse_foreign(worksite: &Worksite, records: &[LambdaRecord]) -> Result<(), Failed> {
-    let ours = worksite.queue.to_string();
+/// A FIFO queue needs an answer of its own, which this host does not give; a trigger on another queue would have its messages hidden and set aside in ours.
+fn refuse_foreign(ours: String, records: &[LambdaRecord]) -> Result<(), Failed> {
+    let queues = || records.iter().filter_map(|record| record.queue.as_deref());
+    queues().try_for_each(fifo::refuse).map_err(Failed::FifoQueue)?;
     let is_ours = |theirs: &&str| ours.rsplit(' ').next() == Some(*theirs);
-    match records.iter().filter_map(|record| record.queue.as_deref()).find(|theirs| !is_ours(theirs)) {
+    match queues().find(|theirs| !is_ours(theirs)) {
         Some(theirs) => Err(Failed::ForeignQueue { theirs: theirs.to_owned(), ours }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_is_not_the_sites_is_refused_and_a_fifo_queue_with_its_reason() {
+        let refuse = |name: &str| {
+            let arn = format!("arn:aws:sqs:us-east-1:123456789012:{name}");
+            let payload = json!({ "Records": [{ "messageId": "m", "body": "x", "eventSourceARN": arn }] });
+            let Ok(LambdaEvent::Batch(records)) = parse(&payload.to_string()) else { panic!("a batch") };
+            refuse_foreign("sqs orders".to_owned(), &records).map_err(|failed| Diagnostic::from(failed).error_type)
+        };
+        assert_eq!(refuse("orders"), Ok(()));
+        assert_eq!(refuse("others"), Err("Bridge.ForeignQueue".to_owned()));
+        assert_eq!(refuse("orders.fifo"), Err("Bridge.FifoQueue".to_owned()));
     }
 }

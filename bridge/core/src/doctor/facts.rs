@@ -88,8 +88,8 @@ pub struct QueueFacts {
     pub message_bytes_max: u64,
     /// For how long message ids are remembered; none where they are not.
     pub duplicate_detection: Option<Duration>,
-    /// Whether it serves messages in groups or sessions, which no worker asks for.
-    pub grouped: bool,
+    /// Whether it serves messages in sessions, which no worker asks for.
+    pub sessions: bool,
 }
 
 /// When the broker itself sets a message aside, and where.

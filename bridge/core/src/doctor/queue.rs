@@ -36,7 +36,7 @@ pub(super) fn examine(facts: &SiteFacts, figures: &Figures, out: &mut Findings) 
         }
     }
     if let Ok(queue) = &looks.queue.seen {
-        groups(&looks.queue, queue, out);
+        kind("queue.kind", &looks.queue, queue, Thing::Queue, out);
         redrive(&looks.queue, queue, figures, out);
         lease(&looks.queue, queue, facts.lease, out);
         duplicates(&looks.queue, queue, out);
@@ -45,6 +45,7 @@ pub(super) fn examine(facts: &SiteFacts, figures: &Figures, out: &mut Findings) 
     }
     if let Ok(dead_letters) = &looks.dead_letter_queue.seen {
         let look = &looks.dead_letter_queue;
+        kind("dead-letter-queue.kind", look, dead_letters, Thing::DeadLetterQueue, out);
         size(
             "dead-letter-queue.message-size",
             look,
@@ -59,12 +60,13 @@ pub(super) fn examine(facts: &SiteFacts, figures: &Figures, out: &mut Findings) 
     }
 }
 
-fn groups(look: &Look<QueueFacts>, queue: &QueueFacts, out: &mut Findings) {
-    if queue.grouped {
-        let found = "serves messages in groups (FIFO, or sessions), which no worker asks for: nothing would be taken";
-        out.bad("queue.kind", &look.at, found, Mend::Create(Thing::Queue));
+/// A queue with sessions takes only messages that name one, and serves them only to who asks for one.
+fn kind(check: &'static str, look: &Look<QueueFacts>, queue: &QueueFacts, thing: Thing, out: &mut Findings) {
+    if queue.sessions {
+        let found = "requires sessions, which the bridge does not use: it can neither send nor receive here";
+        out.bad(check, &look.at, found, Mend::Create(thing));
     } else {
-        out.good("queue.kind", &look.at, "is a plain queue, without groups or sessions");
+        out.good(check, &look.at, "is a plain queue, without sessions");
     }
 }
 

@@ -21,7 +21,7 @@ fn queue() -> QueueFacts {
         retries_count: true,
         message_bytes_max: 262_144,
         duplicate_detection: None,
-        grouped: false,
+        sessions: false,
     }
 }
 
@@ -175,9 +175,11 @@ fn a_queue_takes_what_is_configured_and_its_dead_letters_too() {
 }
 
 #[test]
-fn groups_stop_everything_and_remembered_ids_nothing() {
-    let grouped = |facts: &mut SiteFacts| facts.looks.queue.seen.as_mut().unwrap().grouped = true;
-    assert_eq!(found(grouped), [("queue.kind", State::Bad, Mend::Create(Thing::Queue))]);
+fn sessions_stop_everything_and_remembered_ids_nothing() {
+    let sessions = |facts: &mut SiteFacts| facts.looks.queue.seen.as_mut().unwrap().sessions = true;
+    assert_eq!(found(sessions), [("queue.kind", State::Bad, Mend::Create(Thing::Queue))]);
+    let sessions = |facts: &mut SiteFacts| facts.looks.dead_letter_queue.seen.as_mut().unwrap().sessions = true;
+    assert_eq!(found(sessions), [("dead-letter-queue.kind", State::Bad, Mend::Create(Thing::DeadLetterQueue))]);
     let mut facts = site("azure:westeurope");
     facts.looks.queue.seen.as_mut().unwrap().duplicate_detection = Some(Duration::from_mins(10));
     let findings = examine(&[facts], &FIGURES);

@@ -1,6 +1,6 @@
 //! For a host that removes every message of a batch but those reported as failed: AWS Lambda behind SQS.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 
@@ -24,8 +24,7 @@ pub struct Budget {
     pub portion: usize,
 }
 
-/// Replicates a batch portion by portion; answers for each delivery. `groups` has the group of each delivery whose
-/// order the queue keeps.
+/// Replicates a batch portion by portion; answers for each delivery.
 ///
 /// # Errors
 /// Halted: the host must let the whole batch fail.
@@ -37,7 +36,6 @@ pub async fn work_off(
     queue: &dyn Queue,
     dead_letters: &dyn Queue,
     batch: &[Delivery],
-    groups: &[Option<String>],
     budget: Budget,
 ) -> Result<Vec<Ended>, Halted> {
     let mut ended = Vec::with_capacity(batch.len());
@@ -49,7 +47,6 @@ pub async fn work_off(
     };
     within(&*worker.clock, budget.work, work).await.transpose()?;
     ended.resize(batch.len(), Ended::Again { verdict: None, after: Duration::ZERO });
-    keep_order(&mut ended, groups);
 
     let give_back =
         stream::iter(batch.iter().zip(&ended)).for_each_concurrent(GIVEN_BACK_AT_ONCE, async |(delivery, ended)| {
@@ -61,24 +58,4 @@ pub async fn work_off(
         });
     within(&*worker.clock, budget.give_back, give_back).await;
     Ok(ended)
-}
-
-/// Of an ordered group, all that follows a message which must come again comes again with it.
-///
-/// # Source
-/// "Handling errors for an SQS event source in Lambda", read 2026-11: for a FIFO queue, stop at the first failure and
-/// report all failed and unprocessed messages. That the later ones were applied already does no harm: the version
-/// decides, not the order.
-fn keep_order(ended: &mut [Ended], groups: &[Option<String>]) {
-    let mut broken: BTreeSet<&str> = BTreeSet::new();
-    for (ended, group) in ended.iter_mut().zip(groups) {
-        let Some(group) = group else { continue };
-        match ended {
-            Ended::Again { .. } => drop(broken.insert(group)),
-            Ended::Settled(verdict) if broken.contains(group.as_str()) => {
-                *ended = Ended::Again { verdict: Some(verdict.clone()), after: Duration::ZERO };
-            }
-            Ended::Settled(_) => {}
-        }
-    }
 }

@@ -13,7 +13,6 @@ pub(crate) fn run(bytes: &[u8]) {
         QueueAttributeName::RedrivePolicy,
         QueueAttributeName::MessageRetentionPeriod,
         QueueAttributeName::MaximumMessageSize,
-        QueueAttributeName::FifoQueue,
     ] {
         let _ = aws::fuzzing::queue_facts(name, text);
     }

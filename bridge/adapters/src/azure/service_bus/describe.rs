@@ -134,7 +134,7 @@ pub(super) fn facts(name: &str, xml: &str) -> Result<QueueFacts, Failure> {
         } else {
             None
         },
-        grouped: is("RequiresSession"),
+        sessions: is("RequiresSession"),
     })
 }
 
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(read.redrive, Some(Redrive { deliveries_max: 10, target: "q/$DeadLetterQueue".to_owned() }));
         assert_eq!(read.message_bytes_max, 262_144);
         assert_eq!(read.duplicate_detection, Some(Duration::from_mins(10)));
-        assert!(!read.grouped && !read.retries_count);
+        assert!(!read.sessions && !read.retries_count);
         let endless = QUEUE.replace("256", &u64::MAX.to_string());
         assert_eq!(facts("q", &endless).unwrap().message_bytes_max, u64::MAX);
         let plain = QUEUE.replace("true", "false").replace("P14D", "P10675199DT2H48M5.4775807S");
