@@ -121,6 +121,16 @@ class LambdaEnvironments(unittest.TestCase):
             self.assertEqual(self.invoke("context").how, Ended.TIMEOUT)
         self.assertIsNone(self.environment.pid)
 
+    def test_a_process_that_says_why_it_does_not_start(self) -> None:
+        body = '{"errorType":"Own","errorMessage":"no"}'
+        post = f"connection.request('POST', '/2018-06-01/runtime/init/error', {body!r})"
+        program = f"import http.client, os\nconnection = http.client.HTTPConnection(os.environ['AWS_LAMBDA_RUNTIME_API'])\n{post}"
+        (self.folder / "bootstrap").write_text(f"#!{sys.executable}\n{program}\nprint(connection.getresponse().status)\n")
+        self.assertEqual(self.invoke("context"), Outcome(Ended.INIT, body.encode()))
+        self.assertEqual(self.environment.lines, ["202"])
+        self.assertIsNone(self.environment.pid)
+        self.assertEqual((self.counts["init"], self.counts["restarts"]), (1, 1))
+
     def test_answers_to_strange_invocations_are_refused(self) -> None:
         self.assertEqual(self.invoke("strange"), answered({}))
         pid = self.environment.pid

@@ -118,6 +118,12 @@ fn halted_functions_let_nothing_go() {
     script("host_halted.py", &[]);
 }
 
+/// A function that serves another queue takes that queue's events away, so it is refused before it takes any.
+#[test]
+fn functions_serve_the_queue_of_their_own_site_alone() {
+    script("host_foreign.py", &[]);
+}
+
 #[test]
 fn no_payload_crashes_a_function_or_loses_a_message() {
     script("host_fuzz.py", &[]);

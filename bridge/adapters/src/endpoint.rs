@@ -14,20 +14,24 @@ pub struct InsecureEndpoint(String);
 /// # Errors
 /// Any other address.
 pub fn check(endpoint: &Url) -> Result<(), InsecureEndpoint> {
-    let loopback = match endpoint.host() {
-        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
     match endpoint.scheme() {
         "https" => Ok(()),
-        "http" if loopback => Ok(()),
+        "http" if is_loopback(endpoint) => Ok(()),
         _ => {
             // Without user, password and query: an address may carry secrets there.
             let shown = format!("{}://{}", endpoint.scheme(), endpoint.host_str().unwrap_or_default());
             Err(InsecureEndpoint(shown))
         }
+    }
+}
+
+/// Whether an address is on this machine.
+pub fn is_loopback(endpoint: &Url) -> bool {
+    match endpoint.host() {
+        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 

@@ -27,7 +27,13 @@ fn main() -> ExitCode {
     // 1. What was asked for: by a person, or by the host that started this process.
     let cli = match command::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return exit::usage(&error),
+        Err(error) => {
+            // Without arguments it was the environment that is wrong, and in Lambda its console should say so.
+            if std::env::args_os().len() == 1 {
+                host::lambda::report_start_error(&error.to_string());
+            }
+            return exit::usage(&error);
+        }
     };
     let function = cli.function(host::Function::of(|name| std::env::var_os(name)));
 

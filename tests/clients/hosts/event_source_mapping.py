@@ -57,7 +57,7 @@ class EventSourceMapping:
         self._hidden_seconds = max(1, round(function_timeout_seconds * HIDDEN_FACTOR))
         self._counts = counts
         attributes = self._sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])["Attributes"]
-        self._arn = attributes["QueueArn"]
+        self.arn: str = attributes["QueueArn"]
 
     def receive(self, batch_size: int = RECEIVE_MAX, wait_seconds: int = LONG_POLL_SECONDS) -> list[Message]:
         """Gathers up to `batch_size` messages: waits for the first, and then takes what more there is."""
@@ -135,7 +135,7 @@ class EventSourceMapping:
             "messageAttributes": {name: _attribute(value) for name, value in attributes.items()},
             "md5OfBody": message["MD5OfBody"],
             "eventSource": "aws:sqs",
-            "eventSourceARN": self._arn,
+            "eventSourceARN": self.arn,
             "awsRegion": self._region,
         }
         if "MD5OfMessageAttributes" in message:

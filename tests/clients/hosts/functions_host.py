@@ -72,6 +72,12 @@ class FunctionsHost:
         child = self._child
         return child.pid if child and child.is_alive else None
 
+    @property
+    def lines(self) -> list[str]:
+        """The last lines of the worker that was started last."""
+        child = self._child
+        return list(child.lines) if child else []
+
     def start(self) -> float:
         """Starts the worker and waits until it answers; the reading of the monotonic clock at its start."""
         with self._changed:

@@ -47,6 +47,8 @@ class Ended(Enum):
 
     ANSWER = "answer"
     ERROR = "error"
+    INIT = "init"
+    """The process said why it does not start, which the service shows to whoever invoked."""
     TIMEOUT = "timeout"
     EXIT = "exit"
 
@@ -73,6 +75,8 @@ class Environment:
         self._counts = counts
         self._killer = killer
         self._sandbox: Sandbox | None = None
+        self.lines: list[str] = []
+        """The last lines of the process that ended last."""
 
     @property
     def pid(self) -> int | None:
@@ -95,7 +99,7 @@ class Environment:
         else:
             self._counts.add("failures")
             self._counts.add(outcome.how.value)
-        if outcome.how in (Ended.TIMEOUT, Ended.EXIT):
+        if outcome.how in (Ended.INIT, Ended.TIMEOUT, Ended.EXIT):
             self._counts.add("restarts")
             self.close()
         return outcome
@@ -104,6 +108,7 @@ class Environment:
         """Ends the process. Without an extension there is no signal before SIGKILL (the same page)."""
         if self._sandbox:
             self._sandbox.close()
+            self.lines = list(self._sandbox.child.lines)
             self._sandbox = None
 
 
@@ -118,6 +123,7 @@ class Sandbox:
         self._waiting: _Invocation | None = None
         self._current: _Invocation | None = None
         self._outcome: Outcome | None = None
+        self._init_error: bytes | None = None
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         # Under the lock, as the process may ask for work before it is known here.
@@ -137,9 +143,13 @@ class Sandbox:
             timeout_seconds = self._function.timeout_seconds if self._has_asked else 0.0
             ended = self._changed.wait_for(lambda: self._outcome or self._is_over, timeout_seconds)
             outcome = self._outcome
+            init_error = self._init_error
             self._waiting = self._current = None
         if outcome:
             return outcome
+        if init_error is not None:
+            self.child.kill()
+            return Outcome(Ended.INIT, init_error)
         if ended:
             return Outcome(Ended.EXIT, "\n".join(self.child.lines).encode())
         self.child.kill()
@@ -171,6 +181,14 @@ class Sandbox:
                 return False
             self._outcome = outcome
             self._changed.notify_all()
+            return True
+
+    def fail_to_start(self, body: bytes) -> bool:
+        """Takes the reason why the process does not start; false once it has asked for work."""
+        with self._changed:
+            if self._has_asked:
+                return False
+            self._init_error = body
             return True
 
     def headers(self, invocation: _Invocation) -> dict[str, str]:
@@ -254,7 +272,7 @@ def _handler(sandbox: Sandbox) -> type[BaseHTTPRequestHandler]:
                 case ["invocation", request_id, "error"]:
                     taken = sandbox.end(request_id, Outcome(Ended.ERROR, body))
                 case ["init", "error"]:
-                    taken = True  # The process ends by itself after this; what counts is that it does.
+                    taken = sandbox.fail_to_start(body)
                 case _:
                     self._answer(404, b'{"errorType":"NotFound"}')
                     return

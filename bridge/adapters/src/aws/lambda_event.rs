@@ -31,8 +31,8 @@ pub struct LambdaRecord {
     pub delivery: Option<Delivery>,
     /// By what name the record is reported; none where it has none, so that only the whole batch can fail.
     pub message_id: Option<String>,
-    /// The queue's name.
-    pub queue: Option<String>,
+    /// What the record is from, `eventSourceARN`; every message of SQS has it.
+    pub source: Option<String>,
 }
 
 /// Reads an invocation's payload.
@@ -82,8 +82,8 @@ fn record(record: &Value) -> LambdaRecord {
             properties,
         }
     });
-    let queue = text("eventSourceARN").and_then(|arn| arn.rsplit(':').next()).map(str::to_owned);
-    LambdaRecord { delivery, message_id, queue }
+    let source = text("eventSourceARN").map(str::to_owned);
+    LambdaRecord { delivery, message_id, source }
 }
 
 /// As [`super::sqs_message`] reads them: a foreign sender's binary is shown in the base64 that it comes in.
@@ -128,7 +128,7 @@ mod tests {
             "awsRegion": "us-east-2"
         }] }));
         let record = &records[0];
-        assert_eq!(record.queue.as_deref(), Some("my-queue"));
+        assert_eq!(record.source.as_deref(), Some("arn:aws:sqs:us-east-2:123456789012:my-queue"));
         let delivery = record.delivery.as_ref().unwrap();
         assert_eq!(delivery.receipt.0, "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a...");
         assert_eq!(delivery.attempt, 5, "three deliveries of this copy, two of the one before");

@@ -25,10 +25,13 @@ use std::collections::BTreeMap;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
-    assemble,
-    config::{Config, ConfigErrors, Sources},
+    assemble::{self, Worksite},
+    config::{Config, ConfigErrors, SiteConfig, Sources},
     exit::Code,
-    host::{self, Function},
+    host::{
+        self, Function,
+        own_queue::{self, Trigger},
+    },
     telemetry::{Settings, Telemetry, logs::LogArgs},
 };
 
@@ -136,7 +139,7 @@ enum Command {
 pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<Code> {
     let load = || cli.sources.load();
     if let Some(function) = function {
-        return serve(function, load()?).await;
+        return serve(function, load()).await;
     }
     let Some(command) = cli.command else {
         Cli::command().print_help()?;
@@ -164,19 +167,34 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
 }
 
 /// Serves the host that started this process, until it ends it.
-async fn serve(function: Function, config: Config) -> anyhow::Result<Code> {
-    let site = config.own_site()?.clone();
-    let telemetry = Telemetry::start(&Settings::of_process()?, false)?;
-    let worksite = assemble::worksite(&config, &site, &telemetry).await?;
-    match function {
-        Function::Lambda => {
-            host::lambda::serve(&worksite, config.container.batch_messages_max, config.telemetry.flush).await?;
+async fn serve(function: Function, config: Result<Config, ConfigErrors>) -> anyhow::Result<Code> {
+    let started = start(function, config).await;
+    if let (Function::Lambda, Err(error)) = (function, &started) {
+        host::lambda::report_start_error(&format!("{error:#}"));
+    }
+    let (config, worksite) = started?;
+    match (function, &config.sites[config.own_site()?]) {
+        (Function::Lambda, SiteConfig::Aws(site)) => {
+            let trigger = Trigger::new(config.own_site()?, &site.queue_url, &site.dead_letter_queue_url)?;
+            let portion = config.container.batch_messages_max;
+            host::lambda::serve(&worksite, &trigger, portion, config.telemetry.flush).await?;
         }
-        Function::Azure { port } => {
+        (Function::Azure { port }, SiteConfig::Azure(_)) => {
             host::function::serve(worksite, config.function, config.telemetry.flush, port).await?;
         }
+        _ => anyhow::bail!("a host of another cloud was not refused"),
     }
     Ok(Code::Done)
+}
+
+/// All that must be right before a function takes its first invocation.
+async fn start(function: Function, config: Result<Config, ConfigErrors>) -> anyhow::Result<(Config, Worksite)> {
+    let config = config?;
+    let site = config.own_site()?.clone();
+    own_queue::check(function, &config, |name| std::env::var(name).ok(), own_queue::function_file().as_deref())?;
+    let telemetry = Telemetry::start(&Settings::of_process()?, false)?;
+    let worksite = assemble::worksite(&config, &site, &telemetry).await?;
+    Ok((config, worksite))
 }
 
 /// Writes to standard output; a reader that has gone away, as `head` does, is no error.

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use bridge_adapters::aws::QueueIdentity;
 use bridge_core::{
     circuit::CircuitPolicy,
     event::SiteId,
@@ -218,6 +219,7 @@ impl Config {
         }
         let site = own_site(sources.site.as_deref(), &sites, &mut reader);
         refuse_shared_places(&sites, &mut reader);
+        refuse_other_regions(&sites, &mut reader);
         if sites.is_empty() && reader.errors.is_empty() {
             reader.errors.push("no site is configured: add [sites.\"aws:REGION\"] and [sites.\"azure:REGION\"]".into());
         }
@@ -518,6 +520,18 @@ fn refuse_shared_places(sites: &BTreeMap<SiteId, SiteConfig>, reader: &mut Reade
         for place in site.places() {
             if let Some(other) = taken.insert(place, id) {
                 reader.errors.push(format!("sites.{id}: shares a queue, a dead-letter queue or a store with {other}"));
+            }
+        }
+    }
+}
+
+/// A queue of the same name in another region is another queue.
+fn refuse_other_regions(sites: &BTreeMap<SiteId, SiteConfig>, reader: &mut Reader) {
+    for (id, site) in sites {
+        let SiteConfig::Aws(site) = site else { continue };
+        for (key, url) in [("queue_url", &site.queue_url), ("dead_letter_queue_url", &site.dead_letter_queue_url)] {
+            if let Err(error) = QueueIdentity::of_url(url, id.region()) {
+                reader.errors.push(format!("sites.{id}.{key}: {error}"));
             }
         }
     }

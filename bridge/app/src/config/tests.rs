@@ -4,8 +4,8 @@ use super::*;
 
 const GOOD: &str = r#"
 [sites."aws:us-east-1"]
-queue_url = "https://sqs.us-east-1.amazonaws.com/1/bridge-events"
-dead_letter_queue_url = "https://sqs.us-east-1.amazonaws.com/1/bridge-events-dead"
+queue_url = "https://sqs.us-east-1.amazonaws.com/123456789012/bridge-events"
+dead_letter_queue_url = "https://sqs.us-east-1.amazonaws.com/123456789012/bridge-events-dead"
 table = "bridge-records"
 
 [sites."azure:westeurope"]
@@ -70,6 +70,17 @@ fn two_sites_must_not_share_a_queue_or_a_store() {
     let errors = load(&twice, &[]).unwrap_err();
     assert!(errors.iter().any(|error| error.contains("aws:us-east-2: shares")), "{errors:#?}");
     assert!(errors.iter().any(|error| error.contains("azure:westeurope: shares")), "{errors:#?}");
+}
+
+/// A queue of the same name in another region is another queue.
+#[test]
+fn the_queues_of_a_site_are_in_its_region() {
+    let wrong = GOOD.replace("sqs.us-east-1", "sqs.us-west-2");
+    let errors = load(&wrong, &[]).unwrap_err();
+    for key in ["queue_url", "dead_letter_queue_url"] {
+        let expected = format!("sites.aws:us-east-1.{key}: the queue is in us-west-2, and its site in us-east-1");
+        assert!(errors.contains(&expected), "{errors:#?}");
+    }
 }
 
 #[test]

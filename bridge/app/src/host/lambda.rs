@@ -1,7 +1,11 @@
 //! The host for AWS Lambda behind SQS: a batch for each invocation, answered message by message; and heartbeats on a
 //! schedule. `docs/hosts.md` states the contract.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    io::{Read, Write},
+    net::{TcpStream, ToSocketAddrs},
+    time::{Duration, SystemTime},
+};
 
 use bridge_adapters::aws::{
     fifo,
@@ -17,7 +21,7 @@ use bridge_core::{
 use lambda_runtime::{Diagnostic, LambdaEvent as Invocation, service_fn};
 use serde_json::{Value, json, value::RawValue};
 
-use super::{send_one_heartbeat, tell};
+use super::{own_queue::Trigger, send_one_heartbeat, tell};
 use crate::assemble::Worksite;
 
 /// Time of an invocation that is kept for giving back what was not done, and for the answer. Ours: a give-back is one
@@ -29,8 +33,8 @@ const RESERVE: Duration = Duration::from_secs(2);
 enum Failed {
     #[error("{0}")]
     Payload(String),
-    #[error("this function works for {ours}, and is triggered by the queue {theirs}: mend the trigger or queue_url")]
-    ForeignQueue { ours: String, theirs: String },
+    #[error("{0}")]
+    ForeignQueue(String),
     #[error("this function is triggered by a queue that it cannot work with: {0}")]
     FifoQueue(String),
     #[error("halted: {0}; nothing is lost; see runbooks/halted.md")]
@@ -46,7 +50,7 @@ impl From<Failed> for Diagnostic {
     fn from(failed: Failed) -> Self {
         let error_type = match &failed {
             Failed::Payload(_) => "Bridge.Payload",
-            Failed::ForeignQueue { .. } => "Bridge.ForeignQueue",
+            Failed::ForeignQueue(_) => "Bridge.ForeignQueue",
             Failed::FifoQueue(_) => "Bridge.FifoQueue",
             Failed::Halted(_) => "Bridge.Halted",
             Failed::Nameless => "Bridge.Nameless",
@@ -57,11 +61,16 @@ impl From<Failed> for Diagnostic {
 }
 
 /// Serves invocations until the environment is shut down.
-pub(crate) async fn serve(worksite: &Worksite, portion: usize, flush: Duration) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    worksite: &Worksite,
+    trigger: &Trigger,
+    portion: usize,
+    flush: Duration,
+) -> anyhow::Result<()> {
     tracing::info!(site = %worksite.worker.rules.site, queue = %worksite.queue, "serving as a Lambda function");
     let handle = async |invocation: Invocation<Box<RawValue>>| {
         let remaining = || remaining(invocation.context.deadline(), SystemTime::now());
-        let result = invoke(worksite, invocation.payload.get(), remaining(), portion).await;
+        let result = invoke(worksite, trigger, invocation.payload.get(), remaining(), portion).await;
         worksite.telemetry.halted(matches!(result, Err(Failed::Halted(_))));
         // The process is frozen with the answer. What is sent must be sent now, and never costs the answer its time.
         worksite.telemetry.flush(flush.min(remaining() / 2)).await;
@@ -75,7 +84,13 @@ fn remaining(deadline: SystemTime, now: SystemTime) -> Duration {
     deadline.duration_since(now).unwrap_or_default()
 }
 
-async fn invoke(worksite: &Worksite, payload: &str, remaining: Duration, portion: usize) -> Result<Value, Failed> {
+async fn invoke(
+    worksite: &Worksite,
+    trigger: &Trigger,
+    payload: &str,
+    remaining: Duration,
+    portion: usize,
+) -> Result<Value, Failed> {
     let records = match parse(payload).map_err(Failed::Payload)? {
         LambdaEvent::Batch(records) => records,
         LambdaEvent::Heartbeat => {
@@ -83,7 +98,7 @@ async fn invoke(worksite: &Worksite, payload: &str, remaining: Duration, portion
             return Ok(json!({}));
         }
     };
-    refuse_foreign(worksite.queue.to_string(), &records)?;
+    refuse_foreign(trigger, &records)?;
 
     // What has no body comes again, and goes to the queue's own dead letters in the end.
     let (readable, mut failed): (Vec<&LambdaRecord>, Vec<&LambdaRecord>) =
@@ -102,16 +117,49 @@ async fn invoke(worksite: &Worksite, payload: &str, remaining: Duration, portion
     answer(failed).ok_or(Failed::Nameless)
 }
 
-/// A FIFO queue needs an answer of its own, which this host does not give; a trigger on another queue would have its messages hidden and set aside in ours.
-fn refuse_foreign(ours: String, records: &[LambdaRecord]) -> Result<(), Failed> {
-    let queues = || records.iter().filter_map(|record| record.queue.as_deref());
-    queues().try_for_each(fifo::refuse).map_err(Failed::FifoQueue)?;
-    let is_ours = |theirs: &&str| ours.rsplit(' ').next() == Some(*theirs);
-    match queues().find(|theirs| !is_ours(theirs)) {
-        Some(theirs) => Err(Failed::ForeignQueue { theirs: theirs.to_owned(), ours }),
-        None => Ok(()),
+/// A FIFO queue needs an answer of its own, which this host does not give; and a function serves its own site's queue alone.
+fn refuse_foreign(trigger: &Trigger, records: &[LambdaRecord]) -> Result<(), Failed> {
+    let sources = || records.iter().map(|record| record.source.as_deref());
+    sources()
+        .flatten()
+        .filter_map(|arn| arn.rsplit(':').next())
+        .try_for_each(fifo::refuse)
+        .map_err(Failed::FifoQueue)?;
+    trigger.check(sources()).map_err(Failed::ForeignQueue)
+}
+
+/// How long the report of a failed start may take, step by step. Ours: the Runtime API is on this machine.
+const REPORT: Duration = Duration::from_secs(2);
+
+/// Tells the Runtime API why this process does not start, so that the console shows it to whoever invokes the function.
+/// One request of its own, as the runtime's client serves invocations only. It never fails: the same words stand in the log.
+pub(crate) fn report_start_error(message: &str) {
+    let Ok(api) = std::env::var(RUNTIME_API) else { return };
+    let body = json!({ "errorMessage": message, "errorType": START_ERROR, "stackTrace": [] }).to_string();
+    let request = format!(
+        "POST /2018-06-01/runtime/init/error HTTP/1.1\r\nHost: {api}\r\nContent-Type: application/json\r\n\
+         Lambda-Runtime-Function-Error-Type: {START_ERROR}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let report = || -> std::io::Result<()> {
+        let address = api.to_socket_addrs()?.next().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
+        let mut stream = TcpStream::connect_timeout(&address, REPORT)?;
+        stream.set_read_timeout(Some(REPORT))?;
+        stream.set_write_timeout(Some(REPORT))?;
+        stream.write_all(request.as_bytes())?;
+        // The answer is awaited, as the process ends next and would take the request along.
+        stream.read(&mut [0; 64]).map(drop)
+    };
+    if let Err(error) = report() {
+        tracing::warn!(%error, "the Runtime API was not told why the start failed");
     }
 }
+
+/// Names the Runtime API in the environment.
+pub(super) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+
+/// What alarms can filter a failed start by.
+const START_ERROR: &str = "Bridge.Start";
 
 #[cfg(test)]
 mod tests {
@@ -119,11 +167,13 @@ mod tests {
 
     #[test]
     fn a_queue_that_is_not_the_sites_is_refused_and_a_fifo_queue_with_its_reason() {
+        let url = |name: &str| format!("https://sqs.us-east-1.amazonaws.com/123456789012/{name}").parse().unwrap();
+        let trigger = Trigger::new(&"aws:us-east-1".parse().unwrap(), &url("orders"), &url("dead")).unwrap();
         let refuse = |name: &str| {
             let arn = format!("arn:aws:sqs:us-east-1:123456789012:{name}");
             let payload = json!({ "Records": [{ "messageId": "m", "body": "x", "eventSourceARN": arn }] });
             let Ok(LambdaEvent::Batch(records)) = parse(&payload.to_string()) else { panic!("a batch") };
-            refuse_foreign("sqs orders".to_owned(), &records).map_err(|failed| Diagnostic::from(failed).error_type)
+            refuse_foreign(&trigger, &records).map_err(|failed| Diagnostic::from(failed).error_type)
         };
         assert_eq!(refuse("orders"), Ok(()));
         assert_eq!(refuse("others"), Err("Bridge.ForeignQueue".to_owned()));

@@ -3,6 +3,7 @@
 pub(crate) mod container;
 pub(crate) mod function;
 pub(crate) mod lambda;
+pub(crate) mod own_queue;
 
 use std::ffi::OsString;
 
@@ -34,7 +35,7 @@ pub(crate) enum Function {
 impl Function {
     /// The host that this process was started by, if any.
     pub(crate) fn of(environment: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
-        if environment("AWS_LAMBDA_RUNTIME_API").is_some() {
+        if environment(lambda::RUNTIME_API).is_some() {
             return Some(Self::Lambda);
         }
         let port = environment("FUNCTIONS_CUSTOMHANDLER_PORT")?.to_str()?.parse().ok()?;
