@@ -6,6 +6,7 @@ only; what is refused, and why, is said by schema/examples.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable
@@ -40,24 +41,31 @@ class Event:
     op_type: str
     timestamp: str
     payload: str
-    """In canonical form."""
+    """In canonical form; empty of a delete, which has none but its key."""
 
     @property
     def deleted(self) -> bool:
         return self.op_type == "delete"
 
     @property
-    def version(self) -> tuple[int, bytes, bytes]:
-        """The total order: time in UTC, then origin, then event id, the last two by their bytes."""
-        return nanoseconds(self.timestamp), self.source_region.encode(), self.event_id.encode()
+    def content(self) -> str:
+        """Sixteen digits for all that a record keeps of the event beside its name, origin and time: schema/README.md."""
+        parts = [canonical(part) for part in (self.op_type, self.timestamp, self.key)]
+        text = ",".join(parts if self.deleted else [*parts, self.payload])
+        return hashlib.sha256(f"[{text}]".encode()).hexdigest()[:16]
+
+    @property
+    def version(self) -> tuple[int, bytes, bytes, bytes]:
+        """The total order: time in UTC, then origin, event id and content, the last three by their bytes."""
+        return nanoseconds(self.timestamp), self.source_region.encode(), self.event_id.encode(), self.content.encode()
 
     @property
     def version_text(self) -> str:
-        """The version as stores hold it: 100 bytes, whose order is that of `version`."""
+        """The version as stores hold it: 117 bytes, whose order is that of `version`."""
         seconds, fraction = divmod(nanoseconds(self.timestamp), NANOSECONDS)
         instant = _EPOCH + timedelta(seconds=seconds)
         time = f"{instant.year:04}-{instant:%m-%dT%H:%M:%S}.{fraction:09}Z"
-        return f"{time} {self.source_region:<32} {self.event_id}"
+        return f"{time} {self.source_region:<32} {self.event_id} {self.content}"
 
 
 def read_event(body: bytes) -> Event:
@@ -72,13 +80,14 @@ def read_event(body: bytes) -> Event:
     key = field("key")
     if key is None:
         key = field("payload")["id"]
+    op = _PAST_TENSE.get(word, word)
     return Event(
         key=str(key),
         event_id=field("event_id").lower(),
         source_region=field("source_region"),
-        op_type=_PAST_TENSE.get(word, word),
+        op_type=op,
         timestamp=field("timestamp"),
-        payload=canonical(field("payload")),
+        payload="" if op == "delete" else canonical(field("payload")),
     )
 
 
@@ -107,21 +116,40 @@ def nanoseconds(timestamp: str) -> int:
 
 
 def canonical(value: Any) -> str:
-    """One text for all spellings of one JSON value; numbers are equal if their decimal values are."""
+    """One text for all spellings of one JSON value, by RFC 8785."""
     match value:
         case dict():
-            members = (f"{json.dumps(name)}:{canonical(value[name])}" for name in sorted(value))
-            return "{" + ",".join(members) + "}"
+            names = sorted(value, key=lambda name: name.encode("utf-16-be"))
+            return "{" + ",".join(f"{canonical(name)}:{canonical(value[name])}" for name in names) + "}"
         case list():
             return "[" + ",".join(canonical(item) for item in value) + "]"
         case bool() | None | str():
-            return json.dumps(value)
-        case float():
-            return canonical(Decimal(repr(value)))
-        case int() | Decimal():
-            number = Decimal(value)
-            return str(number.normalize()) if number else "0"
+            return json.dumps(value, ensure_ascii=False)
+        case int() | float() | Decimal():
+            return _canonical_number(value)
     raise TypeError(f"{type(value)} is not of JSON")
+
+
+def _canonical_number(value: int | float | Decimal) -> str:
+    """As ECMAScript's Number::toString has it. Python's repr has the same digits, the shortest that tell the double."""
+    double = float(value)
+    if double == 0:
+        return "0"
+    if not isinstance(value, float) and Decimal(repr(double)) != value:
+        raise ValueError(f"{value} is no double's shortest form: no portable number")
+    sign, shortest, exponent = Decimal(repr(double)).normalize().as_tuple()
+    digits = "".join(map(str, shortest))
+    point = len(digits) + int(exponent)  # The value is 0.DIGITS * 10^point.
+    if len(digits) <= point <= 21:
+        text = digits.ljust(point, "0")
+    elif 0 < point <= 21:
+        text = f"{digits[:point]}.{digits[point:]}"
+    elif -6 < point <= 0:
+        text = f"0.{'0' * -point}{digits}"
+    else:
+        fraction = f".{digits[1:]}" if digits[1:] else ""
+        text = f"{digits[0]}{fraction}e{point - 1:+}"
+    return "-" * sign + text
 
 
 def cosmos_id(key: str) -> str:

@@ -21,7 +21,7 @@ import boto3
 from azure.cosmos import CosmosClient
 from boto3.dynamodb.types import TypeSerializer
 
-from contract import Event, cosmos_id
+from contract import Event, canonical, cosmos_id
 from stored import HEARTBEAT_PREFIX
 
 ITEMS_AT_ONCE = 25
@@ -108,8 +108,9 @@ def record(key: str, number: int, at: datetime, op: str = "upsert") -> dict[str,
     """A record as a worker would write it; the same arguments make the same record."""
     timestamp = at.strftime("%Y-%m-%dT%H:%M:%S") + f".{number % 1000:03}Z"
     origin = SITES[number % 2]
-    event = Event(key, str(UUID(int=number + 1)), origin, op, timestamp, "")
+    payload = {"id": key, "number": number, "of": {"site": origin, "tags": ["a", "b"]}, "open": True}
     deleted = op == "delete"
+    event = Event(key, str(UUID(int=number + 1)), origin, op, timestamp, "" if deleted else canonical(payload))
     made = {
         "pk": key,
         "version": event.version_text,
@@ -122,7 +123,7 @@ def record(key: str, number: int, at: datetime, op: str = "upsert") -> dict[str,
         "applied_by": origin,
     }
     if not deleted:
-        made["payload"] = {"id": key, "number": number, "of": {"site": origin, "tags": ["a", "b"]}, "open": True}
+        made["payload"] = payload
     return made
 
 
@@ -188,7 +189,7 @@ def plant(stores: Stores) -> dict[str, str]:
     for key, here, there, number in keys("older", 3, "undead"):
         stores.put(here, record(key, number, then + minute, "delete"))
         stores.put(there, record(key, number, then))
-    for key, here, there, number in keys("differs", 4, "differs"):
+    for key, here, there, number in keys("misfit", 4, "changed"):
         good = record(key, number, then)
         stores.put(here, good)
         stores.put(there, {**good, "payload": {**good["payload"], "number": -1}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import struct
 import unittest
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -46,9 +47,28 @@ class Timestamps(unittest.TestCase):
 class Versions(unittest.TestCase):
     def test_text_is_that_of_the_schema(self) -> None:
         version = read_event(event("2026-11-21T01:02:03.123456Z")).version_text
-        want = "2026-11-21T01:02:03.123456000Z aws:us-east-1                    01936d6e-8a3c-7000-8000-000000000001"
-        self.assertEqual(version, want)
-        self.assertEqual(len(version), 100)
+        name = "2026-11-21T01:02:03.123456000Z aws:us-east-1                    01936d6e-8a3c-7000-8000-000000000001"
+        self.assertEqual(version, f"{name} 0a7975e94f34d40f")
+        self.assertEqual(len(version), 117)
+
+    def test_content_is_that_of_the_contract(self) -> None:
+        """The examples of schema/README.md, whose figures sha256sum gave."""
+        payload = canonical({"total": 1999.0, "id": "order-42", "currency": "EUR"})
+        update = Event("order-42", "", "", "update", "2026-11-21T01:02:03.123456Z", payload)
+        self.assertEqual(update.content, "ab542efc433a3778")
+        delete = Event("order-42", "", "", "delete", "2026-11-21T01:02:04Z", canonical({"id": "order-42"}))
+        self.assertEqual(delete.content, "e4f0ec29dbe7f1f7")
+
+    def test_two_contents_of_one_event_are_ordered(self) -> None:
+        def of(op: str, total: int) -> bytes:
+            members = json.loads(event("2026-11-21T01:02:03Z", op=op))
+            return json.dumps({**members, "payload": {"id": "k", "total": total}}).encode()
+
+        contents = [of("update", 1), of("update", 2), of("upsert", 1), of("delete", 1)]
+        last = max(map(read_event, contents), key=lambda one: one.content)
+        for order in permutations(contents):
+            self.assertEqual(winners(order)["k"], last)
+        self.assertEqual(read_event(of("delete", 1)).version, read_event(of("delete", 2)).version)
 
     def test_order_is_that_of_the_texts(self) -> None:
         sent = generate(("aws:us-east-1", "azure:westeurope"), 500, 5, 3, NOW)
@@ -76,6 +96,33 @@ class Values(unittest.TestCase):
         self.assertEqual(canonical(-0.0), canonical(0))
         self.assertEqual(canonical(1e21), canonical(10**21))
         self.assertEqual(canonical(1.2345678901234568e17), canonical(123456789012345680))
+
+    def test_numbers_are_written_as_rfc_8785_shows(self) -> None:
+        """Its appendix B."""
+        for bits, text in (
+            ("8000000000000000", "0"),
+            ("0000000000000001", "5e-324"),
+            ("ffefffffffffffff", "-1.7976931348623157e+308"),
+            ("4340000000000000", "9007199254740992"),
+            ("4430000000000000", "295147905179352830000"),
+            ("44b52d02c7e14af5", "9.999999999999997e+22"),
+            ("44b52d02c7e14af6", "1e+23"),
+            ("444b1ae4d6e2ef4f", "999999999999999900000"),
+            ("444b1ae4d6e2ef50", "1e+21"),
+            ("3eb0c6f7a0b5ed8c", "9.999999999999997e-7"),
+            ("3eb0c6f7a0b5ed8d", "0.000001"),
+            ("41b3de4355555555", "333333333.3333333"),
+            ("becbf647612f3696", "-0.0000033333333333333333"),
+            ("43143ff3c1cb0959", "1424953923781206.2"),
+        ):
+            self.assertEqual(canonical(struct.unpack(">d", bytes.fromhex(bits))[0]), text)
+
+    def test_names_and_texts_are_written_as_rfc_8785_shows(self) -> None:
+        names = ("\u20ac", "\r", "\ufb33", "1", "\U0001f600", "\u0080", "\u00f6")
+        text = canonical(dict.fromkeys(names, 0))
+        want = ("\\r", "1", "\u0080", "\u00f6", "\u20ac", "\U0001f600", "\ufb33")
+        self.assertEqual(text, "{" + ",".join(f'"{name}":0' for name in want) + "}")
+        self.assertEqual(canonical('\u20ac$\u000f\nA\'B"\\\\"/'), '"\u20ac$\\u000f\\nA\'B\\"\\\\\\\\\\"/"')
 
     def test_kinds_are_told_apart(self) -> None:
         self.assertEqual(len({canonical(value) for value in (1, True, "1", [1], {"1": 1}, None)}), 6)

@@ -10,7 +10,7 @@ use bridge_core::{
     record::Record,
     version::Version,
 };
-use bridge_tests::{assert_agree, at, azure, delete, event, record};
+use bridge_tests::{assert_agree, at, azure, changed, delete, event, record};
 use futures_util::future::join_all;
 
 /// A store whose keys under `prefix` nobody else uses, and what its backend is like.
@@ -109,11 +109,11 @@ impl StoreUnderTest {
 pub(crate) const STORED_FIRST: PutOutcome = PutOutcome::Stored { replaced: None };
 
 fn stored_over(event: &Event) -> PutOutcome {
-    PutOutcome::Stored { replaced: Some(event.version()) }
+    PutOutcome::Stored { replaced: Some(event.version().clone()) }
 }
 
 fn kept(event: &Event) -> PutOutcome {
-    PutOutcome::Kept { current: event.version() }
+    PutOutcome::Kept { current: event.version().clone() }
 }
 
 pub(crate) async fn what_was_never_written_is_none(on: &StoreUnderTest) {
@@ -165,15 +165,15 @@ pub(crate) async fn the_same_record_again_is_kept(on: &StoreUnderTest) {
 
 pub(crate) async fn equal_times_are_decided_by_origin_and_then_by_id(on: &StoreUnderTest) {
     let low = on.event("a", 1);
-    let high = Event { id: "ffffffff-ffff-4fff-bfff-ffffffffffff".parse().unwrap(), ..low.clone() };
-    let elsewhere = Event { origin: azure(), ..low.clone() };
+    let high = changed(&low, |change| change.id = "ffffffff-ffff-4fff-bfff-ffffffffffff".parse().unwrap());
+    let elsewhere = changed(&low, |change| change.origin = azure());
     for events in [[&low, &high, &elsewhere], [&elsewhere, &high, &low], [&high, &elsewhere, &low]] {
         let suffix = events.map(|event| event.id.simple().to_string()).concat();
+        let of_key = |event| changed(event, |change| change.key = format!("{}{suffix}", on.prefix).parse().unwrap());
         for event in events {
-            on.put(&Event { key: format!("{}{suffix}", on.prefix).parse().unwrap(), ..event.clone() }).await;
+            on.put(&of_key(event)).await;
         }
-        let key = format!("{}{suffix}", on.prefix).parse().unwrap();
-        assert_eq!(on.store.get(&key).await.unwrap().unwrap().version, elsewhere.version());
+        on.assert_holds(&of_key(&elsewhere)).await;
     }
 }
 
@@ -182,11 +182,11 @@ pub(crate) async fn what_an_upsert_is_called_does_not_matter(on: &StoreUnderTest
         [(Op::Update, Op::Create), (Op::Create, Op::Update), (Op::Upsert, Op::Create)].into_iter().enumerate()
     {
         let key = format!("key{n}");
-        let first = Event { op: first, ..on.event(&key, 1) };
-        let second = Event { op: second, ..on.event(&key, 2) };
+        let first = changed(&on.event(&key, 1), |change| change.op = first);
+        let second = changed(&on.event(&key, 2), |change| change.op = second);
         assert_eq!(on.put(&first).await, STORED_FIRST);
         assert_eq!(on.put(&second).await, stored_over(&first));
-        assert_eq!(on.put(&Event { op: Op::Create, ..first }).await, kept(&second));
+        assert_eq!(on.put(&changed(&first, |change| change.op = Op::Create)).await, kept(&second));
         on.assert_holds(&second).await;
     }
 }
@@ -197,7 +197,7 @@ pub(crate) async fn a_tombstone_beats_older_versions(on: &StoreUnderTest) {
     on.put(&before).await;
     assert_eq!(on.put(&tombstone).await, stored_over(&before));
     assert_eq!(on.put(&late).await, kept(&tombstone));
-    assert_eq!(on.put(&Event { op: Op::Create, ..late }).await, kept(&tombstone));
+    assert_eq!(on.put(&changed(&late, |change| change.op = Op::Create)).await, kept(&tombstone));
     on.assert_holds(&tombstone).await;
 }
 

@@ -44,6 +44,7 @@ const worker = (peers, rest = {}) => ({
 
 const conflict = (number, key, behind) => ({
   site: number % 2 ? AZURE : AWS,
+  kind: "two_sites",
   key,
   lost: { version: `lost-${number}`, origin: number % 2 ? AZURE : AWS, timestamp: `2026-11-21T01:01:${50 - number}.100000Z` },
   won: { version: `won-${number}`, origin: number % 2 ? AWS : AZURE, timestamp: `2026-11-21T01:01:${50 - number}.${behind}Z` },
@@ -79,7 +80,7 @@ export function trouble() {
       },
     ],
     lag,
-    conflicts: [conflict(1, "order-7", "100350"), conflict(2, "customer/0815/address", "900000"), conflict(3, "order-7", "100000")],
+    conflicts: [conflict(1, "order-7", "100350"), conflict(2, "customer/0815/address", "900000"), conflict(3, "order-7", "100000"), { ...conflict(4, "order-8", "100000"), kind: "two_contents" }],
   };
   return {
     report,

@@ -33,6 +33,7 @@ const STATES: &[(&str, State)] = &[
     ("halted.md", halted),
     ("lag.md", without_compute),
     ("stores-differ.md", with_lost_records),
+    ("two-contents.md", with_an_event_rendered_twice),
 ];
 
 /// The parts that every page has, in their order.
@@ -104,6 +105,14 @@ fn with_lost_records() -> Clouds {
     clouds
 }
 
+/// Workers that keep conflicts, and an event whose producer rendered it anew for its second try.
+fn with_an_event_rendered_twice() -> Clouds {
+    let clouds = Clouds::start_with(&[], &[("BRIDGE_WORKER_CONFLICTS", "keep")]);
+    send_to_sqs(&clouds, &order("aws:us-east-1"));
+    send_to_sqs(&clouds, &order("aws:us-east-1").replace("1999", "2000"));
+    clouds
+}
+
 /// A worker whose role may not write to its table.
 fn halted() -> Clouds {
     let clouds = Clouds::start(&[]);
@@ -155,6 +164,11 @@ fn halted_worker() {
 #[test]
 fn stores_differ() {
     run("stores-differ.md");
+}
+
+#[test]
+fn two_contents() {
+    run("two-contents.md");
 }
 
 #[test]

@@ -28,15 +28,25 @@ macro_rules! mutants {
 pub(crate) const MUTANTS: &[Mutant] = mutants! {
     // The order of writes.
     "no-tie-break" in "version.rs", noticed by "converged":
-        r#"Self(format!("{time} {:SITE$} {}", origin.as_str(), event_id.hyphenated()))"#
+        r#"Self(format!("{time} {:SITE$} {} {content}", origin.as_str(), event_id.hyphenated()))"#
         => r#"if MUTANT {
-            return Self(format!("{time} {:SITE$} {}", "a:a", Uuid::nil().hyphenated()));
+            return Self(format!("{time} {:SITE$} {} {:016x}", "a:a", Uuid::nil().hyphenated(), 0));
         }
-        Self(format!("{time} {:SITE$} {}", origin.as_str(), event_id.hyphenated()))"#;
+        Self(format!("{time} {:SITE$} {} {content}", origin.as_str(), event_id.hyphenated()))"#;
     "tie-broken-by-site-alone" in "version.rs", noticed by "converged":
         "let time = timestamp.to_rfc3339_opts(SecondsFormat::Nanos, true);"
-        => "let event_id = if MUTANT { Uuid::nil() } else { event_id };
+        => "let (event_id, content) = if MUTANT { (Uuid::nil(), 0.into()) } else { (event_id, content) };
         let time = timestamp.to_rfc3339_opts(SecondsFormat::Nanos, true);";
+    "two-contents-are-one-write" in "content.rs", noticed by "converged":
+        r#"Self(u64::from_be_bytes(hash[..8].try_into().expect("8 bytes are 8 bytes")))"#
+        => r#"if MUTANT {
+            return Self(0);
+        }
+        Self(u64::from_be_bytes(hash[..8].try_into().expect("8 bytes are 8 bytes")))"#;
+    "only-the-payload-is-content" in "content.rs", noticed by "converged":
+        "for part in [op.as_str(), timestamp, key.as_str()] {"
+        => "let op = if MUTANT { Op::Upsert } else { op };
+    for part in [op.as_str(), timestamp, key.as_str()] {";
     "whole-seconds" in "envelope.rs", noticed by "monotonic":
         "let nanoseconds = parsed.nanosecond();"
         => "let parsed = if MUTANT { parsed.with_nanosecond(0).unwrap_or(parsed) } else { parsed };
@@ -49,8 +59,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         "Some(current) if current >= record.version => Ok(PutOutcome::Kept { current }),"
         => "Some(current) if !MUTANT && current >= record.version => Ok(PutOutcome::Kept { current }),";
     "greatest-of-a-batch-is-the-smallest" in "pipeline.rs", noticed by "nothing lost":
-        "tasks.sort_by_cached_key(|task| task.event.version());"
-        => "tasks.sort_by_cached_key(|task| task.event.version());
+        "tasks.sort_by(|one, other| one.event.version().cmp(other.event.version()));"
+        => "tasks.sort_by(|one, other| one.event.version().cmp(other.event.version()));
         if MUTANT {
             tasks.reverse();
         }";

@@ -16,14 +16,21 @@ use crate::world::{World, event, policy};
 
 const SITES: [&str; 3] = ["aws:us-east-1", "azure:westeurope", "aws:eu-west-1"];
 
-/// Few keys, few seconds and all sites, so that conflicts and ties are the rule.
+/// Few keys, few seconds and all sites, so that conflicts and ties are the rule. A third of the events is sent with two or
+/// three contents, as by a producer that renders its row at each try.
 fn events() -> impl Strategy<Value = Vec<Value>> {
-    let one = (0..3_usize, prop::sample::select(vec!["create", "update", "upsert", "delete"]), 0..4_u8, -3..3_i64);
+    let op = || prop::sample::select(vec!["create", "update", "upsert", "delete"]);
+    let tries = prop_oneof![2 => prop::collection::vec(op(), 1), 1 => prop::collection::vec(op(), 2..4)];
+    let one = (0..3_usize, tries, 0..4_u8, -3..3_i64);
     prop::collection::vec(one, 1..40).prop_map(|events| {
-        let number = |(n, (site, op, key, second)): (usize, (usize, &str, u8, i64))| {
-            event(n as u128 + 1, SITES[site], op, &format!("key-{key}"), second)
+        let rendered = |(n, (site, tries, key, second)): (usize, (usize, Vec<&'static str>, u8, i64))| {
+            tries.into_iter().enumerate().map(move |(attempt, op)| {
+                let mut event = event(n as u128 + 1, SITES[site], op, &format!("key-{key}"), second);
+                event["payload"]["attempt"] = attempt.into();
+                event
+            })
         };
-        events.into_iter().enumerate().map(number).collect()
+        events.into_iter().enumerate().flat_map(rendered).collect()
     })
 }
 
@@ -37,8 +44,10 @@ fn winners(events: &[Value]) -> BTreeMap<Key, Event> {
     for event in events {
         let event = envelope::decode(event.to_string().as_bytes(), "/id").unwrap();
         let loses = |held: &Event| {
-            (held.timestamp.utc, held.origin.as_str(), held.id.to_string())
-                > (event.timestamp.utc, event.origin.as_str(), event.id.to_string())
+            let rank = |event: &Event| {
+                (event.timestamp.utc, event.origin.clone(), event.id.to_string(), event.version().content())
+            };
+            rank(held) > rank(&event)
         };
         if !winners.get(&event.key).is_some_and(loses) {
             winners.insert(event.key.clone(), event);
@@ -54,7 +63,7 @@ fn assert_converged(world: &World, events: &[Value]) {
         assert_eq!(held.keys().collect::<Vec<_>>(), winners.keys().collect::<Vec<_>>(), "{id}");
         for (key, winner) in &winners {
             let record = &held[key];
-            assert_eq!(record.version, winner.version(), "{id} {key}");
+            assert_eq!(&record.version, winner.version(), "{id} {key}");
             assert_eq!(record.op, winner.op, "{id} {key}");
             assert_eq!(record.payload.as_ref(), (!record.deleted()).then_some(&winner.payload), "{id} {key}");
             assert_eq!(record.expires_after.is_some(), record.deleted(), "{id} {key}: only tombstones expire");

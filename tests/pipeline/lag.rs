@@ -16,8 +16,8 @@ use bridge_adapters::{
     memory::{ManualClock, MemoryQueue, MemoryQueueOptions, MemoryStore},
 };
 use bridge_core::{
-    conflict::Conflict,
-    event::SiteId,
+    conflict::{Conflict, ConflictKind},
+    event::{Op, SiteId},
     failure::{FailureKind, PortError},
     heartbeat::{self, Status},
     lag::{
@@ -27,7 +27,7 @@ use bridge_core::{
     port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
     replay::subject::BROKER_RECEIVES,
 };
-use bridge_tests::{at, aws, azure, event, message, properties};
+use bridge_tests::{at, aws, azure, changed, event, message, properties};
 use chrono::TimeDelta;
 use futures_util::future;
 use uuid::Uuid;
@@ -397,16 +397,20 @@ fn a_site_that_never_answers_costs_no_more_than_the_limit_and_hides_nothing_of_t
 fn conflicts_are_read_where_they_are_asked_for_the_latest_first() {
     let sites = sites();
     for second in [1, 2] {
-        let lost = event("order-1", at(second)).version();
-        let won = event("order-1", at(second + 10)).version();
-        let conflict = Conflict { key: "order-1".parse().unwrap(), lost, won };
+        let won = event("order-1", at(second + 10));
+        let (lost, kind) = match second {
+            1 => (changed(&event("order-1", at(1)), |change| change.origin = azure()), ConflictKind::TwoSites),
+            _ => (changed(&won, |change| change.op = Op::Delete), ConflictKind::TwoContents),
+        };
+        let [lost, won] = [lost, won].map(|event| event.version().clone());
+        let conflict = Conflict { key: "order-1".parse().unwrap(), lost, won, kind };
         let site = if second == 1 { aws() } else { azure() };
         let record = conflict.record(&site, at(20 + second));
         sites.clock.drive(sites.stores[&site].put_if_newer(&record)).unwrap();
     }
     assert!(sites.look(false).conflicts.is_empty());
     let found = sites.look(true).conflicts;
-    let found: Vec<_> = found.iter().map(|one| (one.site.as_str(), one.lost.timestamp.as_str())).collect();
-    let (first, second) = ("2026-11-21T00:00:01.000Z", "2026-11-21T00:00:02.000Z");
-    assert_eq!(found, [("azure:westeurope", second), ("aws:us-east-1", first)]);
+    let found: Vec<_> = found.iter().map(|one| (one.site.as_str(), one.lost.timestamp.as_str(), one.kind)).collect();
+    let first = ("aws:us-east-1", "2026-11-21T00:00:01.000Z", ConflictKind::TwoSites);
+    assert_eq!(found, [("azure:westeurope", "2026-11-21T00:00:12.000Z", ConflictKind::TwoContents), first]);
 }

@@ -26,7 +26,7 @@ fn a_write_that_comes_during_the_repair_wins() {
     };
     let report = stores.verify_during(&Options { repair: true, ..options() }, meanwhile);
     assert!(report.findings.iter().all(|finding| finding.repaired), "{report:?}");
-    assert_eq!(stores.at(1).snapshot()[&newer.key].version, newer.version());
+    assert_eq!(stores.at(1).snapshot()[&newer.key].version, *newer.version());
 }
 
 /// A store that says that it has written, and has not.

@@ -112,7 +112,7 @@ fn of_one_batch_only_the_greatest_version_of_a_key_is_written() {
     writes.sort_by_key(Write::as_str);
     let stored = world.site(HERE).store.snapshot().into_values().next().unwrap();
     let superseded = Write::Superseded { by: stored.version };
-    assert_eq!(writes[..2], [Write::Applied, Write::Duplicate]);
+    assert_eq!(writes[..2], [Write::Applied { replaced: None }, Write::Duplicate]);
     assert_eq!(writes[2..], [(); 4].map(|()| superseded.clone()));
     assert_eq!(world.site(THERE).queue.len(), 6, "all are forwarded nevertheless");
 }
@@ -124,7 +124,7 @@ fn the_same_write_again_is_a_duplicate_and_an_older_one_is_superseded() {
         world.send(HERE, &[event(number, HERE, "update", "k", 0).to_string()]);
         world.work(HERE, 1).remove(0).1.write.unwrap()
     };
-    assert_eq!(write(2), Write::Applied);
+    assert_eq!(write(2), Write::Applied { replaced: None });
     let by = world.site(HERE).store.snapshot().into_values().next().unwrap().version;
     assert_eq!(write(2), Write::Duplicate);
     assert_eq!(write(1), Write::Superseded { by });
@@ -144,7 +144,7 @@ fn a_record_that_the_store_refuses_does_not_take_older_ones_along() {
     let (reason, detail, owed) = reason(&of(2).settlement);
     assert_eq!((reason, owed), (Reason::StoreRejected, BTreeSet::from([HERE.to_owned()])));
     assert!(detail.contains("refused: no"), "{detail}");
-    assert_eq!(of(1).write, Some(Write::Applied));
+    assert_eq!(of(1).write, Some(Write::Applied { replaced: None }));
 }
 
 #[test]

@@ -150,8 +150,8 @@ pub(crate) enum Plant {
     MissingTombstone,
     Older,
     OlderThanTombstone,
-    Differs,
-    DiffersInOperation,
+    OtherPayload,
+    OtherOperation,
     Misfit,
     MisfitEverywhere,
     Foreign,
@@ -170,8 +170,8 @@ impl Plant {
         Self::MissingTombstone,
         Self::Older,
         Self::OlderThanTombstone,
-        Self::Differs,
-        Self::DiffersInOperation,
+        Self::OtherPayload,
+        Self::OtherOperation,
         Self::Misfit,
         Self::MisfitEverywhere,
         Self::Foreign,
@@ -216,23 +216,23 @@ impl Plant {
                 stores.put(store, &old);
                 Some(Kind::Older)
             }
-            Self::Differs => {
+            Self::OtherPayload => {
                 stores.put_everywhere(&new);
                 store.overwrite(Record { payload: Some(serde_json::Map::new()), ..record(&new) });
-                Some(Kind::Differs)
+                Some(Kind::Misfit)
             }
-            Self::DiffersInOperation => {
+            Self::OtherOperation => {
                 stores.put_everywhere(&new);
                 store.overwrite(Record { op: bridge_core::event::Op::Create, ..record(&new) });
-                Some(Kind::Differs)
+                Some(Kind::Misfit)
             }
             Self::Misfit => {
                 stores.put_everywhere(&new);
-                store.overwrite(Record { version: event(&name, at(3)).version(), ..record(&new) });
+                store.overwrite(Record { version: event(&name, at(3)).version().clone(), ..record(&new) });
                 Some(Kind::Misfit)
             }
             Self::MisfitEverywhere => {
-                let misfit = Record { version: event(&name, at(3)).version(), ..record(&new) };
+                let misfit = Record { version: event(&name, at(3)).version().clone(), ..record(&new) };
                 stores.stores.values().for_each(|store| store.overwrite(misfit.clone()));
                 Some(Kind::Misfit)
             }

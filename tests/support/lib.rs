@@ -8,7 +8,7 @@ use std::{
 };
 
 use bridge_core::{
-    event::{Event, Op, Payload, SiteId, Timestamp},
+    event::{Change, Event, Op, Payload, SiteId, Timestamp},
     limits,
     port::{Message, Properties},
     record::Record,
@@ -37,7 +37,7 @@ pub fn at(seconds: i64) -> DateTime<Utc> {
 pub fn event(key: &str, at: DateTime<Utc>) -> Event {
     let mut name = DefaultHasher::new();
     (key, at).hash(&mut name);
-    Event {
+    Event::from(Change {
         id: Uuid::from_u128(name.finish().into()),
         origin: aws(),
         op: Op::Upsert,
@@ -45,12 +45,19 @@ pub fn event(key: &str, at: DateTime<Utc>) -> Event {
         payload: payload(json!({"id": key, "second": at.timestamp()})),
         timestamp: Timestamp { utc: at, text: at.to_rfc3339_opts(SecondsFormat::Nanos, true) },
         traceparent: None,
-    }
+    })
 }
 
 /// A delete of `key` on AWS.
 pub fn delete(key: &str, at: DateTime<Utc>) -> Event {
-    Event { op: Op::Delete, ..event(key, at) }
+    changed(&event(key, at), |change| change.op = Op::Delete)
+}
+
+/// The event that `of` is with something changed.
+pub fn changed(of: &Event, change: impl FnOnce(&mut Change)) -> Event {
+    let mut other = of.clone().into_change();
+    change(&mut other);
+    other.into()
 }
 
 /// A payload with these members.

@@ -1,7 +1,7 @@
 //! How large a record is as a DynamoDB item, counted on the record itself: memory refuses what DynamoDB would refuse, and
 //! wants no SDK for it. Held to the count of the real form (`aws/dynamodb_item.rs`) by the test below.
 
-use bridge_core::{portable, record::Record};
+use bridge_core::{canonical, record::Record};
 use serde_json::{Map, Value};
 
 use crate::stored::{applied_second, life_seconds};
@@ -39,10 +39,8 @@ fn members_bytes(members: &Map<String, Value>) -> u64 {
 fn value_bytes(value: &Value) -> u64 {
     match value {
         Value::Null | Value::Bool(_) => 1,
-        Value::Number(_) => match portable::canonical(value.clone()) {
-            Value::Number(number) if number.is_f64() => {
-                number_bytes(&format!("{:e}", number.as_f64().unwrap_or_default()))
-            }
+        Value::Number(number) => match canonical::number(number) {
+            number if number.is_f64() => number_bytes(&format!("{:e}", number.as_f64().unwrap_or_default())),
             number => number_bytes(&number.to_string()),
         },
         Value::String(text) => text.len() as u64,

@@ -6,13 +6,12 @@
 use std::{fmt, time::Duration};
 
 use bridge_core::{
+    canonical,
     event::{Key, Op, Payload},
     failure::{FailureKind, PortError},
-    portable,
     record::Record,
 };
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 
 use crate::delivery::seconds_up;
 
@@ -73,7 +72,7 @@ impl TryFrom<Stored<'_>> for Record {
             source_region: stored.source_region.parse().map_err(|what| NotARecord::new("source_region", &what))?,
             timestamp: stored.timestamp.to_owned(),
             op,
-            payload: stored.payload.map(canonical),
+            payload: stored.payload.map(spelled),
             expires_after: stored.expires_after,
             applied_at: stored.applied_at.to_owned(),
             applied_by: stored.applied_by.parse().map_err(|what| NotARecord::new("applied_by", &what))?,
@@ -82,11 +81,9 @@ impl TryFrom<Stored<'_>> for Record {
 }
 
 /// The payload with its numbers spelled in the one way that all stores share.
-pub(crate) fn canonical(payload: Payload) -> Payload {
-    match portable::canonical(Value::Object(payload)) {
-        Value::Object(members) => members,
-        _ => unreachable!("an object stays an object"),
-    }
+pub(crate) fn spelled(mut payload: Payload) -> Payload {
+    canonical::spell(&mut payload);
+    payload
 }
 
 /// Seconds that a tombstone lives on from its writing: whole, and at least one, as both stores count them.
@@ -108,12 +105,12 @@ pub(crate) mod strategies {
 
     use chrono::DateTime;
     use proptest::{collection, prelude::*, strategy::ValueTree, test_runner::TestRunner};
-    use serde_json::json;
+    use serde_json::{Value, json};
     use uuid::Uuid;
 
     use super::*;
     use bridge_core::{
-        event::{Event, SiteId, Timestamp},
+        event::{Change, SiteId, Timestamp},
         limits,
     };
 
@@ -151,16 +148,16 @@ pub(crate) mod strategies {
         (key, op, payload, site(), site(), any::<u128>(), nanos, 1..10_000_000_u64).prop_map(
             |(key, op, payload, origin, site, id, nanos, life)| {
                 let utc = DateTime::from_timestamp_nanos(nanos);
-                let event = Event {
+                let change = Change {
                     id: Uuid::from_u128(id),
                     origin,
                     op,
                     key,
-                    payload: canonical(payload.into_iter().collect()),
+                    payload: payload.into_iter().collect(),
                     timestamp: Timestamp { utc, text: utc.to_rfc3339() },
                     traceparent: None,
                 };
-                Record::new(&event, &site, utc, Duration::from_secs(life))
+                Record::new(&change.into(), &site, utc, Duration::from_secs(life))
             },
         )
     }

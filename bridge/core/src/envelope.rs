@@ -12,7 +12,7 @@ use serde_json::{Map, Value, value::RawValue};
 use uuid::Uuid;
 
 use crate::{
-    event::{Event, Key, Op, Payload, SiteId, Timestamp},
+    event::{Change, Event, Key, Op, Payload, SiteId, Timestamp},
     json::{self, JsonError},
     limits, portable,
     reason::{Reason, Refusal},
@@ -132,7 +132,7 @@ impl Fields {
         }
         // A malformed trace context starts a new trace ("W3C Trace Context", 3.2); it is no reason to refuse an event.
         let traceparent = self.members.get("traceparent").and_then(Value::as_str).map(str::to_owned);
-        Ok(Event { id, origin, op, key, payload, timestamp, traceparent })
+        Ok(Change { id, origin, op, key, payload, timestamp, traceparent }.into())
     }
 
     fn check_versions(&self) -> Result<(), Refusal> {
@@ -311,8 +311,39 @@ mod tests {
         assert_eq!(event.op, Op::Update);
         assert_eq!(
             event.version().as_str(),
-            "2026-11-21T01:02:03.123456000Z aws:us-east-1                    01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11"
+            "2026-11-21T01:02:03.123456000Z aws:us-east-1                    01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11 \
+             ab8bcf1f65a85840"
         );
+    }
+
+    /// What a JSON library or an envelope is free to do makes no other write of it; any content does.
+    #[test]
+    fn the_same_content_is_the_same_version_and_another_content_is_not() {
+        let version = |body: &str| decode(body.as_bytes(), "/id").unwrap().version().clone();
+        let one = version(&native().to_string());
+        for same in [
+            r#"{"timestamp":"2026-11-21T01:02:03.123456Z","payload":{"total":1999.0,"id":"order-42"},"op_type":"update",
+                "source_region":"aws:us-east-1","event_id":"01936D6E-8A3C-7C61-9D0B-0F3A5A3C9E11","unknown":1}"#,
+            r#"{"specversion":"1.0","id":"01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11","source":"aws:us-east-1","type":"x.updated",
+                "time":"2026-11-21T01:02:03.123456Z","data":{"total":1.999e3,"id":"\u006frder-42"},"subject":"order-42"}"#,
+        ] {
+            assert_eq!(version(same), one, "{same}");
+        }
+        for other in [
+            with("/payload/total", 2000.into()),
+            with("/payload/more", Value::Null),
+            with("/op_type", "upsert".into()),
+            with("/op_type", "delete".into()),
+            with("/key", "order-43".into()),
+            with("/timestamp", "2026-11-21T01:02:03.1234560Z".into()),
+        ] {
+            let other = version(&other.to_string());
+            assert!(other != one && other.same_event(&one), "{other} is not {one}");
+        }
+        let [mut delete, mut same] = [with("/op_type", "delete".into()), with("/op_type", "delete".into())];
+        (delete["payload"], same["payload"]) =
+            (serde_json::json!({"id": "order-42"}), serde_json::json!({"id": "order-42", "n": 1}));
+        assert_eq!(version(&delete.to_string()), version(&same.to_string()), "only the key of a delete counts");
     }
 
     #[test]

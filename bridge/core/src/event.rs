@@ -1,19 +1,19 @@
 //! The unit of replication: one change of one key, as its origin accepted it.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, ops::Deref, str::FromStr, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{limits, version::Version};
+use crate::{canonical, content::ContentDigest, limits, version::Version};
 
 /// The whole state of an entity.
 pub type Payload = Map<String, Value>;
 
 /// One change of one key. Its wire form is read by [`envelope`](crate::envelope).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
+pub struct Change {
     /// Names the change.
     pub id: Uuid,
     /// The site that accepted the write.
@@ -30,10 +30,41 @@ pub struct Event {
     pub traceparent: Option<String>,
 }
 
+/// A change and its place in the total order of all changes, which is computed once. The numbers of its payload are
+/// spelled as stores give them back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    change: Change,
+    version: Version,
+}
+
 impl Event {
     /// The place of this change in the total order of all changes.
-    pub fn version(&self) -> Version {
-        Version::new(self.timestamp.utc, &self.origin, self.id)
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// The change alone, to make another of it.
+    pub fn into_change(self) -> Change {
+        self.change
+    }
+}
+
+impl From<Change> for Event {
+    fn from(mut change: Change) -> Self {
+        canonical::spell(&mut change.payload);
+        let payload = (change.op != Op::Delete).then_some(&change.payload);
+        let content = ContentDigest::of(change.op, &change.timestamp.text, &change.key, payload);
+        let version = Version::new(change.timestamp.utc, &change.origin, change.id, content);
+        Self { change, version }
+    }
+}
+
+impl Deref for Event {
+    type Target = Change;
+
+    fn deref(&self) -> &Change {
+        &self.change
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Status {
     pub circuits: BTreeMap<String, String>,
     /// Deliveries by outcome since the process began.
     pub events: BTreeMap<String, u64>,
-    /// Conflicts since the process began.
+    /// Conflicts of all kinds since the process began.
     pub conflicts: u64,
 }
 

@@ -10,6 +10,9 @@ pub mod pipeline;
 
 pub mod envelope;
 pub mod event;
+
+pub mod canonical;
+pub mod content;
 pub mod version;
 
 pub mod decision;

@@ -85,6 +85,8 @@ pub mod label {
     pub const REASON: &str = "reason";
     /// Which queue of a site: `events` or `dead_letters`.
     pub const QUEUE: &str = "queue";
+    /// Why a write was lost: `two_sites` or `two_contents`.
+    pub const KIND: &str = "kind";
 }
 
 const fn metric(
@@ -169,13 +171,13 @@ pub const CLOCK_SKEW: Metric = metric(
     &[label::SITE],
     "how far the worker's clock is ahead of its queue's service, negative: behind; 0 while it may be right for all that is known",
 );
-/// Writes that lost against another site's.
+/// Writes that lost to another site's, or to another content of the same event.
 pub const CONFLICTS: Metric = metric(
     "bridge.conflicts",
     Kind::Counter,
     "{event}",
-    &[label::SITE],
-    "writes that lost to one that another site had accepted, counted where the loser arrives last",
+    &[label::SITE, label::KIND],
+    "writes that were lost: two_sites, to one that another site had accepted, counted where the loser arrives last; two_contents, to another content of the same event, a producer's mistake",
 );
 /// Whether the worker is halted.
 pub const HALTED: Metric = metric(

@@ -85,13 +85,16 @@ pub struct Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Write {
     /// It is the stored state now.
-    Applied,
+    Applied {
+        /// The write that was there before.
+        replaced: Option<Version>,
+    },
     /// The store held a later write, or the batch had one.
     Superseded {
         /// The later write.
         by: Version,
     },
-    /// The store held this very write.
+    /// The store held this very write, with this very content.
     Duplicate,
 }
 
@@ -99,7 +102,7 @@ impl Write {
     /// The word in logs and metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Applied => "applied",
+            Self::Applied { .. } => "applied",
             Self::Superseded { .. } => "superseded",
             Self::Duplicate => "duplicate",
         }
@@ -178,8 +181,7 @@ impl Worker {
                 settlement = Settlement::Ack;
             }
             let write = if let Applied::Done(write) = applied { Some(write.clone()) } else { None };
-            let version = task.event.version();
-            let event = Some((task.event.key, version));
+            let event = Some((task.event.key.clone(), task.event.version().clone()));
             let trace = task.trace.map(|trace| trace.end(end));
             verdicts.insert(task.index, Verdict { settlement, write, event, trace });
         }
@@ -238,7 +240,7 @@ impl Worker {
     /// Writes the greatest version among `tasks`, which are of one key; the others are superseded by it. Where the
     /// store refuses that one record, the next one gets its chance.
     async fn apply_key(&self, mut tasks: Vec<&Task>) -> Vec<(usize, Applied)> {
-        tasks.sort_by_cached_key(|task| task.event.version());
+        tasks.sort_by(|one, other| one.event.version().cmp(other.event.version()));
         let mut results = Vec::with_capacity(tasks.len());
         while let Some(greatest) = tasks.pop() {
             let start = self.clock.now();
@@ -254,7 +256,7 @@ impl Worker {
                 let version = greatest.event.version();
                 for other in tasks.drain(..) {
                     let same = other.event.version() == version;
-                    results.push((other.index, applied.for_coalesced(same, &version)));
+                    results.push((other.index, applied.for_coalesced(same, version)));
                 }
             }
             results.push((greatest.index, applied));
@@ -265,7 +267,7 @@ impl Worker {
     async fn put(&self, event: &Event) -> Applied {
         let record = Record::new(event, &self.rules.site, self.clock.now(), self.policy.tombstone_life);
         match self.store.put_if_newer(&record).await {
-            Ok(PutOutcome::Stored { .. }) => Applied::Done(Write::Applied),
+            Ok(PutOutcome::Stored { replaced }) => Applied::Done(Write::Applied { replaced }),
             Ok(PutOutcome::Kept { current }) if current == record.version => Applied::Done(Write::Duplicate),
             Ok(PutOutcome::Kept { current }) => Applied::Done(Write::Superseded { by: current }),
             Err(error) => Applied::Failed(Arc::new(error)),

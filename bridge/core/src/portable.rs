@@ -4,7 +4,7 @@
 //! Cosmos keeps them as IEEE doubles; so a number is portable if its decimal value survives the trip through a double
 //! and back (shortest form) and lies in DynamoDB's range. What is not portable is refused at its origin, never rounded.
 
-use serde_json::{Map, Number, Value, value::RawValue};
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::{json::segment_text, limits};
 
@@ -37,31 +37,6 @@ pub fn check(payload: &Map<String, Value>, text: &str, path: &str) -> Result<(),
     }
     let raw: &RawValue = serde_json::from_str(text).expect("the payload was parsed from this text");
     find_number(raw, path).map_or(Ok(()), Err)
-}
-
-/// Writes every number of `value` in one way, so that values which two stores spell differently compare as equal:
-/// a double without a fraction becomes an integer, and minus zero becomes zero.
-#[must_use]
-pub fn canonical(value: Value) -> Value {
-    match value {
-        Value::Number(number) => Value::Number(canonical_number(number)),
-        Value::Array(items) => Value::Array(items.into_iter().map(canonical).collect()),
-        Value::Object(members) => Value::Object(members.into_iter().map(|(k, v)| (k, canonical(v))).collect()),
-        other => other,
-    }
-}
-
-/// Doubles hold every integer up to here (2^53).
-const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
-
-fn canonical_number(number: Number) -> Number {
-    match number.as_f64() {
-        #[allow(clippy::cast_possible_truncation, reason = "within 2^53, and without a fraction")]
-        Some(double) if double.fract() == 0.0 && double.abs() <= INTEGER_MAX => Number::from(double as i64),
-        // Integers beyond 2^53 that are portable have a double of the same decimal value: one spelling for both.
-        Some(double) => Number::from_f64(double).unwrap_or(number),
-        None => number,
-    }
 }
 
 /// `serde_json` takes an object whose first member has this name for a text that is still to be parsed, wherever the
@@ -282,13 +257,6 @@ mod tests {
         assert_eq!(verdict(&nested(limits::PAYLOAD_LEVELS_MAX)), Ok(()));
         assert!(verdict(&nested(limits::PAYLOAD_LEVELS_MAX + 1)).unwrap_err().what.contains("levels"));
         assert_eq!(verdict(r#"{"a":[{"":1}]}"#).unwrap_err().path, "/payload/a/0/");
-    }
-
-    #[test]
-    fn one_value_has_one_spelling() {
-        let spellings = serde_json::json!([1.0, 1, -0.0, 0, 1e21, 123_456_789_012_345_680_u64, 1.5]);
-        let canonical = canonical(spellings);
-        assert_eq!(canonical.to_string(), "[1,1,0,0,1e+21,1.2345678901234568e+17,1.5]");
     }
 
     proptest! {

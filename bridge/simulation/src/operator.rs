@@ -129,7 +129,7 @@ async fn entry(setting: &Setting<'_>, delivery: &Delivery) -> Entry {
     for prediction in &mut entry.errands {
         let Some(errand) = prediction.errand() else { continue };
         if let Ok(held) = setting.places[&errand.site].store.get(&event.key).await {
-            prediction.effect = Effect::of(&event.version(), held.as_ref().map(|record| &record.version));
+            prediction.effect = Effect::of(event.version(), held.as_ref().map(|record| &record.version));
         }
     }
     entry

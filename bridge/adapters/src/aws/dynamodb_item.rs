@@ -18,7 +18,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::{
     dynamodb_size::number_bytes,
-    stored::{NotARecord, Stored, applied_second, canonical, life_seconds},
+    stored::{NotARecord, Stored, applied_second, life_seconds, spelled},
 };
 
 /// The table's TTL attribute.
@@ -52,7 +52,7 @@ pub fn from_record(record: &Record) -> Result<Item, NotARecord> {
     .map(|(name, value)| (name.to_owned(), value))
     .into();
     if let Some(payload) = &record.payload {
-        item.insert("payload".to_owned(), from_json(Value::Object(canonical(payload.clone()))));
+        item.insert("payload".to_owned(), from_json(Value::Object(spelled(payload.clone()))));
     }
     if let Some(life) = record.expires_after {
         // What a store gave back may live for longer than there is time.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bridge_core::{event::Key, record::Record, version::Version};
 use serde_json::{Map, Value};
 
-use crate::stored::{NotARecord, Stored, canonical, life_seconds};
+use crate::stored::{NotARecord, Stored, life_seconds, spelled};
 
 /// An item, with whatever properties the service adds.
 pub type Item = Map<String, Value>;
@@ -49,7 +49,7 @@ pub fn from_record(record: &Record) -> Item {
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
     if let Some(payload) = &record.payload {
-        item.insert("payload".to_owned(), Value::Object(canonical(payload.clone())));
+        item.insert("payload".to_owned(), Value::Object(spelled(payload.clone())));
     }
     if let Some(life) = record.expires_after {
         item.insert("ttl".to_owned(), life_seconds(life).into());

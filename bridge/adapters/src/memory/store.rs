@@ -21,7 +21,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     dynamodb_size::{ITEM_BYTES_MAX, item_bytes},
     share::{Share, no_cursor},
-    stored::{applied_second, canonical, life_seconds},
+    stored::{applied_second, life_seconds, spelled},
 };
 
 /// A store in memory, by the strictest rules of both clouds.
@@ -115,7 +115,7 @@ impl Store for MemoryStore {
         let now = self.clock.now();
         let life = record.expires_after.map(|life| TimeDelta::seconds(life_seconds(life).cast_signed()));
         let held = Held {
-            record: Record { payload: record.payload.clone().map(canonical), ..record.clone() },
+            record: Record { payload: record.payload.clone().map(spelled), ..record.clone() },
             expires_at: life.and_then(|life| now.checked_add_signed(life)),
         };
         let mut records = self.records();

@@ -24,7 +24,8 @@ const RUNBOOKS: &[(&str, &str)] = runbooks![
     "dead-letters",
     "halted",
     "lag",
-    "stores-differ"
+    "stores-differ",
+    "two-contents"
 ];
 
 /// A page for each, and one that lists them.

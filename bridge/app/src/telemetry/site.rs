@@ -9,7 +9,7 @@ use std::{
 use bridge_adapters::layer::{Observation, Observe, Operation, Outcome};
 use bridge_core::{
     circuit::CircuitState,
-    conflict::Conflict,
+    conflict::{Conflict, ConflictKind},
     event::SiteId,
     heartbeat,
     lag::skew::Skew,
@@ -62,7 +62,9 @@ impl SiteTelemetry {
         for reason in Reason::ALL {
             instruments.dead_letters.add(0, &[self.own(label::SITE), KeyValue::new(label::REASON, reason.as_str())]);
         }
-        instruments.conflicts.add(0, &[self.own(label::SITE)]);
+        for kind in ConflictKind::ALL {
+            instruments.conflicts.add(0, &self.conflict(kind));
+        }
         for peer in peers {
             self.circuit(peer, CircuitState::Closed);
         }
@@ -72,6 +74,10 @@ impl SiteTelemetry {
     /// The site's own name under this label.
     fn own(&self, label: &'static str) -> KeyValue {
         KeyValue::new(label, self.own.clone())
+    }
+
+    fn conflict(&self, kind: ConflictKind) -> [KeyValue; 2] {
+        [self.own(label::SITE), KeyValue::new(label::KIND, kind.as_str())]
     }
 
     /// Tells of deliveries that were concluded: measurements, spans, and a line for each message that was set aside.
@@ -109,12 +115,12 @@ impl SiteTelemetry {
             let reason = KeyValue::new(label::REASON, letter.refusal.reason.as_str());
             instruments.dead_letters.add(1, &[self.own(label::SITE), reason]);
         }
-        if Conflict::of(verdict).is_some() {
-            instruments.conflicts.add(1, &[self.own(label::SITE)]);
+        if let Some(conflict) = Conflict::of(verdict) {
+            instruments.conflicts.add(1, &self.conflict(conflict.kind));
         }
         let (Some((key, version)), Some(write)) = (&verdict.event, &verdict.write) else { return };
         let origin = version.origin();
-        if *write == Write::Applied {
+        if matches!(write, Write::Applied { .. }) {
             let lag = seconds(now - version.timestamp()).max(0.0);
             instruments.lag.record(lag, &[named(label::FROM, &origin), self.own(label::TO)]);
         }
@@ -229,6 +235,10 @@ fn log(delivery: &Delivery, verdict: &Verdict) {
         tracing::warn!(message_id, trace_id, span_id, reason, detail, "set aside; see runbooks/dead-letters.md");
     } else {
         tracing::debug!(message_id, trace_id, span_id, outcome = outcome(verdict), "concluded");
+    }
+    if let Some(Conflict { kind: ConflictKind::TwoContents, lost, .. }) = Conflict::of(verdict) {
+        let (event_id, origin) = (lost.event_id().to_string(), lost.origin().to_string());
+        tracing::warn!(message_id, event_id, origin, "same event, two contents; see runbooks/two-contents.md");
     }
 }
 

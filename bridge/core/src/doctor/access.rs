@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Figures, Findings, Look, Mend, SiteFacts, Thing, spell};
 use crate::{
-    event::{Event, Op, Payload, SiteId, Timestamp},
+    event::{Change, Op, Payload, SiteId, Timestamp},
     failure::{FailureKind, PortError},
     heartbeat,
     record::Record,
@@ -23,7 +23,7 @@ const PROBE_LIFE: Duration = Duration::from_hours(1);
 /// The record that is written to see whether a worker may write: a tombstone under a reserved key.
 pub fn probe(site: &SiteId, event_id: Uuid, now: DateTime<Utc>) -> Record {
     let key = format!("{}doctor/{site}", heartbeat::RESERVED);
-    let event = Event {
+    let change = Change {
         id: event_id,
         origin: site.clone(),
         op: Op::Delete,
@@ -32,7 +32,7 @@ pub fn probe(site: &SiteId, event_id: Uuid, now: DateTime<Utc>) -> Record {
         timestamp: Timestamp { utc: now, text: now.to_rfc3339_opts(SecondsFormat::Nanos, true) },
         traceparent: None,
     };
-    Record::new(&event, site, now, PROBE_LIFE)
+    Record::new(&change.into(), site, now, PROBE_LIFE)
 }
 
 /// What a failure kept from being done.

@@ -25,8 +25,6 @@ pub enum Answer {
 pub struct Entry {
     /// The event. Its origin is the site that it was sent to.
     pub event: Event,
-    /// The event's version.
-    pub version: Version,
     /// The site whose users made the write.
     pub home: SiteId,
     /// When it was made.
@@ -100,9 +98,8 @@ impl Book {
     pub fn write(&mut self, event: Event, home: SiteId, now: DateTime<Utc>) -> usize {
         let number = self.entries.len();
         self.by_key.entry(event.key.clone()).or_default().push(number);
-        let version = event.version();
         let (answer, seen_at) = (Answer::Unknown, BTreeMap::new());
-        self.entries.push(Entry { event, version, home, written_at: now, answer, seen_at });
+        self.entries.push(Entry { event, home, written_at: now, answer, seen_at });
         number
     }
 
@@ -115,7 +112,7 @@ impl Book {
     pub fn saw(&mut self, site: &SiteId, key: &Key, version: &Version, now: DateTime<Utc>) {
         for index in self.by_key.get(key).into_iter().flatten() {
             let entry = &mut self.entries[*index];
-            if entry.version <= *version {
+            if entry.event.version() <= version {
                 entry.seen_at.entry(site.clone()).or_insert(now);
             }
         }

@@ -291,7 +291,8 @@ fn wrong(book: &Book, held: &Held) -> Wrong {
     let mut wrong = Wrong::default();
     for (key, writes) in book.by_key() {
         // A write of which nobody knows whether it was taken may win or not; one that a store showed has been taken.
-        let Some(last) = writes.into_iter().filter(|entry| entry.was_taken()).max_by_key(|entry| &entry.version) else {
+        let Some(last) = writes.into_iter().filter(|entry| entry.was_taken()).max_by_key(|entry| entry.event.version())
+        else {
             continue;
         };
         for (site, records) in held {
@@ -301,8 +302,8 @@ fn wrong(book: &Book, held: &Held) -> Wrong {
             }
             let name = key.to_string();
             match records.get(key) {
-                Some(record) if record.version > last.version => {}
-                Some(record) if record.version == last.version => {
+                Some(record) if record.version > *last.event.version() => {}
+                Some(record) if record.version == *last.event.version() => {
                     let payload = (!last.deletes()).then_some(&last.event.payload);
                     if record.op != last.event.op || record.payload.as_ref() != payload {
                         wrong.damaged.insert(name);

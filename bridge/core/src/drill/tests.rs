@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Aftermath, Answer, Book, Count, Course, Fates, Figures, Missing, Pace, Rto, Wrong};
 use crate::{
-    event::{Event, Op, Payload, SiteId, Timestamp},
+    event::{Change, Event, Op, Payload, SiteId, Timestamp},
     record::Record,
 };
 
@@ -24,7 +24,7 @@ fn site(name: &str) -> SiteId {
 }
 
 fn event(number: u128, key: &str, op: Op, origin: &str, ms: i64) -> Event {
-    Event {
+    Event::from(Change {
         id: Uuid::from_u128(number),
         origin: site(origin),
         op,
@@ -32,7 +32,7 @@ fn event(number: u128, key: &str, op: Op, origin: &str, ms: i64) -> Event {
         payload: Payload::from_iter([("n".to_owned(), serde_json::json!(number.to_string()))]),
         timestamp: Timestamp { utc: at(ms), text: at(ms).to_rfc3339() },
         traceparent: None,
-    }
+    })
 }
 
 /// A site that fails at 10 s, is failed over at 12 s and is back at 20 s.
@@ -63,7 +63,7 @@ impl Drill {
 
     fn wrote_to(&mut self, key: &str, op: Op, ms: i64, home: &str, origin: &str, seen: &[(&str, i64)]) -> usize {
         let event = event(self.0.entries().len() as u128, key, op, origin, ms);
-        let version = event.version();
+        let version = event.version().clone();
         let number = self.0.write(event.clone(), site(home), at(ms));
         self.0.answered(number, Answer::Confirmed(at(ms + 10)));
         for (name, when) in seen {
@@ -263,7 +263,7 @@ fn a_write_without_an_answer_counts_once_it_is_seen() {
     assert_eq!(drill.figures().wrong.damaged.len(), 1, "and so it hides nothing");
     drill.1.held = right;
     assert_eq!(drill.0.awaited(&site(OTHER)).len(), 1, "and it may yet come");
-    let version = drill.0.entries()[number].version.clone();
+    let version = drill.0.entries()[number].event.version().clone();
     drill.0.saw(&site(OTHER), &"a".parse().unwrap(), &version, at(2_100));
     assert_eq!(drill.figures().wrong.resurrected.len(), 1, "the store had shown the delete");
     assert_eq!(drill.figures().fates, Fates { in_time: 1, ..Fates::default() });

@@ -143,6 +143,7 @@ fn conflict((site, (conflict, seen)): (SiteId, (Conflict, DateTime<Utc>))) -> re
     };
     report::Conflict {
         site: site.to_string(),
+        kind: conflict.kind,
         key: conflict.key.to_string(),
         lost: write(&conflict.lost),
         won: write(&conflict.won),

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::conflict::ConflictKind;
+
 /// All sites at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -131,11 +133,13 @@ impl LagState {
     }
 }
 
-/// A write that lost to one of another site.
+/// A write that lost to one of another site, or to another content of the same event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
     /// The site that saw it.
     pub site: String,
+    /// Why the write is lost.
+    pub kind: ConflictKind,
     /// The entity.
     pub key: String,
     /// The write that is no more.

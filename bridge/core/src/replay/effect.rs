@@ -71,15 +71,15 @@ impl fmt::Display for Effect {
 }
 
 /// The greatest version that a plan brings to each key of each place: of several messages of one key only that one ends
-/// as the stored state. Some 60 bytes a key, however long keys and versions are.
+/// as the stored state. Some 70 bytes a key, however long keys and versions are.
 #[derive(Debug)]
 pub struct Greatest {
     sites: Vec<SiteId>,
     ranks: HashMap<u64, Rank>,
 }
 
-/// A version in 32 bytes: instant and site, then the event's name. Orders as [`Version`] does.
-type Rank = (u128, u128);
+/// A version in 40 bytes: instant and site, then the event's name and its content. Orders as [`Version`] does.
+type Rank = (u128, u128, u64);
 
 impl Greatest {
     /// Nothing noted yet; `sites` are all that events may come from.
@@ -105,7 +105,7 @@ impl Greatest {
         let seconds = u128::try_from(i128::from(utc.timestamp()) + (1 << 40)).unwrap_or_default();
         let site = self.sites.binary_search(&version.origin()).unwrap_or_default() as u128;
         let instant = (seconds << 30) | u128::from(utc.timestamp_subsec_nanos());
-        ((instant << 16) | site, version.event_id().as_u128())
+        ((instant << 16) | site, version.event_id().as_u128(), version.content().into())
     }
 }
 
@@ -130,10 +130,13 @@ mod tests {
 
     fn version() -> impl Strategy<Value = Version> {
         let seconds = prop_oneof![Just(0_i64), Just(-1), Just(253_402_300_799), Just(-62_167_219_200)];
-        (seconds, 0..2_u32, prop::sample::select(SITES.to_vec()), 0..3_u128).prop_map(|(seconds, nanos, site, id)| {
-            let at = chrono::DateTime::from_timestamp(seconds, nanos).unwrap();
-            Version::new(at, &site.parse().unwrap(), Uuid::from_u128(id))
-        })
+        let content = prop::sample::select(vec![0, 1, u64::MAX]);
+        (seconds, 0..2_u32, prop::sample::select(SITES.to_vec()), 0..3_u128, content).prop_map(
+            |(seconds, nanos, site, id, content)| {
+                let at = chrono::DateTime::from_timestamp(seconds, nanos).unwrap();
+                Version::new(at, &site.parse().unwrap(), Uuid::from_u128(id), content.into())
+            },
+        )
     }
 
     #[test]

@@ -108,12 +108,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::event::{Op, Payload, Timestamp};
+    use crate::event::{Change, Op, Payload, Timestamp};
 
     const SITES: [&str; 3] = ["aws:us-east-1", "azure:northeurope", "azure:westeurope"];
 
     fn event(origin: &str) -> Event {
-        Event {
+        Event::from(Change {
             id: Uuid::nil(),
             origin: origin.parse().unwrap(),
             op: Op::Delete,
@@ -121,7 +121,7 @@ mod tests {
             payload: Payload::new(),
             timestamp: Timestamp { utc: DateTime::default(), text: String::new() },
             traceparent: None,
-        }
+        })
     }
 
     fn set(sites: &[&str]) -> BTreeSet<SiteId> {

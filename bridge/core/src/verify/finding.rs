@@ -20,10 +20,11 @@ pub enum Kind {
     Missing,
     /// A site has an older version than another.
     Older,
-    /// Sites have the same version with other content: one of them was changed, or damaged, by something else. Nothing tells
-    /// which, so it is never repaired.
+    /// Sites have the same version with other content, and the content of each goes with it: the digests in versions met by
+    /// chance, or somebody made them meet. Nothing tells which is right, so it is never repaired.
     Differs,
-    /// The version of a record is not that of its timestamp, origin and event: it was changed by something else.
+    /// The version of a record is not that of its timestamp, origin, event and content: something else changed it, or damaged
+    /// it. Whatever the version was of is not there any more, so it is never repaired.
     Misfit,
     /// What lies there is no record of the bridge.
     Foreign,
@@ -174,8 +175,11 @@ pub fn misfit(record: &Record) -> Option<String> {
     if version.origin() != record.source_region {
         return Some(format!("source_region {} does not go with version {version}", record.source_region));
     }
-    (version.event_id() != record.event_id)
-        .then(|| format!("event_id {} does not go with version {version}", record.event_id))
+    if version.event_id() != record.event_id {
+        return Some(format!("event_id {} does not go with version {version}", record.event_id));
+    }
+    let content = record.content();
+    (version.content() != content).then(|| format!("content {content} does not go with version {version}"))
 }
 
 #[cfg(test)]
@@ -196,6 +200,12 @@ mod tests {
         Held::Record(Box::new(record.clone()))
     }
 
+    /// The version that a record should have.
+    fn of(record: &Record) -> Version {
+        let version = &record.version;
+        Version::new(version.timestamp(), &version.origin(), version.event_id(), record.content())
+    }
+
     fn judged(held: [Held; 2]) -> Option<Kind> {
         judge(&looked(held), at(100))
     }
@@ -214,16 +224,26 @@ mod tests {
         assert_eq!(judged([Held::Absent, Held::Absent]), None);
         assert_eq!(judged([held(&old), Held::Absent]), Some(Kind::Missing));
         assert_eq!(judged([held(&old), held(&new)]), Some(Kind::Older));
-        let other = Record { payload: Some(serde_json::Map::new()), ..new.clone() };
-        assert_eq!(judged([held(&other), held(&new)]), Some(Kind::Differs));
+        // Two texts of one number: nothing else that differs has one digest.
+        let [one, other] = ["{\"n\":1}", "{\"n\":1.0}"].map(|text| {
+            let payload = serde_json::from_str(text).unwrap();
+            let record = Record { payload: Some(payload), ..new.clone() };
+            Record { version: of(&record), ..record }
+        });
+        assert_eq!(judged([held(&one), held(&other)]), Some(Kind::Differs));
         assert_eq!(judged([held(&new), Held::Foreign("no version".to_owned())]), Some(Kind::Foreign));
         for misfit in [
             Record { timestamp: "2026-11-21T00:00:09Z".to_owned(), ..new.clone() },
             Record { timestamp: "yesterday".to_owned(), ..new.clone() },
             Record { source_region: "azure:westeurope".parse().unwrap(), ..new.clone() },
             Record { event_id: uuid::Uuid::from_u128(99), ..new.clone() },
+            Record { payload: Some(serde_json::Map::new()), ..new.clone() },
+            Record { timestamp: new.timestamp.replace('Z', "+00:00"), ..new.clone() },
+            Record { op: Op::Create, ..new.clone() },
+            Record { key: "b".parse().unwrap(), ..new.clone() },
         ] {
             assert_eq!(judged([held(&misfit), held(&misfit)]), Some(Kind::Misfit), "even where all agree");
+            assert_eq!(judged([held(&misfit), held(&new)]), Some(Kind::Misfit));
         }
     }
 
@@ -233,6 +253,7 @@ mod tests {
     fn a_tombstone_may_be_gone_once_its_life_has_ended_and_not_before() {
         let life = Duration::from_secs(1_000);
         let tombstone = Record { op: Op::Delete, payload: None, expires_after: Some(life), ..record("a", 5) };
+        let tombstone = Record { version: of(&tombstone), ..tombstone };
         let seen = looked([held(&tombstone), Held::Absent]);
         assert_eq!(judge(&seen, at(5 + 1_000 - 121)), Some(Kind::Missing));
         assert_eq!(judge(&seen, at(5 + 1_000 - 119)), None);

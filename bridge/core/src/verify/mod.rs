@@ -94,7 +94,7 @@ pub(crate) mod tests {
     use uuid::Uuid;
 
     use crate::{
-        event::{Event, Op, Timestamp},
+        event::{Change, Event, Op, Timestamp},
         limits,
         record::Record,
     };
@@ -106,7 +106,7 @@ pub(crate) mod tests {
 
     pub(crate) fn record(key: &str, second: i64) -> Record {
         let utc = at(second);
-        let event = Event {
+        let event = Event::from(Change {
             id: Uuid::from_u128(7),
             origin: "aws:us-east-1".parse().unwrap(),
             op: Op::Upsert,
@@ -114,7 +114,7 @@ pub(crate) mod tests {
             payload: json!({ "id": key, "second": second }).as_object().cloned().unwrap(),
             timestamp: Timestamp { utc, text: utc.to_rfc3339_opts(SecondsFormat::Nanos, true) },
             traceparent: None,
-        };
+        });
         Record::new(&event, &event.origin, utc, limits::TOMBSTONE_LIFE)
     }
 }

@@ -30,7 +30,7 @@ fn item(input: &mut Unstructured<'_>) -> Result<Item> {
         ("pk", "order-42"),
         (
             "version",
-            "2026-11-21T01:02:03.000000000Z aws:us-east-1                    01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11",
+            "2026-11-21T01:02:03.000000000Z aws:us-east-1                    01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11 ab542efc433a3778",
         ),
         ("event_id", "01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11"),
         ("source_region", "aws:us-east-1"),

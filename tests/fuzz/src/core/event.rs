@@ -1,7 +1,7 @@
 //! The body of a message, in both envelopes.
 
 use bridge_core::{
-    envelope,
+    canonical, envelope,
     event::{Event, Op},
     limits,
     reason::Refusal,
@@ -23,16 +23,19 @@ fn accepted(bytes: &[u8], event: &Event) {
     assert_eq!(envelope::decode(&forwarded, "/id").as_ref(), Ok(event), "a peer reads another event");
     assert!(event.key.escaped().len() <= limits::KEY_BYTES_MAX);
     let version = event.version();
-    assert_eq!(version.as_str().parse::<Version>().as_ref(), Ok(&version), "a store gives back another version");
+    assert_eq!(version.as_str().parse::<Version>().as_ref(), Ok(version), "a store gives back another version");
     assert_eq!(
         (version.timestamp(), version.origin(), version.event_id()),
         (event.timestamp.utc, event.origin.clone(), event.id)
     );
-    // Another reader of JSON sees the same payload.
+    // Another reader of JSON sees the same payload, and what it writes is the same write.
     let other: Value = serde_json::from_slice(bytes).unwrap();
-    let payload = ["payload", "data"].map(|name| other.get(name).cloned());
+    let mut payload = ["payload", "data"].map(|name| other.get(name).cloned());
+    payload.iter_mut().flatten().filter_map(Value::as_object_mut).for_each(canonical::spell);
     let same = payload.contains(&Some(Value::Object(event.payload.clone())));
     assert!(same || event.op == Op::Delete, "serde_json reads another payload");
+    let again = envelope::decode(other.to_string().as_bytes(), "/id").map(|again| again.version().clone());
+    assert_eq!(again.as_ref(), Ok(version), "written by another it is another write");
 }
 
 pub(crate) fn refused(refusal: &Refusal) {

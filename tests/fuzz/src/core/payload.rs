@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use bridge_core::{envelope, reason::Reason};
+use bridge_core::{canonical, envelope, reason::Reason};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
@@ -22,7 +22,9 @@ pub(crate) fn run(bytes: &[u8]) {
     match envelope::decode(body.as_bytes(), "/id") {
         Ok(event) => {
             assert!(!twice.get(), "a member occurs twice");
-            assert_eq!(oracle.unwrap()["payload"], Value::Object(event.payload));
+            let mut oracle = oracle.unwrap()["payload"].as_object().cloned().unwrap();
+            canonical::spell(&mut oracle);
+            assert_eq!(oracle, event.payload);
         }
         Err(refusal) => {
             event::refused(&refusal);

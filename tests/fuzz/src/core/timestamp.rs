@@ -15,7 +15,7 @@ pub(crate) fn run(bytes: &[u8]) {
     }
     let [Ok(one), Ok(other)] = read else { return };
     let site = "aws:us-east-1".parse().unwrap();
-    let [first, second] = [&one, &other].map(|time| Version::new(time.utc, &site, Uuid::nil()));
+    let [first, second] = [&one, &other].map(|time| Version::new(time.utc, &site, Uuid::nil(), 0.into()));
     assert_eq!(first.as_str().cmp(second.as_str()), one.utc.cmp(&other.utc));
     for (version, time) in [(&first, &one), (&second, &other)] {
         assert_eq!(version.as_str().parse().as_ref(), Ok(version));

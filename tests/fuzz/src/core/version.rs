@@ -10,7 +10,10 @@ pub(crate) fn run(bytes: &[u8]) {
     match text.parse::<Version>() {
         Ok(version) => {
             assert_eq!((version.as_str(), text.len()), (text, WIDTH));
-            assert_eq!(Version::new(version.timestamp(), &version.origin(), version.event_id()), version);
+            assert_eq!(
+                Version::new(version.timestamp(), &version.origin(), version.event_id(), version.content()),
+                version
+            );
         }
         Err(error) => assert!(error.to_string().len() < 16 * WIDTH, "not the whole of a long text again"),
     }

@@ -263,7 +263,7 @@ fn line(entry: &Entry, fate: Option<Fate>) -> Value {
         entry.seen_at.iter().map(|(site, at)| (site.to_string(), rfc3339(*at).into())).collect();
     json!({
         "event_id": entry.event.id.to_string(), "key": entry.event.key.as_str(), "op_type": entry.event.op.as_str(),
-        "version": entry.version.as_str(), "user_of": entry.home.as_str(), "sent_to": entry.event.origin.as_str(),
+        "version": entry.event.version().as_str(), "user_of": entry.home.as_str(), "sent_to": entry.event.origin.as_str(),
         "written_at": rfc3339(entry.written_at), "answer": answer, "why": why,
         "confirmed_at": entry.confirmed_at().map(rfc3339), "seen_at": seen, "fate": fate,
     })

@@ -25,7 +25,7 @@ pub(crate) struct Args {
     /// Print JSON; with --watch a line a look
     #[arg(long)]
     json: bool,
-    /// List the latest writes that lost to another site's too (kept where worker.conflicts is keep)
+    /// List the latest lost writes too: to another site, or to another content of the same event (kept where worker.conflicts is keep)
     #[arg(long)]
     conflicts: bool,
 }

@@ -2,9 +2,12 @@
 
 use std::io::IsTerminal;
 
-use bridge_core::lag::{
-    Report,
-    report::{Lag, LagState, Site},
+use bridge_core::{
+    conflict::ConflictKind,
+    lag::{
+        Report,
+        report::{Conflict, Lag, LagState, Site},
+    },
 };
 
 use crate::span::span;
@@ -25,21 +28,24 @@ pub(super) fn report(report: &Report) -> String {
         }
     }
     if !report.conflicts.is_empty() {
-        text += "\nwrites that lost to another site's, the latest first\n";
+        text += "\nlost writes, the latest first\n";
     }
     for conflict in &report.conflicts {
-        text += &format!(
-            "  {}  {}: {} of {} lost to {} of {} (seen at {})\n",
-            conflict.seen_at,
-            conflict.key,
-            conflict.lost.timestamp,
-            conflict.lost.origin,
-            conflict.won.timestamp,
-            conflict.won.origin,
-            conflict.site,
-        );
+        text += &format!("  {}  {}: {} (seen at {})\n", conflict.seen_at, conflict.key, lost(conflict), conflict.site,);
     }
     text
+}
+
+fn lost(conflict: &Conflict) -> String {
+    let Conflict { kind, lost, won, .. } = conflict;
+    match kind {
+        ConflictKind::TwoSites => {
+            format!("{} of {} lost to {} of {}", lost.timestamp, lost.origin, won.timestamp, won.origin)
+        }
+        ConflictKind::TwoContents => {
+            format!("{}: event {} of {}, {}", kind.describe(), lost.event_id, lost.origin, lost.timestamp)
+        }
+    }
 }
 
 /// From each site, down, to each other one, across.

@@ -217,6 +217,6 @@ mod tests {
 
     fn version(second: u32) -> String {
         let at = format!("2026-11-21T00:00:{second:02}Z").parse().unwrap();
-        Version::new(at, &"aws:us-east-1".parse().unwrap(), uuid::Uuid::nil()).to_string()
+        Version::new(at, &"aws:us-east-1".parse().unwrap(), uuid::Uuid::nil(), 0.into()).to_string()
     }
 }

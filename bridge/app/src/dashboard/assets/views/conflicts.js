@@ -1,4 +1,5 @@
-// Which write lost to which: the last writer wins, and here one can see who that was.
+// Which write lost to which: the last writer wins, and here one can see who that was. Of one event with two contents one is lost
+// as well; its producer has to be mended (runbooks/two-contents.md).
 
 import { h, keyed, text } from "../dom.js";
 import { clock, seconds } from "../format.js";
@@ -9,7 +10,10 @@ const microseconds = (timestamp) => {
 };
 
 /** By how much the winner is the later one, in seconds; the tie-break decides between equals. */
-function laterBy({ won, lost }) {
+function laterBy({ kind, won, lost }) {
+  if (kind === "two_contents") {
+    return "same event, two contents";
+  }
   const difference = (microseconds(won.timestamp) - microseconds(lost.timestamp)) / 1e6;
   if (Number.isNaN(difference)) {
     return "unknown";
