@@ -87,9 +87,10 @@ mod tests {
         let op = prop::sample::select(vec!["create", "update", "upsert", "delete"]);
         let second = prop::sample::select(vec!["03", "03.0", "04"]);
         (value, op, second, any::<bool>(), any::<bool>()).prop_map(|(value, op, second, turned, cloud_event)| {
-            let payload = match turned {
-                false => format!(r#"{{"id":"k","a":{value},"b":[{value}]}}"#),
-                true => format!(r#"{{"b":[{value}],"a":{value},"id":"k"}}"#),
+            let payload = if turned {
+                format!(r#"{{"b":[{value}],"a":{value},"id":"k"}}"#)
+            } else {
+                format!(r#"{{"id":"k","a":{value},"b":[{value}]}}"#)
             };
             let (id, time) = ("01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11", format!("2026-11-21T01:02:{second}Z"));
             if cloud_event {
