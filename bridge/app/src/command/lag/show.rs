@@ -31,7 +31,7 @@ pub(super) fn report(report: &Report) -> String {
         text += "\nlost writes, the latest first\n";
     }
     for conflict in &report.conflicts {
-        text += &format!("  {}  {}: {} (seen at {})\n", conflict.seen_at, conflict.key, lost(conflict), conflict.site,);
+        text += &format!("  {}  {}: {} (seen at {})\n", conflict.seen_at, conflict.key, lost(conflict), conflict.site);
     }
     text
 }
