@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod acceptance;
+mod amqp;
 mod chaos;
 mod command_line;
 mod dashboard;

@@ -31,7 +31,6 @@ use bridge_core::{
     replay::{route::Source, setting::SourceQueue},
 };
 
-pub(crate) use bridge_adapters::azure::service_bus::STACK_BYTES;
 pub(crate) use scan::target;
 pub(crate) use watch::observer;
 use watch::watched;

@@ -41,9 +41,7 @@ fn main() -> ExitCode {
     telemetry::logs::init(&cli.log, cli.log_default(), function.is_some());
 
     // 3. One runtime for all hosts and commands.
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.enable_all().thread_stack_size(assemble::STACK_BYTES).build();
-    let runtime = match runtime {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::failed(&anyhow::Error::new(error).context("the runtime did not start")),
     };

@@ -58,6 +58,26 @@ pub(crate) fn split<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8]> {
     Ok(value)
 }
 
+/// Cuts the first value off without a look inside, however deep it is nested: a message's body is its sender's business.
+pub(crate) fn cut<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8]> {
+    // A described value is its descriptor, which may be described too, and what that describes.
+    let (mut at, mut missing) = (0, 1_usize);
+    while missing > 0 {
+        missing -= 1;
+        let (&code, content) = bytes.get(at..).and_then(<[u8]>::split_first).ok_or(EncodingError::Short)?;
+        at += 1;
+        match code {
+            0x00 => missing += 2,
+            0xc0 | 0xc1 | 0xe0 => at += 1 + usize::from(*content.first().ok_or(EncodingError::Short)?),
+            0xd0 | 0xd1 | 0xf0 => at += 4 + declared(content)?,
+            flat => at += content_length(flat, content, 1)?,
+        }
+    }
+    let (value, rest) = bytes.split_at_checked(at).ok_or(EncodingError::Short)?;
+    *bytes = rest;
+    Ok(value)
+}
+
 /// Cuts the first value off and reads it.
 pub(crate) fn next<'a>(bytes: &mut &'a [u8]) -> Result<Item<'a>> {
     split(bytes).and_then(read)
@@ -417,10 +437,24 @@ mod tests {
     }
 
     #[test]
+    fn a_body_is_cut_off_however_deep_it_is() {
+        let deep = [&[0x00, 0x44].repeat(500_000)[..], &[0x40]].concat();
+        let descriptors = [vec![0x00; 500_000], vec![0x44; 500_001]].concat();
+        for value in [&deep[..], &descriptors, &[0xc0, 3, 9, 9, 9], &[0xa1, 1, b'x'], &[0xd0, 0, 0, 0, 1, 9]] {
+            let bytes = [value, &[0x41]].concat();
+            let mut rest = &bytes[..];
+            assert_eq!(cut(&mut rest), Ok(value));
+            assert_eq!(rest, [0x41]);
+            assert_eq!(cut(&mut &value[..value.len() - 1]), Err(EncodingError::Short));
+        }
+    }
+
+    #[test]
     fn random_bytes_never_panic() {
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..200_000 {
             let bytes: Vec<u8> = (0..random.usize(..40)).map(|_| random.u8(..)).collect();
+            let _ = cut(&mut &bytes[..]);
             if check(&bytes).is_ok() {
                 let mut rest = &bytes[..];
                 while !rest.is_empty() {

@@ -120,10 +120,13 @@ impl<'a> Parsed<'a> {
         let mut lifetime = None;
         while !rest.is_empty() {
             let start = bytes.len() - rest.len();
-            let section = encoding::split(&mut rest)?;
+            let section = encoding::cut(&mut rest)?;
             let end = bytes.len() - rest.len();
             let (descriptor, value) = encoding::described(section)?;
             let code = section_code(descriptor)?;
+            if !(0x75..=0x77).contains(&code) {
+                encoding::check(value)?;
+            }
             // Only data and sequence sections may repeat, and bodies do not mix; readers disagree about anything else.
             let repeats = code == last && matches!(code, 0x75 | 0x76);
             let second_body = (0x75..=0x77).contains(&code) && (0x75..=0x77).contains(&last) && !repeats;

@@ -26,14 +26,11 @@ use tokio_rustls::TlsConnector;
 use super::{
     ServiceBusConnection, Timeouts,
     failure::Failure,
+    frames::{FRAME_BYTES_MAX, WRAPPING_BYTES},
     management::RequestLink,
     sas,
     wire::{Io, Line, Tap},
 };
-
-/// Bytes of an AMQP frame. "AMQP 1.0 in Azure Service Bus and Event Hubs protocol guide", read 2026-11: the service's
-/// own limit is 64 KiB.
-const FRAME_BYTES_MAX: u32 = 64 * 1024;
 
 /// Silence after which either side gives the connection up; empty frames are sent at half of it. Ours: a cloud that
 /// went dark is noticed within one lease, and a heartbeat every 15 s costs nothing.
@@ -157,7 +154,7 @@ impl Connector {
             .hostname(self.target.host.as_str())
             .scheme("amqp") // The stream is already what it should be, TLS included.
             .sasl_profile(SaslProfile::Anonymous)
-            .max_frame_size(FRAME_BYTES_MAX)
+            .max_frame_size(FRAME_BYTES_MAX + WRAPPING_BYTES)
             .idle_time_out(u32::try_from(IDLE.as_millis()).unwrap_or(u32::MAX))
             .open_with_stream(tap)
             .await?;

@@ -3,33 +3,58 @@
 use std::time::Duration;
 
 use bridge_core::doctor::QueueFacts;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use fe2o3_amqp::types::messaging::message::__private::Deserializable;
+use fe2o3_amqp::types::{
+    messaging::{Message, message::__private::Deserializable},
+    performatives::Performative,
+};
 
-use super::{describe, management, message, rest, well_formed::well_formed, wire};
+use super::{describe, encoding, frames::Frames, management, message, rest};
 
 /// An encoded message.
-pub fn message(bytes: &[u8]) -> Option<message::Peeked> {
-    message::decode(bytes).ok()
+pub fn message(bytes: &[u8]) -> message::Peeked {
+    message::read(Bytes::copy_from_slice(bytes))
 }
 
-/// The first deliveries that the dispositions name which a stream holds that comes in these pieces.
-pub fn dispositions<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u32> {
-    let (mut frames, mut found) = (wire::Frames::default(), Vec::new());
-    for piece in pieces {
-        frames.feed(piece, |disposition| found.push(disposition.first));
-    }
-    found
+/// Whether these bytes are sections of a message.
+pub fn is_message(bytes: &[u8]) -> bool {
+    message::Sections::of(bytes).is_ok()
 }
 
-/// The encoded messages in a management node's answer; none where it refuses. The broker itself encodes its answers, and they are
-/// decoded before the bridge sees them.
-pub fn peeked(answer: &[u8]) -> Option<Vec<Vec<u8>>> {
-    if !well_formed(answer) {
-        return None;
+/// What the library sees of a stream that comes in these pieces, the first deliveries that its dispositions name, and whether
+/// the stream goes on.
+pub fn frames<'a>(mut pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<u32>, bool) {
+    let (mut frames, mut out, mut found) = (Frames::default(), Vec::new(), Vec::new());
+    let fed = pieces.try_for_each(|piece| frames.feed(piece, &mut out, |disposition| found.push(disposition.first)));
+    (out, found, fed.is_ok())
+}
+
+/// Decodes what the library sees of a stream as the library does: each frame's performative, and each payload. Whatever
+/// is in there, it needs no more than an ordinary stack.
+pub fn decode(mut seen: &[u8]) {
+    while seen.len() >= 8 {
+        let size = if seen.starts_with(b"AMQP") {
+            8
+        } else {
+            u32::from_be_bytes([seen[0], seen[1], seen[2], seen[3]]) as usize
+        };
+        let (frame, rest) = seen.split_at(size);
+        seen = rest;
+        if frame.starts_with(b"AMQP") {
+            continue;
+        }
+        let body = &frame[usize::from(frame[4]) * 4..];
+        let Ok(length) = encoding::checked(body) else { continue };
+        let _ = serde_amqp::from_slice::<Performative>(&body[..length]);
+        let _ = serde_amqp::from_slice::<serde_amqp::Value>(&body[..length]);
+        let _ = serde_amqp::from_slice::<Deserializable<Message<message::Wrapped>>>(&body[length..]);
     }
-    let answer: Deserializable<management::Answer> = serde_amqp::from_slice(answer).ok()?;
-    management::read(answer.0).ok().map(|(_, body)| management::peeked(body))
+}
+
+/// The encoded messages in a management node's answer; none where it refuses.
+pub fn peeked(answer: &[u8]) -> Option<Vec<Bytes>> {
+    management::read(&Bytes::copy_from_slice(answer)).ok().map(|body| management::peeked(&body))
 }
 
 /// The description of a queue.

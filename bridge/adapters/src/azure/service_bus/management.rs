@@ -10,12 +10,13 @@ use std::{
 };
 
 use bridge_core::failure::FailureKind;
+use bytes::Bytes;
 use fe2o3_amqp::{
     Receiver, Sender,
     link::SendError,
     session::SessionHandle,
     types::{
-        messaging::{AmqpValue, ApplicationProperties, Body, Message, MessageId, Outcome, Properties},
+        messaging::{AmqpValue, ApplicationProperties, Message, MessageId, Outcome, Properties},
         primitives::{SimpleValue, Timestamp, Value},
     },
 };
@@ -27,15 +28,15 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
+    encoding::{Item, Malformed, described, item, pairs, split, values},
     failure::{Failure, kind_of},
-    message::id_text,
+    message::{Wrapped, id_text, unwrapped},
     sas::Token,
     wire::Line,
 };
 
 type Question = Message<AmqpValue<Value>>;
-pub(super) type Answer = Message<Body<Value>>;
-type Asked = (String, Question, oneshot::Sender<Result<Answer, Failure>>);
+type Asked = (String, Question, oneshot::Sender<Result<Bytes, Failure>>);
 
 /// Questions that wait for their turn. Ours: more than are ever asked at once.
 const QUESTIONS_MAX: usize = 64;
@@ -70,8 +71,8 @@ impl RequestLink {
         self.questions.is_closed()
     }
 
-    /// Asks one question; returns the status and the body of its answer.
-    async fn ask(&self, mut named: Vec<(String, SimpleValue)>, body: Value) -> Result<(i32, Value), Failure> {
+    /// Asks one question; returns the encoded value that is the body of its answer.
+    async fn ask(&self, mut named: Vec<(String, SimpleValue)>, body: Value) -> Result<Bytes, Failure> {
         let id = Uuid::new_v4().to_string();
         let limit_ms = u32::try_from(self.limit.as_millis()).unwrap_or(u32::MAX);
         named.push(("com.microsoft:server-timeout".to_owned(), SimpleValue::Uint(limit_ms)));
@@ -91,15 +92,16 @@ impl RequestLink {
             self.questions.send((id, question, answer)).await.map_err(|_| gone())?;
             answered.await.map_err(|_| gone())?
         };
-        read(timeout(self.limit, exchange).await.map_err(|_| Failure::timed_out("request"))??)
+        let answer = timeout(self.limit, exchange).await.map_err(|_| Failure::timed_out("request"))??;
+        read(&answer)
     }
 
     /// Asks the management node to do something; returns what it answered.
-    pub(super) async fn manage(&self, order: &Order) -> Result<Value, Failure> {
+    pub(super) async fn manage(&self, order: &Order) -> Result<Bytes, Failure> {
         let operation = SimpleValue::String(format!("com.microsoft:{}", order.operation));
         let fields =
             order.fields.iter().map(|(name, value)| (Value::String((*name).to_owned()), value.clone())).collect();
-        self.ask(vec![("operation".to_owned(), operation)], Value::Map(fields)).await.map(|(_, body)| body)
+        self.ask(vec![("operation".to_owned(), operation)], Value::Map(fields)).await
     }
 
     /// Shows a token for `audience`.
@@ -159,10 +161,10 @@ impl Order {
 }
 
 /// The encoded messages in the answer to [`Order::peek`]. With nothing to show there is no body.
-pub(super) fn peeked(answer: Value) -> Vec<Vec<u8>> {
-    let Some(Value::List(items)) = field(answer, "messages") else { return Vec::new() };
-    let messages = items.into_iter().filter_map(|item| match field(item, "message") {
-        Some(Value::Binary(bytes)) => Some(bytes.into_vec()),
+pub(super) fn peeked(answer: &Bytes) -> Vec<Bytes> {
+    let Some(Ok(items)) = field(answer, "messages").map(values) else { return Vec::new() };
+    let messages = items.flatten().filter_map(|entry| match field(entry, "message").map(item) {
+        Some(Item::Binary(bytes)) => Some(answer.slice_ref(bytes)),
         _ => None,
     });
     messages.collect()
@@ -172,34 +174,57 @@ fn lock_tokens(locks: &[Uuid]) -> Value {
     Value::Array(locks.iter().map(|lock| Value::Uuid((*lock.as_bytes()).into())).collect::<Vec<_>>().into())
 }
 
-fn field(body: Value, name: &str) -> Option<Value> {
-    match body {
-        Value::Map(mut fields) => fields.swap_remove(&Value::String(name.to_owned())),
-        _ => None,
+/// The value of that name in an encoded map.
+fn field<'a>(map: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let is_it = |key| matches!(item(key), Item::Text(text) | Item::Symbol(text) if text == name);
+    pairs(map).ok()?.flatten().find(|(key, _)| is_it(*key)).map(|(_, value)| value)
+}
+
+/// The sections of an answer that are of interest, encoded.
+#[derive(Default)]
+struct Answer<'a> {
+    properties: &'a [u8],
+    named: &'a [u8],
+    body: &'a [u8],
+}
+
+impl<'a> Answer<'a> {
+    fn of(mut encoded: &'a [u8]) -> Result<Self, Malformed> {
+        let mut answer = Self::default();
+        while let Some(&first) = encoded.first() {
+            let section = split(&mut encoded)?;
+            match described(section).ok_or(Malformed::Unexpected(first))? {
+                (Item::Unsigned(0x73) | Item::Symbol("amqp:properties:list"), value) => answer.properties = value,
+                (Item::Unsigned(0x74) | Item::Symbol("amqp:application-properties:map"), value) => answer.named = value,
+                (Item::Unsigned(0x77) | Item::Symbol("amqp:amqp-value:*"), value) => answer.body = value,
+                _ => {}
+            }
+        }
+        Ok(answer)
+    }
+
+    /// The id of the question. AMQP 1.0, part 3, section 3.2.4: the sixth field.
+    fn question(&self) -> Option<String> {
+        values(self.properties).ok()?.nth(5)?.ok().map(item).and_then(id_text)
     }
 }
 
-/// The status and body of an answer, or what it refused. Two spellings of the names are in use.
-pub(super) fn read(answer: Answer) -> Result<(i32, Value), Failure> {
-    let named = answer.application_properties.unwrap_or_default().0;
-    let find = |names: [&str; 2]| names.iter().find_map(|name| named.get(*name));
+/// The body of an answer, or what it refused. Two spellings of the names are in use.
+pub(super) fn read(encoded: &Bytes) -> Result<Bytes, Failure> {
+    let answer = Answer::of(encoded).map_err(Failure::unavailable)?;
+    let find = |names: [&str; 2]| names.iter().find_map(|name| field(answer.named, name)).map(item);
     let text = |names| match find(names) {
-        Some(SimpleValue::String(text)) => text.clone(),
-        Some(SimpleValue::Symbol(symbol)) => symbol.0.clone(),
-        _ => String::new(),
+        Some(Item::Text(text) | Item::Symbol(text)) => text,
+        _ => "",
     };
-    let Some(SimpleValue::Int(status)) = find(["statusCode", "status-code"]) else {
+    let Some(Item::Signed(status)) = find(["statusCode", "status-code"]) else {
         return Err(Failure::unavailable("an answer without a status"));
     };
-    if (200..300).contains(status) {
-        let body = match answer.body {
-            Body::Value(AmqpValue(value)) => value,
-            Body::Data(_) | Body::Sequence(_) | Body::Empty => Value::Null,
-        };
-        return Ok((*status, body));
+    if (200..300).contains(&status) {
+        return Ok(encoded.slice_ref(answer.body));
     }
     let condition = text(["errorCondition", "error-condition"]);
-    let kind = match (kind_of(&condition), status) {
+    let kind = match (kind_of(condition), status) {
         (FailureKind::Unavailable, 401 | 403) => FailureKind::Unauthorized,
         (FailureKind::Unavailable, 404) => FailureKind::Missing,
         (FailureKind::Unavailable, 410) => FailureKind::LeaseLost,
@@ -213,7 +238,7 @@ pub(super) fn read(answer: Answer) -> Result<(i32, Value), Failure> {
 
 /// Owns the two links. One task, so that no answer is lost between a question and another.
 async fn serve(mut sender: Sender, mut receiver: Receiver, line: Arc<Line>, mut inbox: mpsc::Receiver<Asked>) {
-    let mut waiting: HashMap<String, oneshot::Sender<Result<Answer, Failure>>> = HashMap::new();
+    let mut waiting: HashMap<String, oneshot::Sender<Result<Bytes, Failure>>> = HashMap::new();
     let mut sending = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -236,15 +261,15 @@ async fn serve(mut sender: Sender, mut receiver: Receiver, line: Arc<Line>, mut 
                     let _ = answer.send(Err(failure));
                 }
             }
-            delivery = receiver.recv::<Body<Value>>() => {
+            delivery = receiver.recv::<Wrapped>() => {
                 let Ok(delivery) = delivery else { break };
                 if receiver.accept(&delivery).await.is_err() {
                     break;
                 }
-                let message = delivery.into_message();
-                let id = message.properties.as_ref().and_then(|properties| properties.correlation_id.clone());
-                if let Some(answer) = id.map(id_text).and_then(|id| waiting.remove(&id)) {
-                    let _ = answer.send(Ok(message));
+                let encoded = unwrapped(delivery.into_body());
+                let id = Answer::of(&encoded).ok().and_then(|answer| answer.question());
+                if let Some(answer) = id.and_then(|id| waiting.remove(&id)) {
+                    let _ = answer.send(Ok(encoded));
                 }
             }
         }

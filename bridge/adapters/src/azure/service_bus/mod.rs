@@ -10,7 +10,9 @@ mod connection;
 mod connection_string;
 mod depth;
 mod describe;
+mod encoding;
 mod failure;
+mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod leases;
@@ -20,7 +22,6 @@ mod receiver;
 mod rest;
 mod sas;
 mod settle;
-mod well_formed;
 mod wire;
 
 use std::{
@@ -54,11 +55,6 @@ use self::{
     settle::Receipts,
 };
 use crate::delivery;
-
-/// Bytes of stack that a thread needs on which a queue is received from. `serde_amqp` 0.18 descends into nested annotations and
-/// footers without a bound, and a stack that overflows ends the process: 9 KB of them did so on a stack of 2 MiB. The deepest message
-/// of 256 KiB, the limit of the Standard tier, takes some 75 MB in a release build. A stack is only address space until it is used.
-pub const STACK_BYTES: usize = 256 * 1024 * 1024;
 
 /// Where a queue is and what it is like.
 #[derive(Clone, Debug)]
@@ -142,8 +138,8 @@ impl ServiceBusQueue {
     pub async fn peek(&self, from_sequence: i64, count: usize) -> Result<Vec<Peeked>, PortError> {
         let count = i32::try_from(count).unwrap_or(i32::MAX);
         let answer = self.manage(Order::peek(from_sequence, count)).await;
-        let messages = answer.and_then(|answer| peeked(answer).iter().map(|bytes| message::decode(bytes)).collect());
-        messages.map_err(|failure: Failure| failure.at(&self.label, "peek"))
+        let answer = answer.map_err(|failure| failure.at(&self.label, "peek"))?;
+        Ok(peeked(&answer).into_iter().map(message::read).collect())
     }
 
     async fn take(&self, max: usize, deadline: Instant) -> Result<Vec<Delivery>, Failure> {
@@ -259,8 +255,10 @@ impl Queue for ServiceBusQueue {
     /// Peeks: nothing is taken or counted; scheduled and locked messages show too.
     async fn browse(&self, place: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {
         let peeked = self.peek(i64::try_from(place.0).unwrap_or(i64::MAX), max).await?;
-        if let Some(last) = peeked.last() {
-            *place = Place(u64::try_from(last.sequence_number).unwrap_or_default() + 1);
+        if !peeked.is_empty() {
+            // The one after the last, and never the same again: a message may come without its number.
+            let numbers = peeked.iter().map(|message| u64::try_from(message.sequence_number).unwrap_or_default());
+            *place = Place(numbers.max().unwrap_or_default().max(place.0) + 1);
         }
         let shown = peeked.into_iter().map(|message| Delivery {
             receipt: Receipt(LOOKED_AT.to_owned()),

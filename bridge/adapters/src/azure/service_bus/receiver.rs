@@ -19,11 +19,7 @@ use fe2o3_amqp::{
         delivery::DeliveryInfo,
         receiver::{CreditMode, TerminalDeliveryState},
     },
-    types::{
-        definitions::ReceiverSettleMode,
-        messaging::{Body, Released},
-        primitives::LazyValue,
-    },
+    types::{definitions::ReceiverSettleMode, messaging::Released},
 };
 use futures_util::FutureExt;
 use tokio::{
@@ -34,7 +30,7 @@ use tokio::{
 use super::{
     connection::{Connector, Live},
     failure::Failure,
-    message::{self, Arrived},
+    message::{self, Arrived, Wrapped},
     wire::Settled,
 };
 
@@ -297,11 +293,11 @@ async fn serve(
     let end = loop {
         let step = tokio::select! {
             biased;
-            arrival = receiver.recv::<Body<LazyValue>>() => match arrival {
+            arrival = receiver.recv::<Wrapped>() => match arrival {
                 Ok(delivery) => {
                     let lease_ends = Instant::now() + lease;
                     let (info, message) = delivery.into_parts();
-                    match message::arrived(info, message) {
+                    match message::arrived(info, message::unwrapped(message.body)) {
                         Ok(arrived) => {
                             inbox.push(Taken { arrived, connection: live.number, lease_ends });
                             Ok(())
@@ -312,7 +308,7 @@ async fn serve(
                 }
                 // A message was thrown away: a new link counts from the start.
                 Err(error @ RecvError::TransferLimitExceeded) => Err(End::Failed(error.into())),
-                // One that cannot be read comes again until the service sets it aside; the link goes on.
+                // A transfer that is not as it must be comes again until the service sets it aside; the link goes on.
                 Err(error) if matches!(error.recovery(), ErrorRecovery::UseLink) => {
                     tracing::warn!(error = Failure::from(error).detail, "a Service Bus message could not be read");
                     Ok(())
@@ -364,7 +360,7 @@ async fn give_back(left: Vec<Taken>, receiver: &mut Receiver, connection: u64) {
     // Of another connection's deliveries this link knows nothing: their locks run out.
     let known = left.into_iter().filter(|taken| taken.connection == connection);
     let mut infos: Vec<DeliveryInfo> = known.map(|taken| taken.arrived.info).collect();
-    while let Some(Ok(delivery)) = receiver.recv::<Body<LazyValue>>().now_or_never() {
+    while let Some(Ok(delivery)) = receiver.recv::<Wrapped>().now_or_never() {
         infos.push(delivery.into_parts().0);
     }
     // Lowered this once, for what is given back would come again. What is on its way right now is thrown away by it, and

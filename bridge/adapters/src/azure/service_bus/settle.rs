@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 
 use bridge_core::{failure::FailureKind, port::Receipt};
+use bytes::Bytes;
 use fe2o3_amqp::{
     link::{delivery::DeliveryInfo, receiver::TerminalDeliveryState},
     types::{
         definitions,
         messaging::{Accepted, DeliveryState, Released},
-        primitives::Value,
     },
 };
 use futures_util::{StreamExt, stream};
@@ -156,7 +156,7 @@ impl ServiceBusQueue {
     }
 
     /// Asks the management node one thing, over a new connection if the one that is there turns out to be gone.
-    pub(super) async fn manage(&self, order: Order) -> Result<Value, Failure> {
+    pub(super) async fn manage(&self, order: Order) -> Result<Bytes, Failure> {
         let live = self.connector.live().await?;
         match self.manage_over(&live, &order).await {
             // Not after a timeout: the caller has waited long enough.
@@ -168,7 +168,7 @@ impl ServiceBusQueue {
         }
     }
 
-    async fn manage_over(&self, live: &Live, order: &Order) -> Result<Value, Failure> {
+    async fn manage_over(&self, live: &Live, order: &Order) -> Result<Bytes, Failure> {
         let answer = match self.connector.management(live).await {
             Ok(link) => link.manage(order).await,
             Err(failure) => Err(failure),

@@ -1,16 +1,16 @@
-//! The byte stream beneath AMQP, which reads the settlements that pass by.
+//! The byte stream beneath AMQP, where what comes is checked, and settlements are read.
 //!
 //! fe2o3-amqp drops the state with which the service settles a received message, so its `accept` cannot tell completed
 //! from lock lost. The stream is ours, so the outcome is read here, by delivery id; one session for each connection
 //! makes that unique. The stream can also be cut, which ends every task of a connection whose peer has gone silent.
-//! It never changes a byte, and whatever the peer sends, it does not panic and holds little.
+//! What the library may see is the business of [`super::frames`]; what it writes passes as it is.
 
 use std::{
     collections::HashMap,
     fmt, io,
     pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
@@ -25,10 +25,13 @@ use tokio::{
     time::timeout,
 };
 
-use super::{failure::Failure, well_formed::well_formed};
+use super::{
+    failure::Failure,
+    frames::{BadFrame, Frames},
+};
 
-/// Bytes of a disposition that is still read. Ours: one with an error and its description takes a few hundred.
-const DISPOSITION_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one read. Ours: a quarter of the largest frame.
+const READ_BYTES: usize = 16 * 1024;
 
 /// What a connection runs on: a socket, with or without TLS.
 pub(super) trait Io: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
@@ -47,6 +50,8 @@ pub(super) struct Line {
     waiting: Mutex<Option<HashMap<u32, Waiter>>>,
     gone: watch::Sender<bool>,
     cut: AtomicBool,
+    /// What came that the library must not see.
+    refused: OnceLock<BadFrame>,
     reader: AtomicWaker,
 }
 
@@ -74,8 +79,14 @@ impl Line {
     ) -> Result<T, Failure> {
         tokio::select! {
             result = timeout(limit, operation) => result.unwrap_or_else(|_| Err(Failure::timed_out(what))),
-            () = self.ended() => Err(Failure::unavailable(format!("{what}: the connection ended"))),
+            () = self.ended() => Err(self.why_ended(what)),
         }
+    }
+
+    /// The failure of an operation whose connection ended.
+    pub(super) fn why_ended(&self, what: &str) -> Failure {
+        let why = self.refused.get().map(|refused| format!(": {refused}")).unwrap_or_default();
+        Failure::unavailable(format!("{what}: the connection ended{why}"))
     }
 
     pub(super) fn is_ended(&self) -> bool {
@@ -109,6 +120,10 @@ pub(super) struct Tap {
     inner: Box<dyn Io>,
     line: Arc<Line>,
     frames: Frames,
+    /// What the library may see and has not taken, from `taken` on.
+    ready: Vec<u8>,
+    taken: usize,
+    read: Box<[u8; READ_BYTES]>,
 }
 
 impl Tap {
@@ -117,9 +132,24 @@ impl Tap {
             waiting: Mutex::new(Some(HashMap::new())),
             gone: watch::Sender::new(false),
             cut: AtomicBool::new(false),
+            refused: OnceLock::new(),
             reader: AtomicWaker::new(),
         });
-        (Self { inner, line: Arc::clone(&line), frames: Frames::default() }, line)
+        let read = Box::new([0; READ_BYTES]);
+        (Self { inner, line: Arc::clone(&line), frames: Frames::default(), ready: Vec::new(), taken: 0, read }, line)
+    }
+
+    /// Hands over what is ready; false if nothing is.
+    fn hand_over(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let ready = &self.ready[self.taken..];
+        let count = ready.len().min(buf.remaining());
+        buf.put_slice(&ready[..count]);
+        self.taken += count;
+        if self.taken == self.ready.len() {
+            self.ready.clear();
+            self.taken = 0;
+        }
+        count > 0
     }
 }
 
@@ -134,13 +164,28 @@ impl AsyncRead for Tap {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.line.reader.register(cx.waker());
-        if this.line.cut.load(Ordering::Relaxed) {
-            return Poll::Ready(Ok(()));
+        loop {
+            if buf.remaining() == 0 || this.hand_over(buf) {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(refused) = this.line.refused.get() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, refused.clone())));
+            }
+            if this.line.cut.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+            let mut read = ReadBuf::new(&mut this.read[..]);
+            ready!(Pin::new(&mut this.inner).poll_read(cx, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let fed = this.frames.feed(read.filled(), &mut this.ready, |disposition| this.line.settle(&disposition));
+            if let Err(refused) = fed {
+                tracing::warn!(error = %refused, "what came over a Service Bus connection is not AMQP: the connection ends");
+                let _ = this.line.refused.set(refused);
+                this.line.cut.store(true, Ordering::Relaxed);
+            }
         }
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
-        this.frames.feed(&buf.filled()[before..], |disposition| this.line.settle(&disposition));
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -167,100 +212,12 @@ impl AsyncWrite for Tap {
     }
 }
 
-/// Follows the boundaries of frames and keeps nothing but dispositions.
-///
-/// A frame is a header of eight bytes (size, offset of the body in words, type, channel), the extended header, and the
-/// body, which begins with a descriptor. AMQP 1.0, part 2, section 2.3.
-#[derive(Debug)]
-pub(super) struct Frames {
-    /// The beginning of the current frame.
-    held: Vec<u8>,
-    /// How much of it the next decision needs; always more than is held.
-    wanted: usize,
-    /// Bytes to go until the next frame.
-    skip: usize,
-    /// The peer speaks something else: nothing more can be read here, and the connection will say so.
-    lost: bool,
-}
-
-const HEADER_BYTES: usize = 8;
-const AMQP_FRAME: u8 = 0;
-/// A described type with the small code of `disposition`, as the service writes it.
-const DISPOSITION: [u8; 3] = [0x00, 0x53, 0x15];
-
-impl Default for Frames {
-    fn default() -> Self {
-        Self { held: Vec::new(), wanted: HEADER_BYTES, skip: 0, lost: false }
-    }
-}
-
-impl Frames {
-    pub(super) fn feed(&mut self, mut bytes: &[u8], mut found: impl FnMut(Disposition)) {
-        while !bytes.is_empty() && !self.lost {
-            if self.skip > 0 {
-                let count = self.skip.min(bytes.len());
-                self.skip -= count;
-                bytes = &bytes[count..];
-                continue;
-            }
-            let count = (self.wanted - self.held.len()).min(bytes.len());
-            self.held.extend_from_slice(&bytes[..count]);
-            bytes = &bytes[count..];
-            if self.held.len() == self.wanted {
-                self.decide(&mut found);
-            }
-        }
-    }
-
-    fn decide(&mut self, found: &mut impl FnMut(Disposition)) {
-        if self.held.starts_with(b"AMQP") {
-            return self.end_frame(HEADER_BYTES); // The header of a protocol is as long as that of a frame.
-        }
-        let size = u32::from_be_bytes([self.held[0], self.held[1], self.held[2], self.held[3]]) as usize;
-        let body = usize::from(self.held[4]) * 4;
-        if !(HEADER_BYTES..=size).contains(&body) {
-            self.lost = true;
-            return;
-        }
-        let descriptor_end = (body + DISPOSITION.len()).min(size);
-        if self.held.len() < descriptor_end {
-            self.wanted = descriptor_end;
-            return;
-        }
-        let disposition = self.held[5] == AMQP_FRAME && self.held[body..].starts_with(&DISPOSITION);
-        if disposition && size <= DISPOSITION_BYTES_MAX {
-            if self.held.len() < size {
-                self.wanted = size;
-                return;
-            }
-            // One that cannot be read settles nothing here: whoever waits for it runs into its time limit.
-            let disposition = Some(&self.held[body..]).filter(|encoded| well_formed(encoded));
-            if let Some(Ok(disposition)) = disposition.map(serde_amqp::from_slice) {
-                found(disposition);
-            }
-        }
-        self.end_frame(size);
-    }
-
-    fn end_frame(&mut self, size: usize) {
-        self.skip = size - self.held.len();
-        self.wanted = HEADER_BYTES;
-        self.held.clear();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use fe2o3_amqp::types::messaging::Accepted;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-
-    fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
-        let mut frame = u32::try_from(HEADER_BYTES + body.len()).unwrap().to_be_bytes().to_vec();
-        frame.extend([2, kind, 0, 0]);
-        frame.extend(body);
-        frame
-    }
 
     fn disposition(first: u32) -> Vec<u8> {
         let disposition = Disposition {
@@ -271,48 +228,26 @@ mod tests {
             state: Some(DeliveryState::Accepted(Accepted {})),
             batchable: false,
         };
-        frame(AMQP_FRAME, &serde_amqp::to_vec(&disposition).unwrap())
+        let body = serde_amqp::to_vec(&disposition).unwrap();
+        [&u32::try_from(8 + body.len()).unwrap().to_be_bytes()[..], &[2, 0, 0, 0], &body].concat()
     }
 
-    fn found_in(pieces: &mut dyn Iterator<Item = &[u8]>) -> (Vec<u32>, Frames) {
-        let (mut frames, mut found) = (Frames::default(), Vec::new());
-        for piece in pieces {
-            frames.feed(piece, |disposition| found.push(disposition.first));
-        }
-        (found, frames)
-    }
-
-    #[test]
-    fn dispositions_are_found_however_the_stream_is_cut_in_pieces() {
-        let mut stream = b"AMQP\x03\x01\x00\x00".to_vec();
-        stream.extend(frame(1, &DISPOSITION)); // Of SASL, so none.
-        stream.extend(b"AMQP\x00\x01\x00\x00");
-        stream.extend(frame(AMQP_FRAME, &[])); // A heartbeat.
-        stream.extend(disposition(1));
-        stream.extend(frame(AMQP_FRAME, &[0x00, 0x53, 0x14, 0xc0, 2, 0, 0]));
-        stream.extend(frame(AMQP_FRAME, &vec![b'x'; 100_000]));
-        stream.extend(frame(AMQP_FRAME, &[0x00]));
-        stream.extend(disposition(7));
-        for length in [1, 2, 3, 7, 8, 9, 11, 64, stream.len()] {
-            let (found, frames) = found_in(&mut stream.chunks(length));
-            assert_eq!(found, [1, 7], "in pieces of {length}");
-            assert!(frames.held.is_empty() && frames.held.capacity() < 1024);
-        }
-    }
-
-    #[test]
-    fn nonsense_is_neither_believed_nor_held() {
-        let huge = [&u32::MAX.to_be_bytes()[..], &[2, 0, 0, 0], &DISPOSITION, &vec![0; 100_000]].concat();
-        assert!(found_in(&mut std::iter::once(&huge[..])).1.held.capacity() < 1024);
-        let mut rng = fastrand::Rng::with_seed(7);
-        for _ in 0..20_000 {
-            let mut stream: Vec<u8> = (0..rng.usize(..40)).map(|_| rng.u8(..)).collect();
-            if rng.bool() {
-                stream.splice(..0, [0, 0, 0, rng.u8(..40), rng.u8(..5), 0, 0, 0, 0, 0x53, 0x15]);
-            }
-            let (_, frames) = found_in(&mut stream.chunks(1 + rng.usize(..8)));
-            assert!(frames.held.len() < frames.wanted || frames.lost);
-        }
+    /// The bytes before a bad frame reach the library; the reason reaches whoever waits.
+    #[tokio::test]
+    async fn what_is_not_amqp_ends_the_stream_with_a_reason() {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        let (mut tap, line) = Tap::new(Box::new(ours));
+        let good = disposition(1);
+        theirs.write_all(&[&good[..], &[0, 0, 0, 8, 2, 9, 0, 0]].concat()).await.unwrap();
+        let mut read = vec![0; good.len()];
+        tap.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, good);
+        assert_eq!(tap.read(&mut [0; 8]).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(line.is_ended());
+        drop(tap);
+        let never = std::future::pending::<Result<(), Failure>>();
+        let failure = line.race(Duration::from_hours(1), "attach", never).await.unwrap_err();
+        assert_eq!(failure, Failure::unavailable("attach: the connection ended: a frame of the type 9"));
     }
 
     #[tokio::test]
@@ -324,22 +259,15 @@ mod tests {
             line.expect(delivery, index, &answers);
         }
         drop(answers);
-        let reader =
-            tokio::spawn(
-                async move { tokio::io::AsyncReadExt::read(&mut tap, &mut [0; 1024]).await.map(|n| (n, tap)) },
-            );
-        tokio::io::AsyncWriteExt::write_all(&mut theirs, &disposition(5)).await.unwrap();
+        let reader = tokio::spawn(async move { tap.read(&mut [0; 1024]).await.map(|n| (n, tap)) });
+        theirs.write_all(&disposition(5)).await.unwrap();
         let mut indexes = [outcomes.recv().await.unwrap().0, outcomes.recv().await.unwrap().0];
         indexes.sort_unstable();
         assert_eq!(indexes, [0, 1]);
         let (_, mut tap) = reader.await.unwrap().unwrap();
         assert!(!line.is_ended());
         line.cut();
-        assert_eq!(
-            tokio::io::AsyncReadExt::read(&mut tap, &mut [0; 8]).await.unwrap(),
-            0,
-            "a cut stream reads as ended"
-        );
+        assert_eq!(tap.read(&mut [0; 8]).await.unwrap(), 0, "a cut stream reads as ended");
         drop(tap);
         line.ended().await;
         let never = std::future::pending::<Result<(), Failure>>();
