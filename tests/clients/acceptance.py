@@ -187,7 +187,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--keys", type=int, default=200, help="keys that they fall on (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="a seed has its own keys (%(default)s)")
     parser.add_argument("--timeout", type=float, default=120, help="seconds to wait for equal stores (%(default)s)")
-    parser.add_argument("--tombstone-days", type=float, default=35, help="life of a tombstone (%(default)s)")
+    parser.add_argument("--tombstone-days", type=float, default=60, help="life of a tombstone (%(default)s)")
     parser.add_argument("--only", choices=("send", "check"), help="do the half of it")
     parser.add_argument(
         "--state", type=Path, default=Path("acceptance-state.json"), help="what --only send leaves to --only check"

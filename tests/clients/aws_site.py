@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from site_port import Letter, Site
+from site_port import Letter, Message, Site, messages
 from stored import Record, by_key, dynamodb_record
 
 BATCH_ENTRIES_MAX = 10
@@ -35,9 +35,9 @@ class AwsSite(Site):
         self._letters = ready["dead_letter_queue_url"]
         self._table = ready["table"]
 
-    def send(self, bodies: Sequence[bytes]) -> None:
-        for batch in _batches(bodies, BATCH_ENTRIES_MAX, BATCH_BYTES_MAX):
-            entries = [{"Id": str(at), "MessageBody": body.decode("utf-8")} for at, body in enumerate(batch)]
+    def send(self, bodies: Sequence[bytes | Message]) -> None:
+        for batch in _batches(messages(bodies), BATCH_ENTRIES_MAX, BATCH_BYTES_MAX):
+            entries = [_entry(at, message) for at, message in enumerate(batch)]
             answer = self._sqs.send_message_batch(QueueUrl=self._queue, Entries=entries)
             if answer.get("Failed"):
                 raise RuntimeError(f"SQS refused messages: {answer['Failed']}")
@@ -89,12 +89,21 @@ class AwsSite(Site):
         self._dynamodb.close()
 
 
-def _batches(bodies: Iterable[bytes], count_max: int, bytes_max: int) -> Iterator[list[bytes]]:
-    batch: list[bytes] = []
-    for body in bodies:
-        if batch and (len(batch) == count_max or sum(map(len, batch)) + len(body) > bytes_max):
+def _entry(at: int, message: Message) -> dict[str, Any]:
+    attributes = {name: {"DataType": "String", "StringValue": value} for name, value in message.properties.items()}
+    return {"Id": str(at), "MessageBody": message.body.decode("utf-8"), "MessageAttributes": attributes}
+
+
+def _bytes(message: Message) -> int:
+    return len(message.body) + sum(len(f"{name}String{value}".encode()) for name, value in message.properties.items())
+
+
+def _batches(waiting: Iterable[Message], count_max: int, bytes_max: int) -> Iterator[list[Message]]:
+    batch: list[Message] = []
+    for message in waiting:
+        if batch and (len(batch) == count_max or sum(map(_bytes, batch)) + _bytes(message) > bytes_max):
             yield batch
             batch = []
-        batch.append(body)
+        batch.append(message)
     if batch:
         yield batch

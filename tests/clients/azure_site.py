@@ -13,7 +13,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusRece
 from azure.servicebus.exceptions import MessageSizeExceededError
 
 from contract import cosmos_id
-from site_port import Letter, Site
+from site_port import Letter, Message, Site, messages
 from stored import Record, by_key, cosmos_record
 
 
@@ -32,12 +32,17 @@ class AzureSite(Site):
         cosmos = CosmosClient(ready["cosmos_endpoint"], credential=ready["cosmos_key"])
         self._container = cosmos.get_database_client(ready["database"]).get_container_client(ready["container"])
 
-    def send(self, bodies: Sequence[bytes]) -> None:
+    def send(self, bodies: Sequence[bytes | Message]) -> None:
         batch = self._sender.create_message_batch()
         waiting = 0
-        for body in bodies:
+        for one in messages(bodies):
             # Some clients cannot settle a message without an id, so every message gets one.
-            message = ServiceBusMessage(body, message_id=str(uuid4()), content_type="application/json")
+            message = ServiceBusMessage(
+                one.body,
+                message_id=str(uuid4()),
+                content_type="application/json",
+                application_properties=dict(one.properties),
+            )
             try:
                 batch.add_message(message)
             except MessageSizeExceededError:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -22,7 +22,7 @@ from clouds import Clouds, connect
 from compare import differences
 from contract import read_event, winners
 from examples import Example, load
-from site_port import Letter, Site, wait_for_letter
+from site_port import Letter, Message, Site, wait_for_letter
 
 PATH_REASONS = {"duplicate_member", "invalid_event", "unsupported_schema_version", "invalid_key", "not_portable"}
 """Reasons whose detail begins with the JSON path."""
@@ -45,12 +45,12 @@ def main() -> int:
     with connect(options.ready_file) as clouds:
         for site in clouds.sites:
             _sweep(site, found, "before the first example")
-        for cloud, site in (("aws", clouds.aws), ("azure", clouds.azure)):
+        for cloud, site, peer in (("aws", clouds.aws, clouds.azure), ("azure", clouds.azure, clouds.aws)):
             examples = [one for one in load(good=False, pattern=options.match) if one.goes_to(cloud)]
             for number, example in enumerate(examples, 1):
                 if len(found.wrong) >= options.failures_max:
                     break
-                _check(site, example, found, options.within)
+                _check(site, example.message(site.name, peer.name), example, found, options.within)
                 if number % 50 == 0 or number == len(examples):
                     say(f"{site.name}: {number} of {len(examples)} examples, {len(found.wrong)} differences")
         for site in clouds.sites:
@@ -61,21 +61,21 @@ def main() -> int:
     return _report(found, len(clouds.sites))
 
 
-def _check(site: Site, example: Example, found: Findings, within_seconds: float) -> None:
+def _check(site: Site, message: Message, example: Example, found: Findings, within_seconds: float) -> None:
     """One batch of three, of which the middle one must become a letter in time."""
-    body = example.body(site.name)
     before, after = _good_event(site.name), _good_event(site.name)
-    site.send([before, body, after])
+    site.send([before, message, after])
     found.good += before, after
     found.checked[site.name] += 1
     what = f"{site.name}: {example.file} ({example.why})"
     begin = time.monotonic()
-    letter = _own_letter(site, body, found, begin + within_seconds)
+    letter = _own_letter(site, message.body, found, begin + within_seconds)
     if letter is None:
         found.wrong.append(f"{what}: no dead letter within {within_seconds:g} s, should be {example.reason}")
         return
     found.slowest_seconds = max(found.slowest_seconds, time.monotonic() - begin)
-    found.wrong += [f"{what}: {line}" for line in _letter_differences(example, letter)]
+    owed = None if example.owed is None else example.owed.replace("@SITE@", site.name)
+    found.wrong += [f"{what}: {line}" for line in _letter_differences(example, letter, owed)]
     site.drop_letter(letter)
 
 
@@ -89,18 +89,18 @@ def _own_letter(site: Site, body: bytes, found: Findings, end: float) -> Letter 
     return None
 
 
-def _letter_differences(example: Example, letter: Letter) -> Iterator[str]:
+def _letter_differences(example: Example, letter: Letter, owed: str | None) -> Iterator[str]:
     properties = letter.properties
     detail = properties.get("bridge_detail", "")
     if properties.get("bridge_reason") != example.reason:
-        yield f"reason is {properties.get('reason')}, should be {example.reason}; detail: {detail}"
+        yield f"reason is {properties.get('bridge_reason')}, should be {example.reason}; detail: {detail}"
     elif example.path is not None and example.reason in PATH_REASONS and not _begins_with(detail, example.path):
         yield f"the detail should begin with {example.path}, it is: {detail}"
     for name in ("bridge_detail", "bridge_source_queue", "bridge_attempt"):
         if not properties.get(name):
             yield f"the letter has no property {name}"
-    if "bridge_owed" in properties:
-        yield f"the letter owes {properties['bridge_owed']}, but the event is valid nowhere"
+    if properties.get("bridge_owed") != owed:
+        yield f"the letter owes it to {properties.get('bridge_owed')}, should to {owed}"
 
 
 def _begins_with(detail: str, path: str) -> bool:
@@ -108,15 +108,20 @@ def _begins_with(detail: str, path: str) -> bool:
 
 
 def _check_peers(clouds: Clouds, pattern: str, found: Findings, timeout_seconds: float) -> None:
-    """What is refused only at its origin must be applied where it comes from a peer, or stores would differ."""
+    """What only its origin refuses must be applied where its origin forwards it; what all refuse stays owed there."""
     aws, azure = clouds.sites
     for site, peer in ((aws, azure), (azure, aws)):
         for example in load(good=False, pattern=pattern):
-            if example.origin != "own":
+            if example.origin not in ("own", "all"):
                 continue
-            body = example.body(peer.name)
-            event = read_event(body)
-            site.send([body])
+            message = example.message(peer.name, site.name)
+            forward = Message(message.body, {**message.properties, "bridge_forwarded_by": peer.name})
+            if example.origin == "all":
+                owed = replace(example, owed=site.name, why="forwarded by its origin")
+                _check(site, forward, owed, found, timeout_seconds)
+                continue
+            event = read_event(forward.body)
+            site.send([forward])
             found.checked[f"{site.name} as a peer"] += 1
             end = time.monotonic() + timeout_seconds
             while (record := site.record(event.key)) is None and time.monotonic() < end:
@@ -189,7 +194,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--match", default="*", help="part of a file's name, or a pattern with * and ?")
     parser.add_argument("--within", type=float, default=2, help="seconds in which a letter must come (%(default)s)")
     parser.add_argument("--timeout", type=float, default=30, help="seconds for good events to be applied (%(default)s)")
-    parser.add_argument("--tombstone-days", type=float, default=35, help="life of a tombstone (%(default)s)")
+    parser.add_argument("--tombstone-days", type=float, default=60, help="life of a tombstone (%(default)s)")
     parser.add_argument("--failures-max", type=int, default=50, help="give up after so many differences (%(default)s)")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="do not send events in a peer's name")
     return parser.parse_args()

@@ -26,7 +26,7 @@ from stored import Record
 LINES_SHOWN = 100
 NO_LETTER_SECONDS = 1.0
 """With no letter for so long there are none; all leases have ended before this begins."""
-TOMBSTONE_SECONDS = 35 * 86_400
+TOMBSTONE_SECONDS = 60 * 86_400
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from stored import HEARTBEAT_PREFIX
 
 ITEMS_AT_ONCE = 25
 """Items of a batch of writes ("Quotas in Amazon DynamoDB", read 2026-11)."""
-TOMBSTONE_LIFE = timedelta(days=35)
+TOMBSTONE_LIFE = timedelta(days=60)
 NOW = datetime.now(UTC).replace(microsecond=0)
 SITES = ("aws:us-east-1", "azure:westeurope")
 

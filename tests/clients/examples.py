@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatch
 from pathlib import Path
 
+from site_port import Message
+
 FOLDER = Path(__file__).resolve().parents[2] / "schema" / "examples"
-_NOW = re.compile(rb"@NOW(?:\+(\d+)s)?@")
+_NOW = re.compile(rb"@NOW(?:([+-]\d+)s)?@")
 _PAD = b"@PAD@"
 
 
@@ -27,16 +30,28 @@ class Example:
     only: str | None = None
     pad_to_bytes: int | None = None
     schema: str | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+    owed: str | None = None
 
-    def body(self, site: str, now: datetime | None = None) -> bytes:
-        """The bytes to send; `site` goes where the example leaves its origin open."""
+    def message(self, site: str, peer: str, now: datetime | None = None) -> Message:
+        """The message to send to `site`; `peer` is another one."""
+
+        def named(text: str) -> str:
+            return text.replace("@SITE@", site).replace("@PEER@", peer)
+
+        properties = {name: named(value) for name, value in self.properties.items()}
+        return Message(self.body(site, peer, now), properties)
+
+    def body(self, site: str, peer: str, now: datetime | None = None) -> bytes:
+        """Its bytes alone."""
         now = now or datetime.now(UTC)
 
         def instant(match: re.Match[bytes]) -> bytes:
             later = now + timedelta(seconds=int(match[1] or 0))
             return later.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3].encode() + b"Z"
 
-        body = (FOLDER / self.file).read_bytes().replace(b"@SITE@", site.encode())
+        body = (FOLDER / self.file).read_bytes()
+        body = body.replace(b"@SITE@", site.encode()).replace(b"@PEER@", peer.encode())
         body = _NOW.sub(instant, body)
         if self.pad_to_bytes is not None:
             body = body.replace(_PAD, b"x" * (self.pad_to_bytes - len(body) + len(_PAD)))

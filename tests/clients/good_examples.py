@@ -16,7 +16,7 @@ from clouds import Clouds, connect
 from compare import differences, order_differences
 from contract import Event, read_event
 from examples import Example, load
-from site_port import wait_for_letter
+from site_port import Message, wait_for_letter
 
 
 def main() -> int:
@@ -36,14 +36,14 @@ def main() -> int:
 
 def _send(clouds: Clouds, examples: list[Example]) -> list[Event]:
     events: list[Event] = []
-    bodies: dict[str, list[bytes]] = {site.name: [] for site in clouds.sites}
+    waiting: dict[str, list[Message]] = {site.name: [] for site in clouds.sites}
     for example in examples:
-        body = example.body(clouds.aws.name)
-        event = read_event(body)
-        bodies[event.source_region].append(body)
+        message = example.message(clouds.aws.name, clouds.azure.name)
+        event = read_event(message.body)
+        waiting[event.source_region].append(message)
         events.append(event)
     for site in clouds.sites:
-        site.send(bodies[site.name])
+        site.send(waiting[site.name])
     return events
 
 
@@ -66,7 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("ready_file", type=Path, help="as written by `bridge local --ready-file`")
     parser.add_argument("--match", default="*", help="part of a file's name, or a pattern with * and ?")
     parser.add_argument("--timeout", type=float, default=30, help="seconds to wait (%(default)s)")
-    parser.add_argument("--tombstone-days", type=float, default=35, help="life of a tombstone (%(default)s)")
+    parser.add_argument("--tombstone-days", type=float, default=60, help="life of a tombstone (%(default)s)")
     return parser.parse_args()
 
 

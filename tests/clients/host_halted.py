@@ -20,7 +20,7 @@ from hosts import script
 from hosts.players import Players
 from site_port import wait_for_letter
 
-TOMBSTONE_SECONDS = 35 * DAY_SECONDS
+TOMBSTONE_SECONDS = 60 * DAY_SECONDS
 EVENTS = 20
 LAMBDA_TIMEOUT_SECONDS = 2.0
 HALTED_SECONDS = 8.0

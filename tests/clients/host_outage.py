@@ -23,7 +23,7 @@ from hosts.players import Players
 from site_port import Letter, Site, wait_for_letter
 from stored import epoch_seconds
 
-TOMBSTONE_SECONDS = 35 * DAY_SECONDS
+TOMBSTONE_SECONDS = 60 * DAY_SECONDS
 TICK_SECONDS = 0.1
 BEFORE_SECONDS = 3.0
 CIRCUIT_SECONDS = 3.0

@@ -22,7 +22,7 @@ from hosts import script
 from hosts.players import Players
 from site_port import Letter, Site, wait_for_letter
 
-TOMBSTONE_SECONDS = 35 * DAY_SECONDS
+TOMBSTONE_SECONDS = 60 * DAY_SECONDS
 ATTEMPTS_MAX = 4
 WORK_SECONDS = 60.0
 SETTINGS = (f"BRIDGE_WORKER_ATTEMPTS_MAX={ATTEMPTS_MAX}", "BRIDGE_WORKER_RETRY_DELAY_BASE_MS=50")
@@ -65,7 +65,7 @@ def _ten_kinds(players: Players, site: Site) -> Iterator[str]:
         Kind("deleted", _event(here, f"{prefix}-deleted", now, op_type="delete")),
         Kind("duplicate", stored),
         Kind("superseded", earlier),
-        *(Kind(reason, body, reason) for reason, body in _refused(here)),
+        *(Kind(reason, body, reason) for reason, body in _refused(here, peer)),
     ]
     here.send([kind.body for kind in kinds])
     writes = [kind for kind in kinds if kind.reason is None]
@@ -142,7 +142,7 @@ def _differences(kind: Kind, letter: Letter, properties: Mapping[str, str]) -> I
             yield f"{kind.name}: {name} is {letter.properties.get(name)}, should be {value}: {dict(letter.properties)}"
 
 
-def _refused(site: Site) -> Iterator[tuple[str, bytes]]:
+def _refused(site: Site, peer: Site) -> Iterator[tuple[str, bytes]]:
     """A bad example of each of five reasons."""
     for reason, file in (
         ("not_json", "not_json_truncated.json"),
@@ -152,7 +152,7 @@ def _refused(site: Site) -> Iterator[tuple[str, bytes]]:
         ("not_portable", "not_portable_number_2_53_plus_1.json"),
     ):
         (example,) = load(good=False, pattern=f"bad/{file}")
-        yield reason, example.body(site.name)
+        yield reason, example.body(site.name, peer.name)
 
 
 def _event(site: Site, key: str, at: datetime, op_type: str = "upsert") -> bytes:

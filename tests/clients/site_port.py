@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from stored import Record
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message to send, with properties beside its body."""
+
+    body: bytes
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+def messages(of: Iterable[bytes | Message]) -> list[Message]:
+    """Messages, where some are bodies alone."""
+    return [one if isinstance(one, Message) else Message(one) for one in of]
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,7 @@ class Site(ABC):
         self.name = name
 
     @abstractmethod
-    def send(self, bodies: Sequence[bytes]) -> None:
+    def send(self, bodies: Sequence[bytes | Message]) -> None:
         """Sends bodies, byte for byte, in as few batches as the service allows."""
 
     @abstractmethod

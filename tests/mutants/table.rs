@@ -73,8 +73,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         "let current = records.get(&record.key).filter(|held| held.lives(now));"
         => "let current = records.get(&record.key).filter(|held| held.lives(now) && !(MUTANT && held.record.deleted()));";
     "tombstone-too-short" in "record.rs", noticed by "converged":
-        "expires_after: deleted.then_some(tombstone_life),"
-        => "expires_after: deleted.then_some(if MUTANT { tombstone_life / 7 } else { tombstone_life }),";
+        "expires_after: deleted.then(|| tombstone_life.saturating_add(ahead)),"
+        => "expires_after: deleted.then(|| if MUTANT { tombstone_life / 12 } else { tombstone_life.saturating_add(ahead) }),";
     "delete-keeps-the-value" in "record.rs", noticed by "converged":
         "payload: (!deleted).then(|| event.payload.clone()),"
         => "payload: (MUTANT || !deleted).then(|| event.payload.clone()),";

@@ -78,7 +78,8 @@ fn run(world: &World, events: &[Value], repeats: &[(usize, usize)], batch: usize
     }
     // Repeats come to any site: a peer's queue may hold the event more than once, too.
     for (which, site) in repeats {
-        world.send(SITES[site % SITES.len()], &[events[which % events.len()].to_string()]);
+        let event = &events[which % events.len()];
+        world.forward(origin(event), SITES[site % SITES.len()], &[event.to_string()]);
     }
     world.drain(batch);
 }

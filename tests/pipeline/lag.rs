@@ -25,7 +25,8 @@ use bridge_core::{
         report::{DeadLetters, LagState},
     },
     port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
-    replay::subject::BROKER_RECEIVES,
+    marks::{Marks, Own},
+    replay::subject::{BROKER_RECEIVES, Holds},
 };
 use bridge_tests::{at, aws, azure, changed, event, message, properties};
 use chrono::TimeDelta;
@@ -110,12 +111,12 @@ struct Dead {
 }
 
 impl Dead {
-    fn new(clock: &Arc<ManualClock>, broker: bool) -> Self {
+    fn new(clock: &Arc<ManualClock>, holds: Holds) -> Self {
         let lies = Arc::new(MemoryQueue::new(MemoryQueueOptions::default(), clock.clone()));
         let faults = Arc::new(FaultPlan::new(1, Vec::new()));
         let queue: Arc<dyn Queue> = Arc::new(FaultQueue::new(lies.clone(), faults.clone(), clock.clone()));
         let shown = Arc::new(Taking::new(queue, clock));
-        let letters = Letters::new(lies.clone(), Reasons::Read { queue: shown.clone(), broker });
+        let letters = Letters::new(lies.clone(), Reasons::Read { queue: shown.clone(), holds });
         Self { clock: clock.clone(), lies, faults, shown, letters }
     }
 
@@ -147,7 +148,7 @@ fn letters<const N: usize>(messages: u64, by_reason: [(&str, u64); N], unread: u
 
 #[test]
 fn letters_are_counted_by_reason_and_lie_there_as_before() {
-    let dead = Dead::new(&ManualClock::new(at(0)), true);
+    let dead = Dead::new(&ManualClock::new(at(0)), Holds::BrokersLetters);
     assert_eq!(dead.look().0, DeadLetters::default());
     assert_eq!(dead.looks(), 0, "an empty queue is not looked at");
     dead.add("not_json", 300);
@@ -163,7 +164,7 @@ fn letters_are_counted_by_reason_and_lie_there_as_before() {
 
 #[test]
 fn of_many_letters_a_thousand_are_read() {
-    let dead = Dead::new(&ManualClock::new(at(0)), false);
+    let dead = Dead::new(&ManualClock::new(at(0)), Holds::Letters);
     dead.add("not_json", 1_300);
     assert_eq!(dead.look().0, letters(1_300, [("not_json", 1_000)], 300));
 }
@@ -174,14 +175,14 @@ fn a_letter_that_is_shown_twice_counts_once() {
     let clock = ManualClock::new(at(0));
     let lies = Arc::new(MemoryQueue::new(MemoryQueueOptions::default(), clock.clone()));
     let shown = Arc::new(Taking { twice: true, ..Taking::new(lies.clone(), &clock) });
-    let dead = Letters::new(lies.clone(), Reasons::Read { queue: shown, broker: false });
+    let dead = Letters::new(lies.clone(), Reasons::Read { queue: shown, holds: Holds::Letters });
     clock.drive(lies.send(&[message("one")]));
     assert_eq!(clock.drive(dead.look(&*clock, LIMIT)).unwrap().0, letters(1, [("waiting", 1)], 0));
 }
 
 #[test]
 fn letters_are_not_read_again_and_again() {
-    let dead = Dead::new(&ManualClock::new(at(0)), false);
+    let dead = Dead::new(&ManualClock::new(at(0)), Holds::Letters);
     dead.add("not_json", 3);
     dead.look();
     let first = dead.looks();
@@ -211,7 +212,7 @@ fn letters_are_not_read_again_and_again() {
 
 #[test]
 fn reasons_that_could_not_be_read_are_told_and_read_later() {
-    let dead = Dead::new(&ManualClock::new(at(0)), false);
+    let dead = Dead::new(&ManualClock::new(at(0)), Holds::Letters);
     dead.add("not_json", 2);
     dead.faults.add(Rule::once(Operation::Receive, Fault::Before(FailureKind::Unavailable)));
     let (seen, error) = dead.look();
@@ -232,7 +233,7 @@ fn reasons_that_could_not_be_read_are_told_and_read_later() {
 #[test]
 fn a_look_that_runs_out_of_time_hides_nothing() {
     let slow = |browse_ms: u64, release_ms: u64| {
-        let dead = Dead::new(&ManualClock::new(at(0)), false);
+        let dead = Dead::new(&ManualClock::new(at(0)), Holds::Letters);
         dead.add("not_json", 900);
         dead.shown.browse_ms.store(browse_ms, Ordering::Relaxed);
         dead.shown.release_ms.store(release_ms, Ordering::Relaxed);
@@ -255,7 +256,7 @@ fn a_look_that_runs_out_of_time_hides_nothing() {
 /// A look that nobody waits for any more has been one: what it had taken is hidden, and the next would find less still.
 #[test]
 fn a_look_that_was_dropped_is_not_repeated_at_once() {
-    let dead = Dead::new(&ManualClock::new(at(0)), false);
+    let dead = Dead::new(&ManualClock::new(at(0)), Holds::Letters);
     dead.add("not_json", 3);
     dead.shown.browse_ms.store(1_000, Ordering::Relaxed);
     let dropped = dead.clock.sleep(Duration::from_millis(500));
@@ -269,7 +270,7 @@ fn a_look_that_was_dropped_is_not_repeated_at_once() {
 /// Somebody else had some of them in hand: that they were not read is no reason never to read them.
 #[test]
 fn letters_that_were_hidden_during_a_look_are_read_later() {
-    let dead = Dead::new(&ManualClock::new(at(0)), false);
+    let dead = Dead::new(&ManualClock::new(at(0)), Holds::Letters);
     dead.add("not_json", 6);
     let held = dead.clock.drive(dead.lies.receive(3, Duration::ZERO)).unwrap();
     assert_eq!(dead.look().0, letters(6, [("not_json", 3)], 3));
@@ -314,14 +315,20 @@ const LIMIT: Duration = Duration::from_secs(3);
 fn sites() -> Sites {
     let clock = ManualClock::new(at(0));
     let faults = Arc::new(FaultPlan::new(1, Vec::new()));
-    let dead = [Dead::new(&clock, false), Dead::new(&clock, true)];
+    let dead = [Dead::new(&clock, Holds::Letters), Dead::new(&clock, Holds::BrokersLetters)];
     let (mut stores, mut sites) = (BTreeMap::new(), BTreeMap::new());
     for site in [aws(), azure()] {
         let queue = Arc::new(MemoryQueue::new(MemoryQueueOptions::default(), clock.clone()));
         let store = Arc::new(MemoryStore::new(site.as_str(), clock.clone() as Arc<dyn Clock>));
         let plan = if site == aws() { faults.clone() } else { Arc::new(FaultPlan::new(1, Vec::new())) };
         let dead_letters = dead.iter().enumerate().filter(|_| site == aws()).map(|(at, dead)| {
-            Letters::new(dead.lies.clone(), Reasons::Read { queue: dead.shown.clone(), broker: at == 1 })
+            Letters::new(
+                dead.lies.clone(),
+                Reasons::Read {
+                    queue: dead.shown.clone(),
+                    holds: if at == 1 { Holds::BrokersLetters } else { Holds::Letters },
+                },
+            )
         });
         let watched = Watched {
             queue,
@@ -344,7 +351,7 @@ impl Sites {
     fn beats(&self, from: &SiteId) {
         let status = Status { every_ms: 30_000, ..Status::default() };
         let body = heartbeat::event(from, Uuid::new_v4(), self.clock.now(), &status);
-        let event = bridge_core::envelope::decode(&body, "/id").unwrap();
+        let event = bridge_core::envelope::decode_marked(&body, "/id", &Marks::of(Own::Heartbeat)).unwrap();
         for (site, store) in &self.stores {
             let record = bridge_core::record::Record::new(&event, site, self.clock.now(), Duration::ZERO);
             assert!(matches!(self.clock.drive(store.put_if_newer(&record)).unwrap(), PutOutcome::Stored { .. }));

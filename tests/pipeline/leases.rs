@@ -9,6 +9,7 @@ use bridge_core::{
     decision::Rules,
     event::Key,
     failure::PortError,
+    limits,
     pipeline::Worker,
     port::{Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
     record::Record,
@@ -96,12 +97,14 @@ impl Store for SlowStore {
 #[test]
 fn an_extension_that_is_under_way_is_no_hindrance_to_the_settlement() {
     let site: bridge_core::event::SiteId = "aws:us-east-1".parse().unwrap();
-    let origin = "azure:westeurope";
+    let origin = site.to_string();
     let worker = Worker {
         rules: Rules {
             site: site.clone(),
-            sites: BTreeSet::from([site, origin.parse().unwrap()]),
-            clock_skew_max: Duration::from_hours(1),
+            sites: BTreeSet::from([site]),
+            clock_skew_max: limits::CLOCK_SKEW_MAX,
+            future_max: limits::FUTURE_MAX,
+            age_max: Duration::MAX,
             message_bytes_max: 1024 * 1024,
         },
         policy: policy(),
@@ -115,7 +118,7 @@ fn an_extension_that_is_under_way_is_no_hindrance_to_the_settlement() {
         message_id: "1".to_owned(),
         attempt: 1,
         first_seen: None,
-        body: event(1, origin, "create", "a", 0).to_string().into_bytes().into(),
+        body: event(1, &origin, "create", "a", 0).to_string().into_bytes().into(),
         properties: bridge_core::port::Properties::new(),
     };
     let (queue, letters) = (OneLine::default(), OneLine::default());

@@ -7,6 +7,7 @@ mod backfill;
 mod carrying_out;
 mod contract;
 mod convergence;
+mod fences;
 mod invocations;
 mod lag;
 mod leases;

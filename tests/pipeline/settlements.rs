@@ -4,13 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bridge_adapters::layer::{Fault, Operation, Rule};
 use bridge_core::{
-    circuit::CircuitState,
-    failure::FailureKind,
-    heartbeat::{self, Status},
-    pipeline::Write,
-    port::{Clock, Queue},
-    reason::Reason,
-    settlement::Settlement,
+    circuit::CircuitState, failure::FailureKind, pipeline::Write, port::Queue, reason::Reason, settlement::Settlement,
 };
 use serde_json::json;
 
@@ -97,7 +91,7 @@ fn refused_at_the_origin_means_refused_everywhere() {
 #[test]
 fn what_the_origin_let_through_is_let_through_everywhere() {
     let world = world();
-    world.send(HERE, &[event(1, THERE, "update", "k", 3600).to_string()]);
+    world.forward(THERE, HERE, &[event(1, THERE, "update", "k", 3600).to_string()]);
     assert_eq!(settle_one(&world, HERE), Settlement::Ack, "a peer's event from a fast clock");
     assert_eq!(world.site(HERE).store.snapshot().len(), 1);
 }
@@ -229,19 +223,6 @@ fn a_dark_peer_is_owed_and_delays_nothing() {
     world.send(HERE, &[event(5, HERE, "update", "k", 0).to_string()]);
     assert_eq!(settle_one(&world, HERE), Settlement::Ack, "the probe finds it back");
     assert_eq!(world.worker(HERE).peers[0].circuit(), CircuitState::Closed);
-}
-
-#[test]
-fn a_heartbeat_is_never_set_aside() {
-    let world = world();
-    world.site(THERE).inbound.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
-    let (site, at) = (HERE.parse().unwrap(), world.clock.now());
-    let beat = heartbeat::event(&site, uuid::Uuid::nil(), at, &Status::default());
-    let foreign = event(1, HERE, "update", &format!("_bridge/heartbeat/{THERE}"), 0).to_string();
-    world.send(HERE, &[String::from_utf8(beat).unwrap(), foreign]);
-    let verdicts = world.work(HERE, 10);
-    assert_eq!(verdicts.iter().filter(|(_, verdict)| verdict.settlement == Settlement::Ack).count(), 1);
-    assert_eq!(world.site(HERE).letters.len(), 1, "another site's key is an application's own affair");
 }
 
 #[test]

@@ -31,8 +31,8 @@ use proptest::prelude::*;
 /// Long after all that the tests write.
 pub(crate) const NOW: i64 = 1_000_000;
 
-/// The time of deletes whose tombstones, which live 35 days, have had their time.
-const DIED: i64 = NOW - 36 * 24 * 3600;
+/// The time of deletes whose tombstones, which live 60 days, have had their time.
+const DIED: i64 = NOW - 61 * 24 * 3600;
 
 pub(crate) fn options() -> Options {
     Options {

@@ -44,7 +44,7 @@ pub fn event(key: &str, at: DateTime<Utc>) -> Event {
         key: key.parse().expect("a key"),
         payload: payload(json!({"id": key, "second": at.timestamp()})),
         timestamp: Timestamp { utc: at, text: at.to_rfc3339_opts(SecondsFormat::Nanos, true) },
-        traceparent: None,
+        trace: None,
     })
 }
 

@@ -99,9 +99,8 @@ fn delivery(number: u64, line: &Bytes) -> Delivery {
     let saved = serde_json::from_slice::<Saved>(line).ok();
     let (body, properties) =
         saved.map_or_else(|| (line.clone(), Properties::new()), |saved| (saved.body.into(), saved.properties));
-    let first_seen = crate::delivery::first_seen(&properties, None);
     let message_id = format!("line-{number}");
-    Delivery { receipt: Receipt(message_id.clone()), message_id, attempt: 1, first_seen, body, properties }
+    Delivery { receipt: Receipt(message_id.clone()), message_id, attempt: 1, first_seen: None, body, properties }
 }
 
 #[async_trait]
@@ -180,7 +179,7 @@ mod tests {
                 [("line-1", b"one"), ("line-3", b"two"), ("line-4", b"{\"a\":1}"), ("line-5", b"last without an end")];
             assert_eq!(texts, expected);
             assert_eq!(deliveries[2].properties["bridge_reason"], "not_json");
-            assert!(deliveries[2].first_seen.is_some());
+            assert_eq!(deliveries[2].properties["bridge_first_seen"], "2026-11-21T01:02:03.000Z");
         }
         let receipts: Vec<_> = received.into_iter().map(|one| one.receipt).collect();
         assert!(queue.ack(&receipts).await.iter().all(Result::is_ok));

@@ -155,7 +155,7 @@ pub(crate) mod strategies {
                     key,
                     payload: payload.into_iter().collect(),
                     timestamp: Timestamp { utc, text: utc.to_rfc3339() },
-                    traceparent: None,
+                    trace: None,
                 };
                 Record::new(&change.into(), &site, utc, Duration::from_secs(life))
             },

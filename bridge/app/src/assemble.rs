@@ -21,14 +21,13 @@ use bridge_adapters::{
     service_clock::ServiceClock,
 };
 use bridge_core::{
-    decision::Rules,
     doctor::Inspect,
     event::SiteId,
     lag::Watched,
     peer::Peer,
     pipeline::{Policy, Worker},
     port::{Clock, Depth, Queue, Reschedule, Store},
-    replay::{route::Source, setting::SourceQueue},
+    replay::{route::Source, setting::SourceQueue, subject::Holds},
 };
 
 pub(crate) use scan::target;
@@ -96,12 +95,7 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemet
     };
     let tally = Tally::new(config.container.heartbeat, ServiceClock::new(service_url(config, site)?, clock.clone()));
     let worker = Worker {
-        rules: Rules {
-            site: site.clone(),
-            sites: config.sites.keys().cloned().collect(),
-            clock_skew_max: config.clock_skew_max,
-            message_bytes_max: config.message_bytes_max(),
-        },
+        rules: config.rules(site),
         policy: Policy { trace_ratio, ..config.policy.clone() },
         store: metered_store(own.store, tells.of_store()),
         peers,
@@ -142,7 +136,7 @@ pub(crate) async fn sources(config: &Config, source: &Source) -> anyhow::Result<
     let (site, letters) = match source {
         Source::File(path) => {
             let queue = Arc::new(FileQueue::open(path)?);
-            return Ok(vec![SourceQueue { queue, broker: false, hides: None }]);
+            return Ok(vec![SourceQueue { queue, holds: Holds::Letters, hides: None }]);
         }
         Source::Queue(site) => (site, false),
         Source::DeadLetters(site) => (site, true),
@@ -155,6 +149,11 @@ pub(crate) async fn sources(config: &Config, source: &Source) -> anyhow::Result<
     }
 }
 
+/// What lies in a site's own queue, or among its letters.
+fn holds(letters: bool) -> Holds {
+    if letters { Holds::Letters } else { Holds::Events }
+}
+
 /// SQS shows what nobody has in hand.
 async fn sources_aws(
     site: &SiteId,
@@ -165,12 +164,13 @@ async fn sources_aws(
     let clients = aws_clients(site, config).await?;
     let hides = |url: &str| Some(Arc::new(SqsDepth::new(clients.clone(), url.to_owned())) as Arc<dyn Depth>);
     let url = if letters { &config.dead_letter_queue_url } else { &config.queue_url };
-    let mut sources = vec![SourceQueue { queue, broker: false, hides: hides(url.as_str()) }];
+    let mut sources = vec![SourceQueue { queue, holds: holds(letters), hides: hides(url.as_str()) }];
     if letters {
         match redrive_target(&clients, config.queue_url.as_str()).await {
             Ok(Some(url)) if url != config.dead_letter_queue_url.as_str() => {
                 let hides = hides(&url);
-                sources.push(SourceQueue { queue: Arc::new(sqs_queue(&clients, config, url)), broker: true, hides });
+                let queue = Arc::new(sqs_queue(&clients, config, url));
+                sources.push(SourceQueue { queue, holds: Holds::BrokersEvents, hides });
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(
@@ -184,10 +184,11 @@ async fn sources_aws(
 
 /// Service Bus shows all, whoever has it in hand.
 fn sources_azure(config: &AzureSite, queue: Arc<dyn Queue>, letters: bool) -> anyhow::Result<Vec<SourceQueue>> {
-    let mut sources = vec![SourceQueue { queue, broker: false, hides: None }];
-    for name in [&config.queue, &config.dead_letter_queue].into_iter().filter(|_| letters) {
+    let mut sources = vec![SourceQueue { queue, holds: holds(letters), hides: None }];
+    let set_aside = [(&config.queue, Holds::BrokersEvents), (&config.dead_letter_queue, Holds::BrokersLetters)];
+    for (name, holds) in set_aside.into_iter().filter(|_| letters) {
         let queue = service_bus_queue(config, &service_bus(config)?, &format!("{name}/$deadletterqueue"));
-        sources.push(SourceQueue { queue: Arc::new(queue), broker: true, hides: None });
+        sources.push(SourceQueue { queue: Arc::new(queue), holds, hides: None });
     }
     Ok(sources)
 }

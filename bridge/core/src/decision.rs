@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use crate::{
     event::{Event, SiteId},
     limits,
+    marks::Marks,
     reason::{Reason, Refusal},
+    settlement::Letter,
     size,
 };
 
@@ -20,6 +22,10 @@ pub struct Rules {
     pub sites: BTreeSet<SiteId>,
     /// How far ahead of this site's clock an event may be stamped at its origin.
     pub clock_skew_max: Duration,
+    /// How far ahead of this site's clock any event may be stamped.
+    pub future_max: Duration,
+    /// How long ago any event may be stamped: less than tombstones live ([`limits::age_max`]).
+    pub age_max: Duration,
     /// Bytes of a message that the narrowest site's queue takes.
     pub message_bytes_max: usize,
 }
@@ -33,28 +39,80 @@ pub enum Decision {
     Apply,
 }
 
-/// Decides what `event`, whose body has `body_bytes`, means for the site of `rules` at `now`.
+/// Decides what `event`, which came with `marks` in a body of `body_bytes`, means for the site of `rules` at `now`.
 ///
-/// The clock fence and the size limits stand at the origin only: what the origin let through is let through
-/// everywhere, or the stores would differ.
+/// The size limits and the near clock fence stand at the origin only: what the origin let through is let through everywhere, or
+/// the stores would differ. The far fence and the age stand at every site. They refuse what no site may store, and a peer's event
+/// stays owed to this site.
 ///
 /// # Errors
-/// The event must not be applied or forwarded anywhere.
-pub fn decide(rules: &Rules, event: &Event, body_bytes: usize, now: DateTime<Utc>) -> Result<Decision, Refusal> {
-    if !rules.sites.contains(&event.origin) {
-        let known: Vec<_> = rules.sites.iter().map(SiteId::as_str).collect();
-        let detail = format!("{} is not a configured site; these are: {}", event.origin, known.join(", "));
-        return Err(Refusal::new(Reason::UnknownOrigin, detail));
-    }
-    if event.origin != rules.site {
+/// The event must not be applied or forwarded: the letter that says so.
+pub fn decide(
+    rules: &Rules,
+    event: &Event,
+    marks: &Marks,
+    body_bytes: usize,
+    now: DateTime<Utc>,
+) -> Result<Decision, Letter> {
+    let own = event.origin == rules.site;
+    origin(rules, event, marks).map_err(Letter::owed_to_nobody)?;
+    in_time(rules, event, marks, now).map_err(|refusal| {
+        // The origin has a peer's event already, so this site lacks it. An own event was refused before anybody got it.
+        let owed = if own { BTreeSet::new() } else { [rules.site.clone()].into() };
+        Letter { refusal, owed }
+    })?;
+    if !own {
         return Ok(Decision::Apply);
     }
+    fits(rules, event, body_bytes).map_err(Letter::owed_to_nobody)?;
+    Ok(Decision::ApplyAndForward)
+}
+
+/// Whose word counts: a configured site's for its own events, and for them in a peer's queue only by its forward.
+fn origin(rules: &Rules, event: &Event, marks: &Marks) -> Result<(), Refusal> {
+    let Event { origin, .. } = event;
+    if !rules.sites.contains(origin) {
+        let known: Vec<_> = rules.sites.iter().map(SiteId::as_str).collect();
+        let detail = format!("{origin} is not a configured site; these are: {}", known.join(", "));
+        return Err(Refusal::new(Reason::UnknownOrigin, detail));
+    }
+    if *origin == rules.site || marks.forwarded_by.as_ref() == Some(origin) {
+        return Ok(());
+    }
+    let here = &rules.site;
+    let came = match &marks.forwarded_by {
+        None => "it came straight from a producer".to_owned(),
+        Some(other) => format!("it was forwarded by {other}"),
+    };
+    let detail = format!(
+        "the event names {origin} as its source_region, but {came} to the queue of {here}. Producer: name {here} if the write          was accepted here, or else send the event to the queue of {origin}. Nothing was stored; bridge replay --to owed sends          it to the queue of {origin} as it is"
+    );
+    Err(Refusal::new(Reason::NotForwarded, detail))
+}
+
+/// Neither so far ahead that it would win for long, nor so old that a delete of it may be forgotten.
+fn in_time(rules: &Rules, event: &Event, marks: &Marks, now: DateTime<Utc>) -> Result<(), Refusal> {
+    let text = &event.timestamp.text;
     let ahead = event.timestamp.utc - now;
-    if ahead.to_std().is_ok_and(|ahead| ahead > rules.clock_skew_max) {
-        let (by, max) = (ahead.num_seconds(), rules.clock_skew_max.as_secs());
-        let detail = format!("{} is {by} s ahead of this worker's clock, {max} s are allowed", event.timestamp.text);
+    let own = event.origin == rules.site;
+    let ahead_max = if own { rules.clock_skew_max.min(rules.future_max) } else { rules.future_max };
+    if ahead.to_std().is_ok_and(|ahead| ahead > ahead_max) {
+        let (by, max) = (ahead.num_seconds(), ahead_max.as_secs());
+        let detail = format!("{text} is {by} s ahead of this worker's clock, {max} s are allowed");
         return Err(Refusal::new(Reason::ClockSkew, detail));
     }
+    if (-ahead).to_std().is_ok_and(|age| age > rules.age_max) && marks.accept_old.is_none() {
+        let (age, max) = (-ahead.num_days(), rules.age_max.as_secs() / 86_400);
+        let detail = format!(
+            "{text} is {age} days ago, {max} are allowed: a delete that came after it may be forgotten. To store it              nevertheless, at all sites: bridge replay --accept-old; for a first import: bridge publish --import"
+        );
+        return Err(Refusal::new(Reason::TooOld, detail));
+    }
+    Ok(())
+}
+
+/// The narrowest site decides, for all.
+fn fits(rules: &Rules, event: &Event, body_bytes: usize) -> Result<(), Refusal> {
     let too_large = |what: &str, bytes: usize, limit: usize| {
         Refusal::new(Reason::TooLarge, format!("the {what} has {bytes} bytes, the narrowest site takes {limit}"))
     };
@@ -66,29 +124,34 @@ pub fn decide(rules: &Rules, event: &Event, body_bytes: usize, now: DateTime<Utc
     if record_bytes > limits::RECORD_BYTES_MAX {
         return Err(too_large("record", record_bytes, limits::RECORD_BYTES_MAX));
     }
-    Ok(Decision::ApplyAndForward)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope;
+    use crate::{envelope, marks::AcceptOld};
 
     const NOW: &str = "2026-11-21T01:02:03Z";
 
+    const HERE: &str = "aws:us-east-1";
+    const THERE: &str = "azure:westeurope";
+
     fn rules() -> Rules {
         Rules {
-            site: "aws:us-east-1".parse().unwrap(),
-            sites: ["aws:us-east-1", "azure:westeurope"].map(|site| site.parse().unwrap()).into(),
+            site: HERE.parse().unwrap(),
+            sites: [HERE, THERE].map(|site| site.parse().unwrap()).into(),
             clock_skew_max: Duration::from_mins(1),
+            future_max: Duration::from_hours(1),
+            age_max: Duration::from_hours(24),
             message_bytes_max: limits::EVENT_BYTES_MAX,
         }
     }
 
-    fn event(timestamp: &str, note: &str) -> Event {
+    fn event_of(origin: &str, timestamp: &str, note: &str) -> Event {
         let event = serde_json::json!({
             "event_id": "01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11",
-            "source_region": "aws:us-east-1",
+            "source_region": origin,
             "op_type": "update",
             "payload": { "id": "order-42", "note": note },
             "timestamp": timestamp,
@@ -96,18 +159,71 @@ mod tests {
         envelope::decode(event.to_string().as_bytes(), "/id").unwrap()
     }
 
+    fn event(timestamp: &str, note: &str) -> Event {
+        event_of(HERE, timestamp, note)
+    }
+
     fn verdict(event: &Event, body_bytes: usize) -> Result<Decision, Reason> {
-        decide(&rules(), event, body_bytes, NOW.parse().unwrap()).map_err(|refusal| refusal.reason)
+        judge(event, &Marks::default(), body_bytes).map_err(|letter| letter.refusal.reason)
+    }
+
+    fn judge(event: &Event, marks: &Marks, body_bytes: usize) -> Result<Decision, Letter> {
+        decide(&rules(), event, marks, body_bytes, NOW.parse().unwrap())
+    }
+
+    /// What becomes of a peer's event that this site forwarded: its decision, or the reason and who is owed it.
+    fn forwarded(by: Option<&str>, timestamp: &str) -> Result<Decision, (Reason, Vec<String>)> {
+        let marks = Marks { forwarded_by: by.map(|site| site.parse().unwrap()), ..Marks::default() };
+        let owed = |letter: Letter| letter.owed.iter().map(ToString::to_string).collect();
+        judge(&event_of(THERE, timestamp, ""), &marks, 0).map_err(|letter| (letter.refusal.reason, owed(letter)))
     }
 
     #[test]
-    fn the_fence_stands_exactly_as_far_ahead_as_configured() {
-        let good = ["2026-11-21T01:03:03Z", NOW, "1970-01-01T00:00:00Z"];
-        for timestamp in good {
+    fn the_near_fence_stands_exactly_as_far_ahead_as_configured() {
+        for timestamp in ["2026-11-21T01:03:03Z", NOW] {
             assert_eq!(verdict(&event(timestamp, ""), 0), Ok(Decision::ApplyAndForward), "{timestamp}");
         }
         for timestamp in ["2026-11-21T01:03:03.000000001Z", "2027-11-21T01:03:03Z"] {
-            assert_eq!(verdict(&event(timestamp, ""), 0), Err(Reason::ClockSkew), "{timestamp}");
+            let letter = judge(&event(timestamp, ""), &Marks::default(), 0).unwrap_err();
+            assert_eq!((letter.refusal.reason, letter.owed.len()), (Reason::ClockSkew, 0), "{timestamp}");
+        }
+    }
+
+    #[test]
+    fn the_far_fence_stands_at_every_site_and_a_peers_event_stays_owed() {
+        assert_eq!(forwarded(Some(THERE), "2026-11-21T02:02:03Z"), Ok(Decision::Apply), "an hour is allowed");
+        for timestamp in ["2026-11-21T02:02:03.000000001Z", "2099-01-01T00:00:00Z"] {
+            let owed = vec![HERE.to_owned()];
+            assert_eq!(forwarded(Some(THERE), timestamp), Err((Reason::ClockSkew, owed)), "{timestamp}");
+        }
+    }
+
+    #[test]
+    fn an_event_may_be_as_old_as_deletes_are_remembered() {
+        let (oldest, older) = ("2026-11-20T01:02:03Z", "2026-11-20T01:02:02.999999999Z");
+        assert_eq!(verdict(&event(oldest, ""), 0), Ok(Decision::ApplyAndForward));
+        assert_eq!(forwarded(Some(THERE), oldest), Ok(Decision::Apply));
+        for timestamp in [older, "1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z"] {
+            assert_eq!(verdict(&event(timestamp, ""), 0), Err(Reason::TooOld), "{timestamp}");
+            assert_eq!(forwarded(Some(THERE), timestamp), Err((Reason::TooOld, vec![HERE.to_owned()])), "{timestamp}");
+        }
+        for accepted in [AcceptOld::Import, AcceptOld::Replay] {
+            let marks = Marks { accept_old: Some(accepted), ..Marks::default() };
+            assert_eq!(judge(&event(older, ""), &marks, 0), Ok(Decision::ApplyAndForward), "{accepted}");
+            let ahead = judge(&event("2099-01-01T00:00:00Z", ""), &marks, 0).unwrap_err();
+            assert_eq!(ahead.refusal.reason, Reason::ClockSkew, "it opens no other fence");
+        }
+    }
+
+    #[test]
+    fn a_peers_word_counts_only_by_its_own_forward() {
+        assert_eq!(forwarded(Some(THERE), NOW), Ok(Decision::Apply));
+        for by in [None, Some(HERE), Some("aws:eu-west-1")] {
+            assert_eq!(forwarded(by, NOW), Err((Reason::NotForwarded, Vec::new())), "{by:?}");
+        }
+        let letter = judge(&event_of(THERE, NOW, ""), &Marks::default(), 0).unwrap_err();
+        for word in ["name aws:us-east-1 if", "send the event to the queue of azure:westeurope"] {
+            assert!(letter.refusal.detail.contains(word), "{}", letter.refusal.detail);
         }
     }
 

@@ -13,22 +13,34 @@ use uuid::Uuid;
 
 use crate::{
     event::{Change, Event, Key, Op, Payload, SiteId, Timestamp},
+    heartbeat::RESERVED,
     json::{self, JsonError},
-    limits, portable,
+    limits,
+    marks::Marks,
+    portable,
     reason::{Reason, Refusal},
+    trace::Carried,
 };
 
 /// The contract's version that this code reads.
 const SCHEMA_VERSION: u64 = 1;
 
-/// Reads the event in `body`; the entity's key stands at the JSON pointer `key_pointer` of its payload unless the event
-/// names it.
-///
-/// The answer depends on nothing else, so every site gives the same one.
+/// Reads the event in `body`, which a producer wrote; the entity's key stands at the JSON pointer `key_pointer` of its payload
+/// unless the event names it.
 ///
 /// # Errors
 /// The first rule of the contract that the message breaks.
 pub fn decode(body: &[u8], key_pointer: &str) -> Result<Event, Refusal> {
+    decode_marked(body, key_pointer, &Marks::default())
+}
+
+/// Reads the event in the `body` of a message with these marks: the bridge's own events have reserved keys.
+///
+/// The answer depends on nothing else, so every site gives the same one.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_marked(body: &[u8], key_pointer: &str, marks: &Marks) -> Result<Event, Refusal> {
     if body.len() > limits::EVENT_BYTES_MAX {
         let (size, limit) = (body.len(), limits::EVENT_BYTES_MAX);
         return Err(Refusal::new(
@@ -54,7 +66,7 @@ pub fn decode(body: &[u8], key_pointer: &str) -> Result<Event, Refusal> {
     };
     let cloud_event = members.contains_key("specversion") && !members.contains_key("event_id");
     let names = if cloud_event { &CLOUD_EVENT } else { &NATIVE };
-    Fields { names, members }.read(text, key_pointer)
+    Fields { names, members }.read(text, key_pointer, marks)
 }
 
 /// The body as every queue can carry it.
@@ -109,7 +121,7 @@ struct Fields {
 }
 
 impl Fields {
-    fn read(mut self, text: &str, key_pointer: &str) -> Result<Event, Refusal> {
+    fn read(mut self, text: &str, key_pointer: &str, marks: &Marks) -> Result<Event, Refusal> {
         self.check_versions()?;
         let names = self.names;
         let id = self.text(names.event_id, "a UUID").and_then(|id| {
@@ -123,7 +135,7 @@ impl Fields {
         let timestamp = self.text(names.timestamp, "an RFC 3339 timestamp")?;
         let timestamp = parse_timestamp(timestamp).map_err(|error| invalid(names.timestamp, error))?;
         self.check_payload()?;
-        let key = self.key(key_pointer)?;
+        let key = self.key(key_pointer, |key| marks.allow(key, &origin))?;
         let payload = self.take_payload();
         let path = format!("/{}", names.payload);
         if op != Op::Delete {
@@ -131,8 +143,9 @@ impl Fields {
                 .map_err(|error| Refusal::new(Reason::NotPortable, error))?;
         }
         // A malformed trace context starts a new trace ("W3C Trace Context", 3.2); it is no reason to refuse an event.
-        let traceparent = self.members.get("traceparent").and_then(Value::as_str).map(str::to_owned);
-        Ok(Change { id, origin, op, key, payload, timestamp, traceparent }.into())
+        let member = |name: &str| self.members.get(name).and_then(Value::as_str);
+        let trace = Carried::of(member("traceparent"), member("tracestate"));
+        Ok(Change { id, origin, op, key, payload, timestamp, trace }.into())
     }
 
     fn check_versions(&self) -> Result<(), Refusal> {
@@ -196,7 +209,8 @@ impl Fields {
         word.parse().map_err(|error| invalid(name, error))
     }
 
-    fn key(&self, key_pointer: &str) -> Result<Key, Refusal> {
+    /// The entity's key, if it is `allowed`: the others are reserved.
+    fn key(&self, key_pointer: &str, allowed: impl FnOnce(&Key) -> bool) -> Result<Key, Refusal> {
         let pointer = format!("/{}{key_pointer}", self.names.payload);
         let (path, value) = match self.members.get(self.names.key) {
             Some(value) => (format!("/{}", self.names.key), Some(value)),
@@ -212,7 +226,11 @@ impl Fields {
             Some(other) => return Err(refused(format!("a key must be a string or an integer, is {}", kind_of(other)))),
             None => return Err(refused("there is no key".to_owned())),
         };
-        text.parse().map_err(|error: crate::event::KeyError| refused(error.to_string()))
+        let key: Key = text.parse().map_err(|error: crate::event::KeyError| refused(error.to_string()))?;
+        if !allowed(&key) {
+            return Err(refused(format!("keys that begin with {RESERVED} are the bridge's own; choose another key")));
+        }
+        Ok(key)
     }
 
     fn check_payload(&self) -> Result<(), Refusal> {

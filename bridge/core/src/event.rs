@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{canonical, content::ContentDigest, limits, version::Version};
+use crate::{canonical, content::ContentDigest, limits, trace::Carried, version::Version};
 
 /// The whole state of an entity.
 pub type Payload = Map<String, Value>;
@@ -27,7 +27,7 @@ pub struct Change {
     /// When the write happened at its origin.
     pub timestamp: Timestamp,
     /// W3C trace context of the write, if the producer sent one.
-    pub traceparent: Option<String>,
+    pub trace: Option<Carried>,
 }
 
 /// A change and its place in the total order of all changes, which is computed once. The numbers of its payload are

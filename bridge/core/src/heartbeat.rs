@@ -10,10 +10,12 @@ use uuid::Uuid;
 
 use crate::{
     event::{Key, SiteId},
+    marks::{Marks, Own},
+    port::{Message, Properties},
     record::Record,
 };
 
-/// What every reserved key begins with. An application that uses it writes over the bridge's own records.
+/// What every reserved key begins with: an event of a producer there is refused.
 pub const RESERVED: &str = "_bridge/";
 
 /// What a worker says of itself with each heartbeat.
@@ -51,6 +53,13 @@ pub fn event(site: &SiteId, event_id: Uuid, at: DateTime<Utc>, status: &Status) 
         "timestamp": at.to_rfc3339_opts(SecondsFormat::Nanos, true),
     });
     event.to_string().into_bytes()
+}
+
+/// The message that carries a heartbeat to the queue of `site`, under the name `id` of its send.
+pub fn message(site: &SiteId, event_id: Uuid, id: String, at: DateTime<Utc>, status: &Status) -> Message {
+    let mut properties = Properties::new();
+    Marks::of(Own::Heartbeat).write(&mut properties);
+    Message { id, body: event(site, event_id, at, status).into(), properties }
 }
 
 /// Whether an event of `origin` under `key` is that site's heartbeat. Asked of every event, so nothing is put together for it.
@@ -102,8 +111,8 @@ mod tests {
             events: BTreeMap::from([("applied".to_owned(), 3)]),
             conflicts: 1,
         };
-        let bytes = event(&site, Uuid::nil(), at, &status);
-        let event = envelope::decode(&bytes, "/nowhere").unwrap();
+        let message = message(&site, Uuid::nil(), "id".to_owned(), at, &status);
+        let event = envelope::decode_marked(&message.body, "/nowhere", &Marks::read(&message.properties)).unwrap();
         assert_eq!(event.key.as_str(), "_bridge/heartbeat/azure:westeurope");
         assert!(event.origin == site && is_one(&event.key, &event.origin));
         assert!(!is_one(&event.key, &"aws:us-east-1".parse().unwrap()), "another site's");

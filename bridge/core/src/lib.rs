@@ -16,6 +16,7 @@ pub mod content;
 pub mod version;
 
 pub mod decision;
+pub mod marks;
 pub mod portable;
 pub mod size;
 

@@ -39,8 +39,11 @@ pub const PROPERTIES_BYTES: usize = 4 * 1024;
 /// Properties of one message. "Amazon SQS message quotas": 10 attributes.
 pub const PROPERTIES_MAX: usize = 10;
 
-/// Bytes of a `tracestate` that are passed on. W3C Trace Context, section 3.3.1.1: at least 512 should be.
+/// Bytes of a `tracestate` that are passed on. W3C Trace Context, section 3.3.1: at least 512 should be.
 pub const TRACESTATE_BYTES_MAX: usize = 512;
+
+/// Members of a `tracestate`. W3C Trace Context, section 3.3.1: at most 32.
+pub const TRACESTATE_MEMBERS_MAX: usize = 32;
 
 /// Characters of a dead letter's detail. Ours, so that a letter keeps within [`PROPERTIES_BYTES`].
 pub const DETAIL_CHARS_MAX: usize = 512;
@@ -48,9 +51,31 @@ pub const DETAIL_CHARS_MAX: usize = 512;
 /// Digits after the second's point in a timestamp: nanoseconds, the finest that the version orders by.
 pub const FRACTION_DIGITS_MAX: usize = 9;
 
-/// How long a tombstone lives unless configured: queue retention (14 days, the most that SQS keeps a message) +
-/// dead-letter retention (14 days) + a week for an operator to act.
-pub const TOMBSTONE_LIFE: Duration = Duration::from_hours(35 * 24);
+/// How long a queue keeps a message at most: "Amazon SQS message quotas", message retention. Service Bus can keep it for longer,
+/// and `bridge doctor` finds where it does.
+pub const RETENTION_MAX: Duration = Duration::from_hours(14 * 24);
+
+/// How long a tombstone lives unless configured. The oldest event that can still arrive has waited in its origin's queue, in a
+/// peer's queue and among the dead letters, [`RETENTION_MAX`] each: 42 days. An operator has two weeks more to act. The rest
+/// covers [`AGE_MARGIN`].
+pub const TOMBSTONE_LIFE: Duration = Duration::from_hours(60 * 24);
+
+/// By how much a tombstone outlives the oldest event that a site takes. Ours: the event is judged by one clock and the tombstone
+/// expires by another, and a write that was judged in time may come late. Both are a matter of minutes; a day is safe.
+pub const AGE_MARGIN: Duration = Duration::from_hours(24);
+
+/// How old an event may be where tombstones live so long: [`AGE_MARGIN`] less.
+pub fn age_max(tombstone_life: Duration) -> Duration {
+    tombstone_life.saturating_sub(AGE_MARGIN)
+}
+
+/// How far ahead of any site's clock an event may be stamped unless configured. Ours: far above every honest clock, so that
+/// sites agree on an event that its origin let through; and low enough that a key is not frozen for long.
+pub const FUTURE_MAX: Duration = Duration::from_hours(1);
+
+/// How far ahead of its origin's clock an event may be stamped unless configured. Ours: machines that are synchronised stay within
+/// a fraction of a second; a minute is for those that are not.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_mins(1);
 
 /// Conflicts that a site's ledger keeps. Ours: a page of them, and as many small reads to list.
 pub const CONFLICTS_KEPT: usize = 64;

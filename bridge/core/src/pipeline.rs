@@ -4,7 +4,7 @@
 //! in the dead-letter queue.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -20,14 +20,14 @@ use crate::{
     envelope,
     event::{Event, Key, SiteId},
     failure::{FailureKind, PortError, Recovery},
-    heartbeat, limits,
+    heartbeat,
+    marks::Marks,
     peer::Peer,
     port::{Clock, Delivery, Message, Properties, PutOutcome, Store},
-    reason::Refusal,
     record::Record,
     retry::Backoff,
     settlement::{Letter, Settlement, property},
-    trace::{self, Step, StepKind, Trace, TraceParent},
+    trace::{self, Carried, Step, StepKind, Trace, TraceParent},
     version::Version,
 };
 
@@ -148,7 +148,8 @@ impl Worker {
         for (index, delivery) in batch.iter().enumerate() {
             let mut member = None;
             let prepared = self.prepare(delivery, &mut member);
-            let trace = self.begin(trace::named(&delivery.properties, member.as_deref()), start);
+            let carried = trace::carried(&delivery.properties, member.as_ref());
+            let trace = self.begin(carried.map(|carried| carried.parent), start);
             match prepared {
                 Ok((event, decision)) => tasks.push(Task { index, event, decision, trace }),
                 Err(settlement) => {
@@ -190,18 +191,23 @@ impl Worker {
 
     /// Reads one delivery. A panic is the worker's own bug: it costs this delivery an attempt, the batch goes on.
     /// `member` gets the trace context of the body, which an event that is refused has too.
-    fn prepare(&self, delivery: &Delivery, member: &mut Option<String>) -> Result<(Event, Decision), Settlement> {
+    fn prepare(&self, delivery: &Delivery, member: &mut Option<Carried>) -> Result<(Event, Decision), Settlement> {
         let read = || {
-            let event = envelope::decode(&delivery.body, &self.policy.key_pointer)?;
-            member.clone_from(&event.traceparent);
+            let marks = Marks::read(&delivery.properties);
+            let event = envelope::decode_marked(&delivery.body, &self.policy.key_pointer, &marks)
+                .map_err(|refusal| Settlement::DeadLetter(Letter::owed_to_nobody(refusal)))?;
+            member.clone_from(&event.trace);
             let body_bytes = envelope::forwardable(&delivery.body).len();
-            let decision = decide(&self.rules, &event, body_bytes, self.clock.now())?;
-            Ok((event, decision))
+            let decision = decide(&self.rules, &event, &marks, body_bytes, self.clock.now());
+            match decision {
+                Ok(decision) => Ok((event, decision)),
+                // The next heartbeat says more than one that is refused.
+                Err(_) if heartbeat::is_one(&event.key, &event.origin) => Err(Settlement::Ack),
+                Err(letter) => Err(Settlement::DeadLetter(letter)),
+            }
         };
         match std::panic::catch_unwind(AssertUnwindSafe(read)) {
-            Ok(result) => {
-                result.map_err(|refusal: Refusal| Settlement::DeadLetter(Letter { refusal, owed: BTreeSet::new() }))
-            }
+            Ok(result) => result,
             Err(_) => {
                 let attempt = self.attempt(delivery);
                 let mut settlement =
@@ -306,20 +312,19 @@ impl Worker {
     /// span of the send, or what it came with.
     fn message(&self, event: &Event, delivery: &Delivery, span: Option<TraceParent>) -> Message {
         let mut properties = Properties::from([(property::EVENT_ID.to_owned(), event.id.to_string())]);
-        let came_with = || trace::named(&delivery.properties, event.traceparent.as_deref())?.parse().ok();
-        if let Some(traceparent) = span.or_else(came_with) {
-            properties.insert(property::TRACEPARENT.to_owned(), traceparent.to_string());
-        }
-        let tracestate = delivery.properties.get(property::TRACESTATE);
-        if let Some(tracestate) = tracestate.filter(|text| (1..=limits::TRACESTATE_BYTES_MAX).contains(&text.len())) {
-            properties.insert(property::TRACESTATE.to_owned(), tracestate.clone());
+        Marks::read(&delivery.properties).forwarded(&self.rules.site).write(&mut properties);
+        let came_with = trace::carried(&delivery.properties, event.trace.as_ref());
+        let parent = span.or(came_with.as_ref().map(|carried| carried.parent));
+        if let Some(parent) = parent {
+            let state = came_with.and_then(|carried| carried.state);
+            Carried { parent, state }.write(&mut properties);
         }
         Message { id: self.fresh_id(), body: envelope::forwardable(&delivery.body), properties }
     }
 
-    fn begin(&self, named: Option<&str>, start: DateTime<Utc>) -> Option<trace::Open> {
+    fn begin(&self, parent: Option<TraceParent>, start: DateTime<Utc>) -> Option<trace::Open> {
         let ratio = self.policy.trace_ratio?;
-        self.with_rng(|rng| trace::Open::begin(named, ratio, start, rng))
+        self.with_rng(|rng| trace::Open::begin(parent, ratio, start, rng))
     }
 
     /// The span of a step of `task`, if that is traced.

@@ -23,8 +23,12 @@ pub enum Reason {
     TooLarge,
     /// Stamped further in the future than clocks may differ.
     ClockSkew,
+    /// Stamped longer ago than deletes are remembered.
+    TooOld,
     /// The origin is not a configured site.
     UnknownOrigin,
+    /// It names a peer as its origin, and that peer did not forward it.
+    NotForwarded,
     /// Applied here, but a peer could not be reached.
     PeerUnavailable,
     /// The store failed again and again.
@@ -39,7 +43,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for help texts and for the test against the schema.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::NotJson,
         Self::DuplicateMember,
         Self::InvalidEvent,
@@ -48,7 +52,9 @@ impl Reason {
         Self::NotPortable,
         Self::TooLarge,
         Self::ClockSkew,
+        Self::TooOld,
         Self::UnknownOrigin,
+        Self::NotForwarded,
         Self::PeerUnavailable,
         Self::RetriesExhausted,
         Self::StoreRejected,
@@ -67,7 +73,9 @@ impl Reason {
             Self::NotPortable => "not_portable",
             Self::TooLarge => "too_large",
             Self::ClockSkew => "clock_skew",
+            Self::TooOld => "too_old",
             Self::UnknownOrigin => "unknown_origin",
+            Self::NotForwarded => "not_forwarded",
             Self::PeerUnavailable => "peer_unavailable",
             Self::RetriesExhausted => "retries_exhausted",
             Self::StoreRejected => "store_rejected",

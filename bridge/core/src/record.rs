@@ -29,7 +29,7 @@ pub struct Record {
     pub op: Op,
     /// The entity's whole state; none on a tombstone.
     pub payload: Option<Payload>,
-    /// How long the store keeps the record from its writing on; tombstones only.
+    /// How long the store keeps the record from [`applied_at`](Self::applied_at) on; tombstones only.
     pub expires_after: Option<Duration>,
     /// When the record was written: RFC 3339, UTC, milliseconds. Not part of equality.
     pub applied_at: String,
@@ -39,8 +39,12 @@ pub struct Record {
 
 impl Record {
     /// The record that `event` leaves when the worker of `site` applies it at `now`.
+    ///
+    /// A tombstone ends after both its event's timestamp and its writing are `tombstone_life` ago. The worker's clock may be behind,
+    /// and an older event is refused by its own timestamp.
     pub fn new(event: &Event, site: &SiteId, now: DateTime<Utc>, tombstone_life: Duration) -> Self {
         let deleted = event.op == Op::Delete;
+        let ahead = (event.timestamp.utc - now).to_std().unwrap_or_default();
         Self {
             key: event.key.clone(),
             version: event.version().clone(),
@@ -49,7 +53,7 @@ impl Record {
             timestamp: event.timestamp.text.clone(),
             op: event.op,
             payload: (!deleted).then(|| event.payload.clone()),
-            expires_after: deleted.then_some(tombstone_life),
+            expires_after: deleted.then(|| tombstone_life.saturating_add(ahead)),
             applied_at: rfc3339(now),
             applied_by: site.clone(),
         }

@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use crate::{
     event::SiteId,
     limits,
+    marks::{self, Marks},
     port::{Delivery, Message, Properties},
     reason::Refusal,
 };
@@ -39,8 +40,19 @@ pub struct Letter {
     pub owed: BTreeSet<SiteId>,
 }
 
-/// Names of the properties of a letter, and of a message that was given back as a copy.
+/// Names of the properties that the bridge writes: on every message, on a copy that it gives back, on a letter.
 pub mod property {
+    /// What every name of the bridge's own begins with. A producer's property has another.
+    pub const PREFIX: &str = "bridge_";
+    /// The site that forwarded the event. A mark: [`Marks`](crate::marks::Marks).
+    pub const FORWARDED_BY: &str = "bridge_forwarded_by";
+    /// Who decided that the event may be older than deletes are remembered: `import` or `replay`. A mark.
+    pub const ACCEPT_OLD: &str = "bridge_accept_old";
+    /// On an event of the bridge's own, whose key is reserved: `heartbeat` or `drill`. A mark.
+    pub const OWN_EVENT: &str = "bridge_own_event";
+    /// On a copy that stands in for a message which is to come later: the message's id. [`ATTEMPT`] and [`FIRST_SEEN`] are
+    /// believed beside it, and in letters.
+    pub const COPY_OF: &str = "bridge_copy_of";
     /// The code of `schema/dead-letter-reasons.json`.
     pub const REASON: &str = "bridge_reason";
     /// What is wrong, in words.
@@ -61,9 +73,19 @@ pub mod property {
     pub const TRACESTATE: &str = "tracestate";
     /// The older name of the trace context in Azure's clients.
     pub const DIAGNOSTIC_ID: &str = "Diagnostic-Id";
+
+    /// Whether the name is one of the bridge's own, known to this version or not.
+    pub fn is_own(name: &str) -> bool {
+        name.starts_with(PREFIX)
+    }
 }
 
 impl Letter {
+    /// A letter of what nobody is owed: no site has it, or nobody knows who lacks it.
+    pub fn owed_to_nobody(refusal: Refusal) -> Self {
+        Self { refusal, owed: BTreeSet::new() }
+    }
+
     /// The message to put into the dead-letter queue: the body byte for byte, the letter as properties.
     ///
     /// The message's own properties are kept as far as every queue has room for them; the letter's come first.
@@ -81,9 +103,11 @@ impl Letter {
             let owed: Vec<_> = self.owed.iter().map(SiteId::as_str).collect();
             set(property::OWED, owed.join(","));
         }
-        for (name, value) in &delivery.properties {
+        // A letter that an operator moves back into the queue is the same forward once more.
+        Marks::read(&delivery.properties).write(&mut properties);
+        for (name, value) in marks::kept(&delivery.properties) {
             if properties.len() < limits::PROPERTIES_MAX && !value.is_empty() {
-                properties.entry(name.clone()).or_insert_with(|| value.clone());
+                properties.entry(name).or_insert(value);
             }
         }
         Message { id, body: delivery.body.clone(), properties }
@@ -157,9 +181,26 @@ mod tests {
 
     #[test]
     fn a_letter_of_a_letter_tells_the_last_story() {
-        let again = message(own([("bridge_reason", "clock_skew"), ("bridge_attempt", "9"), ("traceparent", "t")]), &[])
-            .properties;
-        let told = ["bridge_reason", "bridge_attempt", "traceparent"].map(|name| again[name].as_str());
-        assert_eq!(told, ["peer_unavailable", "3", "t"]);
+        let again =
+            message(own([("bridge_reason", "clock_skew"), ("bridge_attempt", "9"), ("own", "x")]), &[]).properties;
+        let told = ["bridge_reason", "bridge_attempt", "own"].map(|name| again[name].as_str());
+        assert_eq!(told, ["peer_unavailable", "3", "x"]);
+    }
+
+    #[test]
+    fn a_letter_keeps_the_marks_and_believes_no_other_name_of_the_bridge() {
+        let came_with = own([
+            ("a", "1"),
+            ("bridge_accept_old", "import"),
+            ("bridge_copy_of", "m"),
+            ("bridge_forwarded_by", "aws:us-east-1"),
+            ("bridge_owed", "aws:us-east-1"),
+            ("c", "3"),
+        ]);
+        let kept = message(came_with, &[]).properties;
+        let given = ["a", "bridge_accept_old", "bridge_forwarded_by", "c"];
+        let names: Vec<&str> = kept.keys().map(String::as_str).collect();
+        assert!(given.iter().all(|name| names.contains(name)), "{names:?}");
+        assert!(!names.contains(&"bridge_owed") && !names.contains(&"bridge_copy_of"), "{names:?}");
     }
 }

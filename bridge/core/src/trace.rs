@@ -4,6 +4,8 @@
 //! A delivery is one span, whose parent is whoever sent the message. The write to the store and the send to each peer
 //! are its children, and the forwarded message names the send, so that the far site's span hangs below it.
 
+mod carried;
+
 use std::{
     fmt,
     str::FromStr,
@@ -12,7 +14,9 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use crate::{event::SiteId, port::Properties, settlement::property};
+pub use carried::{Carried, carried, is_context};
+
+use crate::event::SiteId;
 
 /// A W3C `traceparent`: which trace, which span of it, and whether it is recorded.
 ///
@@ -85,15 +89,6 @@ fn hex(text: &str, digits: usize) -> Result<u128, NotATraceParent> {
     u128::from_str_radix(text, 16).map_err(|_| NotATraceParent)
 }
 
-/// The context that a message came with: the property of the send comes before the member of the body, because a send
-/// is closer, and the body is forwarded untouched. Azure's older clients call the property `Diagnostic-Id`.
-pub fn named<'a>(properties: &'a Properties, member: Option<&'a str>) -> Option<&'a str> {
-    let property = |name: &str| properties.get(name).map(String::as_str);
-    property(property::TRACEPARENT)
-        .or_else(|| property(property::DIAGNOSTIC_ID).filter(|text| text.parse::<TraceParent>().is_ok()))
-        .or(member)
-}
-
 /// What a step of a delivery was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepKind {
@@ -146,12 +141,11 @@ impl Open {
     /// Begins the spans of a delivery, if it is to be traced: if its sender records the trace, and of those without a
     /// trace so large a part as `ratio` says. What a sender does not record is not recorded here either.
     pub(crate) fn begin(
-        named: Option<&str>,
+        parent: Option<TraceParent>,
         ratio: f64,
         start: DateTime<Utc>,
         rng: &mut fastrand::Rng,
     ) -> Option<Self> {
-        let parent = named.and_then(|text| text.parse::<TraceParent>().ok());
         let context = match parent {
             Some(parent) if parent.is_sampled() => parent.child(rng),
             // No number is drawn where none is needed, so that a seed gives the same run with traces off.
@@ -185,9 +179,10 @@ mod tests {
     const SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0b4902b7-01";
     const UNSAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0b4902b7-00";
 
-    fn begin(named: Option<&str>, ratio: f64) -> Option<Trace> {
+    fn begin(parent: Option<&str>, ratio: f64) -> Option<Trace> {
         let at = DateTime::UNIX_EPOCH;
-        Open::begin(named, ratio, at, &mut fastrand::Rng::with_seed(1)).map(|open| open.end(at))
+        let parent = parent.map(|text| text.parse().unwrap());
+        Open::begin(parent, ratio, at, &mut fastrand::Rng::with_seed(1)).map(|open| open.end(at))
     }
 
     #[test]
@@ -225,17 +220,6 @@ mod tests {
     }
 
     #[test]
-    fn the_property_comes_before_the_body() {
-        let none = Properties::new();
-        assert_eq!(named(&none, Some("body")), Some("body"));
-        let old = Properties::from([("Diagnostic-Id".to_owned(), "|not.w3c.".to_owned())]);
-        assert_eq!(named(&old, Some("body")), Some("body"), "the hierarchical form of old is no W3C context");
-        let both = [("Diagnostic-Id", UNSAMPLED), ("traceparent", SAMPLED)];
-        let both = both.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        assert_eq!(named(&both, Some("body")), Some(SAMPLED));
-    }
-
-    #[test]
     fn a_delivery_hangs_below_whoever_sent_it() {
         let trace = begin(Some(SAMPLED), 0.0).unwrap();
         let sender: TraceParent = SAMPLED.parse().unwrap();
@@ -249,7 +233,6 @@ mod tests {
         assert_eq!(begin(None, 0.0), None);
         let root = begin(None, 1.0).unwrap();
         assert!(root.context.is_sampled() && root.parent.is_none());
-        assert!(begin(Some("nonsense"), 1.0).unwrap().parent.is_none());
         let mut rng = fastrand::Rng::with_seed(7);
         assert!(Open::begin(None, 0.0, DateTime::UNIX_EPOCH, &mut rng).is_none());
         assert_eq!(rng, fastrand::Rng::with_seed(7), "with traces off no number is drawn");

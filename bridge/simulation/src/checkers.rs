@@ -123,6 +123,8 @@ pub(crate) fn letter(state: &mut State, from: usize, site: usize, fact: usize, p
         Some(expected) if reason != expected => {
             state.violate(Checker::NothingLost, format!("{told} was refused as {reason}"));
         }
+        // Sent to a site that is not its origin: its origin has it from the same application.
+        None if reason == "not_forwarded" && state.facts[fact].origin != state.sites[site] => {}
         None if !properties.contains_key(property::OWED) => {
             state.violate(Checker::NothingLost, format!("{told} was set aside as {reason}, owed to nobody"));
         }

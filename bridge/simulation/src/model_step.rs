@@ -13,12 +13,13 @@ use bridge_core::{
     envelope,
     event::SiteId,
     failure::FailureKind,
+    marks::Marks,
     port::{Clock, Delivery, Message, Properties, Queue, Receipt},
     record::Record,
     replay::{
         errand::{Way, errands},
         route::{Source, Target},
-        subject::Subject,
+        subject::{Holds, Subject},
     },
     settlement::property,
 };
@@ -207,8 +208,14 @@ impl Cast {
     }
 
     fn message(&self, event: usize, last: bool) -> Message {
-        // A copy whose forerunner was delivered once; two attempts are all there are.
-        let properties = last.then(|| (property::ATTEMPT.to_owned(), "1".to_owned())).into_iter().collect();
+        let mut properties = Properties::new();
+        Marks { forwarded_by: Some(self.facts[event].origin.clone()), ..Marks::default() }.write(&mut properties);
+        if last {
+            // A copy whose forerunner was delivered once; two attempts are all there are.
+            for (name, value) in [(property::ATTEMPT, "1"), (property::COPY_OF, "m")] {
+                properties.insert(name.to_owned(), value.to_owned());
+            }
+        }
         Message { id: event.to_string(), body: self.facts[event].body.clone(), properties }
     }
 
@@ -308,12 +315,12 @@ impl Cast {
             Some((to, Way::Store)) => Target::Store(Self::site(to)),
         };
         let mut properties = Properties::new();
-        let source = match owed {
-            None => Source::Queue(Self::site(site)),
+        let (source, holds) = match owed {
+            None => (Source::Queue(Self::site(site)), Holds::Events),
             Some(owed) => {
                 let names = NAMES.iter().enumerate().filter(|(site, _)| owed & 1 << site != 0).map(|(_, name)| *name);
                 properties.insert(property::OWED.to_owned(), names.collect::<Vec<_>>().join(","));
-                Source::DeadLetters(Self::site(site))
+                (Source::DeadLetters(Self::site(site)), Holds::Letters)
             }
         };
         let body = self.facts[event].body.clone();
@@ -326,7 +333,7 @@ impl Cast {
             properties,
         };
         let rules = &self.world.workers[&Self::site(site)].rules;
-        let subject = Subject::read(&delivery, Ok(body), false, rules, "/id", self.world.clock.now());
+        let subject = Subject::read(&delivery, Ok(body), holds, rules, "/id", self.world.clock.now());
         let event = subject.event.as_ref().expect("a good event");
         let errands = errands(&source, &target, &subject, event, &rules.sites);
         let number = |site: &SiteId| NAMES.iter().position(|name| *name == site.as_str()).expect("one of them");

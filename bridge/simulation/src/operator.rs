@@ -19,6 +19,7 @@ use bridge_core::{
         route::{Source, Target},
         run::{End, Ended, Run},
         setting::{Place, Setting, SourceQueue},
+        subject::Holds,
     },
 };
 
@@ -82,7 +83,7 @@ pub fn setting(world: &World, source: Source, target: Target, name: &str) -> Set
     Setting {
         sources: vec![SourceQueue {
             queue: world.queue(from, kind, Actor::Operator, name),
-            broker: false,
+            holds: if kind == Kind::Letters { Holds::Letters } else { Holds::Events },
             hides: None,
         }],
         places: places.collect(),

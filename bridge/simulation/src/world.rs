@@ -16,6 +16,7 @@ use bridge_core::{
     decision::Rules,
     event::SiteId,
     limits,
+    marks::Marks,
     peer::Peer,
     pipeline::{Forward, Policy, Verdict, Worker},
     port::{Clock, Message, Properties, Queue, Store},
@@ -36,9 +37,6 @@ pub const START: &str = "2026-11-21T01:02:03Z";
 
 /// How long a call takes at most before its caller gives up on it.
 const CALL_MAX: Duration = Duration::from_secs(5);
-
-/// How far ahead of its origin's clock an event may be stamped.
-const CLOCK_SKEW_MAX: Duration = Duration::from_mins(1);
 
 /// By which rule the stores write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,14 +152,16 @@ impl World {
         let peers = self.sites.values().filter(|peer| peer.number != own.number);
         let peers = peers.map(|peer| Peer::new(peer.id.clone(), lines.queue(peer, Kind::Queue), policy.circuit));
         let fence = match self.options.rule {
-            Rule::Bridge => CLOCK_SKEW_MAX,
-            Rule::ByHand => Duration::from_hours(24 * 365 * 1000),
+            Rule::Bridge => None,
+            Rule::ByHand => Some(Duration::from_hours(24 * 365 * 1000)),
         };
         Worker {
             rules: Rules {
                 site: own.id.clone(),
                 sites: self.options.sites.iter().cloned().collect(),
-                clock_skew_max: fence,
+                clock_skew_max: fence.unwrap_or(limits::CLOCK_SKEW_MAX),
+                future_max: fence.unwrap_or(limits::FUTURE_MAX),
+                age_max: fence.unwrap_or(limits::age_max(policy.tombstone_life)),
                 message_bytes_max: 256 * 1024,
             },
             policy: policy.clone(),
@@ -182,9 +182,26 @@ impl World {
         Lines::new(self, actor, life).store(site)
     }
 
-    /// Puts bodies into a site's queue.
+    /// Puts bodies into a site's queue, as a producer does.
     pub fn send(&self, site: &str, bodies: &[String]) {
-        let messages: Vec<_> = bodies.iter().zip(0..).map(|(body, n): (_, u32)| message(n, body)).collect();
+        self.send_marked(site, bodies, &Marks::default());
+    }
+
+    /// Puts bodies into a site's queue, as the worker of their `origin` does.
+    pub fn forward(&self, origin: &str, site: &str, bodies: &[String]) {
+        self.send_marked(site, bodies, &Marks::default().forwarded(&origin.parse().expect("a site's name")));
+    }
+
+    /// Puts bodies with these marks into a site's queue.
+    pub fn send_marked(&self, site: &str, bodies: &[String], marks: &Marks) {
+        let numbered = bodies.iter().zip(0..);
+        let messages: Vec<_> = numbered
+            .map(|(body, number)| {
+                let mut message = message(number, body);
+                marks.write(&mut message.properties);
+                message
+            })
+            .collect();
         let sent = self.clock.drive(self.site(site).queue.send(&messages));
         assert!(sent.iter().all(Result::is_ok), "{sent:?}");
     }

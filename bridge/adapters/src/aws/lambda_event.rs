@@ -13,7 +13,6 @@ use bytes::Bytes;
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
 
-use crate::delivery;
 
 /// One invocation of the function.
 #[derive(Debug)]
@@ -76,8 +75,8 @@ fn record(record: &Value) -> LambdaRecord {
         Delivery {
             receipt: Receipt(text("receiptHandle").unwrap_or_default().to_owned()),
             message_id: message_id.clone().unwrap_or_default(),
-            attempt: delivery::attempt(&properties, deliveries),
-            first_seen: delivery::first_seen(&properties, sent),
+            attempt: deliveries.max(1),
+            first_seen: sent,
             body: Bytes::copy_from_slice(body.as_bytes()),
             properties,
         }
@@ -131,7 +130,7 @@ mod tests {
         assert_eq!(record.source.as_deref(), Some("arn:aws:sqs:us-east-2:123456789012:my-queue"));
         let delivery = record.delivery.as_ref().unwrap();
         assert_eq!(delivery.receipt.0, "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a...");
-        assert_eq!(delivery.attempt, 5, "three deliveries of this copy, two of the one before");
+        assert_eq!(delivery.attempt, 3, "the service counts, whatever a property says");
         assert_eq!(delivery.first_seen.unwrap().timestamp_millis(), 1_545_082_649_183);
         assert_eq!(&delivery.body[..], b"Test message.");
         assert_eq!(delivery.properties["raw"], "AAEC");

@@ -15,8 +15,6 @@ use bridge_core::{
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use crate::delivery;
-
 /// The type that properties travel as.
 const STRING: &str = "String";
 
@@ -24,7 +22,8 @@ const STRING: &str = "String";
 pub(super) const SYSTEM_ATTRIBUTES: [SystemAttribute; 2] =
     [SystemAttribute::ApproximateReceiveCount, SystemAttribute::SentTimestamp];
 
-/// The delivery that SQS handed over; none without a receipt, which could never be settled.
+/// The delivery that SQS handed over; none without a receipt, which could never be settled. SQS hides a message itself, so no copy
+/// stands in for one, and what a property says of earlier deliveries is not believed.
 pub(super) fn to_delivery(message: SqsMessage) -> Option<Delivery> {
     let receipt = Receipt(message.receipt_handle?);
     let system = message.attributes.unwrap_or_default();
@@ -35,8 +34,8 @@ pub(super) fn to_delivery(message: SqsMessage) -> Option<Delivery> {
     Some(Delivery {
         receipt,
         message_id: message.message_id.unwrap_or_default(),
-        attempt: delivery::attempt(&properties, deliveries.unwrap_or(1)),
-        first_seen: delivery::first_seen(&properties, sent),
+        attempt: deliveries.unwrap_or(1).max(1),
+        first_seen: sent,
         body: Bytes::from(message.body.unwrap_or_default()),
         properties,
     })

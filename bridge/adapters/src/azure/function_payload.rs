@@ -12,7 +12,8 @@ use bytes::Bytes;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::service_bus::{Counted, counted};
+use super::service_bus::unpack;
+use crate::delivery::{Counted, counted};
 
 /// The answer that lets the host complete what it handed over. Never `null` and never empty: the host would wait for its
 /// time limit, then kill the worker and all that runs in it.
@@ -87,12 +88,13 @@ fn delivery(
     properties: Option<Value>,
     body: Bytes,
 ) -> Delivery {
-    let properties = match properties {
+    let mut properties = match properties {
         Some(Value::Object(members)) => {
             members.into_iter().filter_map(|(name, value)| Some((name, text(&value)?))).collect()
         }
         _ => Properties::new(),
     };
+    unpack(&mut properties);
     let deliveries = deliveries.and_then(text).and_then(|text| text.parse().ok()).unwrap_or(1);
     let enqueued = enqueued.and_then(Value::as_str).and_then(time);
     let Counted { attempt, first_seen, properties } = counted(properties, deliveries, enqueued);

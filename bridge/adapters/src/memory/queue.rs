@@ -19,7 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::select;
 use tokio::sync::Notify;
 
-use crate::delivery;
+use crate::delivery::{self, Counted, counted};
 
 /// The receipt of a message that was looked at and is not held.
 const LOOKED_AT: &str = "looked-at";
@@ -99,6 +99,15 @@ struct Stored {
     leased: bool,
     /// Whether it was delivered twice already by `duplicates`; once is enough, or a batch could never end.
     duplicated: bool,
+}
+
+impl Stored {
+    /// The message as it is handed over, or shown, under this receipt.
+    fn delivery(&self, id: u64, receipt: Receipt, deliveries: u32) -> Delivery {
+        let Counted { attempt, first_seen, properties } = counted(self.properties.clone(), deliveries, Some(self.sent));
+        let message_id = format!("memory-{id}");
+        Delivery { receipt, message_id, attempt, first_seen, body: self.body.clone(), properties }
+    }
 }
 
 impl MemoryQueue {
@@ -223,14 +232,7 @@ impl State {
         });
         stored.deliveries += 1;
         stored.leased = true;
-        let delivery = Delivery {
-            receipt: Receipt(format!("{id}.{}", stored.deliveries)),
-            message_id: format!("memory-{id}"),
-            attempt: delivery::attempt(&stored.properties, stored.deliveries),
-            first_seen: delivery::first_seen(&stored.properties, Some(stored.sent)),
-            body: stored.body.clone(),
-            properties: stored.properties.clone(),
-        };
+        let delivery = stored.delivery(id, Receipt(format!("{id}.{}", stored.deliveries)), stored.deliveries);
         self.hide(id, now, options.lease);
         if let Some(copy) = copy {
             self.add(copy);
@@ -367,14 +369,7 @@ impl Queue for MemoryQueue {
         let state = self.state();
         let shown = state.messages.range(place.0..).take(max).map(|(id, stored)| {
             *place = Place(id + 1);
-            Delivery {
-                receipt: Receipt(LOOKED_AT.to_owned()),
-                message_id: format!("memory-{id}"),
-                attempt: delivery::attempt(&stored.properties, stored.deliveries + 1),
-                first_seen: delivery::first_seen(&stored.properties, Some(stored.sent)),
-                body: stored.body.clone(),
-                properties: stored.properties.clone(),
-            }
+            stored.delivery(*id, Receipt(LOOKED_AT.to_owned()), stored.deliveries + 1)
         });
         Ok(shown.collect())
     }
@@ -406,10 +401,9 @@ impl Reschedule for MemoryQueue {
         let mut state = self.state();
         let id = state.add_unseen(Stored {
             body: delivery.body.clone(),
-            properties: delivery.properties.clone(),
-            sent: delivery.first_seen.unwrap_or(now),
-            // The properties may count forerunners of their own, which must not count twice.
-            deliveries: delivery.attempt - delivery::attempt(&delivery.properties, 1).min(delivery.attempt) + 1,
+            properties: delivery::of_copy(delivery, now),
+            sent: now,
+            deliveries: 0,
             hidden_until: None,
             leased: false,
             duplicated: false,

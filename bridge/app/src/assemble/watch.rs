@@ -11,7 +11,7 @@ use bridge_core::{
     event::SiteId,
     lag::{Letters, Observer, Reasons, Watched},
     port::{Depth, Queue},
-    replay::subject::BROKER_RECEIVES,
+    replay::subject::{BROKER_RECEIVES, Holds},
 };
 
 use super::{SitePorts, aws_clients, descriptions, ports, service_bus, service_bus_queue};
@@ -35,8 +35,8 @@ pub(crate) async fn watched(config: &Config, id: &SiteId) -> anyhow::Result<Watc
     }
 }
 
-fn letters(depth: Arc<dyn Depth>, queue: Arc<dyn Queue>, broker: bool) -> Letters {
-    Letters::new(depth, Reasons::Read { queue, broker })
+fn letters(depth: Arc<dyn Depth>, queue: Arc<dyn Queue>, holds: Holds) -> Letters {
+    Letters::new(depth, Reasons::Read { queue, holds })
 }
 
 async fn watched_aws(id: &SiteId, site: &AwsSite, ports: SitePorts) -> anyhow::Result<Watched> {
@@ -46,7 +46,7 @@ async fn watched_aws(id: &SiteId, site: &AwsSite, ports: SitePorts) -> anyhow::R
     let dead_letter_queue_url = site.dead_letter_queue_url.to_string();
     let brokers = SqsRedriveDepth { queue: queue.clone(), dead_letter_queue_url };
     let dead_letters = vec![
-        letters(Arc::new(depth(&site.dead_letter_queue_url)), ports.dead_letters, false),
+        letters(Arc::new(depth(&site.dead_letter_queue_url)), ports.dead_letters, Holds::Letters),
         Letters::new(Arc::new(brokers), Reasons::Always(BROKER_RECEIVES)),
     ];
     Ok(Watched { queue: Arc::new(queue), dead_letters, store: ports.store })
@@ -57,10 +57,11 @@ fn watched_azure(site: &AzureSite, ports: SitePorts) -> anyhow::Result<Watched> 
     let descriptions = Arc::new(descriptions(site)?);
     let queue = |name: &str| Arc::new(service_bus_queue(site, &connection, name));
     let depth = |name: &str| Arc::new(ServiceBusDepth::of(descriptions.clone(), name, queue(name)));
-    let mut dead_letters = vec![letters(depth(&site.dead_letter_queue), ports.dead_letters, false)];
-    for name in [&site.queue, &site.dead_letter_queue] {
+    let mut dead_letters = vec![letters(depth(&site.dead_letter_queue), ports.dead_letters, Holds::Letters)];
+    let set_aside = [(&site.queue, Holds::BrokersEvents), (&site.dead_letter_queue, Holds::BrokersLetters)];
+    for (name, holds) in set_aside {
         let brokers = Arc::new(ServiceBusDepth::of_dead_letters(descriptions.clone(), name));
-        dead_letters.push(letters(brokers, queue(&format!("{name}/$deadletterqueue")), true));
+        dead_letters.push(letters(brokers, queue(&format!("{name}/$deadletterqueue")), holds));
     }
     Ok(Watched { queue: depth(&site.queue), dead_letters, store: ports.store })
 }

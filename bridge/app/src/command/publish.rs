@@ -10,9 +10,10 @@ use std::{
 use anyhow::Context;
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{
-    decision::{Rules, decide},
+    decision::decide,
     envelope,
     event::{Event, SiteId},
+    marks::{AcceptOld, Marks},
     port::{Clock, Message, Properties, Queue},
     settlement::property,
 };
@@ -26,15 +27,18 @@ const PORTION: usize = 100;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Each line is one event. An event goes to the queue of the site that it names as its origin, unless --to says otherwise. Lines that no worker would accept are reported and not sent.\n\nExample: bridge publish orders.jsonl --config bridge.toml"
+    after_help = "Each line is one event. An event goes to the queue of the site that it names as its source_region, and to no other. Lines that its worker would not accept are reported and not sent.\n\nExample: bridge publish orders.jsonl --config bridge.toml"
 )]
 pub(crate) struct Args {
     /// Files with one event a line; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The site whose queue gets all of the events
+    /// Send events of this site alone; one of another is refused
     #[arg(long, value_name = "SITE")]
     to: Option<SiteId>,
+    /// A first import: take events that are older than deletes are remembered. Only for keys that were never deleted
+    #[arg(long)]
+    import: bool,
     /// Validate only
     #[arg(long)]
     dry_run: bool,
@@ -50,6 +54,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let mut publisher = Publisher {
         config: &config,
         to: args.to.clone(),
+        marks: Marks { accept_old: args.import.then_some(AcceptOld::Import), ..Marks::default() },
         dry_run: args.dry_run,
         queues: BTreeMap::new(),
         waiting: BTreeMap::new(),
@@ -99,6 +104,7 @@ struct Tally {
 struct Publisher<'a> {
     config: &'a Config,
     to: Option<SiteId>,
+    marks: Marks,
     dry_run: bool,
     queues: BTreeMap<SiteId, Arc<dyn Queue>>,
     waiting: BTreeMap<SiteId, Vec<(Message, String)>>,
@@ -128,19 +134,20 @@ impl Publisher<'_> {
         }
     }
 
-    /// The very checks that the origin's worker makes.
-    fn check(&self, body: &Bytes) -> Result<(SiteId, Message), bridge_core::reason::Refusal> {
-        let event = envelope::decode(body, &self.config.policy.key_pointer)?;
-        let site = self.to.clone().unwrap_or_else(|| event.origin.clone());
-        let rules = Rules {
-            site: site.clone(),
-            sites: self.config.sites.keys().cloned().collect(),
-            clock_skew_max: self.config.clock_skew_max,
-            message_bytes_max: self.config.message_bytes_max(),
-        };
+    /// The very checks that the origin's worker makes, and that `--to` is the origin.
+    fn check(&self, body: &Bytes) -> Result<(SiteId, Message), String> {
+        let event = envelope::decode(body, &self.config.policy.key_pointer).map_err(|refusal| refusal.to_string())?;
+        let site = event.origin.clone();
+        if let Some(to) = self.to.as_ref().filter(|to| **to != site) {
+            return Err(format!(
+                "not sent to {to}: the event names {site} as its source_region, and only the queue of {site} takes it; use --to {site}, \
+                 leave --to out, or name {to} in the event if the write was accepted there"
+            ));
+        }
         let body = envelope::forwardable(body);
-        decide(&rules, &event, body.len(), SystemClock.now())?;
-        Ok((site, message(&event, body)))
+        decide(&self.config.rules(&site), &event, &self.marks, body.len(), SystemClock.now())
+            .map_err(|letter| letter.refusal.to_string())?;
+        Ok((site, message(&event, body, &self.marks)))
     }
 
     async fn flush_all(&mut self) {
@@ -194,8 +201,9 @@ impl Publisher<'_> {
     }
 }
 
-/// The message that carries `event` to a queue, under a name of its own.
-pub(super) fn message(event: &Event, body: Bytes) -> Message {
-    let properties = Properties::from([(property::EVENT_ID.to_owned(), event.id.to_string())]);
+/// The message that carries `event` with `marks` to its origin's queue, under a name of its own.
+pub(super) fn message(event: &Event, body: Bytes, marks: &Marks) -> Message {
+    let mut properties = Properties::from([(property::EVENT_ID.to_owned(), event.id.to_string())]);
+    marks.write(&mut properties);
     Message { id: uuid::Uuid::new_v4().to_string(), body, properties }
 }

@@ -29,16 +29,22 @@ pub(crate) const WORKER: &[KeySpec] = &[
     key("key_pointer", "JSON pointer", Some("/id"), "where an entity's key stands in a payload"),
     key("clock_skew_max_seconds", "seconds", Some("60"), "how far ahead of the origin's clock an event may be stamped"),
     key(
+        "future_max_seconds",
+        "seconds",
+        Some("3600"),
+        "how far ahead of any site's clock an event may be stamped; clock_skew_max_seconds or more",
+    ),
+    key(
         "tombstone_life_days",
         "days",
-        Some("35"),
-        "how long a store remembers a delete; must be over replay_window_days",
+        Some("60"),
+        "how long a store remembers a delete; a day less is how old an event may be; 2 more than replay_window_days at least",
     ),
     key(
         "replay_window_days",
         "days",
-        Some("28"),
-        "the oldest event that can still arrive: queue + dead-letter retention",
+        Some("56"),
+        "the oldest event that can still arrive: 14 in its origin's queue + 14 in a peer's + 14 among dead letters + 14 to act",
     ),
     key(
         "attempts_max",

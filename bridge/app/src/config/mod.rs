@@ -15,7 +15,9 @@ use std::{
 use bridge_adapters::aws::QueueIdentity;
 use bridge_core::{
     circuit::CircuitPolicy,
+    decision::Rules,
     event::SiteId,
+    limits,
     pipeline::{Forward, Policy},
     retry::Backoff,
 };
@@ -38,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) policy: Policy,
     /// How far ahead of the origin's clock an event may be stamped.
     pub(crate) clock_skew_max: Duration,
+    /// How far ahead of any site's clock an event may be stamped.
+    pub(crate) future_max: Duration,
     /// How a container takes messages.
     pub(crate) container: ContainerConfig,
     /// How an Azure Function takes its time.
@@ -200,7 +204,8 @@ impl Config {
         refuse_unknown(&values, &ids, &mut reader);
 
         let mut worker = Section { reader: &mut reader, values: &values, prefix: "worker".into(), keys: keys::WORKER };
-        let (policy, clock_skew_max) = read_policy(&mut worker);
+        let policy = read_policy(&mut worker);
+        let (clock_skew_max, future_max) = read_fences(&mut worker);
         let (container, function) = read_hosts(&mut worker);
         let (keep_conflicts, clock_offset) = read_watching(&mut worker);
         let telemetry = read_telemetry(&mut worker);
@@ -230,6 +235,7 @@ impl Config {
                 sites,
                 policy,
                 clock_skew_max,
+                future_max,
                 container,
                 function,
                 keep_conflicts,
@@ -257,6 +263,18 @@ impl Config {
         }
         let known: Vec<_> = self.sites.keys().map(SiteId::as_str).collect();
         Err(format!("{site} is not a configured site; these are: {}", known.join(", ")))
+    }
+
+    /// What the worker of `site` must know to decide.
+    pub(crate) fn rules(&self, site: &SiteId) -> Rules {
+        Rules {
+            site: site.clone(),
+            sites: self.sites.keys().cloned().collect(),
+            clock_skew_max: self.clock_skew_max,
+            future_max: self.future_max,
+            age_max: limits::age_max(self.policy.tombstone_life),
+            message_bytes_max: self.message_bytes_max(),
+        }
     }
 
     /// What the narrowest queue takes.
@@ -341,18 +359,20 @@ fn refuse_unknown(values: &Values, ids: &BTreeSet<SiteId>, reader: &mut Reader) 
 
 const HOUR_MS: u64 = 3_600_000;
 
-fn read_policy(section: &mut Section<'_>) -> (Policy, Duration) {
+fn read_policy(section: &mut Section<'_>) -> Policy {
     let key_pointer: String = section.required("key_pointer").unwrap_or_default();
     if !key_pointer.starts_with('/') {
         section.reader.errors.push(format!("worker.key_pointer: {key_pointer:?} is not a JSON pointer, as in /id"));
     }
     let tombstone_life = section.days("tombstone_life_days", 1..=3650);
     let replay_window = section.days("replay_window_days", 1..=3650);
-    if tombstone_life <= replay_window {
-        section.reader.errors.push(
-            "worker.tombstone_life_days: must be over worker.replay_window_days, or a replayed event could resurrect a delete"
-                .into(),
-        );
+    if limits::age_max(tombstone_life) <= replay_window {
+        let days = |duration: Duration| duration.as_secs() / 86_400;
+        let (least, window) = (days(replay_window) + days(limits::AGE_MARGIN) + 1, days(replay_window));
+        section.reader.errors.push(format!(
+            "worker.tombstone_life_days: must be {least} or more for a worker.replay_window_days of {window}: a tombstone must outlive \
+             the oldest event that can still arrive, with a day to spare"
+        ));
     }
     let forward = match section.required::<String>("forward").as_deref() {
         Some("latest") => Forward::Latest,
@@ -362,8 +382,7 @@ fn read_policy(section: &mut Section<'_>) -> (Policy, Duration) {
             Forward::All
         }
     };
-    let clock_skew_max = section.seconds("clock_skew_max_seconds", 0..=86_400);
-    let policy = Policy {
+    Policy {
         key_pointer,
         tombstone_life,
         attempts_max: count(section.number("attempts_max", 1..=1000)),
@@ -384,8 +403,20 @@ fn read_policy(section: &mut Section<'_>) -> (Policy, Duration) {
         forward,
         concurrent_writes: size(section.number("concurrent_writes", 1..=1000)),
         trace_ratio: None, // Until it is known that somebody takes traces.
-    };
-    (policy, clock_skew_max)
+    }
+}
+
+/// How far ahead an event may be stamped: at its origin, and at every site.
+fn read_fences(section: &mut Section<'_>) -> (Duration, Duration) {
+    let clock_skew_max = section.seconds("clock_skew_max_seconds", 0..=86_400);
+    let future_max = section.seconds("future_max_seconds", 60..=86_400);
+    if future_max < clock_skew_max {
+        section.reader.errors.push(
+            "worker.future_max_seconds: must be worker.clock_skew_max_seconds or more, or peers refuse what an origin let through"
+                .into(),
+        );
+    }
+    (clock_skew_max, future_max)
 }
 
 fn read_hosts(section: &mut Section<'_>) -> (ContainerConfig, FunctionConfig) {

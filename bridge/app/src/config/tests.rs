@@ -54,7 +54,7 @@ fn all_errors_are_reported_at_once() {
         "sites.aws:us-east-1.tablet (in BRIDGE_CONFIG): unknown; known here: queue_url",
         "plain http is for loopback only",
         "worker.attempts_max: 0 is not within 1 to 1000",
-        "worker.tombstone_life_days: must be over",
+        "worker.tombstone_life_days: must be 58 or more for a worker.replay_window_days of 56",
         "worker.forward: \"some\"",
         "BRIDGE_WORKER_NOPE: overrides no key",
         "worker.concurrent_writes: \"many\" from BRIDGE_WORKER_CONCURRENT_WRITES is not records",
@@ -120,4 +120,20 @@ fn secrets_are_not_shown() {
     );
     let config = load(&text, &[]).unwrap();
     assert!(!format!("{config:?}").contains("hush"));
+}
+
+#[test]
+fn fences_that_do_not_fit_together_are_refused() {
+    let errors = |worker: &str| load(&format!("{GOOD}[worker]\n{worker}\n"), &[]).err().unwrap_or_default();
+    assert_eq!(errors("tombstone_life_days = 58"), [""; 0]);
+    let short = errors("tombstone_life_days = 57");
+    assert!(short.len() == 1 && short[0].contains("must be 58 or more"), "{short:?}");
+    assert_eq!(errors("replay_window_days = 30\ntombstone_life_days = 32"), [""; 0]);
+    assert_eq!(errors("replay_window_days = 30\ntombstone_life_days = 31").len(), 1);
+    assert_eq!(errors("clock_skew_max_seconds = 3600"), [""; 0]);
+    let near = errors("clock_skew_max_seconds = 3601");
+    assert!(near.len() == 1 && near[0].starts_with("worker.future_max_seconds: must be"), "{near:?}");
+    let config = load(GOOD, &[]).unwrap();
+    let rules = config.rules(config.own_site().unwrap());
+    assert_eq!((rules.future_max.as_secs(), rules.age_max.as_secs() / 86_400), (3600, 59));
 }

@@ -12,7 +12,7 @@ use bridge_core::{
     failure::PortError,
     heartbeat,
     pipeline::{Verdict, Worker},
-    port::{Delivery, Message, Properties},
+    port::Delivery,
 };
 use futures_util::future;
 use tokio_util::sync::CancellationToken;
@@ -47,8 +47,8 @@ impl Function {
 pub(crate) async fn send_heartbeat(worksite: &Worksite) -> Result<(), PortError> {
     let worker = &worksite.worker;
     let status = worksite.tally.status(worker);
-    let body = heartbeat::event(&worker.rules.site, Uuid::now_v7(), worker.clock.now(), &status);
-    let message = Message { id: worker.fresh_id(), body: body.into(), properties: Properties::new() };
+    let (site, now) = (&worker.rules.site, worker.clock.now());
+    let message = heartbeat::message(site, Uuid::now_v7(), worker.fresh_id(), now, &status);
     worksite.queue.send(&[message]).await.pop().unwrap_or(Ok(()))
 }
 

@@ -30,7 +30,7 @@ pub fn probe(site: &SiteId, event_id: Uuid, now: DateTime<Utc>) -> Record {
         key: key.parse().expect("a site's name is far shorter than a key may be"),
         payload: Payload::new(),
         timestamp: Timestamp { utc: now, text: now.to_rfc3339_opts(SecondsFormat::Nanos, true) },
-        traceparent: None,
+        trace: None,
     };
     Record::new(&change.into(), site, now, PROBE_LIFE)
 }

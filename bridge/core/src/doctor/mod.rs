@@ -10,6 +10,7 @@ mod queue;
 mod store;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use std::time::Duration;
 
@@ -114,6 +115,7 @@ pub fn examine(sites: &[SiteFacts], figures: &Figures) -> Vec<Finding> {
         findings.append(&mut site.list);
     }
     let mut together = Findings { site: None, list: Vec::new() };
+    way::examine(sites, figures, &mut together);
     limit::examine(sites, &mut together);
     findings.append(&mut together.list);
     findings

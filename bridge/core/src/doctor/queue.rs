@@ -7,14 +7,10 @@ use super::{
     access::{Use, unseen},
     spell,
 };
+use crate::limits;
 
-/// An event that waits for longer than this is gone. Ours: the week for an operator to act that
-/// [`limits::TOMBSTONE_LIFE`](crate::limits::TOMBSTONE_LIFE) counts on.
+/// An event that waits for longer than this is gone. Ours: a week for an operator to act.
 const RETENTION_MIN: Duration = Duration::from_hours(7 * 24);
-
-/// The longest that both clouds can be told. "Amazon SQS message quotas", read 2026-11: message retention is 14 days at
-/// most. Service Bus takes any.
-const RETENTION_MAX: Duration = Duration::from_hours(14 * 24);
 
 /// Deliveries that a crash may cost a message where nothing else costs one. Ours: three workers that die with it are no
 /// accident any more. Service Bus has 10 unless told otherwise ("Service Bus queues", `MaxDeliveryCount`, read 2026-11).
@@ -54,9 +50,6 @@ pub(super) fn examine(facts: &SiteFacts, figures: &Figures, out: &mut Findings) 
             facts.message_bytes_max,
             out,
         );
-    }
-    if let (Ok(queue), Ok(dead_letters)) = (&looks.queue.seen, &looks.dead_letter_queue.seen) {
-        tombstones(&looks.queue, queue, dead_letters, figures, out);
     }
 }
 
@@ -157,47 +150,9 @@ fn keeping(look: &Look<QueueFacts>, queue: &QueueFacts, out: &mut Findings) {
     match queue.retention {
         Some(retention) if retention < RETENTION_MIN => {
             let found = format!("forgets a message after {}: an outage of that length loses events", spell(retention));
-            out.warning(check, &look.at, found, Mend::Keep(Thing::Queue, RETENTION_MAX));
+            out.warning(check, &look.at, found, Mend::Keep(Thing::Queue, limits::RETENTION_MAX));
         }
         Some(retention) => out.good(check, &look.at, format!("keeps a message for {}", spell(retention))),
         None => out.good(check, &look.at, "keeps a message for ever"),
-    }
-}
-
-/// The oldest event that can still arrive has waited in the queue and then among the dead letters. A tombstone that is
-/// gone by then cannot refuse it, and a deleted entity is back.
-fn tombstones(
-    look: &Look<QueueFacts>,
-    queue: &QueueFacts,
-    dead_letters: &QueueFacts,
-    figures: &Figures,
-    out: &mut Findings,
-) {
-    let check = "queue.tombstones";
-    let life = spell(figures.tombstone_life);
-    let ever = |retention: Option<Duration>| retention.map_or_else(|| "for ever".to_owned(), spell);
-    let kept = format!("{} here and {} among the dead letters", ever(queue.retention), ever(dead_letters.retention));
-    match queue.retention.zip(dead_letters.retention).map(|(here, there)| here + there) {
-        Some(oldest) if oldest < figures.tombstone_life => {
-            out.good(check, &look.at, format!("keeps an event for {kept}; tombstones live longer, {life}"));
-        }
-        oldest => {
-            let found = format!(
-                "keeps an event for {kept}, but tombstones live for {life} only: an old event could bring back what was deleted"
-            );
-            let mend = match oldest {
-                Some(oldest)
-                    if queue.retention <= Some(RETENTION_MAX) && dead_letters.retention <= Some(RETENTION_MAX) =>
-                {
-                    let days = oldest.as_secs().div_ceil(86_400) + RETENTION_MIN.as_secs() / 86_400;
-                    Mend::Configure { of_site: false, key: "tombstone_life_days", value: days }
-                }
-                _ if queue.retention.is_none_or(|retention| retention > RETENTION_MAX) => {
-                    Mend::Keep(Thing::Queue, RETENTION_MAX)
-                }
-                _ => Mend::Keep(Thing::DeadLetterQueue, RETENTION_MAX),
-            };
-            out.bad(check, &look.at, found, mend);
-        }
     }
 }

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::*;
 use crate::{
     failure::{FailureKind, PortError},
-    heartbeat,
+    heartbeat, limits,
     version::Version,
 };
 
@@ -45,7 +45,7 @@ fn site(name: &str) -> SiteFacts {
 }
 
 const FIGURES: Figures =
-    Figures { tombstone_life: Duration::from_hours(35 * 24), attempts_max: 20, clock_skew_max: Duration::from_mins(1) };
+    Figures { tombstone_life: limits::TOMBSTONE_LIFE, attempts_max: 20, clock_skew_max: limits::CLOCK_SKEW_MAX };
 
 fn failure(kind: FailureKind) -> PortError {
     PortError::new("queue q", "look", kind).caused_by("because")
@@ -124,28 +124,59 @@ fn the_broker_sets_a_message_aside_later_than_the_worker() {
     assert_eq!(where_retries_are_new_messages(2), [("queue.redrive", State::Warning, mend)]);
 }
 
+/// What is found of the way through two sites, whose first one keeps messages for so many days in its queue and among its dead
+/// letters; none for ever.
+fn way(here: Option<u32>, dead: Option<u32>, life: u32) -> Finding {
+    let mut first = site("aws:us-east-1");
+    first.looks.queue.seen.as_mut().unwrap().retention = here.map(|days| days * DAY);
+    first.looks.dead_letter_queue.seen.as_mut().unwrap().retention = dead.map(|days| days * DAY);
+    let figures = Figures { tombstone_life: life * DAY, ..FIGURES };
+    let findings = examine(&[first, site("azure:westeurope")], &figures);
+    findings.into_iter().find(|finding| finding.check == "queue.tombstones").unwrap()
+}
+
 #[test]
-fn tombstones_outlive_what_can_still_arrive() {
-    let kept = |here: Option<u32>, dead: Option<u32>| {
-        found(|facts| {
-            facts.looks.queue.seen.as_mut().unwrap().retention = here.map(|days| days * DAY);
-            facts.looks.dead_letter_queue.seen.as_mut().unwrap().retention = dead.map(|days| days * DAY);
-        })
+fn tombstones_outlive_the_way_through_all_sites() {
+    let judged = |here, dead, life| {
+        let finding = way(here, dead, life);
+        (finding.state, finding.mend, finding.site.map(|site| site.to_string()))
     };
-    let keep = |thing| Mend::Keep(thing, 14 * DAY);
-    let bad = |mend| vec![("queue.tombstones", State::Bad, mend)];
-    assert_eq!(kept(Some(14), Some(20)), []);
-    assert_eq!(kept(Some(14), Some(21)), bad(keep(Thing::DeadLetterQueue)));
-    assert_eq!(kept(Some(40), Some(14)), bad(keep(Thing::Queue)));
-    assert_eq!(kept(None, Some(14)), bad(keep(Thing::Queue)));
-    assert_eq!(kept(Some(14), None), bad(keep(Thing::DeadLetterQueue)));
-    assert_eq!(kept(Some(6), Some(14)), [("queue.retention", State::Warning, keep(Thing::Queue))]);
-    assert_eq!(kept(Some(7), Some(14)), []);
-    let short_lived = Figures { tombstone_life: 28 * DAY, ..FIGURES };
-    let findings = examine(&[site("aws:us-east-1")], &short_lived);
-    let finding = findings.into_iter().find(|finding| finding.check == "queue.tombstones").unwrap();
-    let days = Mend::Configure { of_site: false, key: "tombstone_life_days", value: 35 };
-    assert_eq!((finding.state, finding.mend), (State::Bad, Some(days)), "neither queue keeps more than it should");
+    let (days, ours) = (
+        |value| Some(Mend::Configure { of_site: false, key: "tombstone_life_days", value }),
+        || Some("aws:us-east-1".to_owned()),
+    );
+    let keep = |thing| Some(Mend::Keep(thing, 14 * DAY));
+    assert_eq!(judged(Some(14), Some(14), 60), (State::Good, None, None));
+    assert_eq!(judged(Some(14), Some(14), 57), (State::Good, None, None), "42, a margin of one, two weeks to act");
+    assert_eq!(judged(Some(14), Some(14), 56), (State::Warning, days(57), None));
+    assert_eq!(judged(Some(14), Some(14), 44), (State::Warning, days(57), None), "one day to act");
+    assert_eq!(judged(Some(14), Some(14), 43), (State::Bad, days(57), None));
+    assert_eq!(judged(Some(14), Some(14), 35), (State::Bad, days(57), None), "the queues of one site are not all");
+    assert_eq!(judged(Some(40), Some(14), 60), (State::Bad, keep(Thing::Queue), ours()));
+    assert_eq!(judged(None, Some(14), 60), (State::Bad, keep(Thing::Queue), ours()));
+    assert_eq!(judged(Some(14), None, 60), (State::Bad, keep(Thing::DeadLetterQueue), ours()));
+    assert_eq!(
+        way(Some(13), Some(12), 60).found,
+        "an event can wait 13 d in the queue of aws:us-east-1, 14 d in the queue of azure:westeurope, 14 d among the dead letters of \
+         azure:westeurope, 41 d in all; tombstones live for 60 d, which leaves 18 d to act"
+    );
+}
+
+#[test]
+fn an_outage_of_a_week_loses_no_event() {
+    let kept = |days: u32| found(|facts| facts.looks.queue.seen.as_mut().unwrap().retention = Some(days * DAY));
+    assert_eq!(kept(6), [("queue.retention", State::Warning, Mend::Keep(Thing::Queue, 14 * DAY))]);
+    assert_eq!(kept(7), []);
+}
+
+/// What was not seen is a finding of its own, and the way of the others is told.
+#[test]
+fn the_way_is_that_of_the_sites_that_were_seen() {
+    let mut dark = site("azure:westeurope");
+    dark.looks.queue.seen = Err(failure(FailureKind::TimedOut));
+    let findings = examine(&[site("aws:us-east-1"), dark], &FIGURES);
+    let way = findings.iter().find(|finding| finding.check == "queue.tombstones").unwrap();
+    assert!(way.state == State::Good && way.found.contains("28 d in all"), "{}", way.found);
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn event(number: u128, key: &str, op: Op, origin: &str, ms: i64) -> Event {
         key: key.parse().unwrap(),
         payload: Payload::from_iter([("n".to_owned(), serde_json::json!(number.to_string()))]),
         timestamp: Timestamp { utc: at(ms), text: at(ms).to_rfc3339() },
-        traceparent: None,
+        trace: None,
     })
 }
 

@@ -15,7 +15,7 @@ use crate::{
     failure::{FailureKind, PortError},
     limits::REASONS_READ_MAX,
     port::{Clock, Depth, Place, Queue, Receipt, within},
-    replay::subject,
+    replay::subject::{self, Holds},
 };
 
 /// The least time between two looks at the letters of a queue. SQS hides what it shows, if only for a moment, and a
@@ -40,8 +40,8 @@ pub enum Reasons {
     Read {
         /// The queue.
         queue: Arc<dyn Queue>,
-        /// Whether only the broker fills it.
-        broker: bool,
+        /// What lies in it.
+        holds: Holds,
     },
     /// All have this one.
     Always(&'static str),
@@ -103,7 +103,7 @@ impl Letters {
         let by_reason = match &self.reasons {
             _ if messages == 0 => BTreeMap::new(),
             Reasons::Always(reason) => BTreeMap::from([((*reason).to_owned(), messages)]),
-            Reasons::Read { queue, broker } => {
+            Reasons::Read { queue, holds } => {
                 let now = clock.now();
                 let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let known = |last: &Read| last.sound && last.messages == messages;
@@ -115,7 +115,7 @@ impl Letters {
                         // Before it is begun, so that the queue has its rest whatever becomes of this look.
                         self.note(Read { at: now, messages, by_reason: BTreeMap::new(), sound: false });
                         let wanted = usize::try_from(messages).unwrap_or(usize::MAX).min(REASONS_READ_MAX);
-                        let reading = Reading { queue: &**queue, broker: *broker, clock, begun, limit, wanted };
+                        let reading = Reading { queue: &**queue, holds: *holds, clock, begun, limit, wanted };
                         let (by_reason, shown, failed) = reading.read().await;
                         let sound = failed.is_none() && shown >= wanted;
                         error = failed;
@@ -153,7 +153,7 @@ pub(super) async fn in_time<T>(
 /// One reading of letters.
 struct Reading<'a> {
     queue: &'a dyn Queue,
-    broker: bool,
+    holds: Holds,
     clock: &'a dyn Clock,
     begun: DateTime<Utc>,
     limit: Duration,
@@ -191,7 +191,7 @@ impl Reading<'_> {
             for letter in portion {
                 receipts.push(letter.receipt);
                 if shown.insert(letter.message_id) {
-                    *reasons.entry(subject::reason(&letter.properties, self.broker)).or_default() += 1;
+                    *reasons.entry(subject::reason(&letter.properties, self.holds)).or_default() += 1;
                 }
             }
         }

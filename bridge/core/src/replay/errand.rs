@@ -108,7 +108,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::event::{Change, Op, Payload, Timestamp};
+    use crate::{
+        event::{Change, Op, Payload, Timestamp},
+        marks::Marks,
+    };
 
     const SITES: [&str; 3] = ["aws:us-east-1", "azure:northeurope", "azure:westeurope"];
 
@@ -120,7 +123,7 @@ mod tests {
             key: "k".parse().unwrap(),
             payload: Payload::new(),
             timestamp: Timestamp { utc: DateTime::default(), text: String::new() },
-            traceparent: None,
+            trace: None,
         })
     }
 
@@ -137,7 +140,8 @@ mod tests {
             refused: None,
             first_seen: None,
             body: Bytes::new(),
-            traceparent: None,
+            trace: None,
+            marks: Marks::default(),
         };
         let done = errands(&source.parse().unwrap(), &target.parse().unwrap(), &subject, &event, &set(&SITES));
         let texts = |unpaid: &BTreeSet<SiteId>| unpaid.iter().map(ToString::to_string).collect();

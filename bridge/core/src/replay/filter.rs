@@ -58,6 +58,7 @@ mod tests {
     use super::*;
     use crate::{
         envelope,
+        marks::Marks,
         reason::{Reason, Refusal},
     };
 
@@ -71,7 +72,8 @@ mod tests {
             refused: None,
             first_seen: Some("2026-11-21T02:00:00Z".parse().unwrap()),
             body: Bytes::new(),
-            traceparent: None,
+            trace: None,
+            marks: Marks::default(),
         }
     }
 

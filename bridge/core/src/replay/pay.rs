@@ -18,6 +18,7 @@ use crate::{
     envelope,
     event::{Event, SiteId},
     failure::{FailureKind, PortError, Recovery},
+    marks::Marks,
     port::{Message, Properties, PutOutcome},
     record::Record,
     settlement::property,
@@ -153,9 +154,13 @@ async fn put(setting: &Setting<'_>, place: &Place, site: &SiteId, event: &Event)
 /// The event as its origin forwards it, under a name that no other send has: a queue that detects duplicates must not
 /// take a replay for one.
 fn message(setting: &Setting<'_>, payment: &Payment<'_>) -> Message {
-    let mut properties = Properties::from([(property::EVENT_ID.to_owned(), payment.event.id.to_string())]);
-    if let Some(traceparent) = payment.subject.traceparent.as_ref().filter(|text| !text.is_empty()) {
-        properties.insert(property::TRACEPARENT.to_owned(), traceparent.clone());
+    let Payment { subject, event, errand } = payment;
+    let mut properties = Properties::from([(property::EVENT_ID.to_owned(), event.id.to_string())]);
+    // A peer takes the event as its origin forwards it, which the operator stands in for.
+    let forwarded_by = (errand.site != event.origin).then(|| event.origin.clone());
+    Marks { forwarded_by, ..subject.marks.clone() }.write(&mut properties);
+    if let Some(carried) = &subject.trace {
+        carried.write(&mut properties);
     }
     let id = uuid::Builder::from_random_bytes(setting.with_rng(|rng| rng.u128(..)).to_be_bytes()).into_uuid();
     Message { id: id.to_string(), body: envelope::forwardable(&payment.subject.body), properties }

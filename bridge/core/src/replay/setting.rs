@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::{
     route::{Source, Target},
-    subject::Subject,
+    subject::{Holds, Subject},
 };
 use crate::{
     decision::Rules,
@@ -36,8 +36,8 @@ pub struct Place {
 pub struct SourceQueue {
     /// The queue.
     pub queue: Arc<dyn Queue>,
-    /// Whether only the broker fills it.
-    pub broker: bool,
+    /// What lies in it.
+    pub holds: Holds,
     /// Counts what lies there, where a look does not show what is in somebody's hands.
     pub hides: Option<Arc<dyn Depth>>,
 }
@@ -108,8 +108,8 @@ impl Setting<'_> {
             Some(editor) => editor.edit(&delivery.body).await,
             None => Ok(delivery.body.clone()),
         };
-        let broker = self.sources[from].broker;
-        Subject::read(delivery, body, broker, &self.rules, &self.key_pointer, self.clock.now())
+        let holds = self.sources[from].holds;
+        Subject::read(delivery, body, holds, &self.rules, &self.key_pointer, self.clock.now())
     }
 
     /// The sites that are configured.

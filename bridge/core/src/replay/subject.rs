@@ -9,9 +9,11 @@ use crate::{
     decision::{Rules, decide},
     envelope,
     event::{Event, SiteId},
+    marks::Marks,
     port::{Delivery, Properties},
     reason::Refusal,
     settlement::property,
+    trace::{self, Carried},
 };
 
 /// What Service Bus writes on a message that it sets aside itself ("Service Bus dead-letter queues", read 2026-11).
@@ -35,18 +37,53 @@ pub struct Subject {
     pub first_seen: Option<DateTime<Utc>>,
     /// The body as it would be sent: as it lies there, or edited.
     pub body: Bytes,
-    /// W3C trace context, from the event or from the message.
-    pub traceparent: Option<String>,
+    /// The trace context that it goes on with.
+    pub trace: Option<Carried>,
+    /// What the bridge wrote beside the event.
+    pub marks: Marks,
 }
 
-/// The reason that a message lies there for. `broker`: it lies in a queue that only the broker fills.
-pub fn reason(properties: &Properties, broker: bool) -> String {
-    match (properties.get(property::REASON), properties.get(BROKER_REASON)) {
+/// What lies in a queue: it decides whose word the properties of a message are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Events that wait for a worker. Whoever sent them wrote their properties.
+    Events,
+    /// Letters that the bridge wrote.
+    Letters,
+    /// Events that the broker set aside itself.
+    BrokersEvents,
+    /// Letters that the broker set aside once more.
+    BrokersLetters,
+}
+
+impl Holds {
+    /// Whether what the properties of a letter say was written by the bridge.
+    fn letters(self) -> bool {
+        matches!(self, Self::Letters | Self::BrokersLetters)
+    }
+
+    /// Whether only the broker fills the queue.
+    fn brokers(self) -> bool {
+        matches!(self, Self::BrokersEvents | Self::BrokersLetters)
+    }
+}
+
+/// The reason that a message lies there for.
+pub fn reason(properties: &Properties, holds: Holds) -> String {
+    let letter = properties.get(property::REASON).filter(|_| holds.letters());
+    match (letter, properties.get(BROKER_REASON)) {
         (Some(reason), _) => reason.clone(),
         (None, Some(reason)) => format!("broker:{reason}"),
-        (None, None) if broker => BROKER_RECEIVES.to_owned(),
+        (None, None) if holds.brokers() => BROKER_RECEIVES.to_owned(),
         (None, None) => "waiting".to_owned(),
     }
+}
+
+/// When a letter says that its message first came, or when the letter came: whichever is earlier.
+fn first_seen(delivery: &Delivery, holds: Holds) -> Option<DateTime<Utc>> {
+    let told = delivery.properties.get(property::FIRST_SEEN).filter(|_| holds.letters());
+    let told = told.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    told.map(|told| told.to_utc()).into_iter().chain(delivery.first_seen).min()
 }
 
 impl Subject {
@@ -55,21 +92,22 @@ impl Subject {
     pub fn read(
         delivery: &Delivery,
         body: Result<Bytes, Refusal>,
-        broker: bool,
+        holds: Holds,
         rules: &Rules,
         key_pointer: &str,
         now: DateTime<Utc>,
     ) -> Self {
         let mut refused = None;
+        let marks = Marks::read(&delivery.properties);
         let (body, event) = match body {
             Ok(body) => {
-                let event = envelope::decode(&body, key_pointer).and_then(|event| {
+                let event = envelope::decode_marked(&body, key_pointer, &marks).and_then(|event| {
                     let rules = Rules { site: event.origin.clone(), ..rules.clone() };
-                    match decide(&rules, &event, envelope::forwardable(&body).len(), now) {
+                    match decide(&rules, &event, &marks, envelope::forwardable(&body).len(), now) {
                         Ok(_) => Ok(event),
-                        Err(refusal) => {
+                        Err(letter) => {
                             refused = Some(event);
-                            Err(refusal)
+                            Err(letter.refusal)
                         }
                     }
                 });
@@ -78,15 +116,16 @@ impl Subject {
             Err(refusal) => (delivery.body.clone(), Err(refusal)),
         };
         let sites = |text: &String| text.split(',').filter_map(|site| site.trim().parse().ok()).collect();
-        let own = event.as_ref().ok().and_then(|event| event.traceparent.clone());
+        let trace = trace::carried(&delivery.properties, event.as_ref().ok().and_then(|event| event.trace.as_ref()));
         Self {
-            reason: reason(&delivery.properties, broker),
-            owed: delivery.properties.get(property::OWED).map(sites),
+            reason: reason(&delivery.properties, holds),
+            owed: delivery.properties.get(property::OWED).filter(|_| holds.letters()).map(sites),
             event,
             refused,
-            first_seen: delivery.first_seen,
+            first_seen: first_seen(delivery, holds),
             body,
-            traceparent: own.or_else(|| delivery.properties.get(property::TRACEPARENT).cloned()),
+            trace,
+            marks,
         }
     }
 }
@@ -94,6 +133,7 @@ impl Subject {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     /// Whichever site's rules are at hand: the future is fenced off at an event's origin alone.
     #[test]
@@ -103,7 +143,9 @@ mod tests {
         let rules = Rules {
             site: aws.clone(),
             sites: [aws, azure].into(),
-            clock_skew_max: std::time::Duration::from_secs(60),
+            clock_skew_max: limits::CLOCK_SKEW_MAX,
+            future_max: limits::FUTURE_MAX,
+            age_max: limits::age_max(limits::TOMBSTONE_LIFE),
             message_bytes_max: 1_000,
         };
         let delivery = Delivery {
@@ -115,21 +157,24 @@ mod tests {
             properties: Properties::new(),
         };
         let now = "2026-11-21T00:00:00Z".parse().unwrap();
-        let subject = Subject::read(&delivery, Ok(delivery.body.clone()), false, &rules, "/id", now);
+        let subject = Subject::read(&delivery, Ok(delivery.body.clone()), Holds::Letters, &rules, "/id", now);
         assert_eq!(subject.event.unwrap_err().reason, crate::reason::Reason::ClockSkew);
     }
 
     #[test]
     fn the_reason_is_the_letters_or_the_brokers() {
-        let of = |texts: &[(&str, &str)], broker| {
+        let of = |texts: &[(&str, &str)], holds| {
             let properties: Properties =
                 texts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            reason(&properties, broker)
+            reason(&properties, holds)
         };
         let (letter, broker) = (("bridge_reason", "not_json"), (BROKER_REASON, "TTLExpiredException"));
-        assert_eq!(of(&[letter, broker], true), "not_json", "a letter that the broker has set aside once more");
-        assert_eq!(of(&[broker], true), "broker:TTLExpiredException");
-        assert_eq!(of(&[], true), "broker:too_many_receives");
-        assert_eq!(of(&[], false), "waiting");
+        assert_eq!(of(&[letter], Holds::Letters), "not_json");
+        assert_eq!(of(&[letter, broker], Holds::BrokersLetters), "not_json", "what the broker set aside once more");
+        assert_eq!(of(&[broker], Holds::BrokersEvents), "broker:TTLExpiredException");
+        assert_eq!(of(&[], Holds::BrokersEvents), "broker:too_many_receives");
+        assert_eq!(of(&[], Holds::Events), "waiting");
+        assert_eq!(of(&[letter], Holds::Events), "waiting", "a producer wrote that");
+        assert_eq!(of(&[letter, broker], Holds::BrokersEvents), "broker:TTLExpiredException");
     }
 }

@@ -113,7 +113,7 @@ pub(crate) mod tests {
             key: key.parse().unwrap(),
             payload: json!({ "id": key, "second": second }).as_object().cloned().unwrap(),
             timestamp: Timestamp { utc, text: utc.to_rfc3339_opts(SecondsFormat::Nanos, true) },
-            traceparent: None,
+            trace: None,
         });
         Record::new(&event, &event.origin, utc, limits::TOMBSTONE_LIFE)
     }

@@ -7,19 +7,21 @@ use bridge_core::{
     conflict::Conflict,
     envelope,
     heartbeat::{self, Heard},
+    marks::{Marks, Own},
     record::Record,
 };
 use chrono::DateTime;
 
 /// What is understood is written and understood the same again.
 pub(crate) fn run(bytes: &[u8]) {
-    let Ok(event) = envelope::decode(bytes, "/id") else { return };
+    let marks = Marks::of(Own::Heartbeat);
+    let Ok(event) = envelope::decode_marked(bytes, "/id", &marks) else { return };
     let site = event.origin.clone();
     let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
     let record = Record::new(&event, &site, now, Duration::from_secs(60));
     if let Some(Heard { status: Some(status), .. }) = Heard::read(&record) {
         let written = heartbeat::event(&site, event.id, now, &status);
-        let again = envelope::decode(&written, "/nowhere");
+        let again = envelope::decode_marked(&written, "/nowhere", &marks);
         // A count beyond a double's integers is no status that a worker has written, and no event either.
         if let Ok(again) = again {
             let heard = Heard::read(&Record::new(&again, &site, now, Duration::ZERO)).unwrap();

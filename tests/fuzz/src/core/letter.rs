@@ -8,7 +8,7 @@ use bridge_core::{
     limits,
     port::{Delivery, Properties, Receipt},
     reason::{Reason, Refusal},
-    replay::subject::Subject,
+    replay::subject::{Holds, Subject},
     settlement::{Letter, property},
 };
 use bytes::Bytes;
@@ -41,9 +41,13 @@ pub(crate) fn run(bytes: &[u8]) {
         site: "aws:us-east-1".parse().unwrap(),
         sites: BTreeSet::default(),
         clock_skew_max: Duration::ZERO,
+        future_max: Duration::ZERO,
+        age_max: Duration::ZERO,
         message_bytes_max: 262_144,
     };
-    let subject = |delivery: &Delivery| Subject::read(delivery, Ok(delivery.body.clone()), true, &rules, "/id", now);
+    let subject = |delivery: &Delivery| {
+        Subject::read(delivery, Ok(delivery.body.clone()), Holds::BrokersLetters, &rules, "/id", now)
+    };
     let first = delivery(input.properties, input.body.into());
     let read = subject(&first);
     assert!(!read.reason.is_empty() || first.properties.get(property::REASON).is_some_and(String::is_empty));
@@ -53,10 +57,20 @@ pub(crate) fn run(bytes: &[u8]) {
     let letter = Letter { refusal: refusal.clone(), owed: owed.clone() };
     let message = letter.message(&first, "source", "id".to_owned());
     assert!(message.properties.len() <= limits::PROPERTIES_MAX.max(6));
+    let kept = message.properties.keys().filter(|name| property::is_own(name) && first.properties.contains_key(*name));
+    let own = [property::FORWARDED_BY, property::ACCEPT_OLD, property::OWN_EVENT];
+    let told = |name: &String| own.contains(&name.as_str()) || letter_names().contains(&name.as_str());
+    assert!(kept.into_iter().all(told), "a property of the bridge came with the message: {:?}", message.properties);
     let again = subject(&delivery(message.properties.clone(), message.body));
     assert_eq!(again.reason, refusal.reason.as_str());
     if !owed.is_empty() {
         assert_eq!(again.owed, Some(owed));
     }
     assert_eq!(message.properties.get(property::DETAIL), Some(&refusal.detail));
+}
+
+/// What a letter says itself.
+fn letter_names() -> [&'static str; 6] {
+    use property::{ATTEMPT, DETAIL, FIRST_SEEN, OWED, REASON, SOURCE_QUEUE};
+    [ATTEMPT, DETAIL, FIRST_SEEN, OWED, REASON, SOURCE_QUEUE]
 }

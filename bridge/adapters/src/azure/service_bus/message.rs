@@ -13,11 +13,7 @@ use fe2o3_amqp::{
 use uuid::Uuid;
 
 use super::encoding::{Item, Malformed, described, item, pairs, split, values};
-use crate::delivery;
-
-/// Marks a copy that [`Queue::retry`](bridge_core::port::Queue::retry) scheduled, with the id of the message that it
-/// replaced. A copy's own properties are those of the first message: what the bridge added is taken off again.
-pub(super) const COPY_OF: &str = "bridge_copy_of";
+use crate::delivery::{Counted, counted};
 
 /// Holds, as one JSON object, properties whose names HTTP cannot carry; see [`super::rest`].
 pub(super) const PACKED: &str = "bridge_properties";
@@ -174,7 +170,9 @@ impl<'a> Sections<'a> {
             Item::Text(name) | Item::Symbol(name) => Some((name.to_owned(), text(value)?)),
             _ => None,
         };
-        pairs.flatten().filter_map(named).collect()
+        let mut texts = pairs.flatten().filter_map(named).collect();
+        unpack(&mut texts);
+        texts
     }
 
     /// Bytes and texts are a body; any other value stays as it was encoded, and so reaches a dead letter unharmed.
@@ -210,27 +208,6 @@ fn content(list: &[u8]) -> &[u8] {
     }
 }
 
-/// A delivery's account over all copies of its message.
-pub(crate) struct Counted {
-    pub(crate) attempt: u32,
-    pub(crate) first_seen: Option<DateTime<Utc>>,
-    /// Those of the first message.
-    pub(crate) properties: Properties,
-}
-
-/// Takes off what the bridge added to a message's properties, and counts it in: `deliveries` of this copy, which came
-/// into the queue at `enqueued`.
-pub(crate) fn counted(mut properties: Properties, deliveries: u32, enqueued: Option<DateTime<Utc>>) -> Counted {
-    unpack(&mut properties);
-    let attempt = delivery::attempt(&properties, deliveries);
-    let first_seen = delivery::first_seen(&properties, enqueued);
-    if properties.remove(COPY_OF).is_some() {
-        properties.remove(delivery::ATTEMPT);
-        properties.remove(delivery::FIRST_SEEN);
-    }
-    Counted { attempt, first_seen, properties }
-}
-
 /// A property as a text; none if it is null, or no simple value, as properties must be.
 fn text(value: &[u8]) -> Option<String> {
     Some(match item(value) {
@@ -249,7 +226,7 @@ fn text(value: &[u8]) -> Option<String> {
 }
 
 /// Undoes what [`super::rest`] did to names that HTTP cannot carry. What does not read as such is somebody else's.
-fn unpack(properties: &mut Properties) {
+pub(crate) fn unpack(properties: &mut Properties) {
     let packed = properties.get(PACKED).and_then(|text| serde_json::from_str::<Properties>(text).ok());
     if let Some(packed) = packed {
         properties.remove(PACKED);
@@ -328,9 +305,9 @@ mod tests {
     #[test]
     fn a_copy_goes_on_counting_and_looks_like_the_first() {
         let properties = [
-            (delivery::ATTEMPT, string("4")),
-            (delivery::FIRST_SEEN, string("2025-11-20T00:00:00Z")),
-            (COPY_OF, string("m")),
+            ("bridge_attempt", string("4")),
+            ("bridge_first_seen", string("2025-11-20T00:00:00Z")),
+            ("bridge_copy_of", string("m")),
             ("own", string("x")),
         ];
         let copy = |properties: &[(&str, SimpleValue)]| {
@@ -345,9 +322,9 @@ mod tests {
         assert_eq!(peeked.attempts, 5);
         assert_eq!(peeked.first_seen, Some("2025-11-20T00:00:00Z".parse().unwrap()));
         assert_eq!(peeked.properties.into_iter().collect::<Vec<_>>(), [("own".to_owned(), "x".to_owned())]);
-        let letter = copy(&properties[..2]);
-        assert_eq!(letter.attempts, 5);
-        assert_eq!(letter.properties.len(), 2, "what a sender wrote stays, though it has the same names");
+        let own = copy(&properties[..2]);
+        assert_eq!((own.attempts, own.first_seen), (1, DateTime::from_timestamp_millis(1_763_686_800_500)));
+        assert_eq!(own.properties.len(), 2, "a sender's own is not believed, and stays");
     }
 
     #[test]

@@ -35,12 +35,12 @@ use bridge_core::{
     failure::PortError,
     port::{Delivery, Message, Place, Queue, Receipt, Reschedule},
 };
-use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 pub use connection_string::{ConnectionStringError, ServiceBusConnection};
 pub use depth::ServiceBusDepth;
 pub use describe::ServiceBusDescriptions;
 pub use message::Peeked;
-pub(crate) use message::{Counted, counted};
+pub(crate) use message::unpack;
 use reqwest::Url;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -318,14 +318,10 @@ fn lock_of(receipt: &Receipt) -> Result<Uuid, Failure> {
     receipt.0.parse().map_err(|_| Failure::lease_lost("this is no receipt of a Service Bus queue"))
 }
 
-/// The message that takes a delivery's place: the same body and properties, and what its deliveries came to.
+/// The message that takes a delivery's place. Its id is a fresh one: duplicate detection would take the copy for the original, and
+/// drop it.
 fn copy_of(delivery: &Delivery, now: DateTime<Utc>) -> Message {
-    let mut properties = delivery.properties.clone();
-    let first_seen = delivery.first_seen.unwrap_or(now).to_rfc3339_opts(SecondsFormat::AutoSi, true);
-    properties.insert(delivery::ATTEMPT.to_owned(), delivery.attempt.to_string());
-    properties.insert(delivery::FIRST_SEEN.to_owned(), first_seen);
-    properties.insert(message::COPY_OF.to_owned(), delivery.message_id.clone());
-    // A fresh id: duplicate detection would take the copy for the original, and drop it.
+    let properties = delivery::of_copy(delivery, now);
     Message { id: Uuid::new_v4().to_string(), body: delivery.body.clone(), properties }
 }
 
@@ -340,8 +336,6 @@ fn http_date_up(now: DateTime<Utc>, after: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     #[test]
@@ -350,28 +344,6 @@ mod tests {
         assert_eq!(http_date_up(now, Duration::from_millis(1)), "Sat, 21 Nov 2026 01:02:04 GMT");
         assert_eq!(http_date_up(now, Duration::from_millis(600)), "Sat, 21 Nov 2026 01:02:04 GMT");
         assert_eq!(http_date_up(now, Duration::from_millis(601)), "Sat, 21 Nov 2026 01:02:05 GMT");
-    }
-
-    #[test]
-    fn a_copy_says_where_it_comes_from() {
-        let delivery = Delivery {
-            receipt: Receipt("r".to_owned()),
-            message_id: "first".to_owned(),
-            attempt: 3,
-            first_seen: Some("2026-11-21T01:00:00.5Z".parse().unwrap()),
-            body: Bytes::from_static(&[0xff]),
-            properties: [("a".to_owned(), "b".to_owned())].into(),
-        };
-        let copy = copy_of(&delivery, DateTime::default());
-        let texts = [
-            ("a", "b"),
-            ("bridge_attempt", "3"),
-            ("bridge_copy_of", "first"),
-            ("bridge_first_seen", "2026-11-21T01:00:00.500Z"),
-        ];
-        assert!(copy.properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).eq(texts));
-        assert_eq!(copy.body, delivery.body);
-        assert_ne!(copy.id, "first");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bridge_core::{failure::FailureKind, limits, port::Message};
+use bridge_core::{failure::FailureKind, limits, port::Message, settlement::property::COPY_OF};
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use reqwest::{
@@ -19,7 +19,6 @@ use super::{
     batch::{self, Form, Request, Requests},
     connection,
     failure::Failure,
-    message::COPY_OF,
     sas::{self, Token},
 };
 use crate::endpoint;

@@ -15,7 +15,7 @@ use bridge_core::{
     envelope,
     event::{Op, SiteId},
     failure::PortError,
-    heartbeat::RESERVED,
+    marks::{DRILL_KEYS, Marks, Own},
     port::{Clock, Queue},
 };
 use bytes::Bytes;
@@ -35,9 +35,12 @@ const SEND_LIMIT: Duration = Duration::from_secs(3);
 const CHANGES: u32 = 3;
 const DELETES: u32 = 1;
 
+/// What the messages of a drill are marked with: its keys are reserved.
+const MARKS: Marks = Marks { forwarded_by: None, accept_old: None, own: Some(Own::Drill) };
+
 /// What every key of a drill begins with.
 pub(super) fn prefix(run: &str) -> String {
-    format!("{RESERVED}drill/{run}/")
+    format!("{DRILL_KEYS}{run}/")
 }
 
 /// The book, whoever holds it for a moment.
@@ -93,11 +96,11 @@ impl Writers {
         let (op, key) = self.next();
         let body = event(&to, op, &key, &json!({ "drill": self.run, "user_of": home.as_str() }));
         // Read as a worker will read it.
-        let event = match envelope::decode(&body, &self.key_pointer) {
+        let event = match envelope::decode_marked(&body, &self.key_pointer, &MARKS) {
             Ok(event) => event,
             Err(refusal) => return tracing::error!(%refusal, "the drill's own event is none"),
         };
-        let message = message(&event, body);
+        let message = message(&event, body, &MARKS);
         let number = open(&self.book).write(event, home, SystemClock.now());
         let answer = match timeout(SEND_LIMIT, self.queues[&to].send(&[message])).await {
             Ok(mut sent) => sent.pop().unwrap_or(Ok(())).map_or_else(|error| refused(&error), |()| confirmed()),
@@ -146,8 +149,8 @@ impl Writers {
             let mut messages = Vec::new();
             for key in portion {
                 let body = event(site, Op::Delete, key, &json!({}));
-                if let Ok(event) = envelope::decode(&body, &self.key_pointer) {
-                    messages.push(message(&event, body));
+                if let Ok(event) = envelope::decode_marked(&body, &self.key_pointer, &MARKS) {
+                    messages.push(message(&event, body, &MARKS));
                     book.write(event, site.clone(), SystemClock.now());
                 }
             }

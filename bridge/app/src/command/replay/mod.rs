@@ -18,7 +18,6 @@ use std::{
 
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{
-    decision::Rules,
     event::SiteId,
     port::Queue,
     replay::{
@@ -155,12 +154,7 @@ async fn setting<'a>(config: &Config, route: &Route, editor: Option<&'a dyn Edit
         source: route.from.clone(),
         target: route.to.clone(),
         places,
-        rules: Rules {
-            site: any_site(config),
-            sites: config.sites.keys().cloned().collect(),
-            clock_skew_max: config.clock_skew_max,
-            message_bytes_max: config.message_bytes_max(),
-        },
+        rules: config.rules(&any_site(config)),
         key_pointer: config.policy.key_pointer.clone(),
         tombstone_life: config.policy.tombstone_life,
         attempts_max: config.policy.peer_attempts_max,
