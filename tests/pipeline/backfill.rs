@@ -54,7 +54,7 @@ fn a_backfill_brings_all_that_is_newer_and_nothing_else() {
     stores.put(old, &event("_bridge/heartbeat/aws:us-east-1", at(1)));
     old.spoil(&"bad".parse().unwrap(), "not a record");
     old.overwrite(Record { event_id: uuid::Uuid::from_u128(1), ..record(&event("odd", at(1))) });
-    old.overwrite(record(&delete("gone", at(NOW - 36 * 24 * 3600))));
+    old.overwrite(record(&delete("gone", at(NOW - 61 * 24 * 3600))));
 
     let dry = backfill(&stores, true);
     assert_eq!((dry.read, dry.written, dry.kept, dry.expired, dry.foreign), (63, 58, 2, 1, 2));
@@ -87,7 +87,7 @@ fn a_backfill_brings_all_that_is_newer_and_nothing_else() {
 fn an_expired_tombstone_ends_what_is_older_at_the_target() {
     let stores = Stores::new(2);
     let (old, new) = (stores.at(0), stores.at(1));
-    let died = NOW - 36 * 24 * 3600;
+    let died = NOW - 61 * 24 * 3600;
     let written = |event: &Event| Record { applied_at: stores.clock.now().to_rfc3339(), ..record(event) };
     for key in ["alive", "absent", "later", "same"] {
         old.overwrite(written(&delete(key, at(died))));

@@ -209,7 +209,7 @@ fn a_heartbeat_is_never_set_aside_whatever_is_wrong_with_it() {
 #[test]
 fn a_trace_is_never_worth_an_event() {
     let world = world();
-    let (good, bad) = ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0b4902b7-01", "vendor=\u{1}");
+    let (good, bad) = ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0b4902b7-00", "vendor=\u{1}");
     let beside = |parent: &str, state: &str| properties([("traceparent", parent), ("tracestate", state)]);
     for (parent, state, kept) in [(good, bad, Some(good)), ("\u{1}", "vendor=1", None)] {
         send(&world, HERE, event(1, HERE, "update", "k", 0).to_string(), beside(parent, state));

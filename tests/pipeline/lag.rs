@@ -24,8 +24,8 @@ use bridge_core::{
         Letters, Observer, Reasons, Report, Watched,
         report::{DeadLetters, LagState},
     },
-    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
     marks::{Marks, Own},
+    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
     replay::subject::{BROKER_RECEIVES, Holds},
 };
 use bridge_tests::{at, aws, azure, changed, event, message, properties};

@@ -70,7 +70,7 @@ pub fn decide(
 
 /// Whose word counts: a configured site's for its own events, and for them in a peer's queue only by its forward.
 fn origin(rules: &Rules, event: &Event, marks: &Marks) -> Result<(), Refusal> {
-    let Event { origin, .. } = event;
+    let origin = &event.origin;
     if !rules.sites.contains(origin) {
         let known: Vec<_> = rules.sites.iter().map(SiteId::as_str).collect();
         let detail = format!("{origin} is not a configured site; these are: {}", known.join(", "));

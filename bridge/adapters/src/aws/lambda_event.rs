@@ -13,7 +13,6 @@ use bytes::Bytes;
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
 
-
 /// One invocation of the function.
 #[derive(Debug)]
 pub enum LambdaEvent {

@@ -120,8 +120,8 @@ async fn look(
             progress.say(&format!("{queue}: messages keep coming; those since {since} are left for another replay"));
             break;
         }
-        let broker = setting.sources[from].broker;
-        let reason = |delivery: &Delivery| subject::reason(&delivery.properties, broker);
+        let holds = setting.sources[from].holds;
+        let reason = |delivery: &Delivery| subject::reason(&delivery.properties, holds);
         news.retain(|(_, delivery)| request.filter.admits_reason(&reason(delivery)));
         let read = news.into_iter().map(|(message, delivery)| read(setting, request, from, message, delivery));
         let mut entries = stream::iter(read).buffered(EDITS);
