@@ -47,8 +47,8 @@ fn nowhere(world: &World) -> bool {
     world.sites.values().all(|site| site.store.snapshot().is_empty() && site.queue.is_empty())
 }
 
-fn send(world: &World, site: &str, body: String, properties: Properties) {
-    let message = Message { properties, ..message(1, &body) };
+fn send(world: &World, site: &str, body: &str, properties: Properties) {
+    let message = Message { properties, ..message(1, body) };
     assert!(world.clock.drive(world.site(site).queue.send(&[message])).iter().all(Result::is_ok));
 }
 
@@ -85,7 +85,7 @@ fn every_forward_names_its_origin_and_takes_nothing_along_that_a_producer_wrote(
         ("bridge_owed", THERE),
         ("own", "x"),
     ]);
-    send(&world, HERE, event(1, HERE, "update", "k", 0).to_string(), forged);
+    send(&world, HERE, &event(1, HERE, "update", "k", 0).to_string(), forged);
     assert_eq!(work_one(&world, HERE).settlement, Settlement::Ack);
     let id = uuid::Uuid::from_u128(1).to_string();
     assert_eq!(waiting(&world, THERE), properties([("bridge_event_id", &id), ("bridge_forwarded_by", HERE)]));
@@ -96,7 +96,7 @@ fn every_forward_names_its_origin_and_takes_nothing_along_that_a_producer_wrote(
 fn tries_are_the_brokers_count_and_no_producers() {
     let world = world();
     let used_up = properties([("bridge_attempt", "25"), ("bridge_first_seen", "2020-01-01T00:00:00Z")]);
-    send(&world, HERE, event(1, HERE, "update", "k", 0).to_string(), used_up);
+    send(&world, HERE, &event(1, HERE, "update", "k", 0).to_string(), used_up);
     world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
     assert!(matches!(work_one(&world, HERE).settlement, Settlement::Retry { .. }), "it is the first of its tries");
 }
@@ -160,7 +160,7 @@ fn a_letter_that_is_moved_back_into_its_queue_is_the_same_forward_once_more() {
     ));
     assert_eq!(set_aside(&world, THERE).0, Reason::StoreRejected);
     let (body, letter) = world.site(THERE).letters.snapshot().remove(0);
-    send(&world, THERE, String::from_utf8(body.to_vec()).unwrap(), letter);
+    send(&world, THERE, std::str::from_utf8(&body).unwrap(), letter);
     assert_eq!(work_one(&world, THERE).settlement, Settlement::Ack);
 }
 
@@ -212,13 +212,13 @@ fn a_trace_is_never_worth_an_event() {
     let (good, bad) = ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0b4902b7-00", "vendor=\u{1}");
     let beside = |parent: &str, state: &str| properties([("traceparent", parent), ("tracestate", state)]);
     for (parent, state, kept) in [(good, bad, Some(good)), ("\u{1}", "vendor=1", None)] {
-        send(&world, HERE, event(1, HERE, "update", "k", 0).to_string(), beside(parent, state));
+        send(&world, HERE, &event(1, HERE, "update", "k", 0).to_string(), beside(parent, state));
         world.work(HERE, 10);
         let forwarded = waiting(&world, THERE);
         assert_eq!(forwarded.get("traceparent").map(String::as_str), kept);
         assert_eq!(forwarded.get("tracestate"), None);
         world.work(THERE, 10);
-        send(&world, HERE, "no event".to_owned(), beside(parent, state));
+        send(&world, HERE, "no event", beside(parent, state));
         world.work(HERE, 10);
         let (_, letter) = world.site(HERE).letters.snapshot().pop().unwrap();
         assert_eq!(letter.get("traceparent").map(String::as_str), kept);
