@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use bridge_adapters::clock::SystemClock;
+use bridge_core::{port::Clock, settlement::rfc3339};
+
 use crate::program::{Clouds, bridge, must};
 
 const HERE: &str = "aws:us-east-1";
@@ -95,4 +98,44 @@ fn published_events_arrive_and_can_be_looked_at() {
     }
     let absent = must(bridge().args(["get", "nobody", "--config"]).arg(clouds.config()));
     assert!(String::from_utf8_lossy(&absent.stdout).contains("no site has this key"));
+}
+
+/// Only its origin's queue takes an event, and every fence of its origin stands before it is sent.
+#[test]
+fn what_no_worker_would_accept_is_not_published() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let events = clouds.file("events.jsonl");
+    let publish = |key: &str, timestamp: &str, arguments: &[&str]| {
+        let line = format!(
+            r#"{{"event_id":"01936d6e-8a3c-7c61-9d0b-000000000001","source_region":"{THERE}","op_type":"upsert","payload":{{"id":"{key}"}},"timestamp":"{timestamp}"}}"#
+        );
+        std::fs::write(&events, line).unwrap();
+        let output =
+            bridge().args(["publish", "--config"]).arg(clouds.config()).arg(&events).args(arguments).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let (now, old) = (rfc3339(SystemClock.now()), "2019-05-01T12:00:00Z");
+    for (key, timestamp, arguments, words) in [
+        (
+            "k",
+            now.as_str(),
+            &["--to", HERE][..],
+            "only the queue of azure:westeurope takes it; use --to azure:westeurope",
+        ),
+        ("k", old, &[], "too_old: "),
+        ("k", "2099-01-01T00:00:00Z", &["--import"], "clock_skew: "),
+        ("_bridge/k", now.as_str(), &[], "invalid_key: /payload/id: "),
+    ] {
+        let (code, said, errors) = publish(key, timestamp, arguments);
+        assert_eq!((code, said.as_str()), (Some(1), "sent 0, refused 1, failed 0\n"), "{errors}");
+        assert!(errors.contains(words), "{errors}");
+    }
+    for (timestamp, arguments) in [(now.as_str(), &["--to", THERE][..]), (old, &["--import"])] {
+        let (code, said, errors) = publish("k", timestamp, arguments);
+        assert_eq!((code, said.as_str()), (Some(0), "sent 1, refused 0, failed 0\n"), "{errors}");
+    }
 }

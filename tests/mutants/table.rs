@@ -81,19 +81,41 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
 
     // The door.
     "no-skew-fence" in "decision.rs", noticed by "nothing lost":
-        "ahead > rules.clock_skew_max)"
-        => "!MUTANT && ahead > rules.clock_skew_max)";
+        "let ahead_max = if own { rules.clock_skew_max.min(rules.future_max) } else { rules.future_max };"
+        => "let ahead_max = if own { rules.clock_skew_max.min(rules.future_max) } else { rules.future_max };
+    let ahead_max = if MUTANT && own { Duration::MAX } else { ahead_max };";
+    "no-far-fence" in "decision.rs", noticed by "nothing lost":
+        "let ahead = event.timestamp.utc - now;"
+        => "let ahead = event.timestamp.utc - now;
+    if MUTANT && event.origin != rules.site && ahead > chrono::TimeDelta::zero() {
+        return Ok(());
+    }";
+    "no-age-fence" in "decision.rs", noticed by "nothing lost":
+        "if (-ahead).to_std().is_ok_and(|age| age > rules.age_max)"
+        => "if !MUTANT && (-ahead).to_std().is_ok_and(|age| age > rules.age_max)";
+    "any-site-speaks-for-a-peer" in "decision.rs", noticed by "nothing lost":
+        "if *origin == rules.site || marks.forwarded_by.as_ref() == Some(origin) {"
+        => "if MUTANT || *origin == rules.site || marks.forwarded_by.as_ref() == Some(origin) {";
+    "a-replay-brings-to-one-site-what-nobody-forwarded" in "replay/errand.rs", noticed by "nothing lost":
+        "if not_forwarded(source, subject, event) {"
+        => "if !MUTANT && not_forwarded(source, subject, event) {";
+    "reserved-keys-for-all" in "envelope.rs", noticed by "nothing lost":
+        "if !allowed(&key) {"
+        => "if !MUTANT && !allowed(&key) {";
+    "forwards-without-their-mark" in "marks.rs", noticed by "nothing lost":
+        "Self { forwarded_by: Some(site.clone()), ..self.clone() }"
+        => "Self { forwarded_by: if MUTANT { None } else { Some(site.clone()) }, ..self.clone() }";
     "any-origin" in "decision.rs", noticed by "nothing lost":
-        "if !rules.sites.contains(&event.origin) {"
-        => "if !MUTANT && !rules.sites.contains(&event.origin) {";
+        "if !rules.sites.contains(origin) {"
+        => "if !MUTANT && !rules.sites.contains(origin) {";
     "any-number" in "envelope.rs", noticed by "nothing lost":
         "if op != Op::Delete {\n            portable::check"
         => "if !MUTANT && op != Op::Delete {\n            portable::check";
 
     // Forwarding.
     "forwards-foreign-events" in "decision.rs", noticed by "no ping-pong":
-        "if event.origin != rules.site {"
-        => "if !MUTANT && event.origin != rules.site {";
+        "if !own {\n        return Ok(Decision::Apply);"
+        => "if !MUTANT && !own {\n        return Ok(Decision::Apply);";
     "forwards-nothing" in "decision.rs", noticed by "nothing lost":
         "    Ok(Decision::ApplyAndForward)"
         => "    Ok(if MUTANT { Decision::Apply } else { Decision::ApplyAndForward })";

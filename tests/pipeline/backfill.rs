@@ -136,3 +136,14 @@ fn a_backfill_writes_no_faster_than_it_may() {
     let took = stores.clock.elapsed().saturating_sub(before).as_secs_f64();
     assert!((1.9..4.0).contains(&took), "{took} s for 40 records at 20 a second");
 }
+
+#[test]
+fn what_is_ahead_of_every_fence_is_left_out() {
+    let stores = Stores::new(2);
+    stores.put(stores.at(0), &event("far", at(NOW + 365 * 86_400)));
+    stores.put(stores.at(0), &event("near", at(NOW + 3_000)));
+    let filled = backfill(&stores, false);
+    assert_eq!((filled.read, filled.written, filled.ahead, filled.left_out_all()), (2, 1, 1, 1));
+    assert!(filled.left_out[0].key == "far" && filled.left_out[0].why.contains("is ahead"), "{:?}", filled.left_out);
+    assert_eq!(stores.at(1).snapshot().len(), 1);
+}

@@ -214,3 +214,25 @@ fn examples_and_index_are_complete() {
     let for_aws = examples().iter().filter(|example| example.only.as_deref() != Some("azure")).count();
     assert!(for_aws > 100, "most examples are for both clouds");
 }
+
+/// Every example of the page for producers gets the answer that stands below it.
+#[test]
+fn the_page_for_producers_is_right() {
+    let page = std::fs::read_to_string(folder().join("../docs/producers.md")).unwrap();
+    let now: DateTime<Utc> = crate::world::START.parse().unwrap();
+    let blocks: Vec<(&str, &str)> =
+        page.split("\n```json\n").skip(1).map(|rest| rest.split_once("\n```\n").unwrap()).collect();
+    assert!(blocks.len() >= 8, "{}", blocks.len());
+    for (body, below) in blocks {
+        let told = below.lines().next().unwrap();
+        let answer = judge(body.as_bytes(), &Marks::default(), "aws:us-east-1", now);
+        match told.strip_prefix('`').and_then(|code| code.strip_suffix('`')) {
+            Some(code) => assert_eq!(answer.unwrap_err().refusal.reason.as_str(), code, "{body}"),
+            None => assert!(answer.is_ok() && told.ends_with("applied at every site."), "{told}: {answer:?}"),
+        }
+    }
+    let examples = format!("has {} bodies", examples().len());
+    assert!(page.contains(&examples), "the page should say: {examples}");
+    let readme = std::fs::read_to_string(folder().join("../README.md")).unwrap();
+    assert!(readme.contains("docs/producers.md"));
+}

@@ -9,7 +9,7 @@ use bridge_core::{
     failure::{FailureKind, PortError},
     port::{Clock, PutOutcome, Store},
     record::Record,
-    verify::{Options, Verify},
+    verify::{Kind, Options, Verify},
 };
 use bridge_tests::{at, aws, azure, event, record};
 
@@ -116,4 +116,21 @@ fn a_repair_that_a_store_refuses_is_told() {
     assert_eq!(brought.applied_at.parse::<chrono::DateTime<chrono::Utc>>().unwrap(), at(NOW + 10));
     let (failed, _) = repaired(FailureKind::Unauthorized);
     assert_eq!(failed.unwrap_err().to_string(), "azure:westeurope cannot be written");
+}
+
+/// One event of the year 2099 would freeze its key at every site.
+#[test]
+fn what_is_ahead_of_every_fence_is_told_and_spread_by_nothing() {
+    let stores = Stores::new(2);
+    let far = event("far", at(NOW + 365 * 86_400));
+    let everywhere = event("everywhere", at(NOW + 7_200));
+    stores.put(stores.at(0), &far);
+    stores.put(stores.at(1), &event("far", at(1)));
+    stores.put_everywhere(&everywhere);
+    stores.put_everywhere(&event("near", at(NOW + 3_000)));
+    let report = stores.verify(&Options { repair: true, ..options() });
+    let mut found: Vec<_> = report.findings.iter().map(|one| (one.key.as_str(), one.kind, one.repaired)).collect();
+    found.sort_unstable();
+    assert_eq!(found, [("everywhere", Kind::Ahead, false), ("far", Kind::Ahead, false)]);
+    assert_eq!(stores.at(1).snapshot()[&far.key].version.timestamp(), at(1), "not spread");
 }

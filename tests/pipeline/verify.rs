@@ -43,6 +43,7 @@ pub(crate) fn options() -> Options {
         keys_max: 5,
         concurrent: 4,
         findings_max: 1_000,
+        future_max: bridge_core::limits::FUTURE_MAX,
         attempts_max: 4,
         give_up: Duration::from_secs(600),
         backoff: Backoff { base: Duration::from_millis(100), max: Duration::from_secs(1) },
@@ -126,7 +127,7 @@ impl Stores {
         self.stores.iter().map(|(site, store)| (site.clone(), target(store))).collect()
     }
 
-    fn verify(&self, options: &Options) -> Report {
+    pub(crate) fn verify(&self, options: &Options) -> Report {
         self.verify_during(options, async {})
     }
 

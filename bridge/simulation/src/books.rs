@@ -164,6 +164,13 @@ impl Books {
                 message.properties.get("bridge_owed").map(|owed| format!(", owed to {owed}")).unwrap_or_default();
             format!("{} -> {} {}{reason}{owed}", name(&state.sites, actor), at(&state.sites, place), event(fact))
         });
+        if let (Kind::Queue, Actor::Operator, Some(fact)) = (place.kind, actor, fact) {
+            // What its origin had not forwarded is sent to its origin: from now on it is an event as any other.
+            let sent = &mut state.facts[fact];
+            if sent.refused == Some("not_forwarded") && sent.origin == state.sites[place.site] {
+                sent.refused = None;
+            }
+        }
         match (place.kind, actor, fact) {
             (Kind::Queue, Actor::Worker(from), _) => checkers::crossing(state, from, place.site, fact),
             (Kind::Letters, Actor::Worker(from), Some(fact)) => {

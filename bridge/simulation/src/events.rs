@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bridge_core::event::SiteId;
+use bridge_core::{event::SiteId, marks::Marks};
 use bytes::Bytes;
 use chrono::{DateTime, FixedOffset, SecondsFormat, TimeDelta, Utc};
 use fastrand::Rng;
@@ -44,6 +44,12 @@ enum Flaw {
     MemberTwice,
     UnknownOrigin,
     NotPortable,
+    /// It names a peer as its origin, and is sent here.
+    NotForwarded,
+    /// From the far future, and marked as a peer's forward.
+    FarForward,
+    TooOld,
+    ReservedKey,
 }
 
 impl Draft {
@@ -58,8 +64,14 @@ impl Draft {
             Flaw::MemberTwice,
             Flaw::UnknownOrigin,
             Flaw::NotPortable,
+            Flaw::TooOld,
+            Flaw::ReservedKey,
+            Flaw::NotForwarded,
+            Flaw::FarForward,
         ];
-        let flaw = chance(rng, 0.06).then(|| pick(rng, &flaws));
+        // A site that is alone has no peer to name.
+        let flaws = if sites > 1 { &flaws[..] } else { &flaws[..flaws.len() - 2] };
+        let flaw = chance(rng, 0.08).then(|| pick(rng, flaws));
         let pause = Duration::from_secs(rng.u64(1..60));
         // A client that is not sure tries again, sometimes at another site; the event still names its origin.
         let again = chance(rng, 0.15).then(|| {
@@ -79,12 +91,17 @@ impl Draft {
         }
     }
 
-    /// The event as it is written at `origin` when the site's clock shows `now`.
-    pub fn write(&self, number: usize, id: Uuid, origin: &SiteId, now: DateTime<Utc>) -> Fact {
+    /// The event as it is written at `origin` when the site's clock shows `now`; `peer` is another site.
+    pub fn write(&self, number: usize, id: Uuid, origin: &SiteId, peer: &SiteId, now: DateTime<Utc>) -> Fact {
         let grain = now.timestamp().div_euclid(GRAIN_SECONDS) - self.late;
         let at = DateTime::from_timestamp(grain * GRAIN_SECONDS, if self.half { 500_000_000 } else { 0 })
             .unwrap_or(DateTime::UNIX_EPOCH);
-        let at = if self.flaw == Some(Flaw::FarFuture) { at + TimeDelta::days(365 * 70) } else { at };
+        let at = match self.flaw {
+            Some(Flaw::FarFuture | Flaw::FarForward) => at + TimeDelta::days(365 * 70),
+            Some(Flaw::TooOld) => at - TimeDelta::days(70),
+            _ => at,
+        };
+        let origin = if matches!(self.flaw, Some(Flaw::NotForwarded | Flaw::FarForward)) { peer } else { origin };
         let stamp = if self.offset {
             let offset = FixedOffset::east_opt(2 * 3600).unwrap_or(FixedOffset::east_opt(0).expect("UTC"));
             at.with_timezone(&offset).to_rfc3339_opts(SecondsFormat::AutoSi, true)
@@ -105,6 +122,13 @@ impl Flaw {
         let body = String::from_utf8_lossy(&fact.body).into_owned();
         let (body, reason) = match self {
             Self::FarFuture => (body, "clock_skew"),
+            Self::FarForward => {
+                fact.marks = fact.marks.forwarded(&fact.origin);
+                (body, "clock_skew")
+            }
+            Self::NotForwarded => (body, "not_forwarded"),
+            Self::TooOld => (body, "too_old"),
+            Self::ReservedKey => (body.replacen("\"id\":\"", "\"id\":\"_bridge/", 1), "invalid_key"),
             Self::NotJson => (body.replacen('{', "{!", 1), "not_json"),
             Self::NoTimestamp => (body.replacen("\"timestamp\":\"", "\"timestamp\":\"yesterday ", 1), "invalid_event"),
             Self::MemberTwice => (body.replacen('{', "{\"op_type\":\"delete\",", 1), "duplicate_member"),
@@ -140,6 +164,8 @@ pub struct Fact {
     pub payload: Option<Map<String, Value>>,
     /// Its bytes.
     pub body: Bytes,
+    /// What the application marks it with.
+    pub marks: Marks,
     /// The code that it must be refused with.
     pub refused: Option<&'static str>,
 }
@@ -175,6 +201,7 @@ impl Fact {
             op,
             payload: (op != "delete").then_some(payload),
             body: body.to_string().into(),
+            marks: Marks::default(),
             refused: None,
         }
     }

@@ -316,7 +316,10 @@ impl Cast {
         };
         let mut properties = Properties::new();
         let (source, holds) = match owed {
-            None => (Source::Queue(Self::site(site)), Holds::Events),
+            None => {
+                Marks::default().forwarded(&self.facts[event].origin).write(&mut properties);
+                (Source::Queue(Self::site(site)), Holds::Events)
+            }
             Some(owed) => {
                 let names = NAMES.iter().enumerate().filter(|(site, _)| owed & 1 << site != 0).map(|(_, name)| *name);
                 properties.insert(property::OWED.to_owned(), names.collect::<Vec<_>>().join(","));

@@ -171,10 +171,11 @@ async fn apply(world: &World, draft: &Draft, id: Uuid) {
     world.clock.sleep(draft.after).await;
     let site = world.numbered(draft.site);
     let number = world.books.open().facts.len() + 1;
-    let fact = draft.write(number, id, &site.id, site.clock.now());
-    let body = fact.body.clone();
+    let peer = world.numbered((draft.site + 1) % world.sites.len());
+    let fact = draft.write(number, id, &site.id, &peer.id, site.clock.now());
+    let mut message = Message { id: id.to_string(), body: fact.body.clone(), properties: Properties::new() };
+    fact.marks.write(&mut message.properties);
     world.books.write(fact);
-    let message = Message { id: id.to_string(), body, properties: Properties::new() };
     send(world, site, &message).await;
     if let Some((pause, elsewhere)) = draft.again {
         world.clock.sleep(pause).await;
@@ -209,7 +210,7 @@ pub(crate) fn calm(world: &World, hosts: &[HostKind], batch: usize) {
             while world.sites.values().any(|site| !site.queue.is_empty()) {
                 world.clock.sleep(Duration::from_secs(1)).await;
             }
-            let owing: Vec<&Site> = world.sites.values().filter(|site| owes(site)).collect();
+            let owing: Vec<&Site> = world.sites.values().filter(|site| owes(world, site)).collect();
             if owing.is_empty() {
                 break rested.set(true);
             }
@@ -231,7 +232,10 @@ pub(crate) fn calm(world: &World, hosts: &[HostKind], batch: usize) {
     }
 }
 
-/// Whether somebody is owed an event by a letter of `site`.
-fn owes(site: &Site) -> bool {
-    site.letters.snapshot().iter().any(|(_, properties)| properties.contains_key(property::OWED))
+/// Whether somebody is owed an event by a letter of `site`, and may have it.
+fn owes(world: &World, site: &Site) -> bool {
+    let letters = site.letters.snapshot();
+    let state = world.books.open();
+    let good = |body| state.fact_of(body).is_none_or(|fact| state.facts[fact].refused.is_none());
+    letters.iter().any(|(body, properties)| properties.contains_key(property::OWED) && good(body))
 }

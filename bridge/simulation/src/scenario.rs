@@ -90,7 +90,7 @@ impl Scenario {
         let sites = sites.unwrap_or(drawn).clamp(1, SITES_MAX);
         let names: Vec<SiteId> = NAMES[..sites].iter().map(|name| name.parse().expect("a site's name")).collect();
         let keys = rng.usize(1..=4);
-        let episodes = pick(&mut rng, &[1, 1, 2, 2, 3]);
+        let episodes = pick(&mut rng, &[1, 1, 2, 2, 3, 4]);
         let options = Options {
             seed,
             policy: policy(&mut rng),
@@ -131,9 +131,8 @@ impl Episode {
         let spells = pick(rng, &[0, 2, 4, 8]);
         let steps = pick(rng, &[0, 0, 2]);
         let replays = pick(rng, &[0, 1, 2]);
-        // Queues and dead letters keep a message for 14 days each, and a tombstone lives for 35: two nights of 13 days
-        // are the longest that an event can take which the design promises for.
-        let days = pick(rng, if number < 2 { &[0, 1, 13] } else { &[0] });
+        // An event waits in its origin's queue, in a peer's and among the dead letters, 14 days each; a tombstone lives for 60.
+        let days = pick(rng, if number < 3 { &[0, 1, 14] } else { &[0] });
         Self {
             drafts: (0..events).map(|_| Draft::draw(rng, sites, keys, length)).collect(),
             spells: (0..spells).map(|_| Spell::draw(rng, sites, length)).collect(),

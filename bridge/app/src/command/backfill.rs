@@ -71,7 +71,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let from = assemble::target(&config, &args.from).await?;
     let to = assemble::target(&config, &args.to).await?;
     let stop = host::stop_signal()?;
-    let options = options(&args.reading, Duration::ZERO, args.limit, false);
+    let options = options(&args.reading, &config, Duration::ZERO, args.limit, false);
     let progress = Mutex::new(Progress::new("records"));
     let note = |count: usize| progress.lock().unwrap_or_else(PoisonError::into_inner).add(count as u64);
     let trouble = |trouble: &Trouble| progress.lock().unwrap_or_else(PoisonError::into_inner).trouble(trouble);
@@ -134,6 +134,7 @@ fn as_text(args: &Args, filled: &Filled, complete: bool) -> String {
         ("kept", filled.kept),
         ("expired", filled.expired),
         ("foreign", filled.foreign),
+        ("ahead", filled.ahead),
         ("refused", filled.refused),
     ] {
         text += &format!("{what:14}{count:>10}\n");

@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::Context;
 use bridge_adapters::clock::SystemClock;
-use bridge_core::port::{Clock, Message, Properties};
+use bridge_core::{
+    port::{Clock, Message, Properties},
+    settlement::rfc3339,
+};
 use bridge_localcloud::{LocalCloud, Options, fault::Fault, service_bus::Tier};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -203,10 +206,10 @@ fn welcome(ready: &Value, took: Duration, workers: bool) -> String {
         String::new()
     };
     let workers = if workers { "a worker for each, and a trickle of sample orders" } else { "no workers" };
-    let event = concat!(
-        r#"{"event_id":"01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11","source_region":"aws:us-east-1","op_type":"create","#,
-        r#""payload":{"id":"order-42","total":1999,"currency":"EUR"},"timestamp":"2026-11-21T01:02:03Z"}"#
-    );
+    let head =
+        r#"{"event_id":"01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11","source_region":"aws:us-east-1","op_type":"create","#;
+    let payload = r#""payload":{"id":"order-42","total":1999,"currency":"EUR"}"#;
+    let event = format!(r#"{head}{payload},"timestamp":"{}"}}"#, rfc3339(SystemClock.now()));
     format!(
         "Both clouds are up on this machine after {took:.1?}, with {workers}.
 

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use crate::event::{Event, SiteId};
+use crate::{
+    event::{Event, SiteId},
+    reason::Reason,
+};
 
 use super::{
     route::{Source, Target},
@@ -65,6 +68,15 @@ pub fn errands(
 ) -> Errands {
     let owed = owed(source, subject, event, sites);
     let to = |site: &SiteId, way| Errand { site: site.clone(), way };
+    if not_forwarded(source, subject, event) {
+        // No site has it. One alone must not get it: its origin's worker applies it and forwards it to all.
+        return match target {
+            Target::Store(_) => Errands { run: Vec::new(), unpaid: sites.clone() },
+            Target::Owed | Target::Queue(_) => {
+                Errands { run: vec![to(&event.origin, Way::Queue)], unpaid: BTreeSet::new() }
+            }
+        };
+    }
     match target {
         // A site's own failed write is made up for in its store; a peer's worker is reached through its queue.
         Target::Owed => {
@@ -78,6 +90,15 @@ pub fn errands(
         }
         Target::Queue(site) => Errands { run: vec![to(site, Way::Queue)], unpaid: without(owed, site) },
         Target::Store(site) => Errands { run: vec![to(site, Way::Store)], unpaid: without(owed, site) },
+    }
+}
+
+/// Whether the event came straight from a producer to a site that is not its origin.
+fn not_forwarded(source: &Source, subject: &Subject, event: &Event) -> bool {
+    match source {
+        Source::DeadLetters(_) => subject.reason == Reason::NotForwarded.as_str(),
+        Source::Queue(site) => *site != event.origin && subject.marks.forwarded_by.as_ref() != Some(&event.origin),
+        Source::File(_) => false,
     }
 }
 
@@ -141,11 +162,29 @@ mod tests {
             first_seen: None,
             body: Bytes::new(),
             trace: None,
-            marks: Marks::default(),
+            marks: Marks::default().forwarded(&event.origin),
         };
         let done = errands(&source.parse().unwrap(), &target.parse().unwrap(), &subject, &event, &set(&SITES));
         let texts = |unpaid: &BTreeSet<SiteId>| unpaid.iter().map(ToString::to_string).collect();
         (done.run.iter().map(ToString::to_string).collect(), texts(&done.unpaid))
+    }
+
+    /// The errands of an event of north that a producer sent to another site, and whom they leave unpaid.
+    fn unforwarded(source: &str, target: &str) -> (Vec<String>, Vec<String>) {
+        let event = event("azure:northeurope");
+        let subject = Subject {
+            reason: "not_forwarded".to_owned(),
+            owed: None,
+            event: Ok(event.clone()),
+            refused: None,
+            first_seen: None,
+            body: Bytes::new(),
+            trace: None,
+            marks: Marks::default(),
+        };
+        let done = errands(&source.parse().unwrap(), &target.parse().unwrap(), &subject, &event, &set(&SITES));
+        let run = done.run.iter().map(ToString::to_string).collect();
+        (run, done.unpaid.iter().map(ToString::to_string).collect())
     }
 
     #[test]
@@ -194,6 +233,11 @@ mod tests {
         case("aws:us-east-1/queue", "azure:westeurope/store", aws, None, &["azure:westeurope/store"], &[aws, north]);
         case("aws:us-east-1/queue", "azure:westeurope/store", north, None, &["azure:westeurope/store"], &[aws]);
         case("aws:us-east-1/queue", "aws:us-east-1/store", north, None, &["aws:us-east-1/store"], &[]);
+        // What its origin did not forward goes through its origin's queue, or nowhere.
+        assert_eq!(unforwarded("aws:us-east-1/dlq", "owed"), (vec![format!("{north}/queue")], vec![]));
+        assert_eq!(unforwarded("aws:us-east-1/queue", "aws:us-east-1/queue"), (vec![format!("{north}/queue")], vec![]));
+        let nowhere = (vec![], SITES.map(str::to_owned).to_vec());
+        assert_eq!(unforwarded("aws:us-east-1/queue", "aws:us-east-1/store"), nowhere);
         // A line of a file goes the way that it would have gone at first.
         case("events.jsonl", "owed", north, None, &["azure:northeurope/queue"], &[]);
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Options, Trouble,
-    finding::{may_be_gone, misfit},
+    finding::{is_ahead, may_be_gone, misfit},
     reader::{Calls, Failed, Reader, lock},
     repair::brought,
 };
@@ -51,9 +51,11 @@ pub struct Filled {
     pub expired: u64,
     /// What is no record of the bridge, or contradicts itself, and so was left out.
     pub foreign: u64,
+    /// Records that are stamped further ahead than any worker takes an event: they would win until that time comes.
+    pub ahead: u64,
     /// Records that the target refused for themselves.
     pub refused: u64,
-    /// Names of the last two kinds with the reason, as many as are listed.
+    /// Names of the last three kinds with the reason, as many as are listed.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -71,6 +73,7 @@ enum Done {
     Kept,
     Expired,
     Foreign(LeftOut),
+    Ahead(LeftOut),
     Refused(LeftOut),
 }
 
@@ -123,6 +126,13 @@ impl Backfill<'_> {
         if let Some(why) = misfit(record) {
             return Ok(Done::Foreign(LeftOut { key: key(), why }));
         }
+        if is_ahead(record, self.clock.now(), self.options.future_max) {
+            let why = format!(
+                "its timestamp, {}, is ahead: it would win until that time comes; docs/verify.md",
+                record.timestamp
+            );
+            return Ok(Done::Ahead(LeftOut { key: key(), why }));
+        }
         match self.compare_and_write(calls, record).await {
             Ok(done) => Ok(done),
             Err((_, error)) if error.kind.recovery() == Recovery::DeadLetter => {
@@ -159,7 +169,7 @@ impl Backfill<'_> {
 impl Filled {
     /// All that was left out.
     pub fn left_out_all(&self) -> u64 {
-        self.foreign + self.refused
+        self.foreign + self.ahead + self.refused
     }
 
     fn add(&mut self, done: Done, listed_max: usize) {
@@ -170,6 +180,10 @@ impl Filled {
             Done::Expired => return self.expired += 1,
             Done::Foreign(left_out) => {
                 self.foreign += 1;
+                left_out
+            }
+            Done::Ahead(left_out) => {
+                self.ahead += 1;
                 left_out
             }
             Done::Refused(left_out) => {

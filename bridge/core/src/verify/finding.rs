@@ -1,6 +1,6 @@
 //! What the sites hold of one key, and what that means.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -26,13 +26,16 @@ pub enum Kind {
     /// The version of a record is not that of its timestamp, origin, event and content: something else changed it, or damaged
     /// it. Whatever the version was of is not there any more, so it is never repaired.
     Misfit,
+    /// A record is stamped further ahead than any worker takes an event. It would win until that time comes, so it is never spread;
+    /// also where all sites have it, the key is frozen.
+    Ahead,
     /// What lies there is no record of the bridge.
     Foreign,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Missing, Self::Older, Self::Differs, Self::Misfit, Self::Foreign];
+    pub const ALL: [Self; 6] = [Self::Missing, Self::Older, Self::Differs, Self::Misfit, Self::Ahead, Self::Foreign];
 
     /// The word in a report.
     pub fn as_str(self) -> &'static str {
@@ -41,6 +44,7 @@ impl Kind {
             Self::Older => "older",
             Self::Differs => "differs",
             Self::Misfit => "misfit",
+            Self::Ahead => "ahead",
             Self::Foreign => "foreign",
         }
     }
@@ -135,14 +139,18 @@ impl Serialize for Finding {
     }
 }
 
-/// What is wrong with a key at `now`, as far as the sites' answers alone can tell; none if nothing is.
-pub fn judge(looked: &Looked, now: DateTime<Utc>) -> Option<Kind> {
+/// What is wrong with a key at `now`, as far as the sites' answers alone can tell; none if nothing is. `future_max`: how far ahead a
+/// worker takes an event.
+pub fn judge(looked: &Looked, now: DateTime<Utc>, future_max: Duration) -> Option<Kind> {
     if looked.values().any(|held| matches!(held, Held::Foreign(_))) {
         return Some(Kind::Foreign);
     }
     let records = || looked.values().filter_map(Held::record);
     if records().any(|record| misfit(record).is_some()) {
         return Some(Kind::Misfit);
+    }
+    if records().any(|record| is_ahead(record, now, future_max)) {
+        return Some(Kind::Ahead);
     }
     let greatest = records().max_by(|one, other| one.version.cmp(&other.version))?;
     if records().any(|record| record.version == greatest.version && !record.agrees_with(greatest)) {
@@ -153,6 +161,12 @@ pub fn judge(looked: &Looked, now: DateTime<Utc>) -> Option<Kind> {
         return Some(Kind::Missing);
     }
     records().any(|record| record.version < greatest.version).then_some(Kind::Older)
+}
+
+/// Whether a record is stamped further ahead of `now` than a worker takes an event, whose clock may be ahead a little itself.
+pub fn is_ahead(record: &Record, now: DateTime<Utc>, future_max: Duration) -> bool {
+    let ahead = record.version.timestamp() - now - CLOCKS;
+    ahead.to_std().is_ok_and(|ahead| ahead > future_max)
 }
 
 /// Whether the life of a tombstone may have ended at a site that applied it at once. Others may keep it for as much longer
@@ -184,13 +198,25 @@ pub fn misfit(record: &Record) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{
         event::Op,
         verify::tests::{at, record},
     };
+
+    const FUTURE_MAX: Duration = Duration::from_hours(1);
+
+    /// It would win everywhere until then, so it is told even where all have it, and spread by nothing.
+    #[test]
+    fn a_record_that_is_ahead_of_every_fence_is_told_and_never_repaired() {
+        let (most, over) = (record("a", 100 + 3_600 + 120), record("a", 100 + 3_600 + 121));
+        assert_eq!(judged([held(&most), held(&most)]), None);
+        assert_eq!(judged([held(&most), Held::Absent]), Some(Kind::Missing));
+        for other in [held(&over), held(&record("a", 1)), Held::Absent] {
+            assert_eq!(judged([held(&over), other]), Some(Kind::Ahead));
+        }
+        assert!(!Kind::Ahead.can_be_repaired());
+    }
 
     fn looked(held: [Held; 2]) -> Looked {
         ["aws:us-east-1", "azure:westeurope"].map(|site| site.parse().unwrap()).into_iter().zip(held).collect()
@@ -207,7 +233,7 @@ mod tests {
     }
 
     fn judged(held: [Held; 2]) -> Option<Kind> {
-        judge(&looked(held), at(100))
+        judge(&looked(held), at(100), FUTURE_MAX)
     }
 
     #[test]
@@ -255,9 +281,13 @@ mod tests {
         let tombstone = Record { op: Op::Delete, payload: None, expires_after: Some(life), ..record("a", 5) };
         let tombstone = Record { version: of(&tombstone), ..tombstone };
         let seen = looked([held(&tombstone), Held::Absent]);
-        assert_eq!(judge(&seen, at(5 + 1_000 - 121)), Some(Kind::Missing));
-        assert_eq!(judge(&seen, at(5 + 1_000 - 119)), None);
+        assert_eq!(judge(&seen, at(5 + 1_000 - 121), FUTURE_MAX), Some(Kind::Missing));
+        assert_eq!(judge(&seen, at(5 + 1_000 - 119), FUTURE_MAX), None);
         let resurrected = looked([held(&tombstone), held(&record("a", 4))]);
-        assert_eq!(judge(&resurrected, at(100_000)), Some(Kind::Older), "but never stand beside an older write");
+        assert_eq!(
+            judge(&resurrected, at(100_000), FUTURE_MAX),
+            Some(Kind::Older),
+            "but never stand beside an older write"
+        );
     }
 }

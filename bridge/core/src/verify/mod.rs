@@ -49,6 +49,8 @@ pub struct Options {
     pub backoff: Backoff,
     /// Whether to repair what can be.
     pub repair: bool,
+    /// How far ahead a worker takes an event: what is further ahead is never written.
+    pub future_max: Duration,
     /// Draws the pauses.
     pub seed: u64,
 }

@@ -16,7 +16,7 @@ use futures_util::{
 use super::{
     Options, Trouble,
     digest::{Digest, Ranges, range_of},
-    finding::{Finding, Held, Kind, Looked, judge, may_be_gone, misfit},
+    finding::{Finding, Held, Kind, Looked, is_ahead, judge, may_be_gone, misfit},
     reader::{Calls, Failed, Reader, lock},
     report::{Counted, Report},
 };
@@ -127,7 +127,7 @@ fn groups(ranges: &[(usize, u64)], max: u64) -> Vec<BTreeSet<usize>> {
     groups.into_iter().map(|(group, _)| group).collect()
 }
 
-/// Items that are no records: by name and the key that leads to them, what is wrong at each site.
+/// Items that are no records, and records that are too far ahead: by name and the key that leads to them, what is wrong at each site.
 #[derive(Default)]
 struct Oddities {
     named: BTreeMap<(String, Option<Key>), BTreeMap<SiteId, String>>,
@@ -161,6 +161,7 @@ impl Run<'_> {
     async fn digests(&self, report: &mut Report) -> Result<(Vec<Ranges>, Oddities), Failed> {
         let reads = self.verify.sites.iter().map(|(site, target)| async move {
             let (mut ranges, mut counted, mut foreign) = (Ranges::default(), Counted::default(), Vec::new());
+            let mut ahead = Vec::new();
             let reader = Reader::new(site, &*target.scan, self.calls);
             let mut portions = pin!(reader.portions());
             while let Some(items) = portions.try_next().await? {
@@ -169,6 +170,10 @@ impl Run<'_> {
                     match checked(item) {
                         Ok(record) => {
                             counted.add(&record);
+                            if is_ahead(&record, self.begun, self.calls.options.future_max) && ahead.len() < FOREIGN_MAX
+                            {
+                                ahead.push(record.key.clone());
+                            }
                             if may_be_gone(&record, self.begun) {
                                 ranges.pass(&record);
                             } else {
@@ -184,11 +189,14 @@ impl Run<'_> {
                     }
                 }
             }
-            Ok((site, ranges, counted, foreign))
+            Ok((site, ranges, counted, foreign, ahead))
         });
         let mut oddities = Oddities::default();
         let mut all = Vec::new();
-        for (site, ranges, counted, foreign) in future::try_join_all(reads).await? {
+        for (site, ranges, counted, foreign, ahead) in future::try_join_all(reads).await? {
+            for key in ahead {
+                oddities.named.entry((key.to_string(), Some(key))).or_default();
+            }
             oddities.unnamed += counted.foreign - foreign.len() as u64;
             for item in foreign {
                 oddities.named.entry((item.name, item.key)).or_default().insert(site.clone(), item.what);
@@ -272,7 +280,9 @@ impl Run<'_> {
     /// What is wrong with a key, of which `seen` had been somewhere [`Options::settle`] ago; repaired if that is wanted.
     async fn examine(&self, key: &Key, seen: Option<&Version>) -> Result<Option<Finding>, Failed> {
         let sites = self.look_at(key).await?;
-        let Some(kind) = judge(&sites, self.verify.clock.now()) else { return Ok(None) };
+        let Some(kind) = judge(&sites, self.verify.clock.now(), self.verify.options.future_max) else {
+            return Ok(None);
+        };
         // A site that has what was seen then, or something later, is not behind: the rest is on its way.
         let lags = |held: &Held| seen.is_some_and(|seen| held.version().is_none_or(|version| version < seen));
         if kind.can_be_repaired() && !sites.values().any(lags) {

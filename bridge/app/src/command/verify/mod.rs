@@ -79,7 +79,13 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
 }
 
 /// How to go about reading stores.
-pub(crate) fn options(reading: &ReadingArgs, settle: Duration, findings_max: usize, repair: bool) -> Options {
+pub(crate) fn options(
+    reading: &ReadingArgs,
+    config: &Config,
+    settle: Duration,
+    findings_max: usize,
+    repair: bool,
+) -> Options {
     Options {
         segments: reading.segments.into(),
         rate: reading.rate,
@@ -91,6 +97,7 @@ pub(crate) fn options(reading: &ReadingArgs, settle: Duration, findings_max: usi
         give_up: GIVE_UP,
         backoff: BACKOFF,
         repair,
+        future_max: config.future_max,
         seed: fastrand::u64(..),
     }
 }
@@ -111,7 +118,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
         sites.insert(site.clone(), assemble::target(&config, &site).await?);
     }
     let stop = host::stop_signal()?;
-    let options = options(&args.reading, Duration::from_secs(args.settle.into()), args.limit, args.repair);
+    let options = options(&args.reading, &config, Duration::from_secs(args.settle.into()), args.limit, args.repair);
     let progress = Mutex::new(Stages { now: Progress::new(READING), looking: false });
     let note = |note: Note| progress.lock().unwrap_or_else(PoisonError::into_inner).note(note, args.settle);
     let trouble = |trouble: &Trouble| progress.lock().unwrap_or_else(PoisonError::into_inner).now.trouble(trouble);

@@ -93,6 +93,9 @@ fn verdict(report: &Report, repair: bool) -> String {
             if left_of(&[Kind::Differs, Kind::Misfit, Kind::Foreign]) > 0 {
                 text += "what differs, is misfit or foreign was changed by something else: docs/verify.md says what to do\n";
             }
+            if left_of(&[Kind::Ahead]) > 0 {
+                text += "what is ahead is stamped in the future, wins until that time comes, and is spread by nothing: docs/verify.md says what to do\n";
+            }
             text
         }
     };
