@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -22,7 +23,12 @@ class Child:
     """One process. `on_exit` is called once, from another thread, with its exit code."""
 
     def __init__(
-        self, command: Sequence[str], env: Mapping[str, str], folder: Path, on_exit: Callable[[int], None]
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        folder: Path,
+        on_exit: Callable[[int], None],
+        memory_bytes_max: int | None = None,
     ) -> None:
         self.started = time.monotonic()
         self.lines: deque[str] = deque(maxlen=LINES_KEPT)
@@ -37,6 +43,9 @@ class Child:
             text=True,
             errors="replace",
         )
+        if memory_bytes_max:
+            # Of what it may write to, stacks too. The kernel refuses more, which ends the process.
+            resource.prlimit(self.pid, resource.RLIMIT_DATA, (memory_bytes_max, memory_bytes_max))
         self._threads = [
             threading.Thread(target=self._hear, args=(self._process.stdout,), daemon=True),
             threading.Thread(target=self._watch, args=(on_exit,), daemon=True),
@@ -51,6 +60,15 @@ class Child:
     @property
     def is_alive(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def peak_memory_mb(self) -> float:
+        """The most memory that it has held so far, its program's own pages too; 0 once it is gone."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return 0.0
+        return max((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), default=0.0)
 
     def freeze(self) -> None:
         """Stops it where it is, as a host does that bills by the millisecond."""

@@ -75,6 +75,8 @@ class Environment:
         self._counts = counts
         self._killer = killer
         self._sandbox: Sandbox | None = None
+        self.memory_bytes_max: int | None = None
+        """Of processes that start from now on."""
         self.lines: list[str] = []
         """The last lines of the process that ended last."""
 
@@ -83,11 +85,16 @@ class Environment:
         """The process that would get the next invocation."""
         return self._sandbox.child.pid if self._sandbox and self._sandbox.child.is_alive else None
 
+    @property
+    def peak_memory_mb(self) -> float:
+        """Of the process that would get the next invocation."""
+        return self._sandbox.child.peak_memory_mb if self._sandbox else 0.0
+
     def invoke(self, payload: bytes) -> Outcome:
         """Hands over an event; starts a process for it if there is none."""
         if self.pid is None:
             self.close()
-            self._sandbox = Sandbox(self.function)
+            self._sandbox = Sandbox(self.function, self.memory_bytes_max)
             self._counts.add("starts")
         assert self._sandbox is not None
         if self._killer:
@@ -115,7 +122,7 @@ class Environment:
 class Sandbox:
     """One process, and the Runtime API that it alone talks to."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, memory_bytes_max: int | None = None) -> None:
         self._function = function
         self._changed = threading.Condition()
         self._has_asked = False
@@ -129,7 +136,7 @@ class Sandbox:
         # Under the lock, as the process may ask for work before it is known here.
         with self._changed:
             command = [str(function.folder / "bootstrap")]
-            self.child = Child(command, self._variables(), function.folder, self._exited)
+            self.child = Child(command, self._variables(), function.folder, self._exited, memory_bytes_max)
 
     def invoke(self, payload: bytes) -> Outcome:
         """Runs one invocation to its end, whatever that is."""

@@ -6,12 +6,15 @@
 //! "Using Lambda with Amazon SQS" and "Handling errors for an SQS event source in Lambda" in the AWS Lambda developer
 //! guide, read 2026-11.
 
-use std::collections::BTreeSet;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use bridge_core::port::{Delivery, Properties, Receipt};
 use bytes::Bytes;
 use chrono::DateTime;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 
 /// One invocation of the function.
 #[derive(Debug)]
@@ -33,22 +36,44 @@ pub struct LambdaRecord {
     pub source: Option<String>,
 }
 
-/// Reads an invocation's payload.
+/// Bytes of an invocation's payload at most. "Lambda quotas", "invocation payload", read 2026-11: 6 MB for a synchronous
+/// invocation, which an event source mapping makes; and room for how the service counts.
+pub const PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024 + 64 * 1024;
+
+/// Reads an invocation's payload, record by record: no more of it is in memory twice than one record.
 ///
 /// # Errors
 /// What the payload is instead, and what triggers this function has to send.
 pub fn parse(payload: &str) -> Result<LambdaEvent, String> {
-    let payload: Value = serde_json::from_str(payload).map_err(|error| format!("the payload is not JSON: {error}"))?;
-    let is = |name: &str, value: &str| payload.get(name).and_then(Value::as_str) == Some(value);
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(format!(
+            "the payload has {} bytes, and Lambda hands over 6 MB at most: the batch stays where it is; give the event source mapping \
+             a smaller BatchSize",
+            payload.len()
+        ));
+    }
+    let neither = || {
+        "the payload is neither a batch of SQS messages (`Records`) nor a schedule's tick \
+         (`{\"bridge\": \"heartbeat\"}`); see docs/hosts.md"
+            .to_owned()
+    };
+    let members: BTreeMap<Cow<'_, str>, &RawValue> = match serde_json::from_str(payload) {
+        Ok(members) => members,
+        Err(error) if error.is_data() => return Err(neither()),
+        Err(error) => return Err(format!("the payload is not JSON: {error}")),
+    };
+    let is = |name: &str, value: &str| {
+        members
+            .get(name)
+            .is_some_and(|raw| serde_json::from_str::<Cow<'_, str>>(raw.get()).is_ok_and(|text| text == value))
+    };
     if is("bridge", "heartbeat") || is("detail-type", "Scheduled Event") {
         return Ok(LambdaEvent::Heartbeat);
     }
-    match payload.get("Records") {
-        Some(Value::Array(records)) => Ok(LambdaEvent::Batch(records.iter().map(record).collect())),
-        _ => Err("the payload is neither a batch of SQS messages (`Records`) nor a schedule's tick \
-                  (`{\"bridge\": \"heartbeat\"}`); see docs/hosts.md"
-            .to_owned()),
-    }
+    let records: Vec<&RawValue> =
+        members.get("Records").and_then(|raw| serde_json::from_str(raw.get()).ok()).ok_or_else(neither)?;
+    let read = |raw: &&RawValue| record(&serde_json::from_str(raw.get()).unwrap_or_default());
+    Ok(LambdaEvent::Batch(records.iter().map(read).collect()))
 }
 
 /// The answer to a batch: the messages that must not be removed.
@@ -170,5 +195,15 @@ mod tests {
         for payload in ["", "{", "null", "[]", "{}", r#"{"Records":null}"#, r#"{"Records":{}}"#, "\"text\""] {
             assert!(parse(payload).is_err(), "{payload}");
         }
+        assert!(parse(r#"{"Records":[{}],"x":}"#).unwrap_err().contains("not JSON"));
+        assert!(parse("[]").unwrap_err().contains("neither a batch"));
+    }
+
+    #[test]
+    fn a_payload_over_lambdas_limit_is_refused_with_what_to_do() {
+        let of = |bytes: usize| format!("{{\"Records\":[],\"x\":\"{}\"}}", "x".repeat(bytes - 21));
+        assert!(parse(&of(PAYLOAD_BYTES_MAX)).is_ok());
+        let error = parse(&of(PAYLOAD_BYTES_MAX + 1)).unwrap_err();
+        assert!(error.starts_with("the payload has 6356993 bytes") && error.contains("BatchSize"), "{error}");
     }
 }

@@ -113,7 +113,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     if !args.without_workers {
         for site in config.sites.keys() {
             let worksite = assemble::worksite(&config, site, &telemetry).await?;
-            let (container, stop) = (config.container, stop.clone());
+            let (container, stop) = (config.container_of(site), stop.clone());
             workers.spawn(async move { host::container::work(&worksite, container, stop).await });
         }
     }

@@ -180,7 +180,7 @@ async fn serve(function: Function, config: Result<Config, ConfigErrors>) -> anyh
             host::lambda::serve(&worksite, &trigger, portion, config.telemetry.flush).await?;
         }
         (Function::Azure { port }, SiteConfig::Azure(_)) => {
-            host::function::serve(worksite, config.function, config.telemetry.flush, port).await?;
+            host::function::serve(worksite, &config, port).await?;
         }
         _ => anyhow::bail!("a host of another cloud was not refused"),
     }

@@ -30,7 +30,7 @@ pub(crate) async fn run(Args {}: Args, config: Config) -> anyhow::Result<Code> {
     // Telemetry outlives the work, so that the last batches are told of too.
     let worked = tokio_util::sync::CancellationToken::new();
     let work = async {
-        host::container::work(&worksite, config.container, stop).await;
+        host::container::work(&worksite, config.container_of(&site), stop).await;
         worked.cancel();
     };
     let serve = async {

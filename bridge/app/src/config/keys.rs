@@ -74,6 +74,12 @@ pub(crate) const WORKER: &[KeySpec] = &[
     key("concurrent_writes", "records", Some("16"), "records of one batch that are written at the same time"),
     key("concurrent_batches", "batches", Some("2"), "batches that one container works on at the same time"),
     key("batch_messages_max", "messages", Some("32"), "messages of one batch"),
+    key(
+        "inflight_bytes_max",
+        "bytes",
+        Some("67108864"),
+        "messages in hand at the same time, should each be as large as its queue takes: a container takes fewer, a Function lets calls wait",
+    ),
     key("receive_wait_seconds", "seconds", Some("20"), "how long one receive waits for a message"),
     key(
         "heartbeat_seconds",

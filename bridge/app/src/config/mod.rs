@@ -42,8 +42,10 @@ pub(crate) struct Config {
     pub(crate) clock_skew_max: Duration,
     /// How far ahead of any site's clock an event may be stamped.
     pub(crate) future_max: Duration,
-    /// How a container takes messages.
+    /// How a container takes messages, but for what its memory allows: [`Config::container_of`].
     pub(crate) container: ContainerConfig,
+    /// Bytes of messages that a worker may have in hand.
+    pub(crate) inflight_bytes_max: usize,
     /// How an Azure Function takes its time.
     pub(crate) function: FunctionConfig,
     /// Whether the latest conflicts are kept.
@@ -64,6 +66,17 @@ pub(crate) struct ContainerConfig {
     pub(crate) receive_wait: Duration,
     /// From one heartbeat to the next; none if zero.
     pub(crate) heartbeat: Duration,
+}
+
+impl ContainerConfig {
+    /// Takes no more at once than fits into so many bytes, should every message be as large as its queue takes them. One message
+    /// is always taken.
+    fn within(self, inflight_bytes_max: usize, message_bytes_max: usize) -> Self {
+        let messages = (inflight_bytes_max / message_bytes_max.max(1)).max(1);
+        let concurrent_batches = self.concurrent_batches.min(messages);
+        let batch_messages_max = self.batch_messages_max.min(messages / concurrent_batches);
+        Self { concurrent_batches, batch_messages_max, ..self }
+    }
 }
 
 /// How an Azure Function takes its time.
@@ -207,6 +220,7 @@ impl Config {
         let policy = read_policy(&mut worker);
         let (clock_skew_max, future_max) = read_fences(&mut worker);
         let (container, function) = read_hosts(&mut worker);
+        let inflight_bytes_max = size(worker.number("inflight_bytes_max", 1_048_576..=68_719_476_736));
         let (keep_conflicts, clock_offset) = read_watching(&mut worker);
         let telemetry = read_telemetry(&mut worker);
         let mut sites = BTreeMap::new();
@@ -237,6 +251,7 @@ impl Config {
                 clock_skew_max,
                 future_max,
                 container,
+                inflight_bytes_max,
                 function,
                 keep_conflicts,
                 clock_offset,
@@ -275,6 +290,11 @@ impl Config {
             age_max: limits::age_max(self.policy.tombstone_life),
             message_bytes_max: self.message_bytes_max(),
         }
+    }
+
+    /// How the container of `site` takes messages.
+    pub(crate) fn container_of(&self, site: &SiteId) -> ContainerConfig {
+        self.container.within(self.inflight_bytes_max, self.sites[site].message_bytes_max())
     }
 
     /// What the narrowest queue takes.

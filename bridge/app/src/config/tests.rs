@@ -93,6 +93,28 @@ fn a_fifo_queue_is_refused_wherever_a_site_may_name_one() {
     }
 }
 
+/// Sizes first: of messages that are as large as their queue takes them, no more are taken than fit.
+#[test]
+fn a_container_takes_no_more_than_fits_into_its_bytes() {
+    let taken = |bytes: &str, batches: &str, message: &str| {
+        let environment = [
+            ("BRIDGE_WORKER_INFLIGHT_BYTES_MAX", bytes),
+            ("BRIDGE_WORKER_CONCURRENT_BATCHES", batches),
+            ("BRIDGE_SITES_AZURE_WESTEUROPE_MESSAGE_BYTES_MAX", message),
+        ];
+        let config = load(GOOD, &environment).unwrap();
+        let ContainerConfig { concurrent_batches, batch_messages_max, .. } =
+            config.container_of(&"azure:westeurope".parse().unwrap());
+        (concurrent_batches, batch_messages_max)
+    };
+    assert_eq!(taken("67108864", "2", "1048576"), (2, 32), "the defaults hold the largest messages of SQS");
+    assert_eq!(taken("67108863", "2", "1048576"), (2, 31));
+    assert_eq!(taken("16777216", "2", "1048576"), (2, 8));
+    assert_eq!(taken("3145728", "8", "1048576"), (3, 1));
+    assert_eq!(taken("1048576", "2", "104857600"), (1, 1), "one message is always taken");
+    assert!(load(GOOD, &[("BRIDGE_WORKER_INFLIGHT_BYTES_MAX", "1000")]).is_err());
+}
+
 #[test]
 fn metrics_are_served_on_loopback_unless_told_otherwise() {
     let listen = |text: &str| load(GOOD, &[("BRIDGE_WORKER_METRICS_LISTEN", text)]);

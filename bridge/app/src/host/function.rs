@@ -6,9 +6,12 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 use anyhow::Context;
 use axum::{
     Json, Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, State},
-    http::{StatusCode, header::CONTENT_TYPE},
+    body::{Body, Bytes, to_bytes},
+    extract::State,
+    http::{
+        HeaderMap, StatusCode,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -21,10 +24,16 @@ use bridge_core::{
     port::Reschedule,
 };
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, SemaphorePermit},
+};
 
 use super::{send_one_heartbeat, tell};
-use crate::{assemble::Worksite, config::FunctionConfig};
+use crate::{
+    assemble::Worksite,
+    config::{Config, FunctionConfig},
+};
 
 /// Bytes of an invocation. Ours: what Service Bus carries by default (1 MiB, and 100 MiB only in large-message queues), twice over
 /// in base64, with room. A longer one is refused, and goes to the queue's own dead letters in the end.
@@ -34,6 +43,9 @@ const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 const ATTEMPT: Duration = Duration::from_secs(45);
 
 struct Function {
+    /// KiB of payloads that may still be taken in.
+    room: Semaphore,
+    room_kib: u32,
     worksite: Worksite,
     copies: Arc<dyn Reschedule>,
     budget: Budget,
@@ -42,12 +54,7 @@ struct Function {
 }
 
 /// Serves invocations on `port` of loopback until the process is killed, as the host never says goodbye.
-pub(crate) async fn serve(
-    worksite: Worksite,
-    config: FunctionConfig,
-    flush: Duration,
-    port: u16,
-) -> anyhow::Result<()> {
+pub(crate) async fn serve(worksite: Worksite, config: &Config, port: u16) -> anyhow::Result<()> {
     let copies = worksite
         .copies
         .clone()
@@ -55,8 +62,12 @@ pub(crate) async fn serve(
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     let listener = listener.with_context(|| format!("port {port}, which the Functions host named, is not free"))?;
     tracing::info!(site = %worksite.worker.rules.site, queue = %worksite.queue, port, "serving as an Azure Function");
-    let budget = Budget { attempt: ATTEMPT, hold: config.hold, halt: config.halt };
-    axum::serve(listener, router(Function { worksite, copies, budget, flush })).await?;
+    let FunctionConfig { hold, halt } = config.function;
+    let budget = Budget { attempt: ATTEMPT, hold, halt };
+    let room_kib = kib(config.inflight_bytes_max);
+    let room = Semaphore::new(room_kib as usize);
+    let function = Function { room, room_kib, worksite, copies, budget, flush: config.telemetry.flush };
+    axum::serve(listener, router(function)).await?;
     anyhow::bail!("the server ended by itself")
 }
 
@@ -67,11 +78,48 @@ fn router(function: Function) -> Router {
         .route("/Replicate", post(replicate))
         .route("/Heartbeat", post(beat))
         .fallback(|| async { refused(StatusCode::NOT_FOUND, "this handler has the functions Replicate and Heartbeat") })
-        .layer(DefaultBodyLimit::max(PAYLOAD_BYTES_MAX))
         .with_state(Arc::new(function))
 }
 
-async fn replicate(State(function): State<Arc<Function>>, payload: Bytes) -> Response {
+/// Takes a payload in, once there is room for it; or says why not. The room is free again when the permit is dropped.
+async fn take_in<'a>(
+    function: &'a Function,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(SemaphorePermit<'a>, Bytes), (StatusCode, String)> {
+    let said = headers.get(CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse::<usize>().ok());
+    let too_large = || {
+        let said = said.map_or("over".to_owned(), |bytes| bytes.to_string());
+        let detail = format!(
+            "the payload has {said} bytes, and no more than {PAYLOAD_BYTES_MAX} are read: its message comes again until Service Bus \
+             lays it aside; lower the queue's maximum message size"
+        );
+        (StatusCode::PAYLOAD_TOO_LARGE, detail)
+    };
+    if said.is_some_and(|bytes| bytes > PAYLOAD_BYTES_MAX) {
+        return Err(too_large());
+    }
+    // Sizes first: calls wait in line rather than fill the memory. The host keeps the lock of a message whose call waits.
+    let wanted = kib(said.unwrap_or(PAYLOAD_BYTES_MAX)).min(function.room_kib);
+    let permit = function.room.acquire_many(wanted).await;
+    let permit = permit.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    match to_bytes(body, PAYLOAD_BYTES_MAX).await {
+        Ok(payload) => Ok((permit, payload)),
+        Err(error) if error.to_string().contains("length limit") => Err(too_large()),
+        Err(error) => Err((StatusCode::BAD_REQUEST, format!("the payload could not be read: {error}"))),
+    }
+}
+
+/// KiB that hold so many bytes.
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
+async fn replicate(State(function): State<Arc<Function>>, headers: HeaderMap, body: Body) -> Response {
+    let (_room, payload) = match take_in(&function, &headers, body).await {
+        Ok(taken) => taken,
+        Err((status, detail)) => return refused(status, &detail),
+    };
     let deliveries = match parse(&payload) {
         Ok(deliveries) => deliveries,
         Err(detail) => return refused(StatusCode::BAD_REQUEST, &detail),
