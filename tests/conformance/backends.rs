@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use bridge_adapters::{
     aws::{AwsClients, DynamodbStore, SqsQueue, SqsQueueOptions, StaticCredentials, dynamodb_item},
     azure::{
@@ -28,6 +27,7 @@ use bridge_tests::{
 };
 
 use crate::{
+    foreign::{OnCosmos, OnDynamodb, Outsider},
     queue::{BrokenQueues, QueueUnderTest},
     scan::{BrokenScans, ScanUnderTest},
     store::{BrokenStores, StoreUnderTest},
@@ -184,9 +184,10 @@ fn memory_and(
 ) {
     let manual = ManualClock::new(at(0));
     let clock: Arc<dyn Clock> = Arc::clone(&manual) as Arc<dyn Clock>;
-    let store = layer(Arc::new(MemoryStore::new("conformance", Arc::clone(&clock))), clock);
+    let memory = Arc::new(MemoryStore::new("conformance", Arc::clone(&clock)));
     manual.drive(clause(&StoreUnderTest {
-        store,
+        store: layer(memory.clone(), clock),
+        outsider: memory,
         prefix: String::new(),
         count: dynamodb_count,
         limit_bytes: DYNAMODB_BYTES,
@@ -208,7 +209,8 @@ pub(crate) fn memory_store(_: &str, clause: impl AsyncFnOnce(&StoreUnderTest)) {
 pub(crate) fn memory_scan(_: &str, clause: impl AsyncFnOnce(&ScanUnderTest)) {
     let manual = ManualClock::new(at(0));
     let store = Arc::new(MemoryStore::new("conformance", Arc::clone(&manual) as Arc<dyn Clock>));
-    manual.drive(clause(&ScanUnderTest { store: store.clone(), scan: store, prefix: String::new() }));
+    let on = ScanUnderTest { store: store.clone(), scan: store.clone(), outsider: store, prefix: String::new() };
+    manual.drive(clause(&on));
 }
 
 pub(crate) fn timeout_store(_: &str, clause: impl AsyncFnOnce(&StoreUnderTest)) {
@@ -229,32 +231,34 @@ pub(crate) fn dynamodb(clause_name: &str, clause: impl AsyncFnOnce(&StoreUnderTe
         return;
     }
     runtime().block_on(async {
-        let table = local_cloud().sites().aws.table;
-        let store = Arc::new(DynamodbStore::new(aws_clients(local_cloud()).await.dynamodb, table));
+        let (store, outsider) = dynamodb_table().await;
         let prefix = format!("{}!", unique("conformance"));
-        clause(&StoreUnderTest { store, prefix, count: dynamodb_count, limit_bytes: DYNAMODB_BYTES, slack_bytes: 0 })
-            .await;
+        let (count, limit_bytes, slack_bytes) = (dynamodb_count, DYNAMODB_BYTES, 0);
+        clause(&StoreUnderTest { store, outsider, prefix, count, limit_bytes, slack_bytes }).await;
     });
+}
+
+async fn dynamodb_table() -> (Arc<DynamodbStore>, Arc<dyn Outsider>) {
+    let (client, table) = (aws_clients(local_cloud()).await.dynamodb, local_cloud().sites().aws.table);
+    (Arc::new(DynamodbStore::new(client.clone(), table)), Arc::new(OnDynamodb { client, table: table.to_owned() }))
 }
 
 struct Deployment<S> {
     missing: Arc<S>,
     forbidden: Arc<S>,
-    foreign: Arc<S>,
-    foreign_key: String,
 }
 
 impl<S: Store + 'static> Deployment<S> {
     fn stores(self) -> BrokenStores {
-        let Self { missing, forbidden, foreign, foreign_key } = self;
-        BrokenStores { missing, forbidden, foreign, foreign_key }
+        let Self { missing, forbidden } = self;
+        BrokenStores { missing, forbidden }
     }
 }
 
 impl<S: Scan + 'static> Deployment<S> {
     fn scans(self) -> BrokenScans {
-        let Self { missing, forbidden, foreign, foreign_key } = self;
-        BrokenScans { missing, forbidden, foreign, foreign_key }
+        let Self { missing, forbidden } = self;
+        BrokenScans { missing, forbidden }
     }
 }
 
@@ -262,14 +266,9 @@ async fn dynamodb_in_trouble() -> Deployment<DynamodbStore> {
     let clients = aws_clients(local_cloud()).await;
     let strange = AwsClients::new(&aws_options(local_cloud(), Some(strangers_key()))).await.expect("loopback");
     let table = local_cloud().sites().aws.table;
-    let foreign_key = unique("foreign");
-    let item = clients.dynamodb.put_item().table_name(table).item("pk", AttributeValue::S(foreign_key.clone()));
-    item.item("version", AttributeValue::N("7".to_owned())).send().await.expect("the table takes any item");
     Deployment {
-        missing: Arc::new(DynamodbStore::new(clients.dynamodb.clone(), "no-such-table")),
+        missing: Arc::new(DynamodbStore::new(clients.dynamodb, "no-such-table")),
         forbidden: Arc::new(DynamodbStore::new(strange.dynamodb, table)),
-        foreign: Arc::new(DynamodbStore::new(clients.dynamodb, table)),
-        foreign_key,
     }
 }
 
@@ -292,10 +291,9 @@ pub(crate) fn dynamodb_scan(clause_name: &str, clause: impl AsyncFnOnce(&ScanUnd
         return;
     }
     runtime().block_on(async {
-        let table = local_cloud().sites().aws.table;
-        let store = Arc::new(DynamodbStore::new(aws_clients(local_cloud()).await.dynamodb, table));
+        let (store, outsider) = dynamodb_table().await;
         let prefix = format!("{}!", unique("conformance"));
-        clause(&ScanUnderTest { store: store.clone(), scan: store, prefix }).await;
+        clause(&ScanUnderTest { store: store.clone(), scan: store, outsider, prefix }).await;
     });
 }
 
@@ -304,27 +302,28 @@ pub(crate) fn cosmos(clause_name: &str, clause: impl AsyncFnOnce(&StoreUnderTest
         return;
     }
     runtime().block_on(async {
-        let store = Arc::new(CosmosStore::new(cosmos_options(local_cloud())).expect("loopback"));
+        let (store, outsider) = cosmos_container();
         let prefix = format!("{}!", unique("conformance"));
         let count = |record: &Record| cosmos_item::size_bytes(&cosmos_item::from_record(record));
         // The service counts its own properties too, and does not say how.
         let (limit_bytes, slack_bytes) = (2 * 1024 * 1024, 4 * 1024);
-        clause(&StoreUnderTest { store, prefix, count, limit_bytes, slack_bytes }).await;
+        clause(&StoreUnderTest { store, outsider, prefix, count, limit_bytes, slack_bytes }).await;
     });
 }
 
-async fn cosmos_in_trouble() -> Deployment<CosmosStore> {
+fn cosmos_container() -> (Arc<CosmosStore>, Arc<dyn Outsider>) {
+    let options = cosmos_options(local_cloud());
+    (Arc::new(CosmosStore::new(options.clone()).expect("loopback")), Arc::new(OnCosmos(options)))
+}
+
+fn cosmos_in_trouble() -> Deployment<CosmosStore> {
     let good = cosmos_options(local_cloud());
     let missing = CosmosOptions { container: "no-such-container".to_owned(), ..good.clone() };
     let wrong_key = CosmosCredential::Key("d3Jvbmctc2VjcmV0".to_owned());
-    let forbidden = CosmosOptions { credential: wrong_key, ..good.clone() };
-    let foreign_key = unique("foreign");
-    put_foreign_item(&good, &foreign_key).await;
+    let forbidden = CosmosOptions { credential: wrong_key, ..good };
     Deployment {
         missing: Arc::new(CosmosStore::new(missing).expect("loopback")),
         forbidden: Arc::new(CosmosStore::new(forbidden).expect("loopback")),
-        foreign: Arc::new(CosmosStore::new(good).expect("loopback")),
-        foreign_key,
     }
 }
 
@@ -332,14 +331,14 @@ pub(crate) fn cosmos_deployment(clause_name: &str, clause: impl AsyncFnOnce(&Bro
     if skipped("cosmos", clause_name) {
         return;
     }
-    runtime().block_on(async { clause(&cosmos_in_trouble().await.stores()).await });
+    runtime().block_on(async { clause(&cosmos_in_trouble().stores()).await });
 }
 
 pub(crate) fn cosmos_scan_deployment(clause_name: &str, clause: impl AsyncFnOnce(&BrokenScans)) {
     if skipped("cosmos", clause_name) {
         return;
     }
-    runtime().block_on(async { clause(&cosmos_in_trouble().await.scans()).await });
+    runtime().block_on(async { clause(&cosmos_in_trouble().scans()).await });
 }
 
 pub(crate) fn cosmos_scan(clause_name: &str, clause: impl AsyncFnOnce(&ScanUnderTest)) {
@@ -347,23 +346,8 @@ pub(crate) fn cosmos_scan(clause_name: &str, clause: impl AsyncFnOnce(&ScanUnder
         return;
     }
     runtime().block_on(async {
-        let store = Arc::new(CosmosStore::new(cosmos_options(local_cloud())).expect("loopback"));
+        let (store, outsider) = cosmos_container();
         let prefix = format!("{}!", unique("conformance"));
-        clause(&ScanUnderTest { store: store.clone(), scan: store, prefix }).await;
+        clause(&ScanUnderTest { store: store.clone(), scan: store, outsider, prefix }).await;
     });
-}
-
-/// Puts an item that no worker wrote, as any other program with a right to could. The local cloud takes a token by its
-/// shape, so there is nothing to sign.
-async fn put_foreign_item(options: &CosmosOptions, key: &str) {
-    let CosmosOptions { endpoint, database, container, .. } = options;
-    let address = endpoint.join(&format!("dbs/{database}/colls/{container}/docs")).expect("plain names");
-    // {"alg":"none"} and an expiry in the year 2100.
-    let token = "type%3Daad%26ver%3D1.0%26sig%3DeyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDB9.c2ln";
-    let request =
-        reqwest::Client::new().post(address).header("authorization", token).header("x-ms-version", "2020-07-15");
-    let request = request.header("x-ms-documentdb-partitionkey", format!("[\"{key}\"]"));
-    let answer =
-        request.body(format!(r#"{{"id":"{key}","pk":"{key}","version":7}}"#)).send().await.expect("it listens");
-    assert!(answer.status().is_success(), "{:?}", answer.text().await);
 }

@@ -8,6 +8,7 @@
 
 mod backends;
 mod depth;
+mod foreign;
 mod queue;
 mod scan;
 mod store;

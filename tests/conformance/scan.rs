@@ -9,19 +9,21 @@ use bridge_core::{
 };
 use bridge_tests::{assert_agree, at, delete, event, record};
 
+use crate::foreign::{Outsider, spoils};
+
 /// A store whose keys under `prefix` nobody else uses.
 pub(crate) struct ScanUnderTest {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) scan: Arc<dyn Scan>,
+    /// Somebody else who writes to the same backend.
+    pub(crate) outsider: Arc<dyn Outsider>,
     pub(crate) prefix: String,
 }
 
-/// A store that is not there, one that may not be read, and one with an item under `foreign_key` that no worker wrote.
+/// A store that is not there, and one that may not be read.
 pub(crate) struct BrokenScans {
     pub(crate) missing: Arc<dyn Scan>,
     pub(crate) forbidden: Arc<dyn Scan>,
-    pub(crate) foreign: Arc<dyn Scan>,
-    pub(crate) foreign_key: String,
 }
 
 /// Runs every clause against a backend.
@@ -33,6 +35,7 @@ macro_rules! contract {
             writes_meanwhile_hide_nothing_that_stays
             a_cursor_can_be_asked_again
             what_is_no_cursor_is_rejected
+            what_the_bridge_did_not_write_is_named_and_all_else_is_read
         }
     };
 }
@@ -44,7 +47,6 @@ macro_rules! cloud_contract {
         crate::tests! { scan, $deployment:
             a_store_that_is_not_there_cannot_be_read
             refused_credentials_are_unauthorized
-            what_is_no_record_is_named
         }
     };
 }
@@ -205,15 +207,24 @@ pub(crate) async fn refused_credentials_are_unauthorized(on: &BrokenScans) {
     assert_eq!(trouble(&*on.forbidden).await, FailureKind::Unauthorized);
 }
 
-pub(crate) async fn what_is_no_record_is_named(on: &BrokenScans) {
-    let mut found = Vec::new();
-    for first in on.foreign.segments(1).await.unwrap() {
-        let items = share(&*on.foreign, first, async || {}).await;
-        found.extend(items.into_iter().filter_map(Result::err).filter(|item| item.name == on.foreign_key));
+pub(crate) async fn what_the_bridge_did_not_write_is_named_and_all_else_is_read(on: &ScanUnderTest) {
+    let records = on.fill(30).await;
+    let spoils = spoils(&records[1]);
+    let key = |number: usize| format!("{}foreign {number}", on.prefix);
+    for (number, (spoil, _)) in spoils.iter().enumerate() {
+        on.outsider.plant(&record(&event(&key(number), at(1))), spoil).await;
     }
-    let [item] = found.as_slice() else { panic!("{found:?}") };
-    assert_eq!(item.key.as_ref().map(ToString::to_string).as_ref(), Some(&on.foreign_key));
-    assert!(item.what.contains("attribute"), "{item:?}");
+    assert_all(&records, &on.read(SHARES).await);
+    let mut found = BTreeMap::new();
+    for first in on.scan.segments(SHARES).await.unwrap() {
+        let items = share(&*on.scan, first, async || {}).await;
+        found.extend(items.into_iter().filter_map(Result::err).map(|item| (item.name.clone(), item)));
+    }
+    for (number, (spoil, attribute)) in spoils.iter().enumerate() {
+        let item = found.get(&key(number)).unwrap_or_else(|| panic!("{spoil:?} was not found"));
+        assert_eq!(item.key.as_ref().map(ToString::to_string), Some(key(number)));
+        assert!(item.what.contains(&format!("attribute {attribute}")), "{spoil:?}: {item:?}");
+    }
 }
 
 /// A range of Cosmos DB comes whole, also one that has thousands of records in each of its partitions.

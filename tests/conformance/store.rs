@@ -12,10 +12,13 @@ use bridge_core::{
 };
 use bridge_tests::{assert_agree, at, azure, changed, delete, event, record};
 use futures_util::future::join_all;
+use serde_json::json;
 
 /// A store whose keys under `prefix` nobody else uses, and what its backend is like.
 pub(crate) struct StoreUnderTest {
     pub(crate) store: Arc<dyn Store>,
+    /// Somebody else who writes to the same backend.
+    pub(crate) outsider: Arc<dyn Outsider>,
     pub(crate) prefix: String,
     /// Bytes of a record as the backend counts them,
     pub(crate) count: fn(&Record) -> u64,
@@ -25,7 +28,7 @@ pub(crate) struct StoreUnderTest {
     pub(crate) slack_bytes: u64,
 }
 
-pub(crate) use crate::values::*;
+pub(crate) use crate::{foreign::*, values::*};
 
 /// Runs every clause against a backend.
 macro_rules! contract {
@@ -54,17 +57,18 @@ macro_rules! contract {
             nesting_to_the_limit_comes_back_equal
             the_largest_record_passes
             too_large_is_told_with_both_figures
+            two_contents_of_one_event_end_as_one_whatever_the_order
+            what_the_bridge_did_not_write_is_never_overwritten
+            a_record_is_replaced_whoever_wrote_it
         }
     };
 }
 pub(crate) use contract;
 
-/// A store that is not there, one whose credentials are refused, and one that holds at `foreign_key` what is no record.
+/// A store that is not there, and one whose credentials are refused.
 pub(crate) struct BrokenStores {
     pub(crate) missing: Arc<dyn Store>,
     pub(crate) forbidden: Arc<dyn Store>,
-    pub(crate) foreign: Arc<dyn Store>,
-    pub(crate) foreign_key: String,
 }
 
 /// Runs the clauses about broken deployments against a backend that can be deployed.
@@ -73,7 +77,6 @@ macro_rules! cloud_contract {
         crate::tests! { store, $backend:
             a_store_that_is_not_there_is_missing
             refused_credentials_are_unauthorized
-            what_is_no_record_is_rejected_by_its_key
         }
     };
 }
@@ -85,7 +88,7 @@ impl StoreUnderTest {
         event(&format!("{}{key}", self.prefix), at(second))
     }
 
-    fn delete(&self, key: &str, second: i64) -> Event {
+    pub(crate) fn delete(&self, key: &str, second: i64) -> Event {
         delete(&format!("{}{key}", self.prefix), at(second))
     }
 
@@ -108,11 +111,11 @@ impl StoreUnderTest {
 
 pub(crate) const STORED_FIRST: PutOutcome = PutOutcome::Stored { replaced: None };
 
-fn stored_over(event: &Event) -> PutOutcome {
+pub(crate) fn stored_over(event: &Event) -> PutOutcome {
     PutOutcome::Stored { replaced: Some(event.version().clone()) }
 }
 
-fn kept(event: &Event) -> PutOutcome {
+pub(crate) fn kept(event: &Event) -> PutOutcome {
     PutOutcome::Kept { current: event.version().clone() }
 }
 
@@ -293,15 +296,23 @@ pub(crate) async fn refused_credentials_are_unauthorized(on: &BrokenStores) {
     assert!(!shown.contains("wrong-secret") && !shown.contains("d3Jvbmctc2VjcmV0"), "{shown}");
 }
 
-pub(crate) async fn what_is_no_record_is_rejected_by_its_key(on: &BrokenStores) {
-    let event = event(&on.foreign_key, at(1));
-    for error in [
-        on.foreign.get(&event.key).await.map(|_| ()).unwrap_err(),
-        on.foreign.put_if_newer(&record(&event)).await.map(|_| ()).unwrap_err(),
-    ] {
-        match error.kind {
-            FailureKind::Rejected { detail } => assert!(detail.contains(&on.foreign_key), "{detail}"),
-            other => panic!("{other:?}"),
+pub(crate) async fn two_contents_of_one_event_end_as_one_whatever_the_order(on: &StoreUnderTest) {
+    let contents = |key: &str| {
+        let upsert = on.event(key, 1);
+        let payload = changed(&upsert, |change| _ = change.payload.insert("total".to_owned(), json!(2)));
+        let create = changed(&upsert, |change| change.op = Op::Create);
+        [on.delete(key, 1), payload, create, upsert]
+    };
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2], [2, 0, 3, 1]] {
+        let events = contents(&format!("{order:?}"));
+        for at in order {
+            on.put(&events[at]).await;
+        }
+        let last = events.iter().max_by_key(|event| event.version()).unwrap();
+        on.assert_holds(last).await;
+        assert!(events.iter().all(|event| event.version().same_event(last.version())));
+        for event in &events {
+            assert_eq!(on.put(event).await, kept(last));
         }
     }
 }

@@ -27,17 +27,17 @@ macro_rules! mutants {
 /// All of them.
 pub(crate) const MUTANTS: &[Mutant] = mutants! {
     // The order of writes.
-    "no-tie-break" in "version.rs", noticed by "converged":
+    "no-tie-break" in "version.rs", noticed by "nothing lost":
         r#"Self(format!("{time} {:SITE$} {} {content}", origin.as_str(), event_id.hyphenated()))"#
         => r#"if MUTANT {
             return Self(format!("{time} {:SITE$} {} {:016x}", "a:a", Uuid::nil().hyphenated(), 0));
         }
         Self(format!("{time} {:SITE$} {} {content}", origin.as_str(), event_id.hyphenated()))"#;
-    "tie-broken-by-site-alone" in "version.rs", noticed by "converged":
+    "tie-broken-by-site-alone" in "version.rs", noticed by "nothing lost":
         "let time = timestamp.to_rfc3339_opts(SecondsFormat::Nanos, true);"
         => "let (event_id, content) = if MUTANT { (Uuid::nil(), 0.into()) } else { (event_id, content) };
         let time = timestamp.to_rfc3339_opts(SecondsFormat::Nanos, true);";
-    "two-contents-are-one-write" in "content.rs", noticed by "converged":
+    "two-contents-are-one-write" in "content.rs", noticed by "nothing lost":
         r#"Self(u64::from_be_bytes(hash[..8].try_into().expect("8 bytes are 8 bytes")))"#
         => r#"if MUTANT {
             return Self(0);

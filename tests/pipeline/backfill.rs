@@ -52,7 +52,7 @@ fn a_backfill_brings_all_that_is_newer_and_nothing_else() {
     stores.put(new, &event("k9", at(1)));
     stores.put(new, &event("k10", at(10)));
     stores.put(old, &event("_bridge/heartbeat/aws:us-east-1", at(1)));
-    old.spoil(&"bad".parse().unwrap(), "not a record");
+    old.spoil(&"bad".parse().unwrap(), "version", "not a record");
     old.overwrite(Record { event_id: uuid::Uuid::from_u128(1), ..record(&event("odd", at(1))) });
     old.overwrite(record(&delete("gone", at(NOW - 61 * 24 * 3600))));
 
@@ -111,7 +111,7 @@ fn an_expired_tombstone_ends_what_is_older_at_the_target() {
 fn a_record_that_the_target_refuses_is_left_out_and_the_others_are_brought() {
     let stores = Stores::new(2);
     (0..10).for_each(|number| stores.put(stores.at(0), &event(&format!("k{number}"), at(number))));
-    (0..2).for_each(|number| stores.at(0).spoil(&format!("bad{number}").parse().unwrap(), "not a record"));
+    (0..2).for_each(|number| stores.at(0).spoil(&format!("bad{number}").parse().unwrap(), "version", "not a record"));
     let target = |kind| Refusing { store: Arc::clone(&stores.stores[&azure()]), key: "k3", kind };
     let rejected = || target(FailureKind::Rejected { detail: "too deep".to_owned() });
     let filled = backfill_to(&stores, &rejected(), &options(), false).unwrap();

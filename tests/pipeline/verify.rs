@@ -239,13 +239,13 @@ impl Plant {
             }
             Self::Foreign => {
                 stores.put_everywhere(&new);
-                store.spoil(&new.key, "attribute version: missing");
+                store.spoil(&new.key, "version", "missing");
                 Some(Kind::Foreign)
             }
             Self::ForeignOverOlder => {
                 elsewhere(&old);
                 stores.put(stores.at(site + 1), &new);
-                store.spoil(&new.key, "attribute version: missing");
+                store.spoil(&new.key, "version", "missing");
                 Some(Kind::Foreign)
             }
             Self::OlderThanExpiredTombstone => {
@@ -260,7 +260,7 @@ impl Plant {
             Self::Reserved => {
                 let name = format!("_bridge/{name}");
                 stores.put(store, &event(&name, at(2)));
-                store.spoil(&format!("{name}!").parse().unwrap(), "not ours to look at");
+                store.spoil(&format!("{name}!").parse().unwrap(), "version", "not ours to look at");
                 return (name, None);
             }
         };
@@ -520,7 +520,7 @@ fn what_lies_in_each_store_is_counted() {
     (0..7).for_each(|number| stores.put_everywhere(&event(&format!("k{number}"), at(number))));
     (5..9).for_each(|number| stores.put(stores.at(0), &delete(&format!("k{number}"), at(100))));
     stores.put_everywhere(&event("_bridge/heartbeat/aws:us-east-1", at(1)));
-    stores.at(1).spoil(&"bad".parse().unwrap(), "not a record");
+    stores.at(1).spoil(&"bad".parse().unwrap(), "version", "not a record");
     stores.at(1).overwrite(Record { event_id: uuid::Uuid::from_u128(1), ..record(&event("odd", at(1))) });
     let counted = stores.verify(&options()).sites;
     assert_eq!(counted[aws().as_str()], Counted { records: 9, tombstones: 4, foreign: 0 });
@@ -531,7 +531,8 @@ fn what_lies_in_each_store_is_counted() {
 #[test]
 fn of_very_many_foreign_items_ten_thousand_are_named() {
     let stores = Stores::new(2);
-    (0..10_003).for_each(|number| stores.at(0).spoil(&format!("other{number}").parse().unwrap(), "not a record"));
+    (0..10_003)
+        .for_each(|number| stores.at(0).spoil(&format!("other{number}").parse().unwrap(), "version", "not a record"));
     let report = stores.verify(&Options { findings_max: 20_000, ..options() });
     assert_eq!((report.findings.len(), report.unlisted, report.drift), (10_000, 3, 10_003));
 }

@@ -10,8 +10,10 @@ use bridge_core::{
     event::{Key, Op, Payload},
     failure::{FailureKind, PortError},
     record::Record,
+    version::Version,
 };
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use crate::delivery::seconds_up;
 
@@ -50,6 +52,20 @@ impl NotARecord {
     pub(crate) fn into_port_error(self, backend: impl Into<String>, operation: &'static str, key: &Key) -> PortError {
         PortError::new(backend, operation, FailureKind::Rejected { detail: format!("key {key:?}: {self}") })
     }
+
+    /// As the port says it of a write that this item is in the way of.
+    pub(crate) fn refuse(self, backend: impl Into<String>, operation: &'static str, key: &Key) -> PortError {
+        let detail = format!("key {key:?}: {self}; it is never written over: move it elsewhere, or delete it");
+        PortError::new(backend, operation, FailureKind::Rejected { detail })
+    }
+}
+
+/// The version of what is there instead of `record`: the same one or a later one, or a refusal makes no sense.
+pub(crate) fn not_older(held: Record, record: &Record) -> Result<Version, NotARecord> {
+    if held.version >= record.version {
+        return Ok(held.version);
+    }
+    Err(NotARecord::new("version", &format!("{} is older, and was not replaced", held.version)))
 }
 
 impl TryFrom<Stored<'_>> for Record {
@@ -68,7 +84,7 @@ impl TryFrom<Stored<'_>> for Record {
         Ok(Self {
             key: stored.pk.parse().map_err(|what| NotARecord::new("pk", &what))?,
             version: stored.version.parse().map_err(|what| NotARecord::new("version", &what))?,
-            event_id: stored.event_id.parse().map_err(|what| NotARecord::new("event_id", &what))?,
+            event_id: event_id(stored.event_id)?,
             source_region: stored.source_region.parse().map_err(|what| NotARecord::new("source_region", &what))?,
             timestamp: stored.timestamp.to_owned(),
             op,
@@ -78,6 +94,13 @@ impl TryFrom<Stored<'_>> for Record {
             applied_by: stored.applied_by.parse().map_err(|what| NotARecord::new("applied_by", &what))?,
         })
     }
+}
+
+/// In the one form in which records have it.
+fn event_id(text: &str) -> Result<Uuid, NotARecord> {
+    let parsed: Uuid = text.parse().map_err(|what| NotARecord::new("event_id", &what))?;
+    let own = parsed.hyphenated().to_string() == text;
+    own.then_some(parsed).ok_or_else(|| NotARecord::new("event_id", "not in hyphenated form and lower case"))
 }
 
 /// The payload with its numbers spelled in the one way that all stores share.

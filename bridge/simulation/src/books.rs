@@ -86,7 +86,7 @@ pub struct State {
     /// Every event that was written; its place is its number less one.
     pub facts: Vec<Fact>,
     by_body: BTreeMap<Bytes, usize>,
-    by_id: BTreeMap<Uuid, usize>,
+    by_id: BTreeMap<Uuid, Vec<usize>>,
     /// The greatest event that a site's store has ever held of a key, by its place in `facts`.
     pub best: Vec<BTreeMap<String, usize>>,
     /// Events that the site's worker was handed, and how often.
@@ -144,7 +144,7 @@ impl Books {
         state.trace.line(|| format!("application writes {}", fact.describe()));
         let at = state.facts.len();
         state.by_body.insert(fact.body.clone(), at);
-        state.by_id.insert(fact.id, at);
+        state.by_id.entry(fact.id).or_default().push(at);
         state.facts.push(fact);
     }
 
@@ -215,7 +215,7 @@ impl Books {
     /// A store was asked to write.
     pub fn wrote(&self, site: usize, actor: Actor, record: &Record, outcome: &PutOutcome) {
         let state = &mut *self.open();
-        let fact = state.by_id.get(&record.event_id).copied();
+        let fact = state.fact_of_record(record);
         state.trace.line(|| {
             let outcome = if matches!(outcome, PutOutcome::Stored { .. }) { "stores" } else { "keeps its own over" };
             format!("{} puts {}: {} {outcome} it", name(&state.sites, actor), event(fact), state.sites[site])
@@ -237,9 +237,10 @@ impl State {
         self.by_body.get(body).copied()
     }
 
-    /// Which event a record is of.
+    /// Which event a record is of; the first one of that name if it is of none of their contents.
     pub fn fact_of_record(&self, record: &Record) -> Option<usize> {
-        self.by_id.get(&record.event_id).copied()
+        let named = self.by_id.get(&record.event_id)?;
+        named.iter().find(|at| self.facts[**at].is_in(record)).or(named.first()).copied()
     }
 
     /// Writes down what is wrong.

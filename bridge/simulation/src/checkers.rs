@@ -240,10 +240,7 @@ fn wrong_winners(world: &World, state: &State) -> Vec<(Checker, String)> {
         let held = site.store.snapshot();
         for (key, winner) in &winners {
             let record = held.iter().find(|(held, _)| held.as_str() == *key).map(|(_, record)| record);
-            let right = record.is_some_and(|record| {
-                let same = state.fact_of_record(record) == Some(winner.number - 1);
-                same && record.payload == winner.payload && record.op.as_str() == winner.op
-            });
+            let right = record.is_some_and(|record| winner.is_in(record));
             if !right {
                 let what = format!("{site} holds {} where {} came last", tell(state, record), winner.describe());
                 broken.push((Checker::Converged, what));
@@ -264,9 +261,10 @@ fn disagreements(world: &World, state: &State) -> Vec<(Checker, String)> {
     for site in world.sites.values().skip(1) {
         let other = site.store.snapshot();
         let keys: BTreeSet<&Key> = one.keys().chain(other.keys()).collect();
+        let content = |record: &Record| (record.event_id, record.op, record.payload.clone());
         for key in keys {
             let (one, other) = (one.get(key), other.get(key));
-            if one.map(|record| record.event_id) != other.map(|record| record.event_id) {
+            if one.map(content) != other.map(content) {
                 let (one, other) = (tell(state, one), tell(state, other));
                 broken.push((Checker::Converged, format!("{first} holds {one}, {site} holds {other}")));
             }

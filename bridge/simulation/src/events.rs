@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use bridge_core::{event::SiteId, marks::Marks};
+use bridge_core::{event::SiteId, marks::Marks, record::Record};
 use bytes::Bytes;
 use chrono::{DateTime, FixedOffset, SecondsFormat, TimeDelta, Utc};
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::seed::{chance, pick};
@@ -33,7 +34,20 @@ pub struct Draft {
     flaw: Option<Flaw>,
     /// When the application sends the event once more, not sure that the first time worked, and to which site.
     pub again: Option<(Duration, usize)>,
+    /// When, before that, it sends the event as it renders it anew for another try.
+    pub anew: Option<(Duration, Anew)>,
 }
+
+/// Another content under the same name, origin and stamp.
+#[derive(Clone, Copy, Debug)]
+pub struct Anew {
+    /// What it does now.
+    pub op: &'static str,
+    /// Whether the row has changed in between.
+    pub other_row: bool,
+}
+
+const OPS: [&str; 5] = ["create", "update", "upsert", "delete", "delete"];
 
 /// Why an event must be refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,14 +95,22 @@ impl Draft {
         Self {
             after: length.mul_f64(rng.f64()),
             site,
-            op: pick(rng, &["create", "update", "upsert", "delete", "delete"]),
+            op: pick(rng, &OPS),
             key: rng.usize(..keys),
             late: if chance(rng, 0.3) { rng.i64(0..20) } else { 0 },
             half: chance(rng, 0.25),
             offset: chance(rng, 0.2),
             flaw,
             again,
+            anew: None,
         }
+    }
+
+    /// Decides whether the producer is one that renders its row at each try, as it should not.
+    pub fn draw_anew(&mut self, rng: &mut Rng) {
+        let pause = Duration::from_secs(pick(rng, &[0, 0, 1, 10, 40]));
+        let anew = Anew { op: pick(rng, &OPS), other_row: chance(rng, 0.7) };
+        self.anew = (chance(rng, 0.12) && self.flaw.is_none()).then_some((pause, anew));
     }
 
     /// The event as it is written at `origin` when the site's clock shows `now`; `peer` is another site.
@@ -156,12 +178,18 @@ pub struct Fact {
     pub origin: SiteId,
     /// The entity.
     pub key: String,
-    /// Its stamp, understood here and not by the code that is tested.
+    /// Its stamp, understood here and not by the code that is tested,
     pub at: DateTime<Utc>,
+    /// and as it is written.
+    pub stamp: String,
     /// What it did.
     pub op: &'static str,
     /// The entity's state; none of a delete.
     pub payload: Option<Map<String, Value>>,
+    /// What its version ends with, computed here and not by the code that is tested.
+    pub content: String,
+    /// The event that it renders anew, by number.
+    pub anew_of: Option<usize>,
     /// Its bytes.
     pub body: Bytes,
     /// What the application marks it with.
@@ -181,40 +209,77 @@ impl Fact {
         at: DateTime<Utc>,
         stamp: &str,
     ) -> Self {
-        let mut payload = Map::new();
-        payload.insert("id".to_owned(), json!(key));
-        payload.insert("by".to_owned(), json!(origin.as_str()));
-        payload.insert("number".to_owned(), json!(number));
-        let body = json!({
-            "event_id": id.to_string(),
-            "source_region": origin.as_str(),
-            "op_type": op,
-            "payload": payload,
-            "timestamp": stamp,
-        });
-        Self {
+        let blank = Self {
             number,
             id,
             origin: origin.clone(),
             key: key.to_owned(),
             at,
+            stamp: stamp.to_owned(),
             op,
-            payload: (op != "delete").then_some(payload),
-            body: body.to_string().into(),
+            payload: None,
+            content: String::new(),
+            anew_of: None,
+            body: Bytes::new(),
             marks: Marks::default(),
             refused: None,
-        }
+        };
+        blank.rendered(op, number)
+    }
+
+    /// The same name, origin and stamp with the content that `anew` says; none if that is the same content.
+    pub fn anew(&self, number: usize, anew: Anew) -> Option<Self> {
+        let row = if anew.other_row { number } else { self.number };
+        let mut other = self.rendered(anew.op, row);
+        (other.number, other.anew_of) = (number, Some(self.number));
+        (other.content != self.content).then_some(other)
+    }
+
+    fn rendered(&self, op: &'static str, row: usize) -> Self {
+        let mut payload = Map::new();
+        payload.insert("id".to_owned(), json!(self.key));
+        payload.insert("by".to_owned(), json!(self.origin.as_str()));
+        payload.insert("number".to_owned(), json!(row));
+        let body = json!({
+            "event_id": self.id.to_string(),
+            "source_region": self.origin.as_str(),
+            "op_type": op,
+            "payload": payload,
+            "timestamp": self.stamp,
+        });
+        let payload = (op != "delete").then_some(payload);
+        let content = content(op, &self.stamp, &self.key, payload.as_ref());
+        Self { op, payload, content, body: body.to_string().into(), ..self.clone() }
     }
 
     /// The place in the order of all writes: what the core's `Version` must agree with.
-    pub fn rank(&self) -> (DateTime<Utc>, &str, Uuid) {
-        (self.at, self.origin.as_str(), self.id)
+    pub fn rank(&self) -> (DateTime<Utc>, &str, Uuid, &str) {
+        (self.at, self.origin.as_str(), self.id, &self.content)
+    }
+
+    /// Whether a record holds this very content of this event.
+    pub fn is_in(&self, record: &Record) -> bool {
+        record.event_id == self.id && record.op.as_str() == self.op && record.payload == self.payload
     }
 
     /// For a trace.
     pub fn describe(&self) -> String {
         let stamp = self.at.format("%dT%H:%M:%S%.f");
         let flaw = self.refused.map(|reason| format!(", to be refused as {reason}")).unwrap_or_default();
-        format!("#{} {} {} stamped {stamp} by {}{flaw}", self.number, self.op, self.key, self.origin)
+        let anew = self.anew_of.map(|first| format!(", #{first} rendered anew")).unwrap_or_default();
+        format!("#{} {} {} stamped {stamp} by {}{anew}{flaw}", self.number, self.op, self.key, self.origin)
     }
+}
+
+/// Sixteen digits for a content, as `schema/README.md` has it: of texts without escapes, and of small integers.
+fn content(op: &str, stamp: &str, key: &str, payload: Option<&Map<String, Value>>) -> String {
+    let texts = [op, stamp, key].map(|text| format!("\"{text}\""));
+    let payload = payload.map(|payload| {
+        let mut members: Vec<String> = payload.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        members.sort_unstable();
+        format!("{{{}}}", members.join(","))
+    });
+    let parts: Vec<String> = texts.into_iter().chain(payload).collect();
+    let hash = Sha256::digest(format!("[{}]", parts.join(",")));
+    hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }

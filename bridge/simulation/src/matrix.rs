@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::{
     books::{Actor, Kind, Place},
     checkers::at_the_end,
-    events::Fact,
+    events::{Anew, Fact},
     executor::Mortal,
     host::HostKind,
     operator::{self, Kept},
@@ -184,7 +184,8 @@ fn dark(world: &World) {
     world.site(THERE).inbound.add(FaultRule::always(Fault::Before(FailureKind::Unavailable)));
 }
 
-/// One of each: a create and its delete, two updates of which one loses, a tie with the peer, a peer's event, no event.
+/// One of each: a create and its delete, two updates of which one loses, a tie with the peer, a peer's event, one event
+/// with two contents, no event.
 fn fill(world: &World) {
     let start: DateTime<Utc> = START.parse().expect("a time");
     let events = [
@@ -207,8 +208,14 @@ fn fill(world: &World) {
         let body = world.books.open().facts[number - 1].body.clone();
         lay(world, THERE, body);
     }
+    let at = start + TimeDelta::seconds(4);
+    let first =
+        Fact::new(8, Uuid::from_u128(8), &HERE.parse().expect("a site's name"), "e", "upsert", at, &at.to_rfc3339());
+    let second = first.anew(9, Anew { op: "delete", other_row: false }).expect("another content");
+    put(world, HERE, first);
+    put(world, HERE, second);
     let mut flawed = world.books.open().facts[0].clone();
-    (flawed.number, flawed.id) = (8, Uuid::from_u128(8));
+    (flawed.number, flawed.id) = (10, Uuid::from_u128(10));
     (flawed.body, flawed.refused) = (r#"{"event_id": "nonsense"}"#.into(), Some("invalid_event"));
     put(world, HERE, flawed);
 }

@@ -67,6 +67,8 @@ pub struct Story {
     pub mishaps: u8,
     /// Each event: the site that accepts it, what it does, the key, and the second of its stamp.
     pub events: [(usize, &'static str, usize, i64); EVENTS],
+    /// Whether the second one has the name of the first: it is the same event with another content.
+    pub anew: bool,
 }
 
 /// How much was looked at.
@@ -89,15 +91,18 @@ impl fmt::Display for Explored {
     }
 }
 
-/// Stories in which something is at stake: ties between sites, a late create behind a delete, all at one key.
+/// Stories in which something is at stake: ties between sites, a late create behind a delete, two contents of one event, all
+/// at one key.
 pub fn stories() -> Vec<Story> {
-    let two = |events| Story { sites: 2, mishaps: 2, events };
+    let two = |events| Story { sites: 2, mishaps: 2, events, anew: false };
     vec![
         two([(0, "create", 0, 1), (1, "delete", 0, 2), (0, "upsert", 1, 1)]),
         two([(0, "upsert", 0, 1), (1, "upsert", 0, 1), (1, "create", 1, 1)]),
         two([(0, "create", 0, 1), (0, "delete", 0, 2), (1, "update", 0, 2)]),
         two([(0, "delete", 0, 1), (1, "delete", 0, 1), (0, "create", 0, 1)]),
-        Story { sites: 3, mishaps: 1, events: [(0, "create", 0, 1), (1, "delete", 0, 1), (2, "upsert", 1, 1)] },
+        Story { anew: true, ..two([(0, "upsert", 0, 1), (0, "delete", 0, 1), (1, "update", 0, 1)]) },
+        Story { anew: true, ..two([(0, "upsert", 0, 1), (0, "upsert", 0, 1), (0, "create", 1, 1)]) },
+        Story { sites: 3, mishaps: 1, ..two([(0, "create", 0, 1), (1, "delete", 0, 1), (2, "upsert", 1, 1)]) },
     ]
 }
 
@@ -110,7 +115,7 @@ pub fn explore(story: &Story) -> Result<Explored, String> {
     let facts = story.events.iter().zip(1..).map(|((site, op, key, second), number): (_, usize)| {
         let at = start + TimeDelta::seconds(*second);
         let origin = Cast::site(*site);
-        let id = Uuid::from_u128(number as u128);
+        let id = Uuid::from_u128(if story.anew && number == 2 { 1 } else { number as u128 });
         Fact::new(number, id, &origin, &format!("key-{key}"), op, at, &at.to_rfc3339())
     });
     let cast = Cast::new(story.sites, facts.collect());

@@ -235,7 +235,7 @@ impl Cast {
         }
         let site = world.numbered(delivered.site);
         for record in site.store.snapshot().values() {
-            let event = self.facts.iter().position(|fact| fact.id == record.event_id).expect("one of them");
+            let event = self.facts.iter().position(|fact| fact.is_in(record)).expect("one of them");
             effects.held[self.key(event)] = u8::try_from(event + 1).expect("few events");
         }
         for (body, properties) in site.letters.snapshot() {

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     books::{Actor, Kind},
     checkers::{Checker, Violation, at_the_end},
-    events::Draft,
+    events::{Draft, Fact},
     executor::{Executor, Stop},
     faults,
     host::{self, HostKind},
@@ -166,20 +166,33 @@ fn count<'a>(left: &'a Cell<usize>, task: impl Future<Output = ()> + 'a) -> impl
     }
 }
 
-/// An application writes an event, and perhaps sends it once more.
+/// An application writes an event, perhaps renders it anew for a second try, and perhaps sends the first one once more.
 async fn apply(world: &World, draft: &Draft, id: Uuid) {
     world.clock.sleep(draft.after).await;
     let site = world.numbered(draft.site);
     let number = world.books.open().facts.len() + 1;
     let peer = world.numbered((draft.site + 1) % world.sites.len());
     let fact = draft.write(number, id, &site.id, &peer.id, site.clock.now());
-    let mut message = Message { id: id.to_string(), body: fact.body.clone(), properties: Properties::new() };
-    fact.marks.write(&mut message.properties);
-    world.books.write(fact);
-    send(world, site, &message).await;
+    let message = |fact: &Fact| {
+        let mut properties = Properties::new();
+        fact.marks.write(&mut properties);
+        Message { id: id.to_string(), body: fact.body.clone(), properties }
+    };
+    let first = message(&fact);
+    world.books.write(fact.clone());
+    send(world, site, &first).await;
+    if let Some((pause, anew)) = draft.anew {
+        world.clock.sleep(pause).await;
+        let number = world.books.open().facts.len() + 1;
+        if let Some(fact) = fact.anew(number, anew) {
+            let second = message(&fact);
+            world.books.write(fact);
+            send(world, site, &second).await;
+        }
+    }
     if let Some((pause, elsewhere)) = draft.again {
         world.clock.sleep(pause).await;
-        send(world, world.numbered(elsewhere), &message).await;
+        send(world, world.numbered(elsewhere), &first).await;
     }
 }
 

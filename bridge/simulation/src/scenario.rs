@@ -104,7 +104,9 @@ impl Scenario {
         Self {
             hosts: (0..sites).map(|_| pick(&mut rng, &hosts)).collect(),
             batch: rng.usize(1..=10),
-            episodes: (0..episodes).map(|at| Episode::draw(&mut rng, &names, keys, episodes, at)).collect(),
+            episodes: (0..episodes)
+                .map(|at| Episode::draw(&mut rng, &names, keys, episodes, at).with_producers(seed, at))
+                .collect(),
             options,
         }
     }
@@ -141,6 +143,15 @@ impl Episode {
             life: pick(rng, &[None, Some(400), Some(60)]),
             night: Duration::from_hours(24 * days),
         }
+    }
+}
+
+impl Episode {
+    /// Drawn by themselves, so that a seed's other events stay as they are.
+    fn with_producers(mut self, seed: u64, number: usize) -> Self {
+        let mut rng = stream(seed, &format!("producers of episode {number}"));
+        self.drafts.iter_mut().for_each(|draft| draft.draw_anew(&mut rng));
+        self
     }
 }
 

@@ -3,7 +3,7 @@
 //! The order of writes is kept by the table itself: one conditional `PutItem`, whose answer also tells what was there,
 //! so that a write costs one request whether it wins or loses.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
@@ -13,20 +13,74 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 use bridge_core::{
-    event::Key,
+    event::{Key, Op},
     failure::{FailureKind, PortError},
     port::{PutOutcome, Store},
     record::Record,
+    version::{self, Version},
 };
 
 use super::{
     dynamodb_item::{self, Item},
     error::Failure,
 };
-use crate::dynamodb_size::ITEM_BYTES_MAX;
+use crate::{dynamodb_size::ITEM_BYTES_MAX, stored};
 
-/// `version` is a fixed-width text whose byte order is the order of writes, so the table compares what the core does.
-const NEWER: &str = "attribute_not_exists(pk) OR #version < :version";
+/// What a write asks of the item that it would replace: that it is a record of the bridge, and an older one.
+///
+/// `version` is a fixed-width text whose byte order is the order of writes, so the table compares what the core does. The
+/// language of conditions knows kinds and sizes and no patterns: an item with every attribute of a record, each of its
+/// kind and size, passes for one. Whatever else is there stays, however its version compares.
+const NEWER: &str = "attribute_not_exists(#pk) OR (\
+    #version < :version AND size(#version) = :width AND contains(#version, :mark) AND \
+    attribute_type(#event_id, :S) AND size(#event_id) = :name AND attribute_type(#source_region, :S) AND \
+    attribute_type(#timestamp, :S) AND attribute_type(#applied_at, :S) AND attribute_type(#applied_by, :S) AND (\
+    #op_type = :delete AND #deleted = :true AND attribute_not_exists(#payload) OR \
+    #op_type IN (:create, :update, :upsert) AND #deleted = :false AND attribute_type(#payload, :M)) AND (\
+    attribute_not_exists(#expires_at) OR attribute_type(#expires_at, :N)))";
+
+/// The attributes that [`NEWER`] names; some of them are words of its language.
+const NAMES: [&str; 11] = [
+    "pk",
+    "version",
+    "event_id",
+    "source_region",
+    "timestamp",
+    "op_type",
+    "payload",
+    "deleted",
+    dynamodb_item::EXPIRES_AT,
+    "applied_at",
+    "applied_by",
+];
+
+/// Bytes of an event's name.
+const UUID_BYTES: usize = 36;
+
+fn names() -> HashMap<String, String> {
+    NAMES.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect()
+}
+
+fn values(version: &Version) -> HashMap<String, AttributeValue> {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let values = [
+        (":version", text(version.as_str())),
+        (":width", AttributeValue::N(version::WIDTH.to_string())),
+        // Behind the time, in every version.
+        (":mark", text("Z ")),
+        (":name", AttributeValue::N(UUID_BYTES.to_string())),
+        (":S", text("S")),
+        (":M", text("M")),
+        (":N", text("N")),
+        (":true", AttributeValue::Bool(true)),
+        (":false", AttributeValue::Bool(false)),
+        (":create", text(Op::Create.as_str())),
+        (":update", text(Op::Update.as_str())),
+        (":upsert", text(Op::Upsert.as_str())),
+        (":delete", text(Op::Delete.as_str())),
+    ];
+    values.map(|(name, value)| (name.to_owned(), value)).into()
+}
 
 /// A DynamoDB table with the partition key `pk` (a string) and no sort key.
 #[derive(Debug)]
@@ -56,16 +110,18 @@ impl DynamodbStore {
         record.map_err(|error| error.into_port_error(self.to_string(), operation, key))
     }
 
-    /// What the table holds instead, after it has refused the write of `key`.
-    async fn kept(&self, key: &Key, held: Option<Item>) -> Result<PutOutcome, PortError> {
+    /// What the table holds instead, after it has refused the write of `record`.
+    async fn kept(&self, record: &Record, held: Option<Item>) -> Result<PutOutcome, PortError> {
         let operation = "put_if_newer";
-        if let Some(item) = held {
-            let current = dynamodb_item::version(&item);
-            let current = current.map_err(|error| error.into_port_error(self.to_string(), operation, key))?;
-            return Ok(PutOutcome::Kept { current });
-        }
-        match self.read(operation, key).await? {
-            Some(record) => Ok(PutOutcome::Kept { current: record.version }),
+        let held = match held {
+            Some(item) => Some(dynamodb_item::to_record(item)),
+            None => self.read(operation, &record.key).await?.map(Ok),
+        };
+        match held {
+            Some(held) => match held.and_then(|held| stored::not_older(held, record)) {
+                Ok(current) => Ok(PutOutcome::Kept { current }),
+                Err(error) => Err(error.refuse(self.to_string(), operation, &record.key)),
+            },
             // It was there, and its life ended in between.
             None => Err(self.fail(operation, FailureKind::Unavailable)),
         }
@@ -82,14 +138,13 @@ impl Store for DynamodbStore {
         let request = self.client.put_item().table_name(&self.table).set_item(Some(item));
         let answer = request
             .condition_expression(NEWER)
-            .expression_attribute_names("#version", "version")
-            .expression_attribute_values(":version", AttributeValue::S(record.version.as_str().to_owned()))
+            .set_expression_attribute_names(Some(names()))
+            .set_expression_attribute_values(Some(values(&record.version)))
             .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
         match answer {
-            // A replaced item without a readable version was not written by the bridge, but it is gone: nothing to tell.
             Ok(answer) => {
                 let replaced = answer.attributes.and_then(|item| dynamodb_item::version(&item).ok());
                 Ok(PutOutcome::Stored { replaced })
@@ -98,7 +153,7 @@ impl Store for DynamodbStore {
                 let PutItemError::ConditionalCheckFailedException(refusal) = refusal.into_err() else {
                     unreachable!("asked just before")
                 };
-                self.kept(&record.key, refusal.item).await
+                self.kept(record, refusal.item).await
             }
             Err(error) => {
                 let failure = Failure::from(&error);

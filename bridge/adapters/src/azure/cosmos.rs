@@ -109,9 +109,9 @@ impl CosmosStore {
         };
         let etag = answer.headers().etag().cloned();
         let item: Item = answer.into_model().map_err(|error| self.fail(PUT, &error))?;
-        let version = cosmos_item::version(&item).map_err(|error| self.not_a_record(PUT, key, error))?;
         let etag = etag.ok_or_else(|| NotARecord::new("_etag", "missing"));
-        Ok(Some((version, etag.map_err(|error| self.not_a_record(PUT, key, error))?)))
+        let held = cosmos_item::to_record(item).and_then(|record| Ok((record.version, etag?)));
+        held.map(Some).map_err(|error| error.refuse(self.to_string(), PUT, key))
     }
 
     /// The loop: create, or read, compare and replace, until one of them counts.

@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use bridge_core::{event::Key, record::Record, version::Version};
+use bridge_core::{event::Key, record::Record};
 use serde_json::{Map, Value};
 
 use crate::stored::{NotARecord, Stored, life_seconds, spelled};
@@ -91,14 +91,6 @@ pub fn to_record(item: Item) -> Result<Record, NotARecord> {
         applied_at: text(&item, "applied_at")?,
         applied_by: text(&item, "applied_by")?,
     })
-}
-
-/// The version that `item` holds.
-///
-/// # Errors
-/// If it holds none.
-pub fn version(item: &Item) -> Result<Version, NotARecord> {
-    text(item, "version")?.parse().map_err(|what| NotARecord::new("version", &what))
 }
 
 fn text<'a>(item: &'a Item, property: &'static str) -> Result<&'a str, NotARecord> {

@@ -21,7 +21,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     dynamodb_size::{ITEM_BYTES_MAX, item_bytes},
     share::{Share, no_cursor},
-    stored::{applied_second, life_seconds, spelled},
+    stored::{NotARecord, applied_second, life_seconds, spelled},
 };
 
 /// A store in memory, by the strictest rules of both clouds.
@@ -34,7 +34,7 @@ pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     records: Mutex<BTreeMap<Key, Held>>,
     /// What is no record, and what is wrong with it.
-    spoilt: Mutex<BTreeMap<Key, String>>,
+    spoilt: Mutex<BTreeMap<Key, NotARecord>>,
 }
 
 /// Items of a portion at most: few, so that small tests have many portions.
@@ -69,22 +69,18 @@ impl MemoryStore {
         self.records().remove(key);
     }
 
-    /// Makes what is there something that is no record, with this wrong with it.
-    pub fn spoil(&self, key: &Key, what: &str) {
+    /// Makes what is there something that is no record, with this wrong with this attribute.
+    pub fn spoil(&self, key: &Key, attribute: &'static str, what: &str) {
         self.remove(key);
-        self.spoilt().insert(key.clone(), what.to_owned());
+        self.spoilt().insert(key.clone(), NotARecord::new(attribute, what));
     }
 
-    fn spoilt(&self) -> MutexGuard<'_, BTreeMap<Key, String>> {
+    fn spoilt(&self) -> MutexGuard<'_, BTreeMap<Key, NotARecord>> {
         self.spoilt.lock().expect("nothing panics while it holds the lock")
     }
 
-    fn unspoilt(&self, operation: &'static str, key: &Key) -> Result<(), PortError> {
-        let refuse = |what: &String| FailureKind::Rejected { detail: format!("key {key:?}: {what}") };
-        match self.spoilt().get(key).map(refuse) {
-            Some(kind) => Err(PortError::new(self.to_string(), operation, kind)),
-            None => Ok(()),
-        }
+    fn spoilt_at(&self, key: &Key) -> Option<NotARecord> {
+        self.spoilt().get(key).cloned()
     }
 
     fn records(&self) -> MutexGuard<'_, BTreeMap<Key, Held>> {
@@ -102,7 +98,9 @@ impl Held {
 impl Store for MemoryStore {
     async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
         let fail = |kind| PortError::new(self.to_string(), "put_if_newer", kind);
-        self.unspoilt("put_if_newer", &record.key)?;
+        if let Some(error) = self.spoilt_at(&record.key) {
+            return Err(error.refuse(self.to_string(), "put_if_newer", &record.key));
+        }
         if record.deleted() {
             // DynamoDB's form of a tombstone ends so long after its writing, which therefore must be a time.
             applied_second(&record.applied_at)
@@ -131,7 +129,9 @@ impl Store for MemoryStore {
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {
-        self.unspoilt("get", key)?;
+        if let Some(error) = self.spoilt_at(key) {
+            return Err(error.into_port_error(self.to_string(), "get", key));
+        }
         let now = self.clock.now();
         Ok(self.records().get(key).filter(|held| held.lives(now)).map(|held| held.record.clone()))
     }
@@ -156,7 +156,7 @@ impl Scan for MemoryStore {
         let now = self.clock.now();
         let (records, spoilt) = (self.records(), self.spoilt());
         let foreign = spoilt.range((after.clone(), Bound::Unbounded)).map(|(key, what)| {
-            let item = ForeignItem { name: key.to_string(), key: Some(key.clone()), what: what.clone() };
+            let item = ForeignItem { name: key.to_string(), key: Some(key.clone()), what: what.to_string() };
             (key, Err(item))
         });
         let held = records.range((after, Bound::Unbounded)).filter(|(_, held)| held.lives(now));

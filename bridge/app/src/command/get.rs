@@ -3,7 +3,9 @@
 use anyhow::Context;
 use bridge_core::{
     event::{Key, SiteId},
+    failure::FailureKind,
     record::Record,
+    verify::{Held, finding::misfit},
 };
 use futures_util::future;
 use serde_json::{Value, json};
@@ -20,14 +22,22 @@ pub(crate) struct Args {
     json: bool,
 }
 
-type Answer = (SiteId, Result<Option<Record>, String>);
+/// What a site holds of the key, or why it could not be read.
+type Answer = (SiteId, Result<Held, String>);
 
 pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let key: Key = args.key.parse().context("this cannot be a key")?;
     let answers: Vec<Answer> = future::join_all(config.sites.keys().map(|site| async {
         let read = async {
             let ports = assemble::ports(&config, site).await.map_err(|error| format!("{error:#}"))?;
-            ports.store.get(&key).await.map_err(|error| error.chain())
+            match ports.store.get(&key).await {
+                Ok(None) => Ok(Held::Absent),
+                Ok(Some(record)) => Ok(Held::Record(Box::new(record))),
+                Err(error) => match error.kind {
+                    FailureKind::Rejected { detail } => Ok(Held::Foreign(detail)),
+                    _ => Err(error.chain()),
+                },
+            }
         };
         (site.clone(), read.await)
     }))
@@ -42,20 +52,34 @@ fn judge(answers: &[Answer]) -> Code {
     if answers.iter().any(|(_, answer)| answer.is_err()) {
         return Code::Failed;
     }
-    let records: Vec<_> = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).collect();
-    let agree = records.windows(2).all(|pair| match (pair[0], pair[1]) {
-        (None, None) => true,
-        (Some(one), Some(other)) => one.agrees_with(other),
+    let held: Vec<_> = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).collect();
+    let agree = held.windows(2).all(|pair| match (pair[0], pair[1]) {
+        (Held::Absent, Held::Absent) => true,
+        (Held::Record(one), Held::Record(other)) => one.agrees_with(other),
         _ => false,
     });
-    if agree { Code::Done } else { Code::Remains }
+    if agree && strangers(answers).is_empty() { Code::Done } else { Code::Remains }
+}
+
+/// The sites that hold what something else than the bridge wrote.
+fn strangers(answers: &[Answer]) -> Vec<&str> {
+    let strange = |held: &Held| matches!(held, Held::Foreign(_)) || held.record().and_then(misfit).is_some();
+    let strange = answers.iter().filter(|(_, answer)| answer.as_ref().is_ok_and(strange));
+    strange.map(|(site, _)| site.as_str()).collect()
 }
 
 fn verdict(code: Code, answers: &[Answer]) -> String {
-    let absent = answers.iter().all(|(_, answer)| matches!(answer, Ok(None)));
+    let absent = answers.iter().all(|(_, answer)| matches!(answer, Ok(Held::Absent)));
+    let strangers = strangers(answers);
     match code {
         Code::Done if absent => "no site has this key".to_owned(),
         Code::Done => format!("all {} sites agree", answers.len()),
+        Code::Remains if !strangers.is_empty() => {
+            format!(
+                "something else than the bridge wrote this key at {}: docs/verify.md, \"What is left\", says what to do",
+                strangers.join(" and ")
+            )
+        }
         Code::Remains => {
             "the sites DIFFER: an event may still be on its way; look again, then at the dead letters".to_owned()
         }
@@ -70,7 +94,8 @@ fn as_json(key: &Key, answers: &[Answer], code: Code) -> String {
         .iter()
         .map(|(site, answer)| {
             let value = match answer {
-                Ok(record) => json!({ "record": record.as_ref().map(record_json) }),
+                Ok(Held::Foreign(what)) => json!({ "foreign": what }),
+                Ok(held) => json!({ "record": held.record().map(record_json) }),
                 Err(error) => json!({ "error": error }),
             };
             (site.to_string(), value)
@@ -99,6 +124,9 @@ fn record_json(record: &Record) -> Value {
     if let Some(payload) = &record.payload {
         value["payload"] = Value::Object(payload.clone());
     }
+    if let Some(what) = misfit(record) {
+        value["misfit"] = what.into();
+    }
     value
 }
 
@@ -108,8 +136,9 @@ fn as_table(key: &Key, answers: &[Answer], code: Code) -> String {
         text += &format!("\n{site}\n");
         match answer {
             Err(error) => text += &format!("  error       {error}\n"),
-            Ok(None) => text += "  absent\n",
-            Ok(Some(record)) => {
+            Ok(Held::Absent) => text += "  absent\n",
+            Ok(Held::Foreign(what)) => text += &format!("  foreign     {what}\n"),
+            Ok(Held::Record(record)) => {
                 let state = match &record.payload {
                     Some(payload) => Value::Object(payload.clone()).to_string(),
                     None => "(deleted: a tombstone)".to_owned(),
@@ -123,6 +152,9 @@ fn as_table(key: &Key, answers: &[Answer], code: Code) -> String {
                     ("payload", &state),
                 ] {
                     text += &format!("  {name:10}  {value}\n");
+                }
+                if let Some(what) = misfit(record) {
+                    text += &format!("  misfit      {what}\n");
                 }
             }
         }
