@@ -281,5 +281,5 @@ fn content(op: &str, stamp: &str, key: &str, payload: Option<&Map<String, Value>
     });
     let parts: Vec<String> = texts.into_iter().chain(payload).collect();
     let hash = Sha256::digest(format!("[{}]", parts.join(",")));
-    hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{hash:x}")[..16].to_owned()
 }
