@@ -15,6 +15,7 @@ use bridge_core::{
     carry_out::work_off,
     event::SiteId,
     failure::FailureKind,
+    marks::Marks,
     port::{Message, Properties, Queue},
     replay::{
         pace::Pace,
@@ -205,8 +206,8 @@ fn fill(world: &World) {
     }
     // The peer has its own two already, as their origin would.
     for number in [6, 7] {
-        let body = world.books.open().facts[number - 1].body.clone();
-        lay(world, THERE, body);
+        let fact = world.books.open().facts[number - 1].clone();
+        lay(world, THERE, &fact);
     }
     let at = start + TimeDelta::seconds(4);
     let first =
@@ -220,15 +221,19 @@ fn fill(world: &World) {
     put(world, HERE, flawed);
 }
 
-fn put(world: &World, site: &str, fact: Fact) {
-    let body = fact.body.clone();
-    world.books.write(fact);
-    lay(world, site, body);
+fn put(world: &World, name: &str, fact: Fact) {
+    world.books.write(fact.clone());
+    lay(world, name, &fact);
 }
 
-fn lay(world: &World, name: &str, body: bytes::Bytes) {
+/// At a site that is not its origin it comes as its origin's forward.
+fn lay(world: &World, name: &str, fact: &Fact) {
     let site = world.site(name);
-    let message = Message { id: "from outside".to_owned(), body, properties: Properties::new() };
+    let mut properties = Properties::new();
+    if fact.origin != site.id {
+        Marks { forwarded_by: Some(fact.origin.clone()), ..Marks::default() }.write(&mut properties);
+    }
+    let message = Message { id: "from outside".to_owned(), body: fact.body.clone(), properties };
     world.clock.drive(site.queue.send(std::slice::from_ref(&message)));
     let place = Place { site: site.number, kind: Kind::Queue };
     world.books.accepted(place, Actor::Application, &message);
