@@ -202,7 +202,7 @@ fn fill(world: &World) {
         let at = start + TimeDelta::seconds(second);
         let id = Uuid::from_u128(number as u128);
         let origin: SiteId = origin.parse().expect("a site's name");
-        put(world, HERE, Fact::new(number, id, &origin, key, op, at, &at.to_rfc3339()));
+        put(world, HERE, &Fact::new(number, id, &origin, key, op, at, &at.to_rfc3339()));
     }
     // The peer has its own two already, as their origin would.
     for number in [6, 7] {
@@ -213,17 +213,17 @@ fn fill(world: &World) {
     let first =
         Fact::new(8, Uuid::from_u128(8), &HERE.parse().expect("a site's name"), "e", "upsert", at, &at.to_rfc3339());
     let second = first.anew(9, Anew { op: "delete", other_row: false }).expect("another content");
-    put(world, HERE, first);
-    put(world, HERE, second);
+    put(world, HERE, &first);
+    put(world, HERE, &second);
     let mut flawed = world.books.open().facts[0].clone();
     (flawed.number, flawed.id) = (10, Uuid::from_u128(10));
     (flawed.body, flawed.refused) = (r#"{"event_id": "nonsense"}"#.into(), Some("invalid_event"));
-    put(world, HERE, flawed);
+    put(world, HERE, &flawed);
 }
 
-fn put(world: &World, name: &str, fact: Fact) {
+fn put(world: &World, name: &str, fact: &Fact) {
     world.books.write(fact.clone());
-    lay(world, name, &fact);
+    lay(world, name, fact);
 }
 
 /// At a site that is not its origin it comes as its origin's forward.
