@@ -29,7 +29,7 @@ async fn counts_what_was_sent(queue: &dyn Queue, depth: &dyn Depth) {
 
     let held = queue.receive(2, Duration::from_secs(5)).await.unwrap();
     assert_eq!(held.len(), 2);
-    queue.retry(&held[0], Duration::from_secs(60)).await.unwrap();
+    queue.retry(&[(&held[0], Duration::from_secs(60))]).await.remove(0).unwrap();
     let now = depth.depth().await.unwrap();
     assert_eq!(now.messages(), 4, "{now:?}");
     // Where a retry hides the very message, the broker counts it as in flight.

@@ -337,7 +337,7 @@ pub(crate) async fn a_retry_hides_the_message_for_so_long(on: &QueueUnderTest) {
     on.send(&[message("a")]).await;
     let first = on.take_one().await;
     let start = on.clock.now();
-    on.queue.retry(&first, Duration::from_millis(2_500)).await.unwrap();
+    on.queue.retry(&[(&first, Duration::from_millis(2_500))]).await.remove(0).unwrap();
     let second = on.take_one().await;
     let hidden = on.clock.now() - start;
     // Brokers stamp times in milliseconds, and their clock is not this one.
@@ -353,7 +353,7 @@ pub(crate) async fn a_retry_at_once_counts_as_an_attempt(on: &QueueUnderTest) {
     for attempt in 1..=3 {
         let delivery = on.take_one().await;
         assert_eq!(delivery.attempt, attempt);
-        on.queue.retry(&delivery, Duration::ZERO).await.unwrap();
+        on.queue.retry(&[(&delivery, Duration::ZERO)]).await.remove(0).unwrap();
     }
 }
 
@@ -367,7 +367,7 @@ pub(crate) async fn a_retry_keeps_body_properties_and_first_sight(on: &QueueUnde
     on.send(&[sent.clone()]).await;
     let first = on.take_one().await;
     on.clock.sleep(seconds(1)).await;
-    on.queue.retry(&first, Duration::ZERO).await.unwrap();
+    on.queue.retry(&[(&first, Duration::ZERO)]).await.remove(0).unwrap();
     let second = on.take_one().await;
     assert_eq!(second.body, sent.body);
     assert_eq!(second.properties, sent.properties, "where a copy is sent, what it adds is not shown");
@@ -380,7 +380,7 @@ pub(crate) async fn a_retry_with_a_stale_receipt_says_that_the_lease_is_lost(on:
     let stale = on.take_one().await;
     on.ack(std::slice::from_ref(&stale)).await;
     on.send(&[message("b")]).await;
-    assert_eq!(kind(on.queue.retry(&stale, seconds(1)).await), FailureKind::LeaseLost);
+    assert_eq!(kind(on.queue.retry(&[(&stale, seconds(1))]).await.remove(0)), FailureKind::LeaseLost);
 }
 
 pub(crate) async fn what_a_sender_says_of_tries_and_first_sight_is_not_believed(on: &QueueUnderTest) {

@@ -120,8 +120,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         "    Ok(Decision::ApplyAndForward)"
         => "    Ok(if MUTANT { Decision::Apply } else { Decision::ApplyAndForward })";
     "never-forwards-what-comes-again" in "pipeline.rs", noticed by "nothing lost":
-        "let ends = |task: &&Task| applied"
-        => "let ends = |task: &&Task| !MUTANT && applied";
+        "!is_first(delivery) && applied.ends_the_delivery"
+        => "!MUTANT && !is_first(delivery) && applied.ends_the_delivery";
     "drops-partial-failures-of-sends" in "peer.rs", noticed by "nothing lost":
         "results[at] = Some(answer.map_err(Arc::new));"
         => "results[at] = Some(if MUTANT { Ok(()) } else { answer.map_err(Arc::new) });";
@@ -137,10 +137,10 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         queue.ack(&receipts).await;
     }
     let replicate = std::pin::pin!(worker.replicate(batch));";
-    "drops-retries" in "carry_out.rs", noticed by "nothing lost":
-        "Settlement::Retry { after } => later.push((delivery, *after)),"
-        => "Settlement::Retry { .. } if MUTANT => done.push(delivery.receipt.clone()),
-            Settlement::Retry { after } => later.push((delivery, *after)),";
+    "drops-retries" in "ending.rs", noticed by "nothing lost":
+        "Settlement::Retry { after } => Ending::Later(*after),"
+        => "Settlement::Retry { .. } if MUTANT => Ending::Remove,
+        Settlement::Retry { after } => Ending::Later(*after),";
     "acks-when-halted" in "conclude.rs", noticed by "nothing lost":
         "Recovery::Halt => Settlement::Halt { detail: error.chain() },"
         => "Recovery::Halt if MUTANT => Settlement::Ack,
@@ -152,33 +152,42 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         }
         ceiling.mul_f64(rng.f64()).max(hint.unwrap_or_default())";
     "keeps-quiet-about-what-was-not-settled" in "carry_out.rs", noticed by "books balance":
-        "self.unsettled.push((message.to_owned(), error));"
+        "self.unsettled.push((delivery.message_id.clone(), error));"
         => "if !MUTANT {
-            self.unsettled.push((message.to_owned(), error));
+            self.unsettled.push((delivery.message_id.clone(), error));
         }";
-    "a-function-settles-what-must-come-again" in "invocation/mod.rs", noticed by "nothing lost":
-        "Ok(Ended::Again { verdict: Some(verdict), after })"
-        => "if MUTANT {
-            return Ok(Ended::Settled(verdict));
-        }
-        Ok(Ended::Again { verdict: Some(verdict), after })";
+    "a-function-settles-what-must-come-again" in "invocation/partial.rs", noticed by "nothing lost":
+        "Slot::Ended(Ending::Later(after) | Ending::Stay(after), verdict) => again(verdict, after),"
+        => "Slot::Ended(Ending::Later(_) | Ending::Stay(_), verdict) if MUTANT => Ended::Settled(verdict),
+            Slot::Ended(Ending::Later(after) | Ending::Stay(after), verdict) => again(verdict, after),";
     "a-function-schedules-no-copy" in "invocation/whole.rs", noticed by "nothing lost":
-        "let sent = copies.reschedule(&delivery, after).await;"
-        => "let sent = if MUTANT { Ok(()) } else { copies.reschedule(&delivery, after).await };";
+        "match copies.reschedule(&delivery, after).await {"
+        => "match if MUTANT { Ok(()) } else { copies.reschedule(&delivery, after).await } {";
+    "a-halted-worker-takes-messages-to-look" in "receive.rs", noticed by "nothing lost":
+        "Spot::Store => self.worker.probe_store().await.map(|()| None),"
+        => "Spot::Store if MUTANT => Ok(None),
+            Spot::Store => self.worker.probe_store().await.map(|()| None),";
 
     // Letters.
-    "letters-are-not-sent" in "carry_out.rs", noticed by "nothing lost":
-        "    dead_letters.send(&messages).await"
-        => "    if MUTANT {
-        return messages.iter().map(|_| Ok(())).collect();
-    }
-    dead_letters.send(&messages).await";
-    "a-letter-that-was-not-sent-counts" in "carry_out.rs", noticed by "nothing lost":
-        "        match sent {\n            Ok(()) => done.push"
-        => "        match sent {\n            Err(_) if MUTANT => done.push(delivery.receipt.clone()),\n            Ok(()) => done.push";
-    "a-letter-is-owed-to-nobody" in "settlement.rs", noticed by "nothing lost":
-        "if !self.owed.is_empty() {"
-        => "if !MUTANT && !self.owed.is_empty() {";
+    "letters-are-not-sent" in "set_aside.rs", noticed by "nothing lost":
+        "        for (at, answer) in places.into_iter().zip(desk.dead_letters.send(&messages).await) {"
+        => "        if MUTANT {
+            messages.clear();
+        }
+        let unsent: Vec<Result<(), PortError>> = places.iter().map(|_| Ok(())).collect();
+        let answers = desk.dead_letters.send(&messages).await;
+        for (at, answer) in places.into_iter().zip(if MUTANT { unsent } else { answers }) {";
+    "a-letter-that-was-not-sent-counts" in "ending.rs", noticed by "nothing lost":
+        "        Aside::Failed(error) => {"
+        => "        Aside::Failed(_) if MUTANT => (Ending::Remove, None),
+        Aside::Failed(error) => {";
+    "a-letter-that-was-refused-counts" in "set_aside.rs", noticed by "nothing lost":
+        "            Sending { .. } => without_letter"
+        => "            Sending { .. } if MUTANT => Aside::Sent,
+            Sending { .. } => without_letter";
+    "a-letter-is-owed-to-nobody" in "letter.rs", noticed by "nothing lost":
+        "if !self.owed.is_empty() && form"
+        => "if !MUTANT && !self.owed.is_empty() && form";
     "given-up-and-not-owed-to-itself" in "conclude.rs", noticed by "nothing lost":
         "dead_letter(reason, detail, with_site(&peers, attempt.site))\n    };"
         => "dead_letter(reason, detail, if MUTANT { peers.clone() } else { with_site(&peers, attempt.site) })\n    };";

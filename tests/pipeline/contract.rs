@@ -17,16 +17,16 @@ use serde_json::Value;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Example {
-    file: String,
-    good: bool,
-    reason: Option<String>,
+pub(crate) struct Example {
+    pub(crate) file: String,
+    pub(crate) good: bool,
+    pub(crate) reason: Option<String>,
     path: Option<String>,
     #[allow(dead_code, reason = "for people")]
     why: String,
     only: Option<String>,
     origin: String,
-    pad_to_bytes: Option<usize>,
+    pub(crate) pad_to_bytes: Option<usize>,
     schema: Option<String>,
     #[serde(default)]
     properties: Properties,
@@ -49,7 +49,7 @@ fn read_json(name: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-fn examples() -> Vec<Example> {
+pub(crate) fn examples() -> Vec<Example> {
     serde_json::from_value(read_json("examples/index.json")).unwrap()
 }
 
@@ -66,7 +66,7 @@ fn replace(body: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 /// The example's bytes, as they would lie in the queue of `site` at `now`.
-fn body(example: &Example, site: &str, now: DateTime<Utc>) -> Vec<u8> {
+pub(crate) fn body(example: &Example, site: &str, now: DateTime<Utc>) -> Vec<u8> {
     let time = |seconds| (now + TimeDelta::seconds(seconds)).to_rfc3339_opts(SecondsFormat::Millis, true);
     let mut body = std::fs::read(folder().join("examples").join(&example.file)).unwrap();
     body = replace(&replace(&body, "@SITE@", site), "@PEER@", peer(site));

@@ -2,23 +2,27 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use bridge_adapters::layer::{Fault, FaultPlan, FaultQueue, Operation, Rule};
+use bridge_adapters::{
+    layer::{Fault, FaultPlan, FaultQueue, Operation, Rule},
+    memory::{MemoryQueue, MemoryQueueOptions},
+};
 use bridge_core::{
+    carry_out::Spot,
     circuit::CircuitState,
     event::Key,
     failure::{FailureKind, PortError},
     invocation::{
-        Ended, Halted,
-        partial::{self, Budget as PartialBudget},
-        whole::{self, Budget as WholeBudget, Failed},
+        Ended,
+        partial::{self, Budget as PartialBudget, Worked as PartialWorked},
+        whole::{self, Budget as WholeBudget, Failed, Worked as WholeWorked},
     },
-    pipeline::Verdict,
+    pipeline::{Policy, Verdict},
     port::{Clock, Delivery, PutOutcome, Queue, Reschedule, Store},
     record::Record,
     settlement::Settlement,
 };
 
-use crate::world::{Site, World, event, policy};
+use crate::world::{Site, World, event, message, policy};
 
 const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
@@ -45,14 +49,14 @@ fn received(world: &World) -> Vec<Delivery> {
     batch
 }
 
-fn partial(world: &World, budget: PartialBudget) -> (Vec<Delivery>, Result<Vec<Ended>, Halted>) {
+fn partial(world: &World, budget: PartialBudget) -> (Vec<Delivery>, PartialWorked) {
     let (worker, Site { queue, letters, .. }) = (world.worker(HERE), world.site(HERE));
     let batch = received(world);
-    let ended = world.clock.drive(partial::work_off(worker, &**queue, &**letters, &batch, budget));
-    (batch, ended)
+    let outcome = world.clock.drive(partial::work_off(worker, &**queue, &**letters, &batch, budget));
+    (batch, outcome)
 }
 
-fn whole(world: &World, budget: WholeBudget) -> Result<Vec<(Delivery, Verdict)>, Failed> {
+fn whole(world: &World, budget: WholeBudget) -> WholeWorked {
     let (worker, Site { queue, letters, .. }) = (world.worker(HERE), world.site(HERE));
     let batch = received(world);
     world.clock.drive(whole::work_off(worker, &**queue, &**queue, &**letters, batch, budget))
@@ -76,8 +80,7 @@ fn of_a_batch_only_what_must_come_again_is_reported() {
     bodies.push("no event".to_owned());
     let world = world(&bodies);
     world.site(HERE).writes.add(Rule::once(Operation::PutIfNewer, Fault::Before(FailureKind::Unavailable)));
-    let (batch, ended) = partial(&world, PARTIAL);
-    let ended = ended.unwrap();
+    let (batch, PartialWorked { ended, .. }) = partial(&world, PARTIAL);
     assert_eq!(settled(&ended).iter().filter(|settled| **settled).count(), 3, "{ended:?}");
     let letter = batch.iter().position(|delivery| &delivery.body[..] == b"no event").unwrap();
     assert!(ended[letter].is_settled(), "set aside, and so not reported");
@@ -89,7 +92,7 @@ fn of_a_batch_only_what_must_come_again_is_reported() {
     assert!(again.verdict().is_some_and(|verdict| matches!(verdict.settlement, Settlement::Retry { .. })), "{again:?}");
 }
 
-/// A letter is acknowledged once it lies in the dead-letter queue, and no earlier.
+/// A letter is acknowledged, and told as one, once it lies in the dead-letter queue, and no earlier.
 #[test]
 fn a_letter_that_cannot_be_sent_comes_again_and_a_queue_of_letters_that_nobody_may_use_halts() {
     let with_letters = |failure| {
@@ -100,25 +103,61 @@ fn a_letter_that_cannot_be_sent_comes_again_and_a_queue_of_letters_that_nobody_m
         let batch = received(&world);
         world.clock.drive(partial::work_off(worker, &**queue, &letters, &batch, PARTIAL))
     };
-    let ended = with_letters(FailureKind::Unavailable).unwrap();
-    assert!(
-        matches!(&ended[..], [Ended::Again { verdict: Some(_), after }] if *after == policy().retry.base),
-        "{ended:?}"
-    );
-    let halted = with_letters(FailureKind::Unauthorized).unwrap_err();
-    assert!(halted.detail.contains("access denied"), "{halted:?}");
+    let PartialWorked { ended, halt, .. } = with_letters(FailureKind::Unavailable);
+    let [Ended::Again { verdict: Some(Verdict { settlement, .. }), after }] = &ended[..] else { panic!("{ended:?}") };
+    assert_eq!((settlement, &halt), (&Settlement::Retry { after: *after }, &None), "not told as a dead letter");
+    assert!(*after <= policy().retry.base);
+    let PartialWorked { ended, halt, .. } = with_letters(FailureKind::Unauthorized);
+    let halt = halt.unwrap();
+    assert!(halt.at == Spot::DeadLetters && halt.detail.contains("access denied"), "{halt:?}");
+    let halted =
+        |ended: &Ended| matches!(ended.verdict().map(|verdict| &verdict.settlement), Some(Settlement::Halt { .. }));
+    assert!(ended.iter().all(halted), "{ended:?}");
 }
 
+/// What cannot end in time is not begun: its peer would have it, and its store be asked, for nothing.
 #[test]
-fn a_batch_that_outlasts_its_budget_gives_back_the_rest_at_once() {
-    let world = world(&orders(6));
-    // Two portions of two pass; the store sleeps over the third.
+fn a_batch_that_outlasts_its_budget_leaves_the_rest_untouched_until_its_turn() {
+    let world = world(&orders(12));
+    // Two and two pass within the time; a third two would not.
     world.site(HERE).writes.add(Rule::always(Fault::Late(Duration::from_secs(10))));
-    let (_, ended) = partial(&world, PartialBudget { portion: 2, ..PARTIAL });
-    let ended = ended.unwrap();
-    assert_eq!(settled(&ended), [true, true, true, true, false, false]);
-    assert_eq!(ended[4], Ended::Again { verdict: None, after: EMPTY });
+    let (_, outcome) = partial(&world, PartialBudget { portion: 2, ..PARTIAL });
+    assert_eq!((settled(&outcome.ended), outcome.unfinished), ([vec![true; 4], vec![false; 8]].concat(), 8));
+    let after: Vec<u64> = outcome.ended.iter().filter_map(again_seconds).collect();
+    assert_eq!(after, [0, 0, 0, 0, 20, 20, 20, 20], "four now, and four when those are likely to be done");
+    assert_eq!(world.site(THERE).queue.len(), 4);
     assert_eq!(hidden_seconds(&world), 0, "another invocation can have it now");
+}
+
+fn again_seconds(ended: &Ended) -> Option<u64> {
+    match ended {
+        Ended::Again { after, .. } => Some(after.as_secs()),
+        Ended::Settled(_) => None,
+    }
+}
+
+/// One write that hangs until the function's time ends: all others are done, told, and go.
+#[test]
+fn what_is_done_when_time_runs_out_is_reported_as_done() {
+    let mut bodies = orders(40);
+    bodies.extend(["no event".to_owned(), "none either".to_owned()]);
+    let world = world(&bodies);
+    world.site(HERE).writes.add(Rule::once(Operation::PutIfNewer, Fault::Late(Duration::from_hours(1))));
+    let (batch, outcome) = partial(&world, PARTIAL);
+    let left: Vec<_> = batch.iter().zip(&outcome.ended).filter(|(_, ended)| !ended.is_settled()).collect();
+    assert_eq!((left.len(), outcome.unfinished), (1, 1), "{left:?}");
+    assert_eq!(world.site(HERE).letters.len(), 2);
+    assert_eq!(world.site(THERE).queue.len(), 40);
+}
+
+/// Letters that were concluded when time ran out are sent in the time that is left, or their messages come again.
+#[test]
+fn a_letter_whose_group_was_cut_off_is_sent_nevertheless() {
+    let world = world(&[orders(1)[0].clone(), "no event".to_owned()]);
+    world.site(HERE).writes.add(Rule::always(Fault::Late(Duration::from_hours(1))));
+    let (_, outcome) = partial(&world, PartialBudget { portion: 8, ..PARTIAL });
+    assert_eq!(settled(&outcome.ended), [true, false], "the letter's body comes first");
+    assert_eq!(world.site(HERE).letters.len(), 1);
 }
 
 #[test]
@@ -129,8 +168,8 @@ fn a_message_that_must_wait_is_hidden_for_as_long() {
         .site(HERE)
         .writes
         .add(Rule::once(Operation::PutIfNewer, Fault::Before(FailureKind::Throttled { retry_after: hint })));
-    let (_, ended) = partial(&world, PARTIAL);
-    assert_eq!(settled(&ended.unwrap()), [false]);
+    let (_, outcome) = partial(&world, PARTIAL);
+    assert_eq!(settled(&outcome.ended), [false]);
     assert_eq!(hidden_seconds(&world), 50, "the store's own wish, which is longer than any lease");
 }
 
@@ -144,8 +183,8 @@ fn a_silent_peer_is_owed_its_events_within_the_time_of_a_function() {
     for number in 0..4 {
         world.send(HERE, &[event(number, HERE, "upsert", &format!("order-{number}"), 0).to_string()]);
         let start = world.clock.elapsed();
-        let (_, ended) = partial(&world, PARTIAL);
-        assert_eq!(settled(&ended.unwrap()), [true], "set aside");
+        let (_, outcome) = partial(&world, PARTIAL);
+        assert_eq!(settled(&outcome.ended), [true], "set aside");
         took.push(world.clock.elapsed().saturating_sub(start).as_secs());
     }
     assert_eq!(took, [10, 10, 0, 0], "two failures open the circuit of these tests");
@@ -163,7 +202,7 @@ fn a_probe_that_is_dropped_leaves_the_circuit_open_for_a_pause_and_no_longer() {
     let peer = &world.worker(HERE).peers[0];
     let deliver = |number: u128, budget| {
         world.send(HERE, &[event(number, HERE, "upsert", &format!("order-{number}"), 0).to_string()]);
-        settled(&partial(&world, budget).1.unwrap())
+        settled(&partial(&world, budget).1.ended)
     };
     inbound.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
     assert_eq!((deliver(1, PARTIAL), deliver(2, PARTIAL)), (vec![true], vec![true]));
@@ -180,19 +219,37 @@ fn a_probe_that_is_dropped_leaves_the_circuit_open_for_a_pause_and_no_longer() {
 }
 
 #[test]
-fn lost_permissions_fail_the_whole_batch() {
+fn lost_permissions_settle_nothing_and_hide_all() {
     let world = world(&orders(3));
     world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unauthorized)));
-    let (_, ended) = partial(&world, PARTIAL);
-    assert!(ended.unwrap_err().detail.contains("access denied"));
-    assert_eq!(world.site(HERE).queue.len(), 3);
+    let (_, outcome) = partial(&world, PARTIAL);
+    assert!(outcome.halt.unwrap().detail.contains("access denied"));
+    assert_eq!((settled(&outcome.ended), world.site(HERE).queue.len()), (vec![false; 3], 3));
+    assert_eq!(hidden_seconds(&world), 30);
+}
+
+/// A broker that sets a message aside after 40 deliveries must not do so for days; and each peer gets each event once.
+#[test]
+fn a_halted_lambda_uses_up_few_deliveries_and_sends_each_event_once() {
+    let world = world(&orders(20));
+    world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unauthorized)));
+    let (worker, Site { queue, letters, .. }) = (world.worker(HERE), world.site(HERE));
+    let mut most = 0;
+    while world.clock.elapsed() < Duration::from_hours(24) {
+        let batch = world.clock.drive(queue.receive(100, Duration::from_mins(10))).unwrap();
+        most = batch.iter().map(|delivery| delivery.attempt).max().unwrap_or(most);
+        world.clock.drive(partial::work_off(worker, &**queue, &**letters, &batch, PARTIAL));
+    }
+    assert!((15..=21).contains(&most), "{most} deliveries in a day");
+    assert_eq!((queue.len(), letters.len()), (20, 0));
+    assert_eq!(world.site(THERE).queue.len(), 16, "once those that were tried before the halt was seen");
 }
 
 #[test]
 fn a_short_trouble_is_waited_out() {
     let world = world(&orders(2));
     world.site(HERE).writes.add(Rule::once(Operation::PutIfNewer, Fault::Before(FailureKind::Unavailable)));
-    let settled = whole(&world, WHOLE).unwrap();
+    let settled = whole(&world, WHOLE).concluded;
     assert!(settled.iter().all(|(_, verdict)| verdict.settlement == Settlement::Ack), "{settled:?}");
     assert_eq!(world.site(HERE).store.snapshot().len(), 2);
     assert_eq!(world.site(HERE).queue.len(), 2, "the host removes both; no copy was made");
@@ -203,7 +260,7 @@ fn a_longer_trouble_goes_into_a_copy_that_counts_on() {
     let world = world(&orders(1));
     world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
     let start = world.clock.now();
-    let settled = whole(&world, WholeBudget { hold: EMPTY, ..WHOLE }).unwrap();
+    let settled = whole(&world, WholeBudget { hold: EMPTY, ..WHOLE }).concluded;
     assert!(matches!(settled[..], [(_, Verdict { settlement: Settlement::Retry { .. }, .. })]), "{settled:?}");
     assert_eq!((world.clock.now(), settled[0].0.attempt), (start, 1), "no time to hold it");
     world.clock.drive(world.site(HERE).queue.ack(&[settled[0].0.receipt.clone()]));
@@ -217,7 +274,7 @@ fn a_try_that_hangs_is_not_held() {
     let world = world(&orders(1));
     world.site(HERE).writes.add(Rule::always(Fault::Late(Duration::from_hours(1))));
     let start = world.clock.now();
-    whole(&world, WHOLE).unwrap();
+    assert_eq!(whole(&world, WHOLE).failed, None);
     assert_eq!(world.clock.now() - start, chrono::TimeDelta::seconds(45));
     assert_eq!(world.site(HERE).queue.len(), 2, "the message and its copy");
 }
@@ -227,7 +284,7 @@ fn troubles_without_end_become_a_letter_whoever_counts() {
     let world = world(&orders(1));
     world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
     let budget = WholeBudget { hold: Duration::from_hours(1), ..WHOLE };
-    let settled = whole(&world, budget).unwrap();
+    let settled = whole(&world, budget).concluded;
     assert_eq!(settled[0].0.attempt, policy().attempts_max);
     let letters = world.site(HERE).letters.snapshot();
     assert_eq!(
@@ -236,15 +293,32 @@ fn troubles_without_end_become_a_letter_whoever_counts() {
     );
 }
 
+/// A failed invocation would count at the broker, which sets a message aside after ten.
 #[test]
-fn a_halted_function_waits_for_its_operator_and_then_says_so() {
-    let world = world(&orders(1));
+fn a_halted_function_waits_for_its_operator_and_then_puts_a_copy_in_the_place_of_the_message() {
+    let world = World::by_hand(7, &[HERE, THERE], &Policy { attempts_max: 20, ..policy() });
     world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unauthorized)));
+    let (worker, Site { letters, .. }) = (world.worker(HERE), world.site(HERE));
     let start = world.clock.now();
-    let failed = whole(&world, WHOLE).unwrap_err();
-    assert!(matches!(failed, Failed::Halted(_)), "{failed:?}");
-    assert_eq!(world.clock.now() - start, chrono::TimeDelta::seconds(120));
-    assert_eq!(world.site(HERE).queue.len(), 1, "no copy: the host brings it back");
+    // The host renews the lock.
+    let options = MemoryQueueOptions { lease: Duration::from_hours(1), ..MemoryQueueOptions::default() };
+    let queue = Arc::new(MemoryQueue::new(options, world.clock.clone()));
+    world.clock.drive(queue.send(&[message(1, &orders(1)[0])]));
+    let mut deliveries = world.clock.drive(queue.receive(1, EMPTY)).unwrap();
+    for attempt in 3..20 {
+        let (begun, receipt) = (world.clock.now(), deliveries[0].receipt.clone());
+        let outcome = world.clock.drive(whole::work_off(worker, &*queue, &*queue, &**letters, deliveries, WHOLE));
+        assert!(outcome.halt.is_some() && outcome.failed.is_none(), "{outcome:?}");
+        assert_eq!(world.clock.now() - begun, chrono::TimeDelta::seconds(120));
+        assert!(matches!(outcome.concluded[0].1.settlement, Settlement::Halt { .. }), "{outcome:?}");
+        world.clock.drive(queue.ack(&[receipt]));
+        deliveries = world.clock.drive(queue.receive(10, Duration::from_hours(12))).unwrap();
+        assert_eq!(deliveries.len(), 1, "the copy");
+        let copy = (deliveries[0].attempt, deliveries[0].first_seen);
+        assert_eq!(copy, (attempt.min(11), Some(start)), "half of its tries are left");
+    }
+    let hours = (world.clock.now() - start).num_hours();
+    assert!((40..60).contains(&hours), "{hours} hours in 17 copies, and no delivery was used up");
     assert_eq!(world.site(THERE).queue.len(), 1, "its peer has it once, and not with every look");
 }
 
@@ -255,9 +329,8 @@ fn a_copy_that_cannot_be_sent_is_the_hosts_to_bring_back() {
     let (worker, Site { queue, letters, .. }) = (world.worker(HERE), world.site(HERE));
     let batch = received(&world);
     let budget = WholeBudget { hold: EMPTY, ..WHOLE };
-    let failed =
-        world.clock.drive(whole::work_off(worker, &**queue, &NoCopies, &**letters, batch, budget)).unwrap_err();
-    assert!(matches!(failed, Failed::NotRescheduled { .. }), "{failed:?}");
+    let outcome = world.clock.drive(whole::work_off(worker, &**queue, &NoCopies, &**letters, batch, budget));
+    assert!(matches!(outcome.failed, Some(Failed::NotRescheduled { .. })), "{outcome:?}");
 }
 
 #[derive(Debug)]
@@ -302,15 +375,15 @@ fn panicking_world() -> World {
 #[test]
 fn a_panic_over_one_record_spares_its_batch() {
     let world = panicking_world();
-    let (_, ended) = partial(&world, PARTIAL);
-    assert_eq!(settled(&ended.unwrap()), [true, false, true]);
+    let (_, outcome) = partial(&world, PARTIAL);
+    assert_eq!(settled(&outcome.ended), [true, false, true]);
     assert_eq!(world.site(HERE).store.snapshot().len(), 2);
 }
 
 #[test]
 fn a_record_that_panics_for_ever_is_set_aside_and_its_batch_is_done() {
     let world = panicking_world();
-    let settled = whole(&world, WholeBudget { hold: Duration::from_hours(1), ..WHOLE }).unwrap();
+    let settled = whole(&world, WholeBudget { hold: Duration::from_hours(1), ..WHOLE }).concluded;
     let acked = settled.iter().filter(|(_, verdict)| verdict.settlement == Settlement::Ack).count();
     assert_eq!((settled.len(), acked), (3, 2));
     let letters = world.site(HERE).letters.snapshot();

@@ -25,7 +25,8 @@ use bridge_core::{
         report::{DeadLetters, LagState},
     },
     marks::{Marks, Own},
-    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
+    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
+    reason::Refusal,
     replay::subject::{BROKER_RECEIVES, Holds},
 };
 use bridge_tests::{at, aws, azure, changed, event, message, properties};
@@ -86,8 +87,14 @@ impl Queue for Taking {
     async fn ack(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
         self.queue.ack(receipts).await
     }
-    async fn retry(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError> {
-        self.queue.retry(delivery, after).await
+    async fn retry(&self, later: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>> {
+        self.queue.retry(later).await
+    }
+    async fn bury(&self, delivery: &Delivery, why: &Refusal) -> Result<bool, PortError> {
+        self.queue.bury(delivery, why).await
+    }
+    async fn probe(&self, what: Use) -> Result<(), PortError> {
+        self.queue.probe(what).await
     }
     async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
         self.queue.send(messages).await

@@ -11,7 +11,8 @@ use bridge_core::{
     failure::PortError,
     limits,
     pipeline::Worker,
-    port::{Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
+    port::{Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
+    reason::Refusal,
     record::Record,
 };
 
@@ -51,7 +52,15 @@ impl Queue for OneLine {
         receipts.iter().map(|_| Ok(())).collect()
     }
 
-    async fn retry(&self, _: &Delivery, _: Duration) -> Result<(), PortError> {
+    async fn retry(&self, later: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>> {
+        later.iter().map(|_| Ok(())).collect()
+    }
+
+    async fn bury(&self, _: &Delivery, _: &Refusal) -> Result<bool, PortError> {
+        Ok(false)
+    }
+
+    async fn probe(&self, _: Use) -> Result<(), PortError> {
         Ok(())
     }
 
@@ -112,6 +121,7 @@ fn an_extension_that_is_under_way_is_no_hindrance_to_the_settlement() {
         peers: Vec::new(),
         clock: Arc::new(SystemClock),
         rng: std::sync::Mutex::new(fastrand::Rng::with_seed(1)),
+        excerpts: bridge_core::set_aside::Excerpts::default(),
     };
     let delivery = Delivery {
         receipt: Receipt("1".to_owned()),

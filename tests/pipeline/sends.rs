@@ -13,7 +13,8 @@ use bridge_core::{
     failure::{FailureKind, PortError},
     peer::Peer,
     pipeline::Worker,
-    port::{Clock, Delivery, Message, Place, Queue, Receipt},
+    port::{Clock, Delivery, Message, Place, Queue, Receipt, Use},
+    reason::Refusal,
     replay::pace::Pace,
 };
 use bridge_simulation::operator::{self, Kept};
@@ -61,7 +62,15 @@ impl Queue for Down {
         unreachable!()
     }
 
-    async fn retry(&self, _: &Delivery, _: Duration) -> Result<(), PortError> {
+    async fn retry(&self, _: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>> {
+        unreachable!()
+    }
+
+    async fn bury(&self, _: &Delivery, _: &Refusal) -> Result<bool, PortError> {
+        unreachable!()
+    }
+
+    async fn probe(&self, _: Use) -> Result<(), PortError> {
         unreachable!()
     }
 

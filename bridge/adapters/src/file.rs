@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use bridge_core::{
     failure::{FailureKind, PortError},
     limits,
-    port::{Delivery, Message, Place, Properties, Queue, Receipt},
+    port::{Delivery, Message, Place, Properties, Queue, Receipt, Use},
+    reason::Refusal,
 };
 use bytes::Bytes;
 use serde::Deserialize;
@@ -56,6 +57,11 @@ impl FileQueue {
             io::Result::Ok(Mutex::new(Lines { reader: BufReader::new(file), number: 0 }))
         };
         Ok(Self { path: path.to_owned(), received: lines()?, shown: lines()? })
+    }
+
+    fn read_only(&self, operation: &'static str) -> PortError {
+        let detail = "a file is only read".to_owned();
+        PortError::new(self.to_string(), operation, FailureKind::Rejected { detail })
     }
 
     fn next(&self, lines: &Mutex<Lines>, max: usize, operation: &'static str) -> Result<Vec<Delivery>, PortError> {
@@ -122,16 +128,23 @@ impl Queue for FileQueue {
         receipts.iter().map(|_| Ok(())).collect()
     }
 
-    async fn retry(&self, _: &Delivery, _: Duration) -> Result<(), PortError> {
-        Ok(())
+    async fn retry(&self, later: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>> {
+        later.iter().map(|_| Ok(())).collect()
+    }
+
+    async fn bury(&self, _: &Delivery, _: &Refusal) -> Result<bool, PortError> {
+        Ok(false)
+    }
+
+    async fn probe(&self, what: Use) -> Result<(), PortError> {
+        match what {
+            Use::Send => Err(self.read_only("probe")),
+            Use::Settle => Ok(()),
+        }
     }
 
     async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
-        let refuse = |_: &Message| {
-            let detail = "a file is only read".to_owned();
-            Err(PortError::new(self.to_string(), "send", FailureKind::Rejected { detail }))
-        };
-        messages.iter().map(refuse).collect()
+        messages.iter().map(|_| Err(self.read_only("send"))).collect()
     }
 
     async fn browse(&self, place: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {

@@ -9,6 +9,7 @@
 pub mod aws;
 #[cfg(feature = "clouds")]
 pub mod azure;
+mod carried;
 pub mod clock;
 mod delivery;
 mod dynamodb_size;

@@ -28,6 +28,7 @@ use bridge_core::{
     pipeline::{Policy, Worker},
     port::{Clock, Depth, Queue, Reschedule, Store},
     replay::{route::Source, setting::SourceQueue, subject::Holds},
+    set_aside::Excerpts,
 };
 
 pub(crate) use scan::target;
@@ -101,6 +102,7 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemet
         peers,
         clock,
         rng: Mutex::new(fastrand::Rng::new()),
+        excerpts: Excerpts::default(),
     };
     let keep_conflicts = config.keep_conflicts;
     let watched = if telemetry.listens() { Some(watched(config, site).await?) } else { None };

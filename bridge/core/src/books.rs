@@ -16,7 +16,7 @@ pub struct Books {
     pub acked: u64,
     /// Given back to be delivered later.
     pub retried: u64,
-    /// Removed from the queue, because a letter lies in the dead-letter queue.
+    /// Removed from the queue, because a letter lies in the dead-letter queue, or the message among the broker's own dead letters.
     pub dead_lettered: u64,
     /// Not settled: the worker halted, or their settlement failed.
     pub left: u64,

@@ -5,24 +5,49 @@ use futures_util::future::{self, Either};
 
 use crate::{
     books::Books,
+    ending::{Ending, endings},
     failure::{PortError, Recovery},
     pipeline::{Verdict, Worker},
     port::{Delivery, Queue, Receipt},
-    settlement::{Letter, Settlement},
+    set_aside::Desk,
+    settlement::Settlement,
 };
 
 /// What carrying out came to, beside the verdicts.
 #[derive(Debug, Default)]
 pub struct Carried {
     /// Why nothing more must be taken, if so.
-    pub halt: Option<String>,
+    pub halt: Option<Halt>,
     /// Settlements that failed, each with the message it was for: those will be delivered again when their leases end.
     pub unsettled: Vec<(String, PortError)>,
     /// How the batch was ended.
     pub books: Books,
 }
 
-/// Replicates `batch`, which came from `queue`, and settles every delivery.
+/// Why nothing more must be taken: no message can succeed until an operator acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halt {
+    /// What cannot be used.
+    pub at: Spot,
+    /// What is broken.
+    pub detail: String,
+}
+
+/// What cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spot {
+    /// The site's own store.
+    Store,
+    /// The dead-letter queue.
+    DeadLetters,
+    /// The site's queue, for settling.
+    Settling,
+    /// The site's queue, for receiving.
+    Receiving,
+}
+
+/// Replicates `batch`, which came from `queue`, and settles every delivery. Answers verdicts as they were carried out: a message whose letter
+/// could not be sent was retried, whatever was concluded of it.
 pub async fn work_off(
     worker: &Worker,
     queue: &dyn Queue,
@@ -31,13 +56,13 @@ pub async fn work_off(
 ) -> (Vec<Verdict>, Carried) {
     // An extension that is under way ends with this block. Merely not looked at any more, it would go on holding what it holds, a
     // connection's lock for one, and the settlement might wait for that for ever.
-    let verdicts = {
+    let mut verdicts = {
         let replicate = std::pin::pin!(worker.replicate(batch));
         let keep = std::pin::pin!(keep_leases(worker, queue, batch));
         let Either::Left((verdicts, _)) = future::select(replicate, keep).await;
         verdicts
     };
-    let carried = carry_out(worker, queue, dead_letters, batch, &verdicts).await;
+    let carried = carry_out(worker, queue, dead_letters, batch, &mut verdicts).await;
     (verdicts, carried)
 }
 
@@ -59,79 +84,73 @@ async fn keep_leases(worker: &Worker, queue: &dyn Queue, batch: &[Delivery]) -> 
 ///
 /// A letter comes first and the removal of its message after, so a crash in between leaves a second letter and loses
 /// nothing.
-pub async fn carry_out(
+async fn carry_out(
     worker: &Worker,
     queue: &dyn Queue,
     dead_letters: &dyn Queue,
     batch: &[Delivery],
-    verdicts: &[Verdict],
+    verdicts: &mut [Verdict],
 ) -> Carried {
     let mut carried = Carried::default();
     carried.books.delivered = batch.len() as u64;
-    let mut done: Vec<Receipt> = Vec::new();
-    let mut letters: Vec<(&Delivery, &Letter)> = Vec::new();
-    let mut later = Vec::new();
-    for (delivery, verdict) in batch.iter().zip(verdicts) {
-        match &verdict.settlement {
-            Settlement::Ack => done.push(delivery.receipt.clone()),
-            Settlement::Retry { after } => later.push((delivery, *after)),
-            Settlement::DeadLetter(letter) => letters.push((delivery, letter)),
-            Settlement::Halt { detail } => {
-                carried.halt = Some(detail.clone());
+    let (mut done, mut later, mut untouched) = (Vec::new(), Vec::new(), Vec::new());
+    let endings = endings(worker, Desk { queue, settles: true, dead_letters }, batch, verdicts).await;
+    for ((delivery, verdict), ending) in batch.iter().zip(&*verdicts).zip(endings) {
+        match ending {
+            Ending::Remove => done.push((delivery, verdict.settlement == Settlement::Ack)),
+            Ending::Gone => carried.books.dead_lettered += 1,
+            Ending::Later(after) | Ending::Stay(after) => later.push((delivery, after)),
+            Ending::Untouched(halt) => {
+                carried.halt.get_or_insert(halt);
                 carried.books.left += 1;
+                untouched.push(delivery);
             }
-        }
-    }
-
-    let acks = done.len();
-    let sent = set_aside(worker, dead_letters, &queue.to_string(), &letters).await;
-    for ((delivery, _), sent) in letters.iter().zip(sent) {
-        match sent {
-            Ok(()) => done.push(delivery.receipt.clone()),
-            Err(error) => carried.failed(error, &delivery.message_id),
+            Ending::Left(error) => carried.failed(error, delivery),
         }
     }
     if !done.is_empty() {
-        for (at, (receipt, acked)) in done.iter().zip(queue.ack(&done).await).enumerate() {
-            match acked {
-                Ok(()) if at < acks => carried.books.acked += 1,
+        for ((delivery, acked), answer) in done.iter().zip(queue.ack(&receipts(done.iter().map(|(one, _)| *one))).await)
+        {
+            match answer {
+                Ok(()) if *acked => carried.books.acked += 1,
                 Ok(()) => carried.books.dead_lettered += 1,
-                Err(error) => carried.failed(error, &receipt.0),
+                Err(error) => carried.failed(error, delivery),
             }
         }
     }
-    let retries = later.iter().map(|(delivery, after)| queue.retry(delivery, *after));
-    for ((delivery, _), retried) in later.iter().zip(future::join_all(retries).await) {
-        match retried {
-            Ok(()) => carried.books.retried += 1,
-            Err(error) => carried.failed(error, &delivery.message_id),
+    if !later.is_empty() {
+        for ((delivery, _), answer) in later.iter().zip(queue.retry(&later).await) {
+            match answer {
+                Ok(()) => carried.books.retried += 1,
+                Err(error) => carried.failed(error, delivery),
+            }
         }
     }
+    release(queue, &untouched).await;
     carried
 }
 
-/// Sends letters to the dead-letter queue; answers for each. Only then may their messages, which came from the queue
-/// `source`, be removed.
-pub(crate) async fn set_aside(
-    worker: &Worker,
-    dead_letters: &dyn Queue,
-    source: &str,
-    letters: &[(&Delivery, &Letter)],
-) -> Vec<Result<(), PortError>> {
-    if letters.is_empty() {
-        return Vec::new();
+/// Gives messages back untouched. What is not given back comes again when its lease ends.
+pub(crate) async fn release(queue: &dyn Queue, deliveries: &[&Delivery]) {
+    if deliveries.is_empty() {
+        return;
     }
-    let message = |(delivery, letter): &(&Delivery, &Letter)| letter.message(delivery, source, worker.fresh_id());
-    let messages: Vec<_> = letters.iter().map(message).collect();
-    dead_letters.send(&messages).await
+    let released = queue.release(&receipts(deliveries.iter().copied())).await;
+    if let Some(error) = released.into_iter().find_map(Result::err) {
+        tracing::debug!(error = error.chain(), "not given back at once: the messages come again when their leases end");
+    }
+}
+
+fn receipts<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> Vec<Receipt> {
+    deliveries.map(|delivery| delivery.receipt.clone()).collect()
 }
 
 impl Carried {
-    fn failed(&mut self, error: PortError, message: &str) {
+    fn failed(&mut self, error: PortError, delivery: &Delivery) {
         if error.kind.recovery() == Recovery::Halt {
-            self.halt = Some(error.chain());
+            self.halt.get_or_insert(Halt { at: Spot::Settling, detail: error.chain() });
         }
         self.books.leave(&error);
-        self.unsettled.push((message.to_owned(), error));
+        self.unsettled.push((delivery.message_id.clone(), error));
     }
 }

@@ -44,13 +44,17 @@ impl Applied {
         }
     }
 
-    /// Whether the delivery is not going to be tried again, or taken up after a halt, for the store's sake: who is owed
-    /// the event has to be known then.
-    pub(crate) fn ends_the_delivery(&self) -> bool {
+    /// Whether the delivery ends here: it will not be tried again, nor taken up after a halt. Who is owed the event has to be known then.
+    /// `last`: a failure is not tried again.
+    pub(crate) fn ends_the_delivery(&self, last: bool) -> bool {
         match self {
             Self::Done(_) => true,
-            Self::Failed(error) => error.kind.recovery() == Recovery::DeadLetter,
-            Self::Panicked => false,
+            Self::Failed(error) => match error.kind.recovery() {
+                Recovery::DeadLetter => true,
+                Recovery::Retry => last,
+                Recovery::Halt => false,
+            },
+            Self::Panicked => last,
         }
     }
 }
@@ -62,7 +66,8 @@ pub(crate) type Forwarded = Result<(), Arc<PortError>>;
 pub(crate) struct Attempt<'a> {
     pub(crate) site: &'a SiteId,
     pub(crate) number: u32,
-    pub(crate) number_max: u32,
+    /// Whether a failure is not tried again.
+    pub(crate) is_last: bool,
     pub(crate) retry: Backoff,
 }
 
@@ -80,7 +85,7 @@ pub(crate) fn conclude<'a>(
         forwarded.filter_map(|(site, sent)| Some((site, sent.as_ref().err()?))).collect();
     let peers: BTreeSet<SiteId> = failed.iter().map(|(site, _)| (*site).clone()).collect();
     let mut retry_or = |reason: Reason, detail: String, hint: Option<Duration>| {
-        if attempt.number < attempt.number_max {
+        if !attempt.is_last {
             return Settlement::Retry { after: attempt.retry.delay(attempt.number, hint, rng) };
         }
         let detail = format!("given up after {} deliveries; {detail}", attempt.number);

@@ -2,7 +2,7 @@
 //!
 //! One batch goes through [`pipeline`]: [`envelope`] reads each message, [`decision`] says what it means here, the
 //! store and the peers do it, [`settlement`] says how each delivery ends, and [`carry_out`] ends it, or
-//! [`invocation`] where the host of a function does.
+//! [`invocation`] where the host of a function does. [`receive`] goes on to the next batch.
 
 #![warn(missing_docs)]
 
@@ -23,10 +23,15 @@ pub mod size;
 pub mod books;
 pub mod carry_out;
 mod conclude;
+mod ending;
 pub mod invocation;
+pub mod letter;
 pub mod peer;
 pub mod reason;
+pub mod receive;
+pub mod set_aside;
 pub mod settlement;
+pub mod text;
 
 pub mod failure;
 pub mod port;

@@ -2,7 +2,7 @@
 //!
 //! Vendor pages were read in 2026-11. KiB and MiB are powers of two, as the vendors mean them.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 /// Bytes of a site's name, `cloud:region`. Ours: it gives the version its fixed width; the longest region name today,
 /// `azure:germanywestcentral`, has 24.
@@ -23,7 +23,7 @@ pub const PAYLOAD_LEVELS_MAX: usize = 31;
 
 /// Bytes of a member's name. "Supported data types and naming rules in Amazon DynamoDB": attribute names have at least
 /// one character and at most 64 KB less one byte.
-pub const MEMBER_NAME_BYTES: std::ops::RangeInclusive<usize> = 1..=65_535;
+pub const MEMBER_NAME_BYTES: RangeInclusive<usize> = 1..=65_535;
 
 /// The magnitudes that a number may have. "DynamoDB data types": 1E-130 to 9.9999999999999999999999999999999999999E+125.
 pub const NUMBER_MAGNITUDE: std::ops::Range<f64> = 1e-130..1e126;
@@ -33,8 +33,13 @@ pub const NUMBER_MAGNITUDE: std::ops::Range<f64> = 1e-130..1e126;
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes that a queue's message limit must leave beside the body, for the properties of a forwarded event and of a
-/// dead letter. Ours: reason, detail, source and the rest of a letter come to less than half of it.
+/// dead letter. Ours: reason, detail, source and the rest of a letter come to less than half of it; what a message came with gets the other
+/// half.
 pub const PROPERTIES_BYTES: usize = 4 * 1024;
+
+/// Bytes that a property takes beside its name and its value. SQS counts its type, `String`, which is 6 ("Amazon SQS message metadata", read
+/// 2026-11); AMQP a code and a length for each of the two, which is 10 at most (AMQP 1.0, part 1, section 1.6).
+pub const PROPERTY_OVERHEAD_BYTES: usize = 10;
 
 /// Properties of one message. "Amazon SQS message quotas": 10 attributes.
 pub const PROPERTIES_MAX: usize = 10;
@@ -45,8 +50,23 @@ pub const TRACESTATE_BYTES_MAX: usize = 512;
 /// Members of a `tracestate`. W3C Trace Context, section 3.3.1: at most 32.
 pub const TRACESTATE_MEMBERS_MAX: usize = 32;
 
-/// Characters of a dead letter's detail. Ours, so that a letter keeps within [`PROPERTIES_BYTES`].
+/// Characters and bytes of a dead letter's detail. Ours, so that a letter keeps within [`PROPERTIES_BYTES`].
 pub const DETAIL_CHARS_MAX: usize = 512;
+/// See [`DETAIL_CHARS_MAX`].
+pub const DETAIL_BYTES_MAX: usize = 1024;
+
+/// Characters and bytes of the detail of a letter whose queue refused it with a longer one. Ours: a sentence's beginning.
+pub const DETAIL_SHORT: usize = 64;
+
+/// Characters and bytes of a queue's name in a letter. Ours: an adapter's word and the longest name of Service Bus, 260 characters ("Service Bus
+/// quotas", read 2026-11).
+pub const SOURCE_QUEUE_MAX: usize = 300;
+
+/// Bytes of a body that an excerpt shows. Ours: enough to find its producer by.
+pub const EXCERPT_BYTES: usize = 1024;
+
+/// Messages that a worker remembers to have sent an excerpt of. Ours: such a message is a rare one.
+pub const EXCERPTS_KNOWN: usize = 256;
 
 /// Digits after the second's point in a timestamp: nanoseconds, the finest that the version orders by.
 pub const FRACTION_DIGITS_MAX: usize = 9;
@@ -84,6 +104,15 @@ pub const CONFLICTS_KEPT: usize = 64;
 /// more of them than it must; the rest is told as not read.
 pub const REASONS_READ_MAX: usize = 1_000;
 
-/// The longest wait that a service's own hint is followed for. "Amazon SQS message quotas", "message visibility timeout": no
-/// message can be held back for longer; and a hint of some million years, added to any time, would be no time at all.
-pub const RETRY_HINT_MAX: Duration = Duration::from_hours(12);
+/// The longest wait that a service's own hint is followed for. "Amazon SQS message quotas", "message visibility timeout": a message can be
+/// hidden for 12 hours, which SQS counts from the receive, and a function may have worked for 15 minutes since. A hint of some million years,
+/// added to any time, would be no time at all.
+pub const RETRY_HINT_MAX: Duration = Duration::from_hours(11);
+
+/// How long a message is hidden, at least and at most, with which nothing can be done for now: [`retry::far`](crate::retry::far). Ours, the
+/// least: an operator's mend takes longer.
+pub const FAR: RangeInclusive<Duration> = Duration::from_secs(30)..=RETRY_HINT_MAX;
+
+/// How long a message is hidden at most that a function did not reach. Ours: of a thousand, each waits for its turn; an idle function is soon
+/// back at it.
+pub const UNREACHED_MAX: Duration = Duration::from_mins(15);

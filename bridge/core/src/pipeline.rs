@@ -11,7 +11,11 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use futures_util::{FutureExt, StreamExt, future, stream};
+use futures_util::{
+    FutureExt, Stream, StreamExt,
+    future::{self, BoxFuture, Shared},
+    stream,
+};
 
 use crate::{
     circuit::CircuitPolicy,
@@ -25,7 +29,8 @@ use crate::{
     peer::Peer,
     port::{Clock, Delivery, Message, Properties, PutOutcome, Store},
     record::Record,
-    retry::Backoff,
+    retry::{Backoff, far},
+    set_aside::Excerpts,
     settlement::{Letter, Settlement, property},
     trace::{self, Carried, Step, StepKind, Trace, TraceParent},
     version::Version,
@@ -124,6 +129,8 @@ pub struct Worker {
     pub clock: Arc<dyn Clock>,
     /// Jitter, and names of sends.
     pub rng: Mutex<fastrand::Rng>,
+    /// Messages that no letter holds.
+    pub excerpts: Excerpts,
 }
 
 /// A delivery that is an event, and what is to be done with it.
@@ -135,16 +142,31 @@ struct Task {
     trace: Option<trace::Open>,
 }
 
+/// What a peer answered, by place in the batch.
+type ToPeer = (SiteId, BTreeMap<usize, Forwarded>);
+
 impl Worker {
     /// Decides, applies and forwards a batch; answers how to settle each delivery, in the order of the batch.
     ///
     /// # Cancel safety
     /// Safe to drop at any await: what was not answered is not settled, and is delivered again.
     pub async fn replicate(&self, batch: &[Delivery]) -> Vec<Verdict> {
+        let verdicts: Mutex<BTreeMap<usize, Verdict>> = Mutex::default();
+        let note =
+            |index, verdict| drop(verdicts.lock().unwrap_or_else(PoisonError::into_inner).insert(index, verdict));
+        self.replicate_each(batch, &note).await;
+        verdicts.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+    }
+
+    /// As [`replicate`](Self::replicate), but tells each verdict as soon as there is one, with the delivery's place in the batch: one
+    /// that takes long keeps no other from being settled.
+    ///
+    /// # Cancel safety
+    /// As there; the verdicts that were told stand.
+    pub async fn replicate_each(&self, batch: &[Delivery], tell: &(dyn Fn(usize, Verdict) + Send + Sync)) {
         let start = self.clock.now();
         // 1. Decode, validate and decide, without I/O.
         let mut tasks = Vec::with_capacity(batch.len());
-        let mut verdicts: BTreeMap<usize, Verdict> = BTreeMap::new();
         for (index, delivery) in batch.iter().enumerate() {
             let mut member = None;
             let prepared = self.prepare(delivery, &mut member);
@@ -154,39 +176,36 @@ impl Worker {
                 Ok((event, decision)) => tasks.push(Task { index, event, decision, trace }),
                 Err(settlement) => {
                     let trace = trace.map(|trace| trace.end(self.clock.now()));
-                    verdicts.insert(index, Verdict { settlement, write: None, event: None, trace });
+                    tell(index, Verdict { settlement, write: None, event: None, trace });
                 }
             }
         }
 
         // 2. Apply here and forward to every peer, at the same time. What comes again has most likely been forwarded
-        //    before, so its peers wait until this delivery is going to be the last: a store that is down for long would
+        //    before, so its peers wait until the store's answer ends the delivery: a store that is down, or halted, would
         //    otherwise have the peers get each event as often as it is tried.
-        let first_or_last = |attempt| attempt == 1 || attempt >= self.policy.attempts_max;
-        let (at_once, later): (Vec<&Task>, Vec<&Task>) =
-            tasks.iter().partition(|task| first_or_last(batch[task.index].attempt));
-        let (applied, mut forwarded) = future::join(self.apply(&tasks), self.forward(&at_once, batch)).await;
-        let ends = |task: &&Task| applied.get(&task.index).is_some_and(Applied::ends_the_delivery);
-        forwarded.extend(self.forward(&later.into_iter().filter(ends).collect::<Vec<_>>(), batch).await);
+        let first: Vec<&Task> = tasks.iter().filter(|task| is_first(&batch[task.index])).collect();
+        let at_once = self.forward(first, batch).boxed().shared();
+        let round = Round { worker: self, batch, tasks: &tasks, at_once: at_once.clone(), tell };
+        let applied = self.apply(&tasks).ready_chunks(batch.len().max(1));
+        // Boxed, as the compiler finds no proof otherwise that it may move between threads.
+        let concluding = applied.for_each_concurrent(None, |applied| round.conclude(applied.concat())).boxed();
+        future::join(concluding, at_once).await;
+    }
 
-        // 3. Conclude, without I/O.
-        let end = self.clock.now();
-        for task in tasks {
-            let applied = applied.get(&task.index).unwrap_or(&Applied::Panicked);
-            let forwarded = forwarded.iter().filter_map(|(site, sent)| Some((site, sent.get(&task.index)?)));
-            let attempt = self.attempt(&batch[task.index]);
-            let mut settlement = self.with_rng(|rng| conclude(&attempt, applied, forwarded, rng));
-            // The next heartbeat says more than one that did not get through: nobody is owed it.
-            if matches!(settlement, Settlement::DeadLetter(_)) && heartbeat::is_one(&task.event.key, &task.event.origin)
-            {
-                settlement = Settlement::Ack;
-            }
-            let write = if let Applied::Done(write) = applied { Some(write.clone()) } else { None };
-            let event = Some((task.event.key.clone(), task.event.version().clone()));
-            let trace = task.trace.map(|trace| trace.end(end));
-            verdicts.insert(task.index, Verdict { settlement, write, event, trace });
+    /// From what became of a task's write and its sends to its verdict.
+    fn conclude(&self, task: &Task, delivery: &Delivery, applied: &Applied, forwarded: &[ToPeer]) -> Verdict {
+        let forwarded = forwarded.iter().filter_map(|(site, sent)| Some((site, sent.get(&task.index)?)));
+        let attempt = self.attempt(delivery);
+        let mut settlement = self.with_rng(|rng| conclude(&attempt, applied, forwarded, rng));
+        // The next heartbeat says more than one that did not get through: nobody is owed it.
+        if matches!(settlement, Settlement::DeadLetter(_)) && heartbeat::is_one(&task.event.key, &task.event.origin) {
+            settlement = Settlement::Ack;
         }
-        verdicts.into_values().collect()
+        let write = if let Applied::Done(write) = applied { Some(write.clone()) } else { None };
+        let event = Some((task.event.key.clone(), task.event.version().clone()));
+        let trace = task.trace.as_ref().map(|trace| trace.end(self.clock.now()));
+        Verdict { settlement, write, event, trace }
     }
 
     /// Reads one delivery. A panic is the worker's own bug: it costs this delivery an attempt, the batch goes on.
@@ -224,13 +243,24 @@ impl Worker {
         Attempt {
             site: &self.rules.site,
             number: delivery.attempt,
-            number_max: self.policy.attempts_max,
+            is_last: self.is_last(delivery),
             retry: self.policy.retry,
         }
     }
 
-    /// Writes what the batch leaves of each key; answers by place in the batch.
-    async fn apply(&self, tasks: &[Task]) -> BTreeMap<usize, Applied> {
+    /// Whether this delivery of its message is the last one that is tried.
+    pub(crate) fn is_last(&self, delivery: &Delivery) -> bool {
+        delivery.attempt >= self.policy.attempts_max
+    }
+
+    /// How long to hide a message with which nothing can be done for now.
+    pub(crate) fn far(&self, delivery: &Delivery) -> Duration {
+        let age = delivery.first_seen.and_then(|seen| (self.clock.now() - seen).to_std().ok());
+        far(delivery.attempt, age.unwrap_or_default())
+    }
+
+    /// Writes what the batch leaves of each key; answers key by key.
+    fn apply<'a>(&'a self, tasks: &'a [Task]) -> impl Stream<Item = Vec<(usize, Applied)>> + Send + 'a {
         let mut keys: BTreeMap<&Key, Vec<&Task>> = BTreeMap::new();
         for task in tasks {
             keys.entry(&task.event.key).or_default().push(task);
@@ -240,7 +270,7 @@ impl Worker {
         for tasks in keys.into_values() {
             writes.push(self.apply_key(tasks));
         }
-        stream::iter(writes).buffer_unordered(concurrent).flat_map(stream::iter).collect().await
+        stream::iter(writes).buffer_unordered(concurrent)
     }
 
     /// Writes the greatest version among `tasks`, which are of one key; the others are superseded by it. Where the
@@ -281,8 +311,8 @@ impl Worker {
     }
 
     /// Sends to every peer what this site is the origin of; answers by peer and place in the batch.
-    async fn forward(&self, tasks: &[&Task], batch: &[Delivery]) -> Vec<(SiteId, BTreeMap<usize, Forwarded>)> {
-        let own = tasks.iter().filter(|task| task.decision == Decision::ApplyAndForward).copied().collect();
+    async fn forward(&self, tasks: Vec<&Task>, batch: &[Delivery]) -> Vec<ToPeer> {
+        let own = tasks.into_iter().filter(|task| task.decision == Decision::ApplyAndForward).collect();
         let chosen = match self.policy.forward {
             Forward::All => own,
             Forward::Latest => latest_of_each_key(own),
@@ -349,12 +379,51 @@ impl Worker {
     /// A name for one send. Random, and never derived from the event: a queue's duplicate detection would swallow a
     /// replay of the same event.
     pub fn fresh_id(&self) -> String {
+        self.fresh_uuid().to_string()
+    }
+
+    pub(crate) fn fresh_uuid(&self) -> uuid::Uuid {
         let random = self.with_rng(|rng| rng.u128(..));
-        uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid().to_string()
+        uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid()
     }
 
     pub(crate) fn with_rng<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
         draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Whether a message is delivered for the first time.
+fn is_first(delivery: &Delivery) -> bool {
+    delivery.attempt == 1
+}
+
+/// What the tasks of one batch are concluded with.
+struct Round<'a> {
+    worker: &'a Worker,
+    batch: &'a [Delivery],
+    tasks: &'a [Task],
+    /// What the peers answer to the tasks that did not wait for the store.
+    at_once: Shared<BoxFuture<'a, Vec<ToPeer>>>,
+    tell: &'a (dyn Fn(usize, Verdict) + Send + Sync),
+}
+
+impl Round<'_> {
+    /// Forwards those of the applied tasks that waited for it, and tells the verdict of each.
+    async fn conclude(&self, applied: Vec<(usize, Applied)>) {
+        let task = |index: usize| self.tasks.iter().find(|task| task.index == index).expect("only tasks are applied");
+        let ends = |(index, applied): &&(usize, Applied)| {
+            let delivery = &self.batch[*index];
+            !is_first(delivery) && applied.ends_the_delivery(self.worker.is_last(delivery))
+        };
+        let later = applied.iter().filter(ends).map(|(index, _)| task(*index)).collect();
+        let mut forwarded = self.worker.forward(later, self.batch).await;
+        if applied.iter().any(|(index, _)| is_first(&self.batch[*index])) {
+            forwarded.extend(self.at_once.clone().await);
+        }
+        // 3. Conclude, without I/O.
+        for (index, applied) in applied {
+            (self.tell)(index, self.worker.conclude(task(index), &self.batch[index], &applied, &forwarded));
+        }
     }
 }
 

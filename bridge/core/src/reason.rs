@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::limits;
+use crate::{limits, text};
 
 /// Why a message was set aside. Codes are stable: they stand in letters, metrics, filters and runbooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,13 +102,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal whose detail is cut to what a letter can carry.
+    /// A refusal whose detail is one line that every queue carries, however long and odd the text that it quotes.
     pub fn new(reason: Reason, detail: impl fmt::Display) -> Self {
-        let mut detail = detail.to_string();
-        if let Some((end, _)) = detail.char_indices().nth(limits::DETAIL_CHARS_MAX) {
-            detail.truncate(end);
-            detail.push('…');
-        }
+        let detail = text::bounded(&detail.to_string(), limits::DETAIL_CHARS_MAX, limits::DETAIL_BYTES_MAX);
         Self { reason, detail }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::limits::RETRY_HINT_MAX;
+use crate::limits::{FAR, RETRY_HINT_MAX};
 
 /// Exponential backoff with full jitter: a delay is drawn evenly between nothing and `base * 2^(attempt - 1)`, at most
 /// `max`. Spreading over the whole range empties a crowd of waiting workers fastest ("Exponential Backoff And Jitter",
@@ -24,6 +24,21 @@ impl Backoff {
         let ceiling = self.base.saturating_mul(1 << doublings).min(self.max);
         ceiling.mul_f64(rng.f64()).max(hint.unwrap_or_default())
     }
+
+    /// The pause before look number `number`, from 0: between half of `base * 2^number` and the whole of it, at most `max`.
+    pub fn pause(&self, number: u32, rng: &mut fastrand::Rng) -> Duration {
+        let ceiling = self.base.saturating_mul(1 << number.min(31)).min(self.max);
+        ceiling.mul_f64(0.5 + rng.f64() / 2.0)
+    }
+}
+
+/// How long to hide a message with which nothing can be done until an operator acts: half of its age, so that it waits at most half as long
+/// again as the trouble lasted; no more than 30 s doubled with each delivery, as it may have been old before. Within [`FAR`].
+///
+/// A broker that sets a message aside after 40 deliveries does so after almost ten days.
+pub fn far(attempt: u32, age: Duration) -> Duration {
+    let doubled = FAR.start().saturating_mul(1 << attempt.saturating_sub(1).min(31));
+    (age / 2).min(doubled).clamp(*FAR.start(), *FAR.end())
 }
 
 #[cfg(test)]
@@ -55,5 +70,37 @@ mod tests {
     fn what_no_queue_could_wait_for_is_not() {
         let mut rng = fastrand::Rng::with_seed(1);
         assert_eq!(POLICY.delay(1, Some(Duration::MAX), &mut rng), RETRY_HINT_MAX);
+    }
+
+    #[test]
+    fn pauses_are_never_short_and_never_over_their_maximum() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        for (number, ceiling) in [(0, 1), (1, 2), (5, 32), (6, 60), (u32::MAX, 60)] {
+            let ceiling = Duration::from_secs(ceiling);
+            let pauses: Vec<_> = (0..1000).map(|_| POLICY.pause(number, &mut rng)).collect();
+            assert!(pauses.iter().all(|pause| (ceiling / 2..=ceiling).contains(pause)), "{number}");
+        }
+    }
+
+    /// When the delivery of this number comes to a message that is hidden [`far`] each time.
+    fn comes(deliveries: u32) -> Duration {
+        (1..deliveries).fold(Duration::ZERO, |age, attempt| age + far(attempt, age))
+    }
+
+    #[test]
+    fn what_must_wait_for_an_operator_uses_up_few_deliveries() {
+        let minutes = |deliveries| comes(deliveries).as_secs() / 60;
+        assert_eq!([3, 5, 10, 20, 40].map(minutes), RUNBOOK_MINUTES);
+    }
+
+    /// The table of `runbooks/halted.md`.
+    const RUNBOOK_MINUTES: [u64; 5] = [1, 2, 17, 985, 14_017];
+
+    #[test]
+    fn the_wait_after_a_mend_is_in_proportion_to_the_trouble_and_to_the_looks() {
+        assert_eq!(far(20, Duration::from_hours(2)), Duration::from_hours(1));
+        assert_eq!(far(1, Duration::from_hours(100)), Duration::from_secs(30), "it may have been old before");
+        assert_eq!(far(u32::MAX, Duration::MAX), Duration::from_hours(11));
+        assert_eq!(far(0, Duration::ZERO), Duration::from_secs(30));
     }
 }

@@ -166,8 +166,8 @@ impl Open {
     }
 
     /// Ends the delivery.
-    pub(crate) fn end(self, end: DateTime<Utc>) -> Trace {
-        let steps = self.steps.into_inner().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn end(&self, end: DateTime<Utc>) -> Trace {
+        let steps = std::mem::take(&mut *self.steps.lock().unwrap_or_else(PoisonError::into_inner));
         Trace { context: self.context, parent: self.parent, start: self.start, end, steps }
     }
 }

@@ -6,10 +6,10 @@ use std::{
     fmt,
 };
 
-use bridge_core::{event::Key, port::Properties, record::Record, settlement::property};
+use bridge_core::{event::Key, heartbeat::RESERVED, port::Properties, record::Record, settlement::property};
 
 use crate::{
-    books::{Kind, Place, State},
+    books::{Kind, Place, Queues, State},
     events::Fact,
     world::{Rule, World},
 };
@@ -226,6 +226,7 @@ pub fn at_the_end(world: &World) {
             Rule::ByHand => disagreements(world, &state),
         };
         broken.extend(missing_letters(&state));
+        broken.extend(used_up(&state));
         broken
     };
     for (checker, what) in broken {
@@ -246,7 +247,9 @@ fn wrong_winners(world: &World, state: &State) -> Vec<(Checker, String)> {
                 broken.push((Checker::Converged, what));
             }
         }
-        if let Some(odd) = held.keys().find(|key| !winners.contains_key(key.as_str())) {
+        // A halted worker asks its store to write a record of the bridge's own.
+        let odd = |key: &&Key| !winners.contains_key(key.as_str()) && !key.as_str().starts_with(RESERVED);
+        if let Some(odd) = held.keys().find(odd) {
             broken.push((Checker::Converged, format!("{site} holds {odd}, which nobody wrote")));
         }
     }
@@ -260,7 +263,8 @@ fn disagreements(world: &World, state: &State) -> Vec<(Checker, String)> {
     let one = first.store.snapshot();
     for site in world.sites.values().skip(1) {
         let other = site.store.snapshot();
-        let keys: BTreeSet<&Key> = one.keys().chain(other.keys()).collect();
+        let written = |key: &&Key| !key.as_str().starts_with(RESERVED);
+        let keys: BTreeSet<&Key> = one.keys().chain(other.keys()).filter(written).collect();
         let content = |record: &Record| (record.event_id, record.op, record.payload.clone());
         for key in keys {
             let (one, other) = (one.get(key), other.get(key));
@@ -271,6 +275,13 @@ fn disagreements(world: &World, state: &State) -> Vec<(Checker, String)> {
         }
     }
     broken
+}
+
+/// A broker that is handed a message back again and again sets it aside by itself, and nobody learns why.
+fn used_up(state: &State) -> Vec<(Checker, String)> {
+    let buried = |queues: &Queues| queues.queue.buried().into_iter().map(|(body, _)| body).collect::<Vec<_>>();
+    let used_up = state.queues.iter().flat_map(buried).filter_map(|body| state.fact_of(&body));
+    used_up.map(|fact| (Checker::NothingLost, format!("{} used up its deliveries", state.tell(fact)))).collect()
 }
 
 fn missing_letters(state: &State) -> Vec<(Checker, String)> {

@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bridge_core::{
     books::Books,
-    carry_out,
+    carry_out::{Carried, Halt},
+    failure::PortError,
     invocation::{partial, whole},
-    pipeline::Worker,
+    pipeline::{Verdict, Worker},
     port::{Clock, Delivery, Queue, Receipt},
+    receive::{Listen, Pace, receive},
+    retry::Backoff,
     settlement::Settlement,
 };
 use fastrand::Rng;
-use futures_util::future::join;
+use futures_util::future;
 
 use crate::{
     books::{Actor, Ended, Kind, Place},
@@ -74,7 +78,7 @@ async fn live(world: &World, site: &Site, kind: HostKind, batch: usize, life: &s
     let letters = world.queue(site, Kind::Letters, actor, life);
     let hand = Hand { world, site, worker: &worker, queue: &*queue, letters: &*letters, batch };
     match kind {
-        HostKind::Container => drop(join(hand.contain(), hand.contain()).await),
+        HostKind::Container => hand.contain().await,
         HostKind::Lambda => hand.invoke_partial().await,
         HostKind::Function => hand.invoke_whole().await,
     }
@@ -102,23 +106,14 @@ impl Hand<'_> {
     }
 
     async fn contain(&self) {
-        loop {
-            let batch = self.receive().await;
-            let (verdicts, carried) = carry_out::work_off(self.worker, self.queue, self.letters, &batch).await;
-            let reported = |delivery: &Delivery| {
-                carried.unsettled.iter().any(|(name, _)| *name == delivery.message_id || *name == delivery.receipt.0)
-            };
-            self.count(batch.len(), verdicts.len());
-            let mut left = 0;
-            for (delivery, verdict) in batch.iter().zip(&verdicts) {
-                self.balance(delivery, &verdict.settlement, reported(delivery));
-                left += u64::from(reported(delivery) || matches!(verdict.settlement, Settlement::Halt { .. }));
-            }
-            self.compare(carried.books, batch.len() as u64, left);
-            if carried.halt.is_some() {
-                self.world.clock.sleep(REST).await;
-            }
-        }
+        let pace = Pace {
+            batch_messages_max: self.batch,
+            concurrent_batches: 2,
+            receive_wait: WAIT,
+            pause: Backoff { base: REST, max: REST },
+            rest: Backoff { base: REST, max: 4 * REST },
+        };
+        receive(self.worker, self.queue, self.letters, pace, self, future::pending()).await;
     }
 
     async fn invoke_partial(&self) {
@@ -127,10 +122,9 @@ impl Hand<'_> {
         loop {
             let batch = self.receive().await;
             let worked = partial::work_off(self.worker, self.queue, self.letters, &batch, budget).await;
-            // Halted: the invocation fails, and all of it comes again when its leases end.
-            let Ok(ended) = worked else { continue };
-            self.count(batch.len(), ended.len());
-            let settled = batch.iter().zip(&ended).filter(|(_, ended)| ended.is_settled());
+            self.count(batch.len(), worked.ended.len());
+            // Halted with nothing settled, the invocation fails.
+            let settled = batch.iter().zip(&worked.ended).filter(|(_, ended)| ended.is_settled());
             self.remove(settled.map(|(delivery, _)| delivery.receipt.clone()).collect()).await;
         }
     }
@@ -145,12 +139,12 @@ impl Hand<'_> {
             let batch = self.receive().await;
             let receipts: Vec<Receipt> = batch.iter().map(|delivery| delivery.receipt.clone()).collect();
             let copies = &*self.site.queue;
-            match whole::work_off(self.worker, self.queue, copies, self.letters, batch, budget).await {
-                Ok(settled) => {
-                    self.count(receipts.len(), settled.len());
-                    self.remove(receipts).await;
-                }
-                Err(_) => drop(self.queue.release(&receipts).await),
+            let worked = whole::work_off(self.worker, self.queue, copies, self.letters, batch, budget).await;
+            if worked.failed.is_some() {
+                self.queue.release(&receipts).await;
+            } else {
+                self.count(receipts.len(), worked.concluded.len());
+                self.remove(receipts).await;
             }
         }
     }
@@ -182,18 +176,44 @@ impl Hand<'_> {
     fn balance(&self, delivery: &Delivery, settlement: &Settlement, reported: bool) {
         let place = Place { site: self.site.number, kind: Kind::Queue };
         let end = self.world.books.end_of(place, &delivery.receipt);
-        let expected = match settlement {
-            Settlement::Ack | Settlement::DeadLetter(_) => Some(Ended::Acked),
-            Settlement::Retry { .. } => Some(Ended::GivenBack),
-            Settlement::Halt { .. } => None,
+        let balanced = match settlement {
+            Settlement::Ack => end == Some(Ended::Acked),
+            // What no letter holds is given back, and an excerpt of it set aside.
+            Settlement::DeadLetter(_) => end.is_some(),
+            Settlement::Retry { .. } => end == Some(Ended::GivenBack),
+            // A message that could not be given back comes again by itself.
+            Settlement::Halt { .. } => end != Some(Ended::Acked),
         };
-        let balanced = end == expected || reported;
-        if !balanced {
+        if !balanced && !reported {
             let what = format!(
                 "{}: {} was settled as {settlement:?}, its queue has {end:?}, and no failure was reported",
                 self.site, delivery.message_id
             );
             self.world.books.open().violate(Checker::BooksBalance, what);
         }
+    }
+}
+
+#[async_trait]
+impl Listen for Hand<'_> {
+    async fn worked_off(&self, batch: &[Delivery], verdicts: &[Verdict], carried: &Carried) {
+        let reported = |delivery: &Delivery| carried.unsettled.iter().any(|(name, _)| *name == delivery.message_id);
+        self.count(batch.len(), verdicts.len());
+        let mut left = 0;
+        for (delivery, verdict) in batch.iter().zip(verdicts) {
+            self.balance(delivery, &verdict.settlement, reported(delivery));
+            left += u64::from(reported(delivery) || matches!(verdict.settlement, Settlement::Halt { .. }));
+        }
+        self.compare(carried.books, batch.len() as u64, left);
+    }
+
+    fn not_received(&self, _: &PortError) {}
+
+    fn halted(&self, halt: &Halt) {
+        self.world.books.note(|| format!("worker of {} halts: {}", self.site, halt.detail));
+    }
+
+    fn mended(&self) {
+        self.world.books.note(|| format!("worker of {} finds it mended", self.site));
     }
 }

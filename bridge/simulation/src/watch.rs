@@ -13,7 +13,8 @@ use bridge_adapters::memory::MemoryQueue;
 use bridge_core::{
     event::Key,
     failure::PortError,
-    port::{self, Delivery, Message, PutOutcome, Queue, Receipt, Store},
+    port::{self, Delivery, Message, PutOutcome, Queue, Receipt, Store, Use},
+    reason::Refusal,
     record::Record,
 };
 use bytes::Bytes;
@@ -72,10 +73,20 @@ impl Queue for WatchQueue {
         answers
     }
 
-    async fn retry(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError> {
-        self.inner.retry(delivery, after).await?;
-        self.ended(&delivery.receipt, Ended::GivenBack);
-        Ok(())
+    async fn retry(&self, later: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>> {
+        let answers = self.inner.retry(later).await;
+        for ((delivery, _), _) in later.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
+            self.ended(&delivery.receipt, Ended::GivenBack);
+        }
+        answers
+    }
+
+    async fn bury(&self, delivery: &Delivery, why: &Refusal) -> Result<bool, PortError> {
+        self.inner.bury(delivery, why).await
+    }
+
+    async fn probe(&self, what: Use) -> Result<(), PortError> {
+        self.inner.probe(what).await
     }
 
     async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {

@@ -16,7 +16,8 @@ use bridge_adapters::memory::ManualClock;
 use bridge_core::{
     event::Key,
     failure::PortError,
-    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
+    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
+    reason::Refusal,
     record::Record,
 };
 use fastrand::Rng;
@@ -175,9 +176,21 @@ impl Queue for WireQueue {
         answers
     }
 
-    async fn retry(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError> {
-        let answer = self.way.travel(|| self.inner.retry(delivery, after)).await;
-        self.way.tell("retry", &self.inner, &answer);
+    async fn retry(&self, later: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>> {
+        let answers = self.way.travel(|| self.inner.retry(later)).await;
+        self.way.tell_all("retry", &self.inner, &answers);
+        answers
+    }
+
+    async fn bury(&self, delivery: &Delivery, why: &Refusal) -> Result<bool, PortError> {
+        let answer = self.way.travel(|| self.inner.bury(delivery, why)).await;
+        self.way.tell("bury", &self.inner, &answer);
+        answer
+    }
+
+    async fn probe(&self, what: Use) -> Result<(), PortError> {
+        let answer = self.way.travel(|| self.inner.probe(what)).await;
+        self.way.tell("probe", &self.inner, &answer);
         answer
     }
 

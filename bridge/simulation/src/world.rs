@@ -21,6 +21,7 @@ use bridge_core::{
     pipeline::{Forward, Policy, Verdict, Worker},
     port::{Clock, Message, Properties, Queue, Store},
     retry::Backoff,
+    set_aside::Excerpts,
 };
 
 use crate::{
@@ -37,6 +38,10 @@ pub const START: &str = "2026-11-21T01:02:03Z";
 
 /// How long a call takes at most before its caller gives up on it.
 const CALL_MAX: Duration = Duration::from_secs(5);
+
+/// Deliveries of a message after which a broker sets it aside by itself. What `bridge doctor` asks for is twice a worker's own attempts, of which
+/// these worlds have six at most; the rest is for workers that are killed.
+const DELIVERIES_MAX: u32 = 25;
 
 /// By which rule the stores write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -169,6 +174,7 @@ impl World {
             peers: peers.collect(),
             clock: Arc::clone(&own.clock) as Arc<dyn Clock>,
             rng: Mutex::new(stream(self.options.seed, &format!("worker of {} {life}", own.id))),
+            excerpts: Excerpts::default(),
         }
     }
 
@@ -248,6 +254,7 @@ fn site(options: &Options, clock: &Arc<ManualClock>, number: usize, id: &SiteId)
             name: format!("{id}/{name}"),
             seed: drawn(name),
             duplicates: options.duplicates,
+            deliveries_max: (name == "queue").then_some(DELIVERIES_MAX),
             ..MemoryQueueOptions::default()
         };
         Arc::new(MemoryQueue::new(memory, time()))

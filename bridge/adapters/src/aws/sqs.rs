@@ -11,8 +11,9 @@ use aws_sdk_sqs::{
     types::{ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry},
 };
 use bridge_core::{
-    failure::{FailureKind, PortError},
-    port::{Delivery, Message, Place, Queue, Receipt},
+    failure::{FailureKind, PortError, Recovery},
+    port::{Delivery, Message, Place, Queue, Receipt, Use},
+    reason::Refusal,
 };
 use futures_util::{StreamExt, future::join_all, stream};
 
@@ -22,7 +23,7 @@ use super::{
     sqs_batch::{self, ENTRIES_MAX},
     sqs_message::{self, SYSTEM_ATTRIBUTES},
 };
-use crate::delivery::seconds_up;
+use crate::{carried::sqs as carried, delivery::seconds_up};
 
 /// How long the service holds a receive back at most. `ReceiveMessage` in the Amazon SQS API Reference, read 2026-11: 0
 /// to 20 s.
@@ -38,6 +39,12 @@ const LOOKED_AT_SECONDS: i32 = 120;
 
 /// Requests on their way at once for one call. Ours: one connection each, and a call of 100 messages makes 10.
 const REQUESTS_AT_ONCE: usize = 8;
+
+/// A body of a character that SQS does not carry, so that it is never taken.
+const NOT_CARRIED: &str = "\u{FFFF}";
+
+/// A receipt that no delivery has.
+const NO_RECEIPT: &str = "none";
 
 /// Which queue, and what it is like.
 #[derive(Clone, Debug)]
@@ -67,8 +74,7 @@ impl SqsQueue {
     }
 
     fn lease_seconds(&self) -> i32 {
-        let seconds = seconds_up(self.options.lease).min(HIDDEN_SECONDS_MAX);
-        i32::try_from(seconds).expect("12 hours of seconds fit")
+        seconds(self.options.lease)
     }
 
     /// One request for up to ten messages, hidden for so many seconds.
@@ -115,17 +121,17 @@ impl SqsQueue {
         Ok(deliveries)
     }
 
-    /// Runs `request` on runs of up to ten receipts, and puts the results in the receipts' order.
-    async fn settle<F>(
+    /// Runs `request` on runs of up to ten items, and puts the results in the items' order.
+    async fn settle<T: Clone + Sync, F>(
         &self,
         operation: &'static str,
-        receipts: &[Receipt],
-        request: impl Fn(Vec<Receipt>) -> F,
+        items: &[T],
+        request: impl Fn(Vec<T>) -> F + Send,
     ) -> Vec<Result<(), PortError>>
     where
-        F: Future<Output = Vec<Result<(), Failure>>>,
+        F: Future<Output = Vec<Result<(), Failure>>> + Send,
     {
-        let requests: Vec<_> = receipts.chunks(ENTRIES_MAX).map(|chunk| request(chunk.to_vec())).collect();
+        let requests: Vec<_> = items.chunks(ENTRIES_MAX).map(|chunk| request(chunk.to_vec())).collect();
         let results: Vec<_> = stream::iter(requests).buffered(REQUESTS_AT_ONCE).collect().await;
         results
             .into_iter()
@@ -134,23 +140,34 @@ impl SqsQueue {
             .collect()
     }
 
-    async fn hide_batch(&self, receipts: Vec<Receipt>, seconds: i32) -> Vec<Result<(), Failure>> {
-        let entry = |(place, receipt): (usize, &Receipt)| {
+    /// Hides each message for so many seconds from now.
+    async fn hide_batch(&self, hidden: Vec<(Receipt, i32)>) -> Vec<Result<(), Failure>> {
+        let entry = |(place, (receipt, seconds)): (usize, &(Receipt, i32))| {
             let entry =
                 ChangeMessageVisibilityBatchRequestEntry::builder().id(place.to_string()).receipt_handle(&receipt.0);
-            entry.visibility_timeout(seconds).build().expect("id and receipt are set")
+            entry.visibility_timeout(*seconds).build().expect("id and receipt are set")
         };
         let request = self.client.change_message_visibility_batch().queue_url(&self.options.queue_url);
-        let entries = receipts.iter().enumerate().map(entry).collect();
+        let entries = hidden.iter().enumerate().map(entry).collect();
         match request.set_entries(Some(entries)).send().await {
             Ok(answer) => {
                 let successful =
                     answer.successful().iter().map(aws_sdk_sqs::types::ChangeMessageVisibilityBatchResultEntry::id);
-                let results = sqs_batch::results(receipts.len(), successful, answer.failed());
+                let results = sqs_batch::results(hidden.len(), successful, answer.failed());
                 results.into_iter().map(|result| result.map_err(stale)).collect()
             }
-            Err(error) => vec![Err(Failure::from(&error)); receipts.len()],
+            Err(error) => vec![Err(Failure::from(&error)); hidden.len()],
         }
+    }
+
+    async fn hide_all(
+        &self,
+        operation: &'static str,
+        receipts: &[Receipt],
+        seconds: i32,
+    ) -> Vec<Result<(), PortError>> {
+        let hidden: Vec<(Receipt, i32)> = receipts.iter().map(|receipt| (receipt.clone(), seconds)).collect();
+        self.settle(operation, &hidden, |hidden| self.hide_batch(hidden)).await
     }
 
     async fn delete_batch(&self, receipts: Vec<Receipt>) -> Vec<Result<(), Failure>> {
@@ -214,12 +231,17 @@ impl SqsQueue {
             }
             _ => None,
         };
-        let size_bytes = sqs_message::size_bytes(message) as u64;
+        let size_bytes = carried::size_bytes(message) as u64;
         match limit_bytes {
             Some(limit_bytes) => Failure { kind: FailureKind::TooLarge { size_bytes, limit_bytes }, ..failure },
             None => failure,
         }
     }
+}
+
+/// Seconds to hide a message for.
+fn seconds(duration: Duration) -> i32 {
+    i32::try_from(seconds_up(duration).min(HIDDEN_SECONDS_MAX)).expect("12 hours of seconds fit")
 }
 
 /// What is wrong with a settlement that the service refuses is always its receipt: nothing else in it varies.
@@ -241,28 +263,52 @@ impl Queue for SqsQueue {
     }
 
     async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
-        self.settle("extend", receipts, |receipts| self.hide_batch(receipts, self.lease_seconds())).await
+        self.hide_all("extend", receipts, self.lease_seconds()).await
     }
 
     async fn ack(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
         self.settle("ack", receipts, |receipts| self.delete_batch(receipts)).await
     }
 
-    async fn retry(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError> {
-        let seconds = i32::try_from(seconds_up(after).min(HIDDEN_SECONDS_MAX)).expect("12 hours of seconds fit");
-        let request = self.client.change_message_visibility().queue_url(&self.options.queue_url);
-        let sent = request.receipt_handle(&delivery.receipt.0).visibility_timeout(seconds).send().await;
-        sent.map(|_| ()).map_err(|error| stale(Failure::from(&error)).at(self.to_string(), "retry"))
+    async fn retry(&self, later: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>> {
+        let hidden = |(delivery, after): &(&Delivery, Duration)| (delivery.receipt.clone(), seconds(*after));
+        let later: Vec<(Receipt, i32)> = later.iter().map(hidden).collect();
+        self.settle("retry", &later, |later| self.hide_batch(later)).await
+    }
+
+    /// SQS sets a message aside by its count of receives alone.
+    async fn bury(&self, _: &Delivery, _: &Refusal) -> Result<bool, PortError> {
+        Ok(false)
+    }
+
+    /// Asks for what the service refuses for its content, once it has found that the caller may ask at all.
+    async fn probe(&self, what: Use) -> Result<(), PortError> {
+        let refused = match what {
+            Use::Send => {
+                let request = self.client.send_message().queue_url(&self.options.queue_url);
+                request.message_body(NOT_CARRIED).send().await.err().map(|error| Failure::from(&error))
+            }
+            Use::Settle => {
+                let request = self.client.delete_message().queue_url(&self.options.queue_url);
+                request.receipt_handle(NO_RECEIPT).send().await.err().map(|error| Failure::from(&error))
+            }
+        };
+        match refused {
+            Some(failure) if failure.kind.recovery() != Recovery::DeadLetter => {
+                Err(failure.at(self.to_string(), "probe"))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
-        let check = |message| sqs_message::check(message, self.options.message_bytes_max);
+        let check = |message| carried::check(message, self.options.message_bytes_max);
         let mut results: Vec<Result<(), Failure>> = messages
             .iter()
             .map(|message| check(message).map_err(|kind| Failure::new(kind, "refused before it was sent")))
             .collect();
         let good = messages.iter().enumerate().filter(|(at, _)| results[*at].is_ok());
-        let batches = sqs_batch::split(good.map(|(at, message)| (at, sqs_message::size_bytes(message))));
+        let batches = sqs_batch::split(good.map(|(at, message)| (at, carried::size_bytes(message))));
         let requests: Vec<_> =
             batches.iter().map(|batch| self.send_batch(batch.iter().map(|at| &messages[*at]).collect())).collect();
         let answers: Vec<_> = stream::iter(requests).buffered(REQUESTS_AT_ONCE).collect().await;
@@ -280,7 +326,7 @@ impl Queue for SqsQueue {
     }
 
     async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
-        self.settle("release", receipts, |receipts| self.hide_batch(receipts, 0)).await
+        self.hide_all("release", receipts, 0).await
     }
 
     /// Nothing is fetched ahead; the client's connections close when they have been idle for a while.

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
-    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
+    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
+    reason::Refusal,
     record::Record,
 };
 
@@ -171,8 +172,17 @@ impl Queue for FaultQueue {
         self.faults.many(&self.inner, Operation::Ack, receipts, call).await
     }
 
-    async fn retry(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError> {
-        self.faults.one(&self.inner, Operation::Retry, self.inner.retry(delivery, after)).await
+    async fn retry(&self, later: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>> {
+        let call = async |later: Vec<(&Delivery, Duration)>| self.inner.retry(&later).await;
+        self.faults.many(&self.inner, Operation::Retry, later, call).await
+    }
+
+    async fn bury(&self, delivery: &Delivery, why: &Refusal) -> Result<bool, PortError> {
+        self.faults.one(&self.inner, Operation::Bury, self.inner.bury(delivery, why)).await
+    }
+
+    async fn probe(&self, what: Use) -> Result<(), PortError> {
+        self.faults.one(&self.inner, Operation::Probe, self.inner.probe(what)).await
     }
 
     async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {

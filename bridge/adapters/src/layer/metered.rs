@@ -13,7 +13,8 @@ use async_trait::async_trait;
 use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
-    port::{Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
+    port::{Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
+    reason::Refusal,
     record::Record,
 };
 
@@ -200,8 +201,16 @@ impl Queue for MeteredQueue {
         self.meter.call(Operation::Ack, self.inner.ack(receipts), Sum::many).await
     }
 
-    async fn retry(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError> {
-        self.meter.call(Operation::Retry, self.inner.retry(delivery, after), |result| Sum::one(1, result)).await
+    async fn retry(&self, later: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>> {
+        self.meter.call(Operation::Retry, self.inner.retry(later), Sum::many).await
+    }
+
+    async fn bury(&self, delivery: &Delivery, why: &Refusal) -> Result<bool, PortError> {
+        self.meter.call(Operation::Bury, self.inner.bury(delivery, why), |result| Sum::one(1, result)).await
+    }
+
+    async fn probe(&self, what: Use) -> Result<(), PortError> {
+        self.meter.call(Operation::Probe, self.inner.probe(what), |result| Sum::one(1, result)).await
     }
 
     async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {

@@ -24,6 +24,10 @@ pub enum Operation {
     Ack,
     /// `Queue::retry`
     Retry,
+    /// `Queue::bury`
+    Bury,
+    /// `Queue::probe`
+    Probe,
     /// `Queue::send`
     Send,
     /// `Queue::browse`
@@ -46,6 +50,8 @@ impl Operation {
             Self::Extend => "extend",
             Self::Ack => "ack",
             Self::Retry => "retry",
+            Self::Bury => "bury",
+            Self::Probe => "probe",
             Self::Send => "send",
             Self::Browse => "browse",
             Self::Release => "release",

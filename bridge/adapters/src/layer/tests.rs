@@ -156,7 +156,7 @@ fn every_call_is_observed_with_what_came_of_it() {
     world.manual.drive(async {
         let _ = queue.send(&messages(3)).await;
         let held = queue.receive(2, Duration::ZERO).await.unwrap();
-        queue.retry(&held[0], Duration::ZERO).await.unwrap();
+        queue.retry(&[(&held[0], Duration::ZERO)]).await.remove(0).unwrap();
         let receipts = [held[0].receipt.clone(), held[1].receipt.clone()];
         let _ = queue.extend(&receipts).await;
         world.plan.add(Rule::once(Operation::Ack, Fault::Before(FailureKind::Unavailable)));

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
-    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, within},
+    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use, within},
+    reason::Refusal,
     record::Record,
 };
 
@@ -57,9 +58,18 @@ impl Queue for TimeoutQueue {
         self.each(Operation::Ack, receipts.len(), self.inner.ack(receipts)).await
     }
 
-    async fn retry(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError> {
-        let answer = within(&*self.clock, self.bound, self.inner.retry(delivery, after)).await;
-        answer.unwrap_or_else(|| Err(timed_out(&self.inner, Operation::Retry)))
+    async fn retry(&self, later: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>> {
+        self.each(Operation::Retry, later.len(), self.inner.retry(later)).await
+    }
+
+    async fn bury(&self, delivery: &Delivery, why: &Refusal) -> Result<bool, PortError> {
+        let answer = within(&*self.clock, self.bound, self.inner.bury(delivery, why)).await;
+        answer.unwrap_or_else(|| Err(timed_out(&self.inner, Operation::Bury)))
+    }
+
+    async fn probe(&self, what: Use) -> Result<(), PortError> {
+        let answer = within(&*self.clock, self.bound, self.inner.probe(what)).await;
+        answer.unwrap_or_else(|| Err(timed_out(&self.inner, Operation::Probe)))
     }
 
     async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {

@@ -8,5 +8,5 @@ mod queue;
 mod store;
 
 pub use clock::ManualClock;
-pub use queue::{MemoryQueue, MemoryQueueOptions, Order};
+pub use queue::{Carries, MemoryQueue, MemoryQueueOptions, Order};
 pub use store::MemoryStore;

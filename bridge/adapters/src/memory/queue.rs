@@ -12,14 +12,18 @@ use async_trait::async_trait;
 use bridge_core::{
     failure::{FailureKind, PortError},
     limits,
-    port::{Clock, Delivery, Depth, Message, Place, Properties, Queue, QueueDepth, Receipt, Reschedule},
+    port::{Clock, Delivery, Depth, Message, Place, Properties, Queue, QueueDepth, Receipt, Reschedule, Use},
+    reason::Refusal,
 };
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::select;
 use tokio::sync::Notify;
 
-use crate::delivery::{self, Counted, counted};
+use crate::{
+    carried::{service_bus, sqs},
+    delivery::{self, Counted, counted},
+};
 
 /// The receipt of a message that was looked at and is not held.
 const LOOKED_AT: &str = "looked-at";
@@ -48,6 +52,23 @@ pub struct MemoryQueueOptions {
     pub duplicates: f64,
     /// Decides on order and duplicates.
     pub seed: u64,
+    /// By whose rules a message is taken in.
+    pub carries: Carries,
+    /// Whether a worker may hand it messages to bury, as Service Bus lets it and SQS does not.
+    pub buries: bool,
+    /// Deliveries of a message after which the queue buries it by itself, without a reason; never if none.
+    pub deliveries_max: Option<u32>,
+}
+
+/// By whose rules a queue takes a message in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// Any content, and sizes by the plainest count.
+    Anything,
+    /// What SQS carries, and as it counts.
+    Sqs,
+    /// What Service Bus carries, and as it counts.
+    ServiceBus,
 }
 
 impl Default for MemoryQueueOptions {
@@ -59,6 +80,9 @@ impl Default for MemoryQueueOptions {
             order: Order::Shuffled,
             duplicates: 0.0,
             seed: 0,
+            carries: Carries::Anything,
+            buries: false,
+            deliveries_max: None,
         }
     }
 }
@@ -85,6 +109,8 @@ struct State {
     visible: VecDeque<u64>,
     /// Leased or delayed, by the instant at which that ends.
     hidden: BTreeSet<(DateTime<Utc>, u64)>,
+    /// The broker's own dead letters, with their reasons; none where it counted too many deliveries.
+    buried: Vec<(Bytes, Option<Refusal>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -119,6 +145,7 @@ impl MemoryQueue {
             messages: BTreeMap::new(),
             visible: VecDeque::new(),
             hidden: BTreeSet::new(),
+            buried: Vec::new(),
         };
         Self { options, clock, state: Mutex::new(state), arrived: Notify::new() }
     }
@@ -138,6 +165,11 @@ impl MemoryQueue {
         self.state().messages.values().map(|stored| (stored.body.clone(), stored.properties.clone())).collect()
     }
 
+    /// Bodies of the broker's own dead letters, with their reasons; none where it counted too many deliveries.
+    pub fn buried(&self) -> Vec<(Bytes, Option<Refusal>)> {
+        self.state().buried.clone()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nothing panics while it holds the lock")
     }
@@ -148,6 +180,12 @@ impl MemoryQueue {
 
     fn accept(&self, message: &Message) -> Result<(), PortError> {
         let refuse = |kind| Err(self.fail("send", kind));
+        let limit = self.options.message_bytes_max;
+        match self.options.carries {
+            Carries::Anything => {}
+            Carries::Sqs => return sqs::check(message, limit).or_else(refuse),
+            Carries::ServiceBus => return service_bus::check(message, limit).or_else(refuse),
+        }
         let properties = &message.properties;
         if properties.len() > limits::PROPERTIES_MAX {
             let detail = format!("{} properties; a message has at most {}", properties.len(), limits::PROPERTIES_MAX);
@@ -225,6 +263,14 @@ impl State {
 
     fn deliver(&mut self, id: u64, now: DateTime<Utc>, options: &MemoryQueueOptions) -> Option<Delivery> {
         let again = options.duplicates > 0.0 && self.rng.f64() < options.duplicates;
+        if options
+            .deliveries_max
+            .is_some_and(|max| self.messages.get(&id).is_some_and(|stored| stored.deliveries >= max))
+        {
+            let body = self.messages.remove(&id)?.body;
+            self.buried.push((body, None));
+            return None;
+        }
         let stored = self.messages.get_mut(&id)?;
         let copy = (again && !stored.duplicated).then(|| {
             stored.duplicated = true;
@@ -332,15 +378,33 @@ impl Queue for MemoryQueue {
         receipts.iter().map(ack).collect()
     }
 
-    async fn retry(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError> {
-        let after = Duration::from_secs(delivery::seconds_up(after));
-        self.with_lease("retry", &delivery.receipt, |state, id, now| {
-            if let Some(stored) = state.messages.get_mut(&id) {
-                stored.leased = false;
-            }
-            state.hide(id, now, after);
-        })?;
+    async fn retry(&self, later: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>> {
+        let retry = |(delivery, after): &(&Delivery, Duration)| {
+            let after = Duration::from_secs(delivery::seconds_up(*after));
+            self.with_lease("retry", &delivery.receipt, |state, id, now| {
+                if let Some(stored) = state.messages.get_mut(&id) {
+                    stored.leased = false;
+                }
+                state.hide(id, now, after);
+            })
+        };
+        let results = later.iter().map(retry).collect();
         self.arrived.notify_waiters();
+        results
+    }
+
+    async fn bury(&self, delivery: &Delivery, why: &Refusal) -> Result<bool, PortError> {
+        if !self.options.buries {
+            return Ok(false);
+        }
+        self.with_lease("bury", &delivery.receipt, |state, id, _| {
+            state.remove(id);
+            state.buried.push((delivery.body.clone(), Some(why.clone())));
+        })?;
+        Ok(true)
+    }
+
+    async fn probe(&self, _: Use) -> Result<(), PortError> {
         Ok(())
     }
 

@@ -109,7 +109,7 @@ pub(crate) const WORKER: &[KeySpec] = &[
         "function_halt_seconds",
         "seconds",
         Some("120"),
-        "how long a halted Azure Function waits for an operator before its host counts a delivery",
+        "how long a halted Azure Function waits for an operator before a copy takes the message's place",
     ),
     key(
         "metrics_listen",

@@ -5,13 +5,15 @@ use std::{
     time::Duration,
 };
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use async_trait::async_trait;
 use bridge_core::{
     books::Books,
-    carry_out::{Carried, work_off},
-    failure::{FailureKind, PortError, Recovery},
+    carry_out::{Carried, Halt},
+    failure::{FailureKind, PortError},
     pipeline::Verdict,
     port::Delivery,
+    receive::{Listen, Pace, receive},
+    retry::Backoff,
     settlement::Settlement,
 };
 use futures_util::future;
@@ -20,14 +22,23 @@ use tokio_util::sync::CancellationToken;
 use super::{send_heartbeat, tell};
 use crate::{assemble::Worksite, config::ContainerConfig, telemetry::queues};
 
-/// How long a halted site rests between two looks, at first and at most: an operator's mend takes effect by itself, and
-/// a look costs one message one attempt.
-const REST: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
+/// How long a halted site rests between two looks for the mend, at first and at most: it takes effect by itself. Ours: a look is one request.
+const REST: Backoff = Backoff { base: Duration::from_secs(5), max: Duration::from_mins(5) };
 /// The least time between two looks at the service's clock while there is doubt about one's own.
 const CLOCK_PAUSE: Duration = Duration::from_millis(100);
 /// How long the next receive waits after a failed one, at first and at most. Ours: what a site waits for once it is back, so it is
 /// short; a look in vain costs one request.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
+const PAUSE: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(3) };
+
+fn pace(config: &ContainerConfig) -> Pace {
+    Pace {
+        batch_messages_max: config.batch_messages_max,
+        concurrent_batches: config.concurrent_batches,
+        receive_wait: config.receive_wait,
+        pause: PAUSE,
+        rest: REST,
+    }
+}
 
 /// Works until `stop`, then finishes the batches at hand and closes the queues.
 pub(crate) async fn work(worksite: &Worksite, config: ContainerConfig, stop: CancellationToken) {
@@ -36,13 +47,13 @@ pub(crate) async fn work(worksite: &Worksite, config: ContainerConfig, stop: Can
     if peers.is_empty() {
         tracing::warn!("no other site is configured: events are applied here and forwarded nowhere");
     }
-    let books = Mutex::default();
-    let receivers = (0..config.concurrent_batches).map(|_| receive_and_work(worksite, config, &books, &stop));
-    let watching = queues::watch(worksite, &stop);
-    future::join3(future::join_all(receivers), beat(worksite, config.heartbeat, &stop), watching).await;
+    let Worksite { worker, queue, dead_letters, .. } = worksite;
+    let log = Log { worksite, books: Mutex::default() };
+    let receiving = receive(worker, &**queue, &**dead_letters, pace(&config), &log, stop.cancelled());
+    future::join3(receiving, beat(worksite, config.heartbeat, &stop), queues::watch(worksite, &stop)).await;
     worksite.close().await;
     let Books { delivered, acked, retried, dead_lettered, left, leases_lost } =
-        books.into_inner().unwrap_or_else(PoisonError::into_inner);
+        log.books.into_inner().unwrap_or_else(PoisonError::into_inner);
     tracing::info!(
         site = %worksite.worker.rules.site, delivered, acked, retried, dead_lettered, left, leases_lost,
         "stopped; nothing is left half done"
@@ -70,70 +81,36 @@ async fn beat(worksite: &Worksite, every: Duration, stop: &CancellationToken) {
     }
 }
 
-async fn receive_and_work(
-    worksite: &Worksite,
-    config: ContainerConfig,
-    books: &Mutex<Books>,
-    stop: &CancellationToken,
-) {
-    let mut rest = Rest::new(REST);
-    let mut pause = Rest::new(PAUSE);
-    let mut max = config.batch_messages_max;
-    while !stop.is_cancelled() {
-        let received = tokio::select! {
-            received = worksite.queue.receive(max, config.receive_wait) => received,
-            () = stop.cancelled() => break,
-        };
-        let batch = match received {
-            Ok(batch) => batch,
-            Err(error) => {
-                let halted = error.kind.recovery() == Recovery::Halt;
-                worksite.telemetry.halted(halted);
-                report(&error, halted, rest.is_fresh());
-                let wait = if halted { rest.next() } else { pause.next() };
-                wait_or(wait, stop).await;
-                continue;
-            }
-        };
-        pause = Rest::new(PAUSE);
-        if batch.is_empty() {
-            continue;
-        }
-        let (verdicts, carried) = work_off(&worksite.worker, &*worksite.queue, &*worksite.dead_letters, &batch).await;
-        *books.lock().unwrap_or_else(PoisonError::into_inner) += carried.books;
-        log(&batch, &verdicts, &carried);
-        tell(worksite, batch.iter().zip(&verdicts)).await;
-        worksite.telemetry.halted(carried.halt.is_some());
-        match carried.halt {
-            Some(detail) => {
-                if rest.is_fresh() {
-                    tracing::error!(
-                        detail,
-                        "halted: nothing is lost, and nothing more is taken until this is mended; see runbooks/halted.md"
-                    );
-                }
-                max = 1;
-                wait_or(rest.next(), stop).await;
-            }
-            None => {
-                if !rest.is_fresh() {
-                    tracing::info!("mended: taking messages again");
-                }
-                rest = Rest::new(REST);
-                max = config.batch_messages_max;
-            }
-        }
-    }
+/// Counts, tells and logs what the loop does.
+struct Log<'a> {
+    worksite: &'a Worksite,
+    books: Mutex<Books>,
 }
 
-fn report(error: &PortError, halted: bool, first: bool) {
-    match (halted, first) {
-        (true, true) => tracing::error!(
-            error = error.chain(),
-            "halted: the queue cannot be read; nothing is lost; see runbooks/halted.md"
-        ),
-        (true, false) => tracing::debug!(error = error.chain(), "still halted"),
-        (false, _) => tracing::warn!(error = error.chain(), "receive failed, trying again"),
+#[async_trait]
+impl Listen for Log<'_> {
+    async fn worked_off(&self, batch: &[Delivery], verdicts: &[Verdict], carried: &Carried) {
+        *self.books.lock().unwrap_or_else(PoisonError::into_inner) += carried.books;
+        log(batch, verdicts, carried);
+        tell(self.worksite, batch.iter().zip(verdicts)).await;
+    }
+
+    fn not_received(&self, error: &PortError) {
+        tracing::warn!(error = error.chain(), "receive failed, trying again");
+    }
+
+    fn halted(&self, halt: &Halt) {
+        self.worksite.telemetry.halted(true);
+        let detail = &halt.detail;
+        tracing::error!(
+            detail,
+            "halted: nothing is lost, and nothing more is taken until this is mended; see runbooks/halted.md"
+        );
+    }
+
+    fn mended(&self) {
+        self.worksite.telemetry.halted(false);
+        tracing::info!("mended: taking messages again");
     }
 }
 
@@ -159,28 +136,5 @@ async fn wait_or(wait: Duration, stop: &CancellationToken) {
     tokio::select! {
         () = tokio::time::sleep(wait) => {}
         () = stop.cancelled() => {}
-    }
-}
-
-/// Growing pauses, without an end.
-struct Rest {
-    delays: backon::ExponentialBackoff,
-    max: Duration,
-    fresh: bool,
-}
-
-impl Rest {
-    fn new((first, max): (Duration, Duration)) -> Self {
-        let delays = ExponentialBuilder::default().with_min_delay(first).with_max_delay(max).with_jitter();
-        Self { delays: delays.without_max_times().build(), max, fresh: true }
-    }
-
-    fn is_fresh(&self) -> bool {
-        self.fresh
-    }
-
-    fn next(&mut self) -> Duration {
-        self.fresh = false;
-        self.delays.next().unwrap_or(self.max)
     }
 }

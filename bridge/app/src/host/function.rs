@@ -17,10 +17,7 @@ use axum::{
 };
 use bridge_adapters::azure::function_payload::{DONE, parse};
 use bridge_core::{
-    invocation::{
-        Halted,
-        whole::{Budget, Failed, work_off},
-    },
+    invocation::whole::{Budget, Failed, work_off},
     port::Reschedule,
 };
 use serde_json::{Value, json};
@@ -126,19 +123,31 @@ async fn replicate(State(function): State<Arc<Function>>, headers: HeaderMap, bo
     };
     drop(payload);
     let Worksite { worker, queue, dead_letters, .. } = &function.worksite;
-    let worked = work_off(worker, &**queue, &*function.copies, &**dead_letters, deliveries, function.budget);
-    let answer = match worked.await {
-        Ok(settled) => {
-            tell(&function.worksite, settled.iter().map(|(delivery, verdict)| (delivery, verdict))).await;
-            function.worksite.telemetry.halted(false);
+    let worked = work_off(worker, &**queue, &*function.copies, &**dead_letters, deliveries, function.budget).await;
+    tell(&function.worksite, worked.concluded.iter().map(|(delivery, verdict)| (delivery, verdict))).await;
+    function.worksite.telemetry.halted(worked.halt.is_some());
+    let answer = match (worked.failed, worked.halt) {
+        (None, None) => done(),
+        (None, Some(halt)) => {
+            let detail = halt.detail;
+            tracing::error!(
+                detail,
+                "halted: the message comes again as a copy, later and later; see runbooks/halted.md"
+            );
             done()
         }
-        Err(Failed::Halted(Halted { detail })) => {
-            function.worksite.telemetry.halted(true);
-            refused(StatusCode::INTERNAL_SERVER_ERROR, &format!("halted: {detail}; see runbooks/halted.md"))
-        }
-        Err(Failed::NotRescheduled { detail }) => {
+        (Some(Failed::NotRescheduled { detail }), None) => {
             refused(StatusCode::INTERNAL_SERVER_ERROR, &format!("not even a copy could be scheduled: {detail}"))
+        }
+        (Some(Failed::NotRescheduled { detail }), Some(halt)) => {
+            let halt = halt.detail;
+            let detail =
+                format!("halted: {halt}; not even a copy could be scheduled: {detail}; see runbooks/halted.md");
+            refused(StatusCode::INTERNAL_SERVER_ERROR, &detail)
+        }
+        (Some(Failed::NotSetAside), _) => {
+            let detail = "no letter holds this message: Service Bus sets it aside itself after its last delivery; see runbooks/dead-letters.md";
+            refused(StatusCode::INTERNAL_SERVER_ERROR, detail)
         }
     };
     // The host may end the process whenever it has no invocation, and says nothing before.

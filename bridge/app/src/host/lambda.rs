@@ -12,10 +12,7 @@ use bridge_adapters::aws::{
     lambda_event::{LambdaEvent, LambdaRecord, answer, parse},
 };
 use bridge_core::{
-    invocation::{
-        Halted,
-        partial::{Budget, work_off},
-    },
+    invocation::partial::{Budget, Worked, work_off},
     port::Delivery,
 };
 use lambda_runtime::{Diagnostic, LambdaEvent as Invocation, service_fn};
@@ -24,8 +21,8 @@ use serde_json::{Value, json, value::RawValue};
 use super::{own_queue::Trigger, send_one_heartbeat, tell};
 use crate::assemble::Worksite;
 
-/// Time of an invocation that is kept for giving back what was not done, and for the answer. Ours: a give-back is one
-/// request for each message, of some 10 ms.
+/// Time of an invocation that is kept for the last letters, for giving back what was not done, and for the answer; a third of a short one. Ours:
+/// giving back ten messages is one request of some 10 ms, and there may be 1,000.
 const RESERVE: Duration = Duration::from_secs(2);
 
 /// Why an invocation fails as a whole: Lambda then keeps every message of the batch, and counts an error.
@@ -71,7 +68,6 @@ pub(crate) async fn serve(
     let handle = async |invocation: Invocation<Box<RawValue>>| {
         let remaining = || remaining(invocation.context.deadline(), SystemTime::now());
         let result = invoke(worksite, trigger, invocation.payload.get(), remaining(), portion).await;
-        worksite.telemetry.halted(matches!(result, Err(Failed::Halted(_))));
         // The process is frozen with the answer. What is sent must be sent now, and never costs the answer its time.
         worksite.telemetry.flush(flush.min(remaining() / 2)).await;
         result.inspect_err(|error| tracing::error!(%error))
@@ -104,16 +100,29 @@ async fn invoke(
     let (readable, mut failed): (Vec<&LambdaRecord>, Vec<&LambdaRecord>) =
         records.iter().partition(|record| record.delivery.is_some());
     let batch: Vec<Delivery> = readable.iter().filter_map(|record| record.delivery.clone()).collect();
-    let reserve = RESERVE.min(remaining / 2);
+    let reserve = RESERVE.min(remaining / 3);
     let budget = Budget { work: remaining.saturating_sub(reserve), give_back: reserve / 2, portion };
     let Worksite { worker, queue, dead_letters, .. } = worksite;
-    let ended = work_off(worker, &**queue, &**dead_letters, &batch, budget)
-        .await
-        .map_err(|Halted { detail }| Failed::Halted(detail))?;
+    let Worked { ended, halt, unfinished } = work_off(worker, &**queue, &**dead_letters, &batch, budget).await;
 
     tell(worksite, batch.iter().zip(&ended).filter_map(|(delivery, ended)| Some((delivery, ended.verdict()?)))).await;
+    worksite.telemetry.halted(halt.is_some());
     failed.extend(readable.iter().zip(&ended).filter(|(_, ended)| !ended.is_settled()).map(|(record, _)| *record));
-    tracing::debug!(messages = records.len(), again = failed.len(), "worked off a batch");
+    let (messages, again) = (records.len(), failed.len());
+    tracing::debug!(messages, again, unfinished, "worked off a batch");
+    let nothing_settled = again == messages;
+    match halt {
+        // An error is what alarms see. Nothing that was settled may come again by it.
+        Some(halt) if nothing_settled => return Err(Failed::Halted(halt.detail)),
+        Some(halt) => tracing::error!(detail = halt.detail, "halted: nothing is lost; see runbooks/halted.md"),
+        None if nothing_settled && unfinished > 0 => tracing::error!(
+            messages,
+            unfinished,
+            worked_seconds = budget.work.as_secs_f64(),
+            "this invocation settled nothing: lower the mapping's batch size, or raise the function's timeout or memory; see docs/hosts.md"
+        ),
+        None => {}
+    }
     answer(failed).ok_or(Failed::Nameless)
 }
 

@@ -6,10 +6,12 @@
 
 use std::time::Duration;
 
-use super::{Ended, Halted, settle};
 use crate::{
+    carry_out::Halt,
+    ending::{Ending, endings},
     pipeline::{Verdict, Worker},
     port::{Delivery, Queue, Reschedule, within},
+    set_aside::Desk,
     settlement::Settlement,
 };
 
@@ -21,29 +23,45 @@ pub struct Budget {
     /// Pauses between tries, all together, before a copy is scheduled instead: each invocation that waits keeps one
     /// of the host's few calls busy.
     pub hold: Duration,
-    /// Pauses while halted, all together, before the host is told: it then counts a delivery.
+    /// Pauses while halted, all together, before copies are scheduled: as long as it lasts, the host takes nothing more.
     pub halt: Duration,
 }
 
-/// The pause between two looks while halted. Ours: soon enough after an operator's mend, and no load.
+/// The pause between two looks while halted, and before the host brings a message back that no copy may replace. Ours: soon enough after an
+/// operator's mend, and no load.
 const HALT_PAUSE: Duration = Duration::from_secs(5);
 
-/// Why the host must be told that the invocation failed.
+/// What came of an invocation.
+#[derive(Debug, Default)]
+pub struct Worked {
+    /// What was done with each delivery. The host may remove them all, unless it failed.
+    pub concluded: Vec<(Delivery, Verdict)>,
+    /// Why nothing can succeed until an operator acts, if so.
+    pub halt: Option<Halt>,
+    /// Why the host must be told that the invocation failed, if so: all of its deliveries come again.
+    pub failed: Option<Failed>,
+}
+
+/// Why the host must be told that an invocation failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failed {
-    /// See there.
-    Halted(Halted),
     /// Not even a copy could be scheduled.
     NotRescheduled {
         /// What the queue said.
         detail: String,
     },
+    /// No letter holds a message, and no copy may take its place: the broker's own dead letters get it in the end.
+    NotSetAside,
 }
 
-/// Replicates deliveries until each is settled, or safe as a copy; answers what was concluded of each.
-///
-/// # Errors
-/// The host must be told: all of the deliveries come again.
+/// A delivery that must come again.
+struct Again {
+    delivery: Delivery,
+    verdict: Verdict,
+    after: Duration,
+}
+
+/// Replicates deliveries until each is settled, or safe as a copy.
 ///
 /// # Cancel safety
 /// Safe to drop at any await, as the host then delivers all again.
@@ -54,57 +72,106 @@ pub async fn work_off(
     dead_letters: &dyn Queue,
     deliveries: Vec<Delivery>,
     budget: Budget,
-) -> Result<Vec<(Delivery, Verdict)>, Failed> {
-    let mut settled = Vec::with_capacity(deliveries.len());
+) -> Worked {
+    let desk = Desk { queue, settles: false, dead_letters };
+    let mut outcome = Worked::default();
     let mut waiting = deliveries;
     let (mut held, mut halted) = (Duration::ZERO, Duration::ZERO);
-    while !waiting.is_empty() {
-        let tried = within(&*worker.clock, budget.attempt, settle(worker, queue, dead_letters, &waiting)).await;
+    loop {
+        let tried = within(&*worker.clock, budget.attempt, settle(worker, desk, &waiting)).await;
         let in_time = tried.is_some();
-        let out_of_time = || vec![Ended::Again { verdict: None, after: worker.policy.retry.base }; waiting.len()];
-        let ended = match tried.unwrap_or_else(|| Ok(out_of_time())) {
-            Ok(ended) => ended,
-            Err(reason) if halted + HALT_PAUSE > budget.halt => return Err(Failed::Halted(reason)),
-            Err(reason) => {
-                if halted.is_zero() {
-                    tracing::error!(detail = reason.detail, "halted: nothing is lost; see runbooks/halted.md");
-                }
-                worker.clock.sleep(HALT_PAUSE).await;
-                halted += HALT_PAUSE;
-                // The peers have the events by now, most likely: a look is no first delivery, and counts as no more than one.
-                for delivery in &mut waiting {
-                    delivery.attempt = delivery.attempt.max(2);
-                }
-                continue;
-            }
+        let again = outcome.sort(worker, waiting, tried);
+        if outcome.failed.is_some() {
+            worker.clock.sleep(HALT_PAUSE).await;
+            return outcome;
+        }
+        if again.is_empty() {
+            return outcome;
+        }
+        let (spent, pause, limit) = match &outcome.halt {
+            Some(_) => (&mut halted, HALT_PAUSE, budget.halt),
+            None => (&mut held, again.iter().map(|again| again.after).max().unwrap_or_default(), budget.hold),
         };
-        let mut again = Vec::new();
-        for (delivery, ended) in waiting.into_iter().zip(ended) {
-            match ended {
-                Ended::Settled(verdict) => settled.push((delivery, verdict)),
-                Ended::Again { verdict, after } => again.push((delivery, verdict, after)),
-            }
+        if !in_time || *spent + pause > limit {
+            outcome.reschedule(worker, copies, again).await;
+            return outcome;
         }
-        let pause = again.iter().map(|(_, _, after)| *after).max().unwrap_or_default();
-        if in_time && held + pause <= budget.hold {
-            worker.clock.sleep(pause).await;
-            held += pause;
-            waiting = again.into_iter().map(|(delivery, ..)| tried_once_more(delivery)).collect();
-            continue;
+        if let Some(halt) = outcome.halt.as_ref().filter(|_| spent.is_zero()) {
+            tracing::error!(detail = halt.detail, "halted: nothing is lost; see runbooks/halted.md");
         }
-        for (delivery, verdict, after) in again {
-            let sent = copies.reschedule(&delivery, after).await;
-            sent.map_err(|error| Failed::NotRescheduled { detail: error.chain() })?;
-            let settlement = Settlement::Retry { after };
-            let verdict = verdict.unwrap_or(Verdict { settlement, write: None, event: None, trace: None });
-            settled.push((delivery, verdict));
-        }
-        break;
+        *spent += pause;
+        worker.clock.sleep(pause).await;
+        waiting = again.into_iter().map(Again::once_more).collect();
     }
-    Ok(settled)
 }
 
-/// A try in the host's hands counts as a delivery does.
-fn tried_once_more(delivery: Delivery) -> Delivery {
-    Delivery { attempt: delivery.attempt.saturating_add(1), ..delivery }
+async fn settle(worker: &Worker, desk: Desk<'_>, deliveries: &[Delivery]) -> Vec<(Ending, Verdict)> {
+    let mut verdicts = worker.replicate(deliveries).await;
+    endings(worker, desk, deliveries, &mut verdicts).await.into_iter().zip(verdicts).collect()
+}
+
+impl Worked {
+    /// Sorts what one try came to: answers what must come again, and notes the rest. None tried: it took too long.
+    fn sort(
+        &mut self,
+        worker: &Worker,
+        deliveries: Vec<Delivery>,
+        tried: Option<Vec<(Ending, Verdict)>>,
+    ) -> Vec<Again> {
+        let mut tried = tried.unwrap_or_default().into_iter();
+        let mut again = Vec::new();
+        self.halt = None;
+        for delivery in deliveries {
+            let out_of_time = || {
+                let after = worker.policy.retry.base;
+                let settlement = Settlement::Retry { after };
+                (Ending::Later(after), Verdict { settlement, write: None, event: None, trace: None })
+            };
+            let (ending, verdict) = tried.next().unwrap_or_else(out_of_time);
+            match ending {
+                Ending::Remove | Ending::Gone => self.concluded.push((delivery, verdict)),
+                Ending::Later(after) => again.push(Again { delivery, verdict, after }),
+                Ending::Untouched(halt) => {
+                    self.halt.get_or_insert(halt);
+                    let after = worker.far(&delivery);
+                    again.push(Again { delivery, verdict, after });
+                }
+                Ending::Stay(_) | Ending::Left(_) => {
+                    self.failed = Some(Failed::NotSetAside);
+                    self.concluded.push((delivery, verdict));
+                }
+            }
+        }
+        again
+    }
+
+    /// Puts copies in the place of what must come again.
+    async fn reschedule(&mut self, worker: &Worker, copies: &dyn Reschedule, again: Vec<Again>) {
+        for Again { mut delivery, verdict, after } in again {
+            if matches!(verdict.settlement, Settlement::Halt { .. }) {
+                // A halt is no failure of the message: half of its tries are left for after the mend.
+                delivery.attempt = delivery.attempt.min(worker.policy.attempts_max / 2).max(1);
+            }
+            match copies.reschedule(&delivery, after).await {
+                Ok(()) => self.concluded.push((delivery, verdict)),
+                Err(error) => {
+                    self.failed = Some(Failed::NotRescheduled { detail: error.chain() });
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Again {
+    /// A try in the host's hands counts as a delivery does. A look while halted counts as no more than one: it is not the first, after which
+    /// the peers are likely to have the event.
+    fn once_more(self) -> Delivery {
+        let Self { mut delivery, verdict, .. } = self;
+        delivery.attempt = match verdict.settlement {
+            Settlement::Halt { .. } => delivery.attempt.max(2),
+            _ => delivery.attempt.saturating_add(1),
+        };
+        delivery
+    }
 }

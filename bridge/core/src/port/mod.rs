@@ -13,7 +13,7 @@ mod store;
 
 pub use clock::{Clock, within};
 pub use depth::{Depth, QueueDepth};
-pub use queue::{Delivery, Message, Place, Properties, Queue, Receipt};
+pub use queue::{Delivery, Message, Place, Properties, Queue, Receipt, Use};
 pub use reschedule::Reschedule;
 pub use scan::{Cursor, ForeignItem, Page, Scan};
 pub use store::{PutOutcome, Store};

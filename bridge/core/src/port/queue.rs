@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use crate::failure::PortError;
+use crate::{failure::PortError, reason::Refusal};
 
 /// Named texts beside a body: message attributes in SQS, application properties in Service Bus.
 pub type Properties = BTreeMap<String, String>;
@@ -48,6 +48,15 @@ pub struct Message {
     pub properties: Properties,
 }
 
+/// What a worker does with a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Sends to it.
+    Send,
+    /// Ends deliveries from it.
+    Settle,
+}
+
 /// A queue that delivers at least once and in no particular order.
 ///
 /// Calls on many items answer for each item, in the order of the items. Every method is cancel safe: a call that is
@@ -79,13 +88,26 @@ pub trait Queue: fmt::Debug + fmt::Display + Send + Sync {
     /// `LeaseLost` where the backend can tell that the receipt is stale; the message will be delivered again.
     async fn ack(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>>;
 
-    /// Gives a message back, to be delivered again after at least `after` (rounded up to whole seconds) with an
+    /// Gives messages back, each to be delivered again after at least so long (rounded up to whole seconds) with an
     /// attempt that is greater by one, however the backend does it: where it cannot hide a message for a chosen time,
     /// a copy is scheduled and the message then removed.
     ///
     /// # Errors
     /// `LeaseLost` where the receipt is stale; the message will be delivered again anyway.
-    async fn retry(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError>;
+    async fn retry(&self, later: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>>;
+
+    /// Hands a delivered message, whole, to the broker's own dead letters, with the reason where the broker writes one down. False where the
+    /// broker takes no message at a worker's word: nothing was done then.
+    ///
+    /// # Errors
+    /// `LeaseLost` where the receipt is stale; the message will be delivered again.
+    async fn bury(&self, delivery: &Delivery, why: &Refusal) -> Result<bool, PortError>;
+
+    /// Asks whether this process may use the queue for `what`, by a request that takes, sends and removes nothing.
+    ///
+    /// # Errors
+    /// `Unauthorized` or `Missing`, as the use itself would give; or whatever keeps the backend from answering.
+    async fn probe(&self, what: Use) -> Result<(), PortError>;
 
     /// Appends messages, in as few requests as the backend allows.
     ///

@@ -5,11 +5,13 @@ use std::{collections::BTreeSet, time::Duration};
 use bridge_core::{
     decision::Rules,
     event::SiteId,
+    letter::Form,
     limits,
     port::{Delivery, Properties, Receipt},
     reason::{Reason, Refusal},
     replay::subject::{Holds, Subject},
     settlement::{Letter, property},
+    text,
 };
 use bytes::Bytes;
 use chrono::DateTime;
@@ -55,8 +57,9 @@ pub(crate) fn run(bytes: &[u8]) {
     let owed: BTreeSet<SiteId> = input.owed.iter().filter_map(|site| site.parse().ok()).collect();
     let refusal = Refusal::new(Reason::ALL[input.reason % Reason::ALL.len()], input.detail);
     let letter = Letter { refusal: refusal.clone(), owed: owed.clone() };
-    let message = letter.message(&first, "source", "id".to_owned());
-    assert!(message.properties.len() <= limits::PROPERTIES_MAX.max(6));
+    let message = letter.message(Form::Whole, &first, "source", "id".to_owned());
+    assert!(message.properties.len() <= limits::PROPERTIES_MAX);
+    assert!(message.properties.values().all(|value| !value.is_empty() && value.chars().all(text::is_carried)));
     let kept = message.properties.keys().filter(|name| property::is_own(name) && first.properties.contains_key(*name));
     let own = [property::FORWARDED_BY, property::ACCEPT_OLD, property::OWN_EVENT];
     let told = |name: &String| own.contains(&name.as_str()) || letter_names().contains(&name.as_str());
@@ -66,7 +69,7 @@ pub(crate) fn run(bytes: &[u8]) {
     if !owed.is_empty() {
         assert_eq!(again.owed, Some(owed));
     }
-    assert_eq!(message.properties.get(property::DETAIL), Some(&refusal.detail));
+    assert_eq!(message.properties.get(property::DETAIL).map_or("", String::as_str), refusal.detail);
 }
 
 /// What a letter says itself.

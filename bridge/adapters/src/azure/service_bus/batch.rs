@@ -56,12 +56,6 @@ struct Item<'a> {
     user_properties: &'a Properties,
 }
 
-/// Bytes of a message as the broker counts at least: body, names and values.
-pub(super) fn size_bytes(message: &Message) -> usize {
-    let beside: usize = message.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
-    message.body.len() + beside
-}
-
 /// Writes messages, given with their positions in the call, into as few requests as fit; one request at a time, so that
 /// no more are in memory than are under way.
 pub(super) struct Requests<'a, M> {

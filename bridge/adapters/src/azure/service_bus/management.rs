@@ -147,6 +147,14 @@ impl Order {
         Self::dispose("abandoned", locks)
     }
 
+    /// Moves a message to the queue's own dead letters, with a reason and its words.
+    pub(super) fn bury(lock: Uuid, reason: &str, description: &str) -> Self {
+        let mut order = Self::dispose("suspended", &[lock]);
+        order.fields.push(("deadletter-reason", Value::String(reason.to_owned())));
+        order.fields.push(("deadletter-description", Value::String(description.to_owned())));
+        order
+    }
+
     fn dispose(status: &str, locks: &[Uuid]) -> Self {
         let fields =
             vec![("disposition-status", Value::String(status.to_owned())), ("lock-tokens", lock_tokens(locks))];

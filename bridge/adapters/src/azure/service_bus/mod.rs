@@ -32,13 +32,17 @@ use std::{
 
 use async_trait::async_trait;
 use bridge_core::{
-    failure::PortError,
-    port::{Delivery, Message, Place, Queue, Receipt, Reschedule},
+    failure::{PortError, Recovery},
+    port::{Delivery, Message, Place, Queue, Receipt, Reschedule, Use},
+    reason::Refusal,
+    settlement::property,
+    trace,
 };
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 pub use connection_string::{ConnectionStringError, ServiceBusConnection};
 pub use depth::ServiceBusDepth;
 pub use describe::ServiceBusDescriptions;
+use futures_util::{StreamExt, stream};
 pub use message::Peeked;
 pub(crate) use message::unpack;
 use reqwest::Url;
@@ -95,6 +99,9 @@ impl Default for Timeouts {
         Self { connect: Duration::from_secs(10), operation: Duration::from_secs(10), close: Duration::from_secs(2) }
     }
 }
+
+/// Messages of one call that are retried at the same time. Ours: each is a request and a settlement.
+const RETRIES_AT_ONCE: usize = 16;
 
 /// The receipt of a message that was peeked at and is not held.
 const LOOKED_AT: &str = "looked-at";
@@ -172,14 +179,19 @@ impl ServiceBusQueue {
         Ok(taken.into_iter().map(|taken| taken.arrived.delivery).collect())
     }
 
-    async fn retry_as_copy(&self, delivery: &Delivery, after: Duration) -> Result<(), Failure> {
+    /// The lock of a delivery, which holds for a while from now.
+    async fn held(&self, delivery: &Delivery) -> Result<Uuid, Failure> {
         let lock = lock_of(&delivery.receipt)?;
-        let stale = || Failure::lease_lost("this delivery is not in this process's hands");
         let left = self.leases().left(lock, Instant::now()).ok_or_else(stale)?;
-        // A copy of a message that others hold would be one too many, and the lock must hold until the original is gone.
         if left < self.lease / 3 {
             self.renew(&[lock]).await.pop().unwrap_or_else(|| Err(stale()))?;
         }
+        Ok(lock)
+    }
+
+    async fn retry_as_copy(&self, delivery: &Delivery, after: Duration) -> Result<(), Failure> {
+        // A copy of a message that others hold would be one too many, and the lock must hold until the original is gone.
+        let lock = self.held(delivery).await?;
         if self.queue.contains("/$") {
             // A sub-queue takes no copies, so the message goes back to it as it is, and at once.
             self.manage(Order::abandon(lock)).await?;
@@ -193,13 +205,41 @@ impl ServiceBusQueue {
         self.acknowledge(&[lock]).await.pop().unwrap_or_else(|| Err(stale()))
     }
 
-    /// Sends a copy of `delivery`, to be delivered after `after`.
+    async fn bury_held(&self, delivery: &Delivery, why: &Refusal) -> Result<(), Failure> {
+        let lock = self.held(delivery).await?;
+        self.manage(Order::bury(lock, why.reason.as_str(), &why.detail)).await.map(drop)
+    }
+
+    /// Sends a copy of `delivery`, to be delivered after `after`: with all of the message's own properties, or without them where there is no
+    /// room for them beside what a copy notes.
     async fn schedule(&self, delivery: &Delivery, after: Duration) -> Result<(), Failure> {
         let now = SystemTime::now().into();
-        let copy = copy_of(delivery, now);
         let scheduled = (!after.is_zero()).then(|| http_date_up(now, after));
-        let sent = self.sender.send(&[&copy], scheduled.as_deref()).await.pop();
-        sent.unwrap_or_else(|| Err(Failure::unavailable("not sent")))
+        let post = async |copy: &Message| {
+            let sent = self.sender.send(&[copy], scheduled.as_deref()).await.pop();
+            sent.unwrap_or_else(|| Err(Failure::unavailable("not sent")))
+        };
+        let mut copy = copy_of(delivery, now);
+        match post(&copy).await {
+            Err(failure) if failure.kind.recovery() == Recovery::DeadLetter => {
+                tracing::debug!(
+                    queue = self.label,
+                    error = failure.detail,
+                    "a copy goes without the message's own properties"
+                );
+                copy.properties.retain(|name, _| property::is_own(name) || trace::is_context(name));
+                post(&copy).await
+            }
+            sent => sent,
+        }
+    }
+
+    async fn probe_for(&self, what: Use) -> Result<(), Failure> {
+        match what {
+            Use::Send => self.sender.probe().await,
+            // Shows nothing, as no message has the last of all numbers.
+            Use::Settle => self.manage(Order::peek(i64::MAX, 1)).await.map(drop),
+        }
     }
 
     fn leases(&self) -> std::sync::MutexGuard<'_, Leases> {
@@ -242,8 +282,21 @@ impl Queue for ServiceBusQueue {
     }
 
     /// Schedules a copy over REST and then completes the original: Service Bus cannot hide a message for a chosen time.
-    async fn retry(&self, delivery: &Delivery, after: Duration) -> Result<(), PortError> {
-        self.retry_as_copy(delivery, after).await.map_err(|failure| failure.at(&self.label, "retry"))
+    async fn retry(&self, later: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>> {
+        let retry = async |(delivery, after): &(&Delivery, Duration)| {
+            let retried = self.retry_as_copy(delivery, *after).await;
+            retried.map_err(|failure| failure.at(&self.label, "retry"))
+        };
+        stream::iter(later.iter().map(retry)).buffered(RETRIES_AT_ONCE).collect().await
+    }
+
+    async fn bury(&self, delivery: &Delivery, why: &Refusal) -> Result<bool, PortError> {
+        let buried = self.bury_held(delivery, why).await;
+        buried.map(|()| true).map_err(|failure| failure.at(&self.label, "bury"))
+    }
+
+    async fn probe(&self, what: Use) -> Result<(), PortError> {
+        self.probe_for(what).await.map_err(|failure| failure.at(&self.label, "probe"))
     }
 
     async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
@@ -316,6 +369,10 @@ impl fmt::Debug for ServiceBusQueue {
 
 fn lock_of(receipt: &Receipt) -> Result<Uuid, Failure> {
     receipt.0.parse().map_err(|_| Failure::lease_lost("this is no receipt of a Service Bus queue"))
+}
+
+fn stale() -> Failure {
+    Failure::lease_lost("this delivery is not in this process's hands")
 }
 
 /// The message that takes a delivery's place. Its id is a fresh one: duplicate detection would take the copy for the original, and

@@ -6,7 +6,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bridge_core::{failure::FailureKind, limits, port::Message, settlement::property::COPY_OF};
+use bridge_core::{failure::FailureKind, limits, port::Message};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use reqwest::{
@@ -16,12 +17,12 @@ use reqwest::{
 
 use super::{
     ServiceBusConnection, Timeouts,
-    batch::{self, Form, Request, Requests},
+    batch::{Form, Request, Requests},
     connection,
     failure::Failure,
     sas::{self, Token},
 };
-use crate::endpoint;
+use crate::{carried::service_bus as carried, endpoint};
 
 /// "Send Message Batch", read 2026-11.
 const BATCH_TYPE: &str = "application/vnd.microsoft.servicebus.json";
@@ -87,7 +88,10 @@ impl Sender {
 
     /// Sends messages, optionally to become visible at `scheduled` only. One result each, in their order.
     pub(super) async fn send(&self, messages: &[&Message], scheduled: Option<&str>) -> Vec<Result<(), Failure>> {
-        let mut results: Vec<Result<(), Failure>> = messages.iter().map(|message| self.acceptable(message)).collect();
+        let check = |message| carried::check(message, self.message_bytes_max);
+        let refuse = |kind: FailureKind| Failure { detail: kind.to_string(), kind };
+        let mut results: Vec<Result<(), Failure>> =
+            messages.iter().map(|message| check(message).map_err(refuse)).collect();
         let good: Vec<usize> = (0..messages.len()).filter(|index| results[*index].is_ok()).collect();
         let good = good.into_iter().map(|index| (index, messages[index]));
         let requests = Requests::new(good, self.message_bytes_max, scheduled);
@@ -101,25 +105,16 @@ impl Sender {
         results
     }
 
-    /// What needs no request to be refused.
-    fn acceptable(&self, message: &Message) -> Result<(), Failure> {
-        let reject = |detail: String| Err(Failure::new(FailureKind::Rejected { detail: detail.clone() }, detail));
-        let count = message.properties.len();
-        // A copy carries what the bridge notes on it besides.
-        if count > limits::PROPERTIES_MAX && !message.properties.contains_key(COPY_OF) {
-            return reject(format!("{count} properties; a message has at most {}", limits::PROPERTIES_MAX));
+    /// Asks whether messages may be sent: with a batch of none, which is refused for that, or taken and does nothing.
+    pub(super) async fn probe(&self) -> Result<(), Failure> {
+        match self.post(Form::Json(Bytes::from_static(b"[]"))).await {
+            Ok(()) | Err(Refusal::Content(_)) => Ok(()),
+            Err(Refusal::Request(failure)) => Err(failure),
         }
-        if message.properties.keys().any(String::is_empty) {
-            return reject("a property has no name".to_owned());
-        }
-        if batch::size_bytes(message) > self.message_bytes_max {
-            return Err(self.too_large(message, "not sent"));
-        }
-        Ok(())
     }
 
     fn too_large(&self, message: &Message, detail: &str) -> Failure {
-        let (size_bytes, limit_bytes) = (batch::size_bytes(message) as u64, self.message_bytes_max as u64);
+        let (size_bytes, limit_bytes) = (carried::size_bytes(message) as u64, self.message_bytes_max as u64);
         Failure::new(FailureKind::TooLarge { size_bytes, limit_bytes }, detail)
     }
 
@@ -166,7 +161,7 @@ impl Sender {
     /// Why one message alone was refused. 403 is no matter of rights here: "Send Message", read 2026-11, gives it for a
     /// message that is too large and for a queue that is full; which of them, the size tells.
     fn content_failure(&self, refused: &Refused, message: &Message) -> Failure {
-        let near_limit = batch::size_bytes(message) + limits::PROPERTIES_BYTES > self.message_bytes_max;
+        let near_limit = carried::size_bytes(message) + limits::PROPERTIES_BYTES > self.message_bytes_max;
         match refused.status {
             StatusCode::PAYLOAD_TOO_LARGE => self.too_large(message, &refused.detail),
             StatusCode::FORBIDDEN if near_limit => self.too_large(message, &refused.detail),
@@ -307,7 +302,10 @@ async fn judge(response: Response) -> Result<(), Refusal> {
     let text = response.text().await.unwrap_or_default();
     let detail: String = format!("HTTP {} {text}", status.as_u16()).trim_end().chars().take(DETAIL_CHARS_MAX).collect();
     let kind = match status {
-        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::PAYLOAD_TOO_LARGE => {
+        StatusCode::BAD_REQUEST
+        | StatusCode::FORBIDDEN
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
             return Err(Refusal::Content(Refused { status, detail }));
         }
         StatusCode::UNAUTHORIZED => FailureKind::Unauthorized,
