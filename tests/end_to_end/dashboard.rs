@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     doctor::send_to_sqs,
-    program::{Clouds, Running, bridge, must},
+    program::{Clouds, Running, bridge, day, must},
 };
 
 const HERE: &str = "aws:us-east-1";
@@ -20,7 +20,8 @@ const WORKERS: [(&str, &str); 2] = [("BRIDGE_WORKER_HEARTBEAT_SECONDS", "5"), ("
 fn order(site: &str, minute: u32, total: &str) -> String {
     let id = uuid::Uuid::new_v4();
     format!(
-        r#"{{"event_id":"{id}","source_region":"{site}","op_type":"upsert","payload":{{"id":"order-42","total":{total}}},"timestamp":"2026-11-21T01:{minute:02}:00Z"}}"#
+        r#"{{"event_id":"{id}","source_region":"{site}","op_type":"upsert","payload":{{"id":"order-42","total":{total}}},"timestamp":"{day}T01:{minute:02}:00Z"}}"#,
+        day = day()
     )
 }
 

@@ -181,6 +181,7 @@ fn retention_that_outlasts_tombstones_is_found_in_both_clouds() {
     let queue = field(&clouds, AZURE, "queue");
     clouds.script("misfit.py", &["queue-change", &queue, "DefaultMessageTimeToLive=P60D"]);
     examined(&clouds).one_bad(AZURE, "queue.tombstones", "--default-message-time-to-live P14D");
+    clouds.script("misfit.py", &["queue-change", &queue, "DefaultMessageTimeToLive=P14D"]);
     let config = std::fs::read_to_string(clouds.config()).unwrap();
     let short = config.replace("[worker]\n", "[worker]\ntombstone_life_days = 43\nreplay_window_days = 41\n");
     let output = bridge().args(["doctor", "--json", "--config", &short]).output().unwrap();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::program::{Clouds, Running, bridge, must};
+use crate::program::{Clouds, Running, bridge, day, must};
 
 const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
@@ -116,7 +116,8 @@ fn a_write_that_lost_to_another_sites_is_listed() {
     let clouds = Clouds::start(&["--without-workers"]);
     let event = |id: u8, origin: &str, second: u8| {
         format!(
-            r#"{{"event_id":"01936d6e-8a3c-7c61-9d0b-0000000000{id:02}","source_region":"{origin}","op_type":"upsert","payload":{{"id":"disputed"}},"timestamp":"2026-11-21T01:02:{second:02}Z"}}"#
+            r#"{{"event_id":"01936d6e-8a3c-7c61-9d0b-0000000000{id:02}","source_region":"{origin}","op_type":"upsert","payload":{{"id":"disputed"}},"timestamp":"{day}T01:02:{second:02}Z"}}"#,
+            day = day()
         )
     };
     let file = clouds.file("events.jsonl");
@@ -137,7 +138,7 @@ fn a_write_that_lost_to_another_sites_is_listed() {
     drop::<[Running; 2]>([here, there]);
     let listed = must(bridge().args(["lag", "--conflicts", "--config"]).arg(clouds.config()));
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    assert!(listed.contains("disputed: 2026-11-21T01:02:03.000Z of aws:us-east-1 lost to"), "{listed}");
+    assert!(listed.contains(&format!("disputed: {}T01:02:03.000Z of aws:us-east-1 lost to", day())), "{listed}");
 }
 
 /// Backlog and dead letters, by reason, as they lie in both clouds; and what would be missing if a site vanished.
@@ -147,7 +148,7 @@ fn backlog_and_dead_letters_are_counted_at_both_sites() {
     let lines: Vec<String> = [HERE, THERE].iter().flat_map(|origin| {
         (10..17).map(move |id| {
             format!(
-                r#"{{"event_id":"01936d6e-8a3c-7c61-9d0b-0000000000{id}","source_region":"{origin}","op_type":"upsert","payload":{{"id":"k{id}"}},"timestamp":"2026-11-21T01:02:03Z"}}"#
+                r#"{{"event_id":"01936d6e-8a3c-7c61-9d0b-0000000000{id}","source_region":"{origin}","op_type":"upsert","payload":{{"id":"k{id}"}},"timestamp":"{day}T01:02:03Z"}}"#, day = day()
             )
         })
     }).collect();

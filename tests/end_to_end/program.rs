@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bridge_adapters::clock::SystemClock;
+use bridge_core::port::Clock;
 use bridge_tests::cloud::runtime;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -225,4 +227,10 @@ impl Clouds {
 pub(crate) fn loopback() -> String {
     let id = std::process::id();
     format!("127.1.{}.{}", id / 250 % 250, id % 250 + 1)
+}
+
+/// Yesterday, in UTC, as events say it: young enough to be taken, whenever the tests run.
+pub(crate) fn day() -> &'static str {
+    static DAY: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    DAY.get_or_init(|| (SystemClock.now() - chrono::TimeDelta::days(1)).format("%F").to_string())
 }

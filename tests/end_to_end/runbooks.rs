@@ -17,7 +17,7 @@ use std::{
 
 use crate::{
     doctor::{admin, letters, send_to_sqs},
-    program::{Clouds, bridge, must},
+    program::{Clouds, bridge, day, must},
 };
 
 /// How to bring about what a page is for.
@@ -72,7 +72,7 @@ fn after_an_outage_of_azure() -> Clouds {
 
 fn order(site: &str) -> String {
     let event = r#"{"event_id":"01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11","source_region":"SITE","op_type":"create","payload":{"id":"order-42","total":1999},"timestamp":"2026-11-21T01:02:03Z"}"#;
-    event.replace("SITE", site)
+    event.replace("SITE", site).replace("2026-11-21", day())
 }
 
 fn publish(clouds: &Clouds, site: &str) {
@@ -93,7 +93,7 @@ fn wait_for_letters(clouds: &Clouds, count: u32) {
 /// A letter from a producer whose clock is off by years.
 fn with_an_event_from_the_future() -> Clouds {
     let clouds = Clouds::start(&[]);
-    send_to_sqs(&clouds, &order("aws:us-east-1").replace("2026-11-21", "2099-01-01"));
+    send_to_sqs(&clouds, &order("aws:us-east-1").replace(day(), "2099-01-01"));
     wait_for_letters(&clouds, 1);
     clouds
 }

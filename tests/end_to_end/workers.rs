@@ -5,7 +5,7 @@ use std::time::Duration;
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{port::Clock, settlement::rfc3339};
 
-use crate::program::{Clouds, bridge, must};
+use crate::program::{Clouds, bridge, day, must};
 
 const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
@@ -67,7 +67,8 @@ fn published_events_arrive_and_can_be_looked_at() {
     let events = clouds.file("orders.jsonl");
     let line = |number: u32, site: &str| {
         format!(
-            r#"{{"event_id":"01936d6e-8a3c-7c61-9d0b-{number:012}","source_region":"{site}","op_type":"upsert","payload":{{"id":"order-{number}","total":{number}}},"timestamp":"2026-11-21T01:02:03Z"}}"#
+            r#"{{"event_id":"01936d6e-8a3c-7c61-9d0b-{number:012}","source_region":"{site}","op_type":"upsert","payload":{{"id":"order-{number}","total":{number}}},"timestamp":"{day}T01:02:03Z"}}"#,
+            day = day()
         )
     };
     let mut lines: Vec<String> =

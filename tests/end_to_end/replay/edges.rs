@@ -15,7 +15,7 @@ use bridge_localcloud::{LocalCloud, service_bus::QueueSettings};
 use bridge_tests::cloud::{runtime, start};
 
 use super::sites::{HERE, Site, THERE, body, fill, letter, look, outcome, replay};
-use crate::program::{Clouds, bridge};
+use crate::program::{Clouds, bridge, day};
 
 /// A cloud of the test's own whose queue on Azure has these settings, and a configuration for it.
 fn cloud(settings: &QueueSettings) -> (LocalCloud, String, Arc<dyn Queue>) {
@@ -138,6 +138,7 @@ fn filters_choose_and_a_program_mends() {
         assert_eq!(code, Some(0), "{said:#}");
         said["plan"]["messages"].as_u64().unwrap()
     };
+    let [since, until] = [3, 4].map(|second| format!("{}T01:00:0{second}Z", day()));
     for (filters, count) in [
         (&["--reason", "peer_unavailable"][..], 2),
         (&["--reason", "peer_unavailable,not_portable"], 3),
@@ -146,7 +147,7 @@ fn filters_choose_and_a_program_mends() {
         (&["--event-id", "01936d6e-8a3c-7c61-9d0b-000000000003"], 1),
         (&["--source-region", THERE], 1),
         (&["--op", "delete"], 1),
-        (&["--since", "2026-11-21T01:00:03Z", "--until", "2026-11-21T01:00:04Z"], 1),
+        (&["--since", &since, "--until", &until], 1),
         (&["--limit", "2"], 2),
         (&["--reason", "panicked"], 0),
     ] {

@@ -16,7 +16,7 @@ use bridge_core::{
 use bridge_tests::cloud::runtime;
 use serde_json::Value;
 
-use crate::program::{Clouds, bridge};
+use crate::program::{Clouds, bridge, day};
 
 pub(crate) const HERE: &str = "aws:us-east-1";
 pub(crate) const THERE: &str = "azure:westeurope";
@@ -128,7 +128,8 @@ pub(crate) fn letter(body: impl Into<Vec<u8>>, reason: &str, owed: &str) -> Mess
 pub(crate) fn body(number: u64, origin: &str, key: &str, second: u64) -> String {
     let (hour, minute, second) = (1 + second / 3_600, second / 60 % 60, second % 60);
     format!(
-        r#"{{"event_id":"01936d6e-8a3c-7c61-9d0b-{number:012}","source_region":"{origin}","op_type":"upsert","payload":{{"id":"{key}","number":{number}}},"timestamp":"2026-11-21T{hour:02}:{minute:02}:{second:02}Z"}}"#
+        r#"{{"event_id":"01936d6e-8a3c-7c61-9d0b-{number:012}","source_region":"{origin}","op_type":"upsert","payload":{{"id":"{key}","number":{number}}},"timestamp":"{day}T{hour:02}:{minute:02}:{second:02}Z"}}"#,
+        day = day()
     )
 }
 
