@@ -4,7 +4,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bridge_adapters::layer::{Fault, Operation, Rule};
 use bridge_core::{
-    circuit::CircuitState, failure::FailureKind, pipeline::Write, port::Queue, reason::Reason, settlement::Settlement,
+    circuit::CircuitState,
+    conflict::{Conflict, ConflictKind},
+    failure::FailureKind,
+    pipeline::Write,
+    port::Queue,
+    reason::Reason,
+    settlement::Settlement,
 };
 use serde_json::json;
 
@@ -122,6 +128,45 @@ fn the_same_write_again_is_a_duplicate_and_an_older_one_is_superseded() {
     let by = world.site(HERE).store.snapshot().into_values().next().unwrap().version;
     assert_eq!(write(2), Write::Duplicate);
     assert_eq!(write(1), Write::Superseded { by });
+}
+
+/// Two rows, a delete and another operation under one name and time: in a batch of their own, in one batch, in any order. One
+/// of them is stored, and nothing but the very same content is a duplicate; whoever is lost is told, once for each delivery.
+#[test]
+fn two_contents_of_one_event_are_two_writes_and_are_told() {
+    let upsert = event(1, HERE, "upsert", "k", 0);
+    let contents = [("upsert", "9"), ("delete", "1"), ("update", "1")].map(|(op, number)| {
+        let mut other = upsert.clone();
+        (other["op_type"], other["payload"]["number"]) = (op.into(), number.into());
+        other.to_string()
+    });
+    let mut stored = BTreeSet::new();
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        for batch in [1, 2, 3] {
+            let world = world();
+            let mut told = 0;
+            for at in order {
+                world.send(HERE, std::slice::from_ref(&contents[at]));
+            }
+            while !world.site(HERE).queue.is_empty() {
+                for (_, verdict) in world.work(HERE, batch) {
+                    assert_ne!(verdict.write, Some(Write::Duplicate));
+                    assert_eq!(verdict.settlement, Settlement::Ack);
+                    let conflict = Conflict::of(&verdict);
+                    assert!(
+                        conflict.as_ref().is_none_or(|one| one.kind == ConflictKind::TwoContents && one.lost < one.won)
+                    );
+                    told += usize::from(conflict.is_some());
+                }
+            }
+            assert!((2..=3).contains(&told), "{told} told of two that are lost, {order:?} by {batch}");
+            stored.extend(world.site(HERE).store.snapshot().into_values().map(|record| record.version.to_string()));
+            world.send(HERE, &contents);
+            let again: Vec<_> = world.work(HERE, 3).into_iter().filter_map(|(_, verdict)| verdict.write).collect();
+            assert_eq!(again.iter().filter(|write| **write == Write::Duplicate).count(), 1, "{again:?}");
+        }
+    }
+    assert_eq!(stored.len(), 1, "{stored:?}");
 }
 
 #[test]
