@@ -168,6 +168,10 @@ class Workload(unittest.TestCase):
         for one in distinct:
             instants.setdefault((one.key, nanoseconds(one.timestamp)), set()).add(one.source_region)
         self.assertGreater(len(events), 2_400, "some are sent again")
+        contents: dict[str, set[str]] = {}
+        for one in events:
+            contents.setdefault(one.event_id, set()).add(one.content)
+        self.assertGreater(sum(len(of) == 2 for of in contents.values()), 50, "some have two contents")
         self.assertGreater(sum(len(origins) == 2 for origins in instants.values()), 300, "ties between origins")
         winning = winners(one.body for one in self.sent).values()
         self.assertGreater(sum(one.deleted for one in winning), 20)

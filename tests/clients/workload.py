@@ -13,6 +13,7 @@ from uuid import UUID
 from contract import NANOSECONDS, read_event
 
 REPEATED_SHARE = 0.2
+ANEW_SHARE = 0.05
 LATE_KEYS_SHARE = 0.25
 DELETE_SHARE = 0.25
 
@@ -84,9 +85,19 @@ def generate(sites: Sequence[str], events: int, keys: int, seed: int, now: datet
     made = [_event(rng, sites, number % keys, seed, now) for number in range(events)]
     rng.shuffle(made)
     repeated = rng.sample(made, int(events * REPEATED_SHARE))
-    messages = made + repeated
+    anew = [_anew(rng, sent) for sent in rng.sample(made, int(events * ANEW_SHARE))]
+    messages = made + repeated + anew
     rng.shuffle(messages)
     return messages + list(_late(rng, made))
+
+
+def _anew(rng: random.Random, sent: Sent) -> Sent:
+    """The same event as a producer sends it that renders its row at each try: another content under one id and time."""
+    event = json.loads(sent.body)
+    event["op_type"] = rng.choice(("create", "update", "upsert", "delete"))
+    if rng.random() < 0.7:
+        event["payload"]["rendered"] = rng.randrange(1000)
+    return Sent(sent.site, json.dumps(event).encode())
 
 
 def _late(rng: random.Random, made: Sequence[Sent]) -> Iterator[Sent]:
