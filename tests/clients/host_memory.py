@@ -39,7 +39,7 @@ def main() -> int:
     wrong: list[str] = []
     with Players(options.ready_file, options.package, SETTINGS, TIMEOUT_SECONDS) as players:
         for name, bodies in _batches(players.clouds.aws):
-            if options.only in (None, name):
+            if not options.only or name in options.only:
                 wrong += [f"{name}: {line}" for line in _invoke(players, name, bodies, options.memory)]
     return script.verdict(wrong)
 
@@ -142,7 +142,7 @@ def _key(body: bytes) -> str | None:
 def _options() -> argparse.Namespace:
     parser = script.arguments(__doc__, "host_memory.py ready.json --package dist")
     parser.add_argument("--memory", type=int, default=MEMORY_MB, help="megabytes that the process may have (%(default)s)")
-    parser.add_argument("--only", help="one batch, by its name")
+    parser.add_argument("--only", action="append", help="these batches, by name")
     return parser.parse_args()
 
 

@@ -124,6 +124,13 @@ fn functions_serve_the_queue_of_their_own_site_alone() {
     script("host_foreign.py", &[]);
 }
 
+/// The least memory that Lambda gives, and the fullest batches: some 6,000 small events, and the largest ones. Large stacks would not even
+/// let it start.
+#[test]
+fn a_lambda_function_of_128_mb_works_off_full_batches() {
+    println!("{}", script("host_memory.py", &["--only", "many", "--only", "one text"]));
+}
+
 #[test]
 fn no_payload_crashes_a_function_or_loses_a_message() {
     script("host_fuzz.py", &[]);

@@ -20,6 +20,7 @@ use crate::{
     portable,
     reason::{Reason, Refusal},
     trace::Carried,
+    weight::weight,
 };
 
 /// The contract's version that this code reads.
@@ -47,6 +48,12 @@ pub fn decode_marked(body: &[u8], key_pointer: &str, marks: &Marks) -> Result<Ev
             Reason::TooLarge,
             format!("the message has {size} bytes, no event may have over {limit}"),
         ));
+    }
+    let weight = weight(body);
+    if weight > limits::EVENT_WEIGHT_MAX {
+        let (size, limit) = (weight / 1024 / 1024, limits::EVENT_WEIGHT_MAX / 1024 / 1024);
+        let what = format!("its JSON would take {size} MiB of memory once it is read, no event may take over {limit}");
+        return Err(Refusal::new(Reason::TooLarge, what));
     }
     let text =
         std::str::from_utf8(body).map_err(|error| Refusal::new(Reason::NotJson, format!("not UTF-8: {error}")))?;
@@ -398,6 +405,16 @@ mod tests {
         assert!(padded(1024 * 1024).is_ok());
         assert_eq!(padded(1024 * 1024 + 1).unwrap_err().reason, Reason::TooLarge);
         assert_eq!(padded(1024 * 1024 + 2).unwrap_err().reason, Reason::TooLarge);
+    }
+
+    /// Sizes first: a megabyte of small objects is refused before it takes a hundred.
+    #[test]
+    fn what_would_take_more_memory_than_any_event_is_refused_unread() {
+        let many = |count: usize| format!("{{\"x\":[{}", "{\"a\":0},".repeat(count));
+        assert_eq!(decode(many(130_000).as_bytes(), "/id").unwrap_err().reason, Reason::TooLarge);
+        assert_eq!(decode(many(80_000).as_bytes(), "/id").unwrap_err().reason, Reason::NotJson, "read, and cut off");
+        let text = with("/payload/note", "{\"a\":0},".repeat(50_000).into());
+        assert!(read(&text).is_ok(), "in a string it is text");
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod decision;
 pub mod marks;
 pub mod portable;
 pub mod size;
+pub mod weight;
 
 pub mod books;
 pub mod carry_out;

@@ -34,6 +34,7 @@ use crate::{
     settlement::{Letter, Settlement, property},
     trace::{self, Carried, Step, StepKind, Trace, TraceParent},
     version::Version,
+    weight,
 };
 
 /// How hard a worker tries, and how much it does at once.
@@ -164,6 +165,15 @@ impl Worker {
     /// # Cancel safety
     /// As there; the verdicts that were told stand.
     pub async fn replicate_each(&self, batch: &[Delivery], tell: &(dyn Fn(usize, Verdict) + Send + Sync)) {
+        // Events take many times their bytes once they are read, so no more are read at once than fit into the memory together.
+        for portion in weight::portions(batch, weight::PORTION_BYTES_MAX) {
+            let begin = portion.start;
+            let tell = |index, verdict| tell(begin + index, verdict);
+            self.replicate_portion(&batch[portion], &tell).await;
+        }
+    }
+
+    async fn replicate_portion(&self, batch: &[Delivery], tell: &(dyn Fn(usize, Verdict) + Send + Sync)) {
         let start = self.clock.now();
         // 1. Decode, validate and decide, without I/O.
         let mut tasks = Vec::with_capacity(batch.len());
