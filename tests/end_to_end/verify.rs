@@ -269,15 +269,17 @@ fn what_makes_no_sense_is_refused() {
     }
 }
 
-/// Runs a command and stops it once it has said `when`; what it printed, and all that it said.
-fn stopped(clouds: &Clouds, arguments: &[&str], when: &str) -> (Value, String) {
+/// Runs a command and stops it once a line of progress counts at least so many of `what`;
+/// what it printed, and all that it said.
+fn stopped(clouds: &Clouds, arguments: &[&str], at_least: u64, what: &str) -> (Value, String) {
     let (out, err) = (clouds.file("stopped.json"), clouds.file("stopped.txt"));
     let mut command: Command = bridge();
     command.args(arguments).arg("--config").arg(clouds.config());
     command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
     let mut program = Running::start(&mut command);
     let (start, said) = (Instant::now(), || std::fs::read_to_string(&err).unwrap());
-    while !said().contains(when) {
+    let counted = |line: &str| line.strip_suffix(what)?.split_whitespace().last()?.parse::<u64>().ok();
+    while !said().lines().filter_map(counted).any(|count| count >= at_least) {
         assert!(start.elapsed() < Duration::from_secs(30), "{}", said());
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -301,12 +303,12 @@ fn a_stopped_backfill_is_gone_on_with() {
         report[name].as_u64().unwrap()
     };
     let backfill = ["backfill", "--from", AWS, "--to", AZURE, "--yes", "--rate", "100", "--json"];
-    let (report, said) = stopped(&clouds, &backfill, "00 records\n");
+    let (report, said) = stopped(&clouds, &backfill, 100, " records");
     assert!(said.contains("run it again to go on"), "{said}");
     assert!((100..600).contains(&done(&report, "written")), "{report:#}");
     clouds.fault("cosmos:create-item:latency,fixed=500ms");
     let repair = ["verify", "--repair", "--settle", "0", "--json"];
-    let (report, said) = stopped(&clouds, &repair, " keys looked at\n");
+    let (report, said) = stopped(&clouds, &repair, 1, " keys looked at");
     assert!(said.contains("what was repaired stays so"), "{said}");
     assert!(done(&report, "drift") > done(&report, "left"), "{report:#}");
     clouds.clear_faults();
