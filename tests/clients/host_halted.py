@@ -45,10 +45,11 @@ def main() -> int:
             time.sleep(HALTED_SECONDS)
         for name, counts in players.counts.items():
             say(f"{name}, halted: {counts.line()}")
-            if not counts["failures"]:
-                wrong.append(f"{name}: no invocation failed, though there was no store")
-            if counts["deleted"] + counts["completed"]:
-                wrong.append(f"{name}: {counts['deleted'] + counts['completed']} messages were let go without a store")
+            # An Azure Function puts a copy in the place of each message that it completes.
+            if not counts["failures"] + counts["completed"]:
+                wrong.append(f"{name}: nothing was tried, though there were messages")
+            if counts["deleted"]:
+                wrong.append(f"{name}: {counts['deleted']} messages were let go without a store")
 
     with Players(options.ready_file, options.package, timeout_seconds=LAMBDA_TIMEOUT_SECONDS) as players:
         wrong += players.work_off(*players.clouds.sites, within_seconds=WORK_SECONDS)

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use bridge_core::{
     failure::{FailureKind, PortError},
     limits,
-    port::{Clock, Delivery, Message, Place, Queue, Receipt},
+    port::{Clock, Delivery, Message, Place, Queue, Receipt, Use},
+    reason::{Reason, Refusal},
 };
 use bridge_tests::{at, message, properties, seconds};
 use chrono::TimeDelta;
@@ -57,6 +58,10 @@ macro_rules! contract {
             a_released_message_is_back_at_once
             releasing_with_a_stale_receipt_changes_nothing
             many_are_released_in_one_call
+            many_are_retried_in_one_call_each_after_its_own_time
+            a_retry_that_leaves_no_room_for_what_the_message_came_with_comes_again
+            a_buried_message_is_gone_and_one_that_was_not_stays
+            a_probe_takes_and_sends_nothing
             a_closed_queue_can_be_used_again
         }
     };
@@ -557,7 +562,61 @@ pub(crate) async fn a_closed_queue_can_be_used_again(on: &QueueUnderTest) {
     on.ack(&received).await;
 }
 
+pub(crate) async fn many_are_retried_in_one_call_each_after_its_own_time(on: &QueueUnderTest) {
+    let sent: Vec<Message> = (0..25).map(|n| message(format!("{n}"))).collect();
+    on.send(&sent).await;
+    let held = on.take(25).await;
+    let after = |at: usize| if at == 7 { seconds(60) } else { Duration::ZERO };
+    let later: Vec<(&Delivery, Duration)> = held.iter().enumerate().map(|(at, one)| (one, after(at))).collect();
+    for result in on.queue.retry(&later).await {
+        result.unwrap();
+    }
+    let again = on.take(24).await;
+    assert!(again.iter().all(|delivery| delivery.attempt == 2 && delivery.body != held[7].body));
+    on.ack(&again).await;
+}
+
+/// Service Bus sends a copy, which notes more than the message did.
+pub(crate) async fn a_retry_that_leaves_no_room_for_what_the_message_came_with_comes_again(on: &QueueUnderTest) {
+    let (_, refused) = on.body_bytes;
+    let own = "v".repeat(3 * 1024);
+    // What a queue may count beside body and property comes to less than 200 bytes, and a copy notes more than is left of them.
+    let body = vec![b'x'; refused - 1 - own.len() - 200];
+    let full = Message { properties: properties([("own", own.as_str())]), ..message(body) };
+    on.send(std::slice::from_ref(&full)).await;
+    let first = on.take_one().await;
+    on.queue.retry(&[(&first, Duration::ZERO)]).await.remove(0).unwrap();
+    let second = on.take_one().await;
+    assert!(second.attempt == 2 && second.body == full.body, "attempt {}", second.attempt);
+    on.ack(&[second]).await;
+}
+
+pub(crate) async fn a_buried_message_is_gone_and_one_that_was_not_stays(on: &QueueUnderTest) {
+    on.send(&[message("a")]).await;
+    let held = on.take_one().await;
+    let why = Refusal::new(Reason::NotJson, "what a test says");
+    if on.queue.bury(&held, &why).await.unwrap() {
+        on.outlast_lease().await;
+        return on.assert_nothing("it was buried").await;
+    }
+    on.ack(&[held]).await;
+    on.assert_nothing("its receipt was as good as before").await;
+}
+
+pub(crate) async fn a_probe_takes_and_sends_nothing(on: &QueueUnderTest) {
+    for what in [Use::Send, Use::Settle] {
+        on.queue.probe(what).await.unwrap();
+    }
+    on.assert_nothing("nothing was sent").await;
+    on.send(&[message("a")]).await;
+    on.queue.probe(Use::Settle).await.unwrap();
+    assert_eq!(on.take_one().await.attempt, 1, "a probe takes nothing");
+}
+
 pub(crate) async fn a_queue_that_is_not_there_is_missing(on: &BrokenQueues) {
+    for what in [Use::Send, Use::Settle] {
+        assert_eq!(on.missing.probe(what).await.unwrap_err().kind, FailureKind::Missing, "{what:?}");
+    }
     assert_eq!(on.missing.receive(1, seconds(1)).await.unwrap_err().kind, FailureKind::Missing);
     let results = on.missing.send(&["a", "b"].map(message)).await;
     assert_eq!(results.len(), 2);
@@ -567,6 +626,9 @@ pub(crate) async fn a_queue_that_is_not_there_is_missing(on: &BrokenQueues) {
 }
 
 pub(crate) async fn refused_credentials_are_unauthorized(on: &BrokenQueues) {
+    for what in [Use::Send, Use::Settle] {
+        assert_eq!(on.forbidden.probe(what).await.unwrap_err().kind, FailureKind::Unauthorized, "{what:?}");
+    }
     let error = on.forbidden.receive(1, seconds(1)).await.unwrap_err();
     assert_eq!(error.kind, FailureKind::Unauthorized, "{}", error.chain());
     let results = on.forbidden.send(&["a", "b"].map(message)).await;

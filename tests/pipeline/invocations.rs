@@ -160,6 +160,32 @@ fn a_letter_whose_group_was_cut_off_is_sent_nevertheless() {
     assert_eq!(world.site(HERE).letters.len(), 1);
 }
 
+/// A function of three seconds with a store that takes 0.9 s a call: two rounds of writes for each invocation, however large its batch.
+#[test]
+fn a_short_function_with_a_slow_store_gets_through_and_uses_up_few_deliveries() {
+    for (count, size) in [(600, 100), (1_000, 1_000)] {
+        let world = World::by_hand(7, &[HERE, THERE], &Policy { attempts_max: 20, concurrent_writes: 16, ..policy() });
+        world.send(HERE, &orders(count));
+        world.site(HERE).writes.add(Rule::always(Fault::Late(Duration::from_millis(900))));
+        let (worker, Site { queue, letters, store, .. }) = (world.worker(HERE), world.site(HERE));
+        let budget = PartialBudget { work: Duration::from_secs(2), give_back: Duration::from_millis(500), portion: 32 };
+        let (mut most, mut invocations) = (0, 0);
+        while !queue.is_empty() && invocations < 1_000 {
+            let batch = world.clock.drive(queue.receive(size, Duration::from_mins(20))).unwrap();
+            most = batch.iter().map(|delivery| delivery.attempt).max().unwrap_or_default().max(most);
+            let outcome = world.clock.drive(partial::work_off(worker, &**queue, &**letters, &batch, budget));
+            let done = batch.iter().zip(&outcome.ended).filter(|(_, ended)| ended.is_settled());
+            world.clock.drive(queue.ack(&done.map(|(delivery, _)| delivery.receipt.clone()).collect::<Vec<_>>()));
+            invocations += 1;
+        }
+        let stored = store.snapshot().len();
+        println!("{count} messages in batches of {size}: {invocations} invocations, {most} deliveries of one at most");
+        assert!(queue.is_empty() && letters.is_empty() && stored == count as usize, "{stored} of {count} stored");
+        assert!(most <= 10, "{most} deliveries of one message");
+        assert_eq!(world.site(THERE).queue.len(), stored, "each is forwarded once");
+    }
+}
+
 #[test]
 fn a_message_that_must_wait_is_hidden_for_as_long() {
     let world = world(&orders(1));

@@ -294,10 +294,10 @@ impl Queue for SqsQueue {
             }
         };
         match refused {
-            Some(failure) if failure.kind.recovery() != Recovery::DeadLetter => {
-                Err(failure.at(self.to_string(), "probe"))
-            }
-            _ => Ok(()),
+            None => Ok(()),
+            Some(failure) if failure.kind == FailureKind::LeaseLost => Ok(()),
+            Some(failure) if failure.kind.recovery() == Recovery::DeadLetter => Ok(()),
+            Some(failure) => Err(failure.at(self.to_string(), "probe")),
         }
     }
 
