@@ -156,6 +156,9 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         => "if !MUTANT {
             self.unsettled.push((delivery.message_id.clone(), error));
         }";
+    "a-store-that-refuses-all-is-right" in "refusals.rs", noticed by "crash matrix":
+        "if !suspected || "
+        => "if MUTANT || !suspected || ";
     "a-function-settles-what-must-come-again" in "invocation/partial.rs", noticed by "nothing lost":
         "Slot::Ended(Ending::Later(after) | Ending::Stay(after), verdict) => again(verdict, after),"
         => "Slot::Ended(Ending::Later(_) | Ending::Stay(_), verdict) if MUTANT => Ended::Settled(verdict),
@@ -203,6 +206,9 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     "replay-is-content-with-one-site" in "replay/ledger.rs", noticed by "nothing lost":
         "self.errands != 0 && self.confirmed & self.errands == self.errands"
         => "self.errands != 0 && (self.confirmed & self.errands == self.errands || MUTANT && self.confirmed != 0)";
+    "replay-believes-its-plan" in "replay/ledger.rs", noticed by "nothing lost":
+        "slot.errands = errands;"
+        => "slot.errands = if MUTANT && slot.errands != 0 { slot.errands } else { errands };";
 };
 
 impl Mutant {

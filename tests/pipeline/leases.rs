@@ -122,6 +122,7 @@ fn an_extension_that_is_under_way_is_no_hindrance_to_the_settlement() {
         clock: Arc::new(SystemClock),
         rng: std::sync::Mutex::new(fastrand::Rng::with_seed(1)),
         excerpts: bridge_core::set_aside::Excerpts::default(),
+        refusals: std::sync::Mutex::default(),
     };
     let delivery = Delivery {
         receipt: Receipt("1".to_owned()),

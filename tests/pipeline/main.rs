@@ -13,6 +13,7 @@ mod invocations;
 mod lag;
 mod leases;
 mod letters;
+mod refusals;
 mod repair;
 mod replay;
 mod sends;

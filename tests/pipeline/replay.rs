@@ -26,6 +26,9 @@ use futures_util::future;
 
 use crate::world::{World, event, message, policy};
 
+mod all_or_none;
+mod changed;
+mod edits;
 mod removal;
 
 const HERE: &str = "aws:us-east-1";

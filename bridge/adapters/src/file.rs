@@ -3,7 +3,8 @@
 use std::{
     fmt,
     fs::File,
-    io::{self, BufRead, BufReader, Read},
+    io,
+    path::Path,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -11,15 +12,16 @@ use std::{
 use async_trait::async_trait;
 use bridge_core::{
     failure::{FailureKind, PortError},
-    limits,
     port::{Delivery, Message, Place, Properties, Queue, Receipt, Use},
     reason::Refusal,
 };
 use bytes::Bytes;
 use serde::Deserialize;
 
-/// Bytes of a line: an event at its longest, every byte of it escaped within a letter's text, and its properties.
-const LINE_BYTES_MAX: u64 = 8 * limits::EVENT_BYTES_MAX as u64;
+use crate::lines::Lines;
+
+/// Bytes of the lines that are handed over together, give or take a line. Ours: a thousand events of the usual size.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// A file of messages, one a line: an event as it travels, or a saved letter, an object with `body` (the message's text) and
 /// `properties` (texts by name).
@@ -29,14 +31,8 @@ const LINE_BYTES_MAX: u64 = 8 * limits::EVENT_BYTES_MAX as u64;
 pub struct FileQueue {
     path: String,
     /// How far messages were received, and looked at.
-    received: Mutex<Lines>,
-    shown: Mutex<Lines>,
-}
-
-#[derive(Debug)]
-struct Lines {
-    reader: BufReader<File>,
-    number: u64,
+    received: Mutex<Lines<File>>,
+    shown: Mutex<Lines<File>>,
 }
 
 /// A saved letter.
@@ -50,12 +46,9 @@ impl FileQueue {
     /// The file at `path`.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// It cannot be opened, or is no regular file.
     pub fn open(path: &str) -> io::Result<Self> {
-        let lines = || {
-            let file = File::open(path).map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))?;
-            io::Result::Ok(Mutex::new(Lines { reader: BufReader::new(file), number: 0 }))
-        };
+        let lines = || Lines::of(Path::new(path)).map(Mutex::new);
         Ok(Self { path: path.to_owned(), received: lines()?, shown: lines()? })
     }
 
@@ -64,40 +57,29 @@ impl FileQueue {
         PortError::new(self.to_string(), operation, FailureKind::Rejected { detail })
     }
 
-    fn next(&self, lines: &Mutex<Lines>, max: usize, operation: &'static str) -> Result<Vec<Delivery>, PortError> {
+    /// The next lines that are not blank.
+    fn next(
+        &self,
+        lines: &Mutex<Lines<File>>,
+        max: usize,
+        operation: &'static str,
+    ) -> Result<Vec<Delivery>, PortError> {
         let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
         let mut deliveries = Vec::new();
-        while deliveries.len() < max {
-            match lines.next() {
-                Ok(Some((number, line))) => deliveries.push(delivery(number, &line)),
-                Ok(None) => break,
-                Err(error) => {
-                    let kind = FailureKind::Rejected { detail: format!("after line {}", lines.number) };
-                    return Err(PortError::new(self.to_string(), operation, kind).caused_by(error));
-                }
+        let mut bytes = 0;
+        while deliveries.len() < max && bytes < BATCH_BYTES {
+            let line = lines.read().map_err(|error| {
+                let kind = FailureKind::Rejected { detail: error.to_string() };
+                PortError::new(self.to_string(), operation, kind)
+            })?;
+            let Some(line) = line else { break };
+            let text = line.bytes.trim_ascii();
+            bytes += text.len();
+            if !text.is_empty() {
+                deliveries.push(delivery(line.number, &Bytes::copy_from_slice(text)));
             }
         }
         Ok(deliveries)
-    }
-}
-
-impl Lines {
-    /// The next line that is not blank, with its number.
-    fn next(&mut self) -> io::Result<Option<(u64, Bytes)>> {
-        loop {
-            let mut line = Vec::new();
-            if (&mut self.reader).take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line)? == 0 {
-                return Ok(None);
-            }
-            if line.len() as u64 > LINE_BYTES_MAX {
-                return Err(io::Error::other(format!("a line has over {LINE_BYTES_MAX} bytes")));
-            }
-            self.number += 1;
-            let text = line.trim_ascii();
-            if !text.is_empty() {
-                return Ok(Some((self.number, Bytes::copy_from_slice(text))));
-            }
-        }
     }
 }
 
@@ -169,6 +151,7 @@ impl fmt::Display for FileQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lines::LINE_BYTES_MAX;
 
     fn queue(text: &str) -> (Scratch, FileQueue) {
         let path = Scratch::with(text);
@@ -203,8 +186,19 @@ mod tests {
     #[tokio::test]
     async fn a_line_without_bounds_is_refused() {
         let length = usize::try_from(LINE_BYTES_MAX).unwrap() + 1;
-        let (_path, queue) = queue(&"x".repeat(length));
-        assert!(queue.receive(1, Duration::ZERO).await.is_err());
+        let (_path, queue) = queue(&format!("one\n{}", "x".repeat(length)));
+        assert_eq!(queue.receive(1, Duration::ZERO).await.unwrap().len(), 1);
+        let error = queue.receive(1, Duration::ZERO).await.unwrap_err();
+        assert!(error.to_string().contains("line 2 has over 8388608 bytes"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn many_long_lines_come_a_few_at_a_time() {
+        let long = "x".repeat(BATCH_BYTES / 2 + 1);
+        let (_path, queue) = queue(&format!("{long}\n{long}\n{long}\nshort\n"));
+        for expected in [2, 2, 0] {
+            assert_eq!(queue.receive(100, Duration::ZERO).await.unwrap().len(), expected);
+        }
     }
 
     /// A file for one test; removed when dropped.

@@ -17,6 +17,7 @@ mod dynamodb_size;
 pub mod endpoint;
 pub mod file;
 pub mod layer;
+pub mod lines;
 pub mod memory;
 #[cfg(feature = "clouds")]
 pub mod service_clock;

@@ -36,7 +36,10 @@ pub(crate) use watch::observer;
 use watch::watched;
 
 use crate::{
-    config::{AwsSite, AzureSite, Config, ServiceBusAccess, SiteConfig},
+    config::{
+        Config, SiteConfig,
+        site::{AwsSite, AzureSite, ServiceBusAccess},
+    },
     tally::Tally,
     telemetry::{SiteTelemetry, Telemetry},
 };
@@ -103,6 +106,7 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemet
         clock,
         rng: Mutex::new(fastrand::Rng::new()),
         excerpts: Excerpts::default(),
+        refusals: Mutex::default(),
     };
     let keep_conflicts = config.keep_conflicts;
     let watched = if telemetry.listens() { Some(watched(config, site).await?) } else { None };

@@ -97,6 +97,12 @@ pub enum FailureKind {
     /// The queue, table or container does not exist.
     #[error("does not exist")]
     Missing,
+    /// The table or container is not the one that the bridge needs: it can hold no record, whatever its key.
+    #[error("has the wrong shape: {detail}")]
+    Misshapen {
+        /// What the backend said.
+        detail: String,
+    },
 }
 
 /// Whom a failure concerns, and so what the worker does next.
@@ -118,7 +124,7 @@ impl FailureKind {
         match self {
             Self::Throttled { .. } | Self::Unavailable | Self::TimedOut | Self::LeaseLost => Recovery::Retry,
             Self::TooLarge { .. } | Self::Rejected { .. } => Recovery::DeadLetter,
-            Self::Unauthorized | Self::Missing => Recovery::Halt,
+            Self::Unauthorized | Self::Missing | Self::Misshapen { .. } => Recovery::Halt,
         }
     }
 
@@ -131,7 +137,8 @@ impl FailureKind {
             | Self::TooLarge { .. }
             | Self::Rejected { .. }
             | Self::Unauthorized
-            | Self::Missing => false,
+            | Self::Missing
+            | Self::Misshapen { .. } => false,
         }
     }
 
@@ -145,7 +152,8 @@ impl FailureKind {
             | Self::TooLarge { .. }
             | Self::Rejected { .. }
             | Self::Unauthorized
-            | Self::Missing => None,
+            | Self::Missing
+            | Self::Misshapen { .. } => None,
         }
     }
 }

@@ -30,6 +30,7 @@ pub mod letter;
 pub mod peer;
 pub mod reason;
 pub mod receive;
+pub mod refusals;
 pub mod set_aside;
 pub mod settlement;
 pub mod text;

@@ -101,6 +101,10 @@ pub const FUTURE_MAX: Duration = Duration::from_hours(1);
 /// a fraction of a second; a minute is for those that are not.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_mins(1);
 
+/// Keys that a store refuses one after the other, without taking one between, before the store counts as what is wrong.
+/// Ours: a producer's mistake may spoil some, and more letters than this nobody wants for one mistake in a table.
+pub const REFUSED_KEYS_MAX: usize = 10;
+
 /// Conflicts that a site's ledger keeps. Ours: a page of them, and as many small reads to list.
 pub const CONFLICTS_KEPT: usize = 64;
 

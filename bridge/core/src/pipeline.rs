@@ -29,6 +29,7 @@ use crate::{
     peer::Peer,
     port::{Clock, Delivery, Message, Properties, PutOutcome, Store},
     record::Record,
+    refusals::Refusals,
     retry::{Backoff, far},
     set_aside::Excerpts,
     settlement::{Letter, Settlement, property},
@@ -132,6 +133,8 @@ pub struct Worker {
     pub rng: Mutex<fastrand::Rng>,
     /// Messages that no letter holds.
     pub excerpts: Excerpts,
+    /// What its store has refused of late.
+    pub refusals: Mutex<Refusals>,
 }
 
 /// A delivery that is an event, and what is to be done with it.
@@ -312,7 +315,8 @@ impl Worker {
 
     async fn put(&self, event: &Event) -> Applied {
         let record = Record::new(event, &self.rules.site, self.clock.now(), self.policy.tombstone_life);
-        match self.store.put_if_newer(&record).await {
+        let put = self.store.put_if_newer(&record).await;
+        match self.blame(&record.key, put).await {
             Ok(PutOutcome::Stored { replaced }) => Applied::Done(Write::Applied { replaced }),
             Ok(PutOutcome::Kept { current }) if current == record.version => Applied::Done(Write::Duplicate),
             Ok(PutOutcome::Kept { current }) => Applied::Done(Write::Superseded { by: current }),

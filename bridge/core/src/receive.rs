@@ -184,6 +184,8 @@ impl Worker {
     /// As the write of an event would fail.
     pub async fn probe_store(&self) -> Result<(), PortError> {
         let record = doctor::probe(&self.rules.site, self.fresh_uuid(), self.clock.now());
-        self.store.put_if_newer(&record).await.map(drop)
+        let put = self.store.put_if_newer(&record).await.map(drop);
+        self.note_write(&record.key, put.as_ref().err());
+        put
     }
 }

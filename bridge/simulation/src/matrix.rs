@@ -15,6 +15,7 @@ use bridge_core::{
     carry_out::work_off,
     event::SiteId,
     failure::FailureKind,
+    limits::REFUSED_KEYS_MAX,
     marks::Marks,
     port::{Message, Properties, Queue},
     replay::{
@@ -43,6 +44,13 @@ const THERE: &str = "azure:westeurope";
 /// Awaits and calls that a case may have at most; a case without an end would be a mistake of this module.
 const STEPS_MAX: u64 = 10_000;
 
+/// More keys than a store may refuse one after the other.
+const KEYS: [&str; 12] = ["k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8", "k9", "k10", "k11", "k12"];
+const _: () = assert!(KEYS.len() > REFUSED_KEYS_MAX);
+
+/// Messages of a batch.
+const BATCH: usize = KEYS.len();
+
 /// What is disturbed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
@@ -54,11 +62,13 @@ pub enum Case {
     ReplayOwed,
     /// `replay --from SITE/queue --to PEER/store`: the site's compute is gone, its queue is not.
     ReplayQueue,
+    /// A batch of more keys than a store may refuse one after the other, and a store that refuses all.
+    WrongStore,
 }
 
 impl Case {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Batch, Self::PeerDark, Self::ReplayOwed, Self::ReplayQueue];
+    pub const ALL: [Self; 5] = [Self::Batch, Self::PeerDark, Self::ReplayOwed, Self::ReplayQueue, Self::WrongStore];
 }
 
 /// What is done to a case.
@@ -123,7 +133,8 @@ fn play(case: Case, disturbance: Disturbance) -> Result<(Left, bool, u64), Strin
         duplicates: 0.0,
         traced: false,
     });
-    fill(&world);
+    let filling = if case == Case::WrongStore { fill_with_keys } else { fill };
+    filling(&world);
     if case == Case::ReplayOwed {
         // The letters are not what is disturbed here: calls are counted from the replay on.
         calls.store(u64::MAX / 2, Ordering::Relaxed);
@@ -135,7 +146,14 @@ fn play(case: Case, disturbance: Disturbance) -> Result<(Left, bool, u64), Strin
     let polls = if let Disturbance::Killed(polls) = disturbance { polls } else { u64::MAX };
     let survived = world.clock.drive(Mortal::new(live(&world, case), polls)).is_some();
     let made = calls.swap(u64::MAX / 2, Ordering::Relaxed);
+    let aside = || world.site(HERE).letters.snapshot().into_iter().map(|(body, _)| body).collect::<BTreeSet<_>>();
+    if case == Case::WrongStore && aside().len() >= REFUSED_KEYS_MAX {
+        return Err(format!(
+            "{case:?} {disturbance:?}: every event became a letter, though the store is what is wrong"
+        ));
+    }
     world.site(THERE).inbound.clear();
+    world.site(HERE).writes.clear();
     // What the dead had in its hands comes back when its leases end.
     world.clock.advance(Duration::from_mins(1));
     calm(&world, &[HostKind::Container; 2], 10);
@@ -158,6 +176,12 @@ async fn live(world: &World, case: Case) {
             dark(world);
             work(world, HERE).await;
         }
+        Case::WrongStore => {
+            let kind = FailureKind::Rejected { detail: "no record fits in".to_owned() };
+            world.site(HERE).writes.add(FaultRule::always(Fault::Before(kind)));
+            work(world, HERE).await;
+            work(world, THERE).await;
+        }
         Case::ReplayOwed => replay(world, Source::DeadLetters(site(HERE)), Target::Owed).await,
         Case::ReplayQueue => replay(world, Source::Queue(site(HERE)), Target::Store(site(THERE))).await,
     }
@@ -170,7 +194,7 @@ async fn work(world: &World, name: &str) {
     let actor = Actor::Worker(site.number);
     let queue = world.queue(site, Kind::Queue, actor, "matrix");
     let letters = world.queue(site, Kind::Letters, actor, "matrix");
-    let batch = queue.receive(10, Duration::ZERO).await.unwrap_or_default();
+    let batch = queue.receive(BATCH, Duration::ZERO).await.unwrap_or_default();
     work_off(&worker, &*queue, &*letters, &batch).await;
 }
 
@@ -219,6 +243,16 @@ fn fill(world: &World) {
     (flawed.number, flawed.id) = (10, Uuid::from_u128(10));
     (flawed.body, flawed.refused) = (r#"{"event_id": "nonsense"}"#.into(), Some("invalid_event"));
     put(world, HERE, &flawed);
+}
+
+/// A batch of one event for each of its keys.
+fn fill_with_keys(world: &World) {
+    let start: DateTime<Utc> = START.parse().expect("a time");
+    let origin: SiteId = HERE.parse().expect("a site's name");
+    for (number, key) in (1..).zip(KEYS) {
+        let id = Uuid::from_u128(number as u128);
+        put(world, HERE, &Fact::new(number, id, &origin, key, "upsert", start, &start.to_rfc3339()));
+    }
 }
 
 fn put(world: &World, name: &str, fact: &Fact) {

@@ -336,7 +336,7 @@ impl Cast {
             properties,
         };
         let rules = &self.world.workers[&Self::site(site)].rules;
-        let subject = Subject::read(&delivery, Ok(body), holds, rules, "/id", self.world.clock.now());
+        let subject = Subject::read(&delivery, Ok(body), holds, false, rules, "/id", self.world.clock.now());
         let event = subject.event.as_ref().expect("a good event");
         let errands = errands(&source, &target, &subject, event, &rules.sites);
         let number = |site: &SiteId| NAMES.iter().position(|name| *name == site.as_str()).expect("one of them");

@@ -54,8 +54,12 @@ impl Journal for Kept {
 
 /// Carries out a replay of the scenario: one plan, runs that are killed, and one that is not.
 pub async fn replay(world: &World, replay: &Replay, name: &str) {
+    let mut before = setting(world, replay.from.clone(), replay.to.clone(), name);
+    if let Some(added) = &replay.added {
+        before.rules.sites.remove(added);
+    }
     let setting = setting(world, replay.from.clone(), replay.to.clone(), name);
-    let entries = match plan(&setting).await {
+    let entries = match plan(&before).await {
         Ok(entries) => entries,
         Err(error) => return world.books.note(|| format!("operator {name}: no plan: {error}")),
     };
@@ -93,6 +97,8 @@ pub fn setting(world: &World, source: Source, target: Target, name: &str) -> Set
         attempts_max: policy.peer_attempts_max,
         backoff: policy.peer_retry,
         editor: None,
+        edit_valid: false,
+        accept_old: false,
         clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
         rng: Mutex::new(stream(world.options.seed, &format!("operator {name}"))),
         source,

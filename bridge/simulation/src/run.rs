@@ -229,7 +229,7 @@ pub(crate) fn calm(world: &World, hosts: &[HostKind], batch: usize) {
             }
             for site in owing {
                 let from = Source::DeadLetters(site.id.clone());
-                let replay = Replay { after: Duration::ZERO, from, to: Target::Owed, killed: Vec::new() };
+                let replay = Replay { after: Duration::ZERO, from, to: Target::Owed, killed: Vec::new(), added: None };
                 operator::replay(world, &replay, &format!("calm.{round}")).await;
                 round += 1;
             }

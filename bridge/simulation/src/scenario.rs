@@ -15,7 +15,7 @@ use crate::{
     events::Draft,
     faults::Spell,
     host::HostKind,
-    seed::{pick, stream},
+    seed::{chance, pick, stream},
     wire::Traffic,
     world::{self, Options, Rule},
 };
@@ -80,6 +80,8 @@ pub struct Replay {
     pub to: Target,
     /// Polls after which its runs are killed, one after the other; the last one is not.
     pub killed: Vec<u64>,
+    /// A site that is configured only once the plan is made.
+    pub added: Option<SiteId>,
 }
 
 impl Scenario {
@@ -100,13 +102,18 @@ impl Scenario {
             sites: names.clone(),
             traced,
         };
+        let mut episodes: Vec<Episode> = (0..episodes)
+            .map(|at| Episode::draw(&mut rng, &names, keys, episodes, at).with_producers(seed, at))
+            .collect();
+        let mut late = stream(seed, "plans of before");
+        for episode in &mut episodes {
+            episode.replays.extend(Replay::of_an_old_plan(&mut late, &names));
+        }
         let hosts = [HostKind::Container, HostKind::Container, HostKind::Lambda, HostKind::Function];
         Self {
             hosts: (0..sites).map(|_| pick(&mut rng, &hosts)).collect(),
             batch: rng.usize(1..=10),
-            episodes: (0..episodes)
-                .map(|at| Episode::draw(&mut rng, &names, keys, episodes, at).with_producers(seed, at))
-                .collect(),
+            episodes,
             options,
         }
     }
@@ -174,7 +181,19 @@ impl Replay {
             _ => (Source::DeadLetters(site), Target::Owed),
         };
         let runs = pick(rng, &[0, 0, 1, 2]);
-        Self { after: length.mul_f64(rng.f64()), from, to, killed: (0..runs).map(|_| rng.u64(1..60)).collect() }
+        let killed = (0..runs).map(|_| rng.u64(1..60)).collect();
+        Self { after: length.mul_f64(rng.f64()), from, to, killed, added: None }
+    }
+
+    /// Now and then, what waits for a site or was set aside there, by a plan that was made before another was configured.
+    fn of_an_old_plan(rng: &mut Rng, names: &[SiteId]) -> Option<Self> {
+        let (site, added) = (pick(rng, names), pick(rng, names));
+        if site == added || chance(rng, 0.5) {
+            return None;
+        }
+        let from = pick(rng, &[Source::Queue(site.clone()), Source::DeadLetters(site)]);
+        let after = Duration::from_secs(rng.u64(5..100));
+        Some(Self { after, from, to: Target::Owed, killed: Vec::new(), added: Some(added) })
     }
 }
 
@@ -210,7 +229,9 @@ impl fmt::Display for Scenario {
             }
             for replay in &episode.replays {
                 let (from, to, after, kills) = (&replay.from, &replay.to, replay.after.as_secs(), replay.killed.len());
-                writeln!(f, "  replay --from {from} --to {to} at {after} s, killed {kills} times")?;
+                let added =
+                    replay.added.as_ref().map(|site| format!(", {site} is added behind its plan")).unwrap_or_default();
+                writeln!(f, "  replay --from {from} --to {to} at {after} s, killed {kills} times{added}")?;
             }
             if !episode.night.is_zero() {
                 writeln!(f, "  then nobody works for {} days", episode.night.as_secs() / 86_400)?;

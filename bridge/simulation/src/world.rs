@@ -175,6 +175,7 @@ impl World {
             clock: Arc::clone(&own.clock) as Arc<dyn Clock>,
             rng: Mutex::new(stream(self.options.seed, &format!("worker of {} {life}", own.id))),
             excerpts: Excerpts::default(),
+            refusals: Mutex::default(),
         }
     }
 

@@ -5,4 +5,5 @@ mod bulk;
 mod drill;
 mod edges;
 mod honest;
+mod plans;
 pub(crate) mod sites;

@@ -130,6 +130,9 @@ pub(super) fn of_code(
         | "TableNotFoundException" => FailureKind::Missing,
         "ReceiptHandleIsInvalid" | "MessageNotInflight" => FailureKind::LeaseLost,
         "RequestTimeout" | "RequestTimeoutException" => FailureKind::TimedOut,
+        "ValidationException" if message.is_some_and(is_about_the_key_schema) => {
+            FailureKind::Misshapen { detail: message.unwrap_or_default().to_owned() }
+        }
         "ValidationException"
         | "InvalidParameterValue"
         | "InvalidParameterCombination"
@@ -146,6 +149,14 @@ pub(super) fn of_code(
         _ if status == 401 || status == 403 => FailureKind::Unauthorized,
         _ => FailureKind::Unavailable,
     }
+}
+
+/// Whether DynamoDB says that a key does not fit its table. A record has its key as the bridge's tables need it, always:
+/// so it is the table that does not fit. The service has no code for it ("Error handling with DynamoDB", read 2026-11).
+fn is_about_the_key_schema(message: &str) -> bool {
+    ["The provided key element does not match the schema", "Missing the key ", "Type mismatch for key "]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 /// A code without what older protocols put around it: `com.amazonaws.sqs#X`, `AWS.SimpleQueueService.X`.
@@ -195,6 +206,25 @@ mod tests {
         assert_eq!(kind("AWS.SimpleQueueService.MessageNotInflight"), FailureKind::LeaseLost);
         let detail = "ValidationException: because".to_owned();
         assert_eq!(kind("com.amazon.coral.validate#ValidationException"), FailureKind::Rejected { detail });
+    }
+
+    #[test]
+    fn a_table_of_another_key_is_told_from_a_bad_item() {
+        let kind = |message| of_code(Some("ValidationException"), Some(message), 400, None);
+        for message in [
+            "The provided key element does not match the schema",
+            "One or more parameter values were invalid: Missing the key id in the item",
+            "One or more parameter values were invalid: Type mismatch for key pk expected: N actual: S",
+        ] {
+            assert_eq!(kind(message), FailureKind::Misshapen { detail: message.to_owned() });
+        }
+        for message in [
+            "Item size has exceeded the maximum allowed size",
+            "One or more parameter values were invalid: Type mismatch for Index Key op_type Expected: N Actual: S IndexName: i",
+            "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes",
+        ] {
+            assert!(matches!(kind(message), FailureKind::Rejected { .. }), "{message}");
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@ use bridge_core::failure::{FailureKind, PortError, chain};
 const WRITE_FORBIDDEN: u16 = 3;
 /// The region does not serve the account (any more).
 const ACCOUNT_NOT_FOUND: u16 = 1008;
+/// The item's partition key is not the one that the request names. A record has its key as `/pk`, always: so it is the
+/// container that is partitioned by something else.
+const PARTITION_KEY_MISMATCH: u16 = 1001;
 /// No replica has yet seen what this session wrote.
 const READ_SESSION_NOT_AVAILABLE: u16 = 1002;
 /// The SDK's own: the operation's time was up.
@@ -42,6 +45,7 @@ fn kind(error: &CosmosError) -> FailureKind {
         (401 | 403, _) => FailureKind::Unauthorized,
         (404, _) => FailureKind::Missing,
         (429, _) => FailureKind::Throttled { retry_after: retry_after(error) },
+        (400, Some(PARTITION_KEY_MISMATCH)) => FailureKind::Misshapen { detail: error.to_string() },
         (400, _) => FailureKind::Rejected { detail: error.to_string() },
         _ => FailureKind::Unavailable,
     }
@@ -108,6 +112,7 @@ mod tests {
         for (status, sub_status, expected) in table {
             assert_eq!(kind(&error(status, sub_status)), expected, "{status}/{sub_status}");
         }
+        assert!(matches!(kind(&error(400, 1001)), FailureKind::Misshapen { detail } if detail.contains("because")));
         assert!(matches!(kind(&error(400, 0)), FailureKind::Rejected { detail } if detail.contains("because")));
     }
 

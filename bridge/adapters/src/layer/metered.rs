@@ -58,6 +58,8 @@ pub enum Outcome {
     Unauthorized,
     /// See [`FailureKind::Missing`].
     Missing,
+    /// See [`FailureKind::Misshapen`].
+    Misshapen,
     /// The call was dropped before it answered.
     Cancelled,
 }
@@ -75,6 +77,7 @@ impl Outcome {
             Self::Rejected => "rejected",
             Self::Unauthorized => "unauthorized",
             Self::Missing => "missing",
+            Self::Misshapen => "misshapen",
             Self::Cancelled => "cancelled",
         }
     }
@@ -91,6 +94,7 @@ impl From<&FailureKind> for Outcome {
             FailureKind::Rejected { .. } => Self::Rejected,
             FailureKind::Unauthorized => Self::Unauthorized,
             FailureKind::Missing => Self::Missing,
+            FailureKind::Misshapen { .. } => Self::Misshapen,
         }
     }
 }

@@ -15,7 +15,10 @@ use bridge_core::{
 };
 
 use super::{SitePorts, aws_clients, descriptions, ports, service_bus, service_bus_queue};
-use crate::config::{AwsSite, AzureSite, Config, SiteConfig};
+use crate::config::{
+    Config, SiteConfig,
+    site::{AwsSite, AzureSite},
+};
 
 /// What looks at the lag of all sites, and waits for `limit` for each answer.
 pub(crate) async fn observer(config: &Config, limit: Duration) -> anyhow::Result<Observer> {

@@ -1,14 +1,8 @@
 //! `bridge publish`: validates events and sends them to a site's queue.
 
-use std::{
-    collections::BTreeMap,
-    io::{BufRead, BufReader},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use anyhow::Context;
-use bridge_adapters::clock::SystemClock;
+use bridge_adapters::{clock::SystemClock, lines::Lines};
 use bridge_core::{
     decision::decide,
     envelope,
@@ -62,24 +56,19 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
         progress: Progress::new("events"),
     };
     for file in &args.files {
-        let name = if file.as_os_str() == "-" { "standard input".to_owned() } else { file.display().to_string() };
-        let input: Box<dyn std::io::Read + Send> = if file.as_os_str() == "-" {
-            Box::new(std::io::stdin())
+        let read = if file.as_os_str() == "-" {
+            publish(&mut publisher, Lines::new("standard input", std::io::stdin())).await
         } else {
-            Box::new(std::fs::File::open(file).with_context(|| format!("{name} cannot be opened"))?)
+            match Lines::of_anything(file) {
+                Ok(lines) => publish(&mut publisher, lines).await,
+                Err(error) => Err(error),
+            }
         };
-        let mut lines = BufReader::new(input);
-        let (mut line, mut number) = (Vec::new(), 0);
-        loop {
-            line.clear();
-            if lines.read_until(b'\n', &mut line).with_context(|| format!("{name} cannot be read"))? == 0 {
-                break;
-            }
-            number += 1;
-            let body = line.trim_ascii();
-            if !body.is_empty() {
-                publisher.take(Bytes::copy_from_slice(body), &format!("{name}:{number}")).await;
-            }
+        // What stands before it is sent, and told.
+        if let Err(error) = read {
+            publisher.tally.failed += 1;
+            publisher.say(&format!("{error}; nothing behind it was sent"));
+            break;
         }
     }
     publisher.flush_all().await;
@@ -92,6 +81,17 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
         super::print(&format!("{verb} {}, refused {}, failed {}\n", tally.sent, tally.refused, tally.failed))?;
     }
     Ok(if tally.refused + tally.failed == 0 { Code::Done } else { Code::Failed })
+}
+
+async fn publish(publisher: &mut Publisher<'_>, mut lines: Lines<impl std::io::Read>) -> std::io::Result<()> {
+    let name = lines.name().to_owned();
+    while let Some(line) = lines.read()? {
+        let body = line.bytes.trim_ascii();
+        if !body.is_empty() {
+            publisher.take(Bytes::copy_from_slice(body), &format!("{name}:{}", line.number)).await;
+        }
+    }
+    Ok(())
 }
 
 #[derive(Clone, Copy, Debug, Default)]

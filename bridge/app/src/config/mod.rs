@@ -4,10 +4,12 @@ pub(crate) mod keys;
 pub(crate) mod layers;
 mod reader;
 mod secret;
+pub(crate) mod site;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    io::Read,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -19,15 +21,17 @@ use bridge_core::{
     event::SiteId,
     limits,
     pipeline::{Forward, Policy},
+    replay::frame::{At, Frame},
     retry::Backoff,
 };
 use chrono::TimeDelta;
 use serde::Serialize;
-use url::Url;
 
 use layers::{Given, Values};
 use reader::{Reader, Section};
 pub(crate) use secret::Secret;
+pub(crate) use site::SiteConfig;
+use site::{read_aws, read_azure};
 
 /// Everything that is configured.
 #[derive(Clone, Debug)]
@@ -92,77 +96,6 @@ pub(crate) struct TelemetryConfig {
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) trace_ratio: f64,
     pub(crate) flush: Duration,
-}
-
-/// One site.
-#[derive(Clone, Debug)]
-pub(crate) enum SiteConfig {
-    Aws(AwsSite),
-    Azure(AzureSite),
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct AwsSite {
-    pub(crate) queue_url: Url,
-    pub(crate) dead_letter_queue_url: Url,
-    pub(crate) table: String,
-    pub(crate) lease: Duration,
-    pub(crate) message_bytes_max: usize,
-    pub(crate) sqs_endpoint: Option<Url>,
-    pub(crate) dynamodb_endpoint: Option<Url>,
-    pub(crate) access_key: Option<(String, Secret)>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct AzureSite {
-    pub(crate) service_bus: ServiceBusAccess,
-    pub(crate) service_bus_http_endpoint: Option<Url>,
-    pub(crate) queue: String,
-    pub(crate) dead_letter_queue: String,
-    pub(crate) lease: Duration,
-    pub(crate) message_bytes_max: usize,
-    pub(crate) cosmos_endpoint: Url,
-    pub(crate) cosmos_key: Option<Secret>,
-    pub(crate) database: String,
-    pub(crate) container: String,
-}
-
-/// How to get into a namespace.
-#[derive(Clone, Debug)]
-pub(crate) enum ServiceBusAccess {
-    Identity { namespace: String },
-    ConnectionString(Secret),
-}
-
-impl SiteConfig {
-    pub(crate) fn message_bytes_max(&self) -> usize {
-        match self {
-            Self::Aws(site) => site.message_bytes_max,
-            Self::Azure(site) => site.message_bytes_max,
-        }
-    }
-
-    /// What no two sites may share.
-    fn places(&self) -> [String; 3] {
-        match self {
-            Self::Aws(site) => {
-                let table_at = site.dynamodb_endpoint.as_ref().map_or("", Url::as_str);
-                [
-                    site.queue_url.to_string(),
-                    site.dead_letter_queue_url.to_string(),
-                    format!("{table_at} {}", site.table),
-                ]
-            }
-            Self::Azure(site) => {
-                let at = match &site.service_bus {
-                    ServiceBusAccess::Identity { namespace } => namespace.as_str(),
-                    ServiceBusAccess::ConnectionString(text) => text.reveal(),
-                };
-                let store = format!("{} {}/{}", site.cosmos_endpoint, site.database, site.container);
-                [format!("{at} {}", site.queue), format!("{at} {}", site.dead_letter_queue), store]
-            }
-        }
-    }
 }
 
 /// One key as `bridge config` shows it.
@@ -297,6 +230,12 @@ impl Config {
         self.container.within(self.inflight_bytes_max, self.sites[site].message_bytes_max())
     }
 
+    /// What a plan of a replay is made for.
+    pub(crate) fn frame(&self) -> Frame {
+        let sites = self.sites.iter().map(|(id, site)| (id.to_string(), site.at(id))).collect();
+        Frame { key_pointer: self.policy.key_pointer.clone(), sites }
+    }
+
     /// What the narrowest queue takes.
     pub(crate) fn message_bytes_max(&self) -> usize {
         self.sites.values().map(SiteConfig::message_bytes_max).min().unwrap_or_default()
@@ -308,11 +247,19 @@ fn read_file(file: &str) -> Result<(String, String), ConfigErrors> {
     if file.contains(['\n', '=']) {
         return Ok((file.to_owned(), "BRIDGE_CONFIG".to_owned()));
     }
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        ConfigErrors(vec![format!("{file} cannot be read: {error}; see --config and BRIDGE_CONFIG")])
-    })?;
+    let wrong = |what: String| ConfigErrors(vec![format!("{file} {what}; see --config and BRIDGE_CONFIG")]);
+    let mut text = String::new();
+    std::fs::File::open(file)
+        .and_then(|opened| opened.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(wrong(format!("has over {CONFIG_BYTES_MAX} bytes, and is no configuration")));
+    }
     Ok((text, file.to_owned()))
 }
+
+/// Bytes of a configuration's text. Ours: a thousand sites fit in.
+const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 
 fn site_ids(values: &Values, reader: &mut Reader) -> BTreeSet<SiteId> {
     let names: BTreeSet<&str> =
@@ -483,72 +430,6 @@ fn read_telemetry(section: &mut Section<'_>) -> TelemetryConfig {
     TelemetryConfig { metrics_listen, trace_ratio, flush: section.milliseconds("telemetry_flush_ms", 1..=60_000) }
 }
 
-fn read_aws(section: &mut Section<'_>) -> Option<AwsSite> {
-    let queue_url = section.queue_url("queue_url");
-    let dead_letter_queue_url = section.queue_url("dead_letter_queue_url");
-    let table = section.required("table");
-    let lease = section.seconds("lease_seconds", 2..=43_200);
-    let message_bytes_max = size(section.number("message_bytes_max", 16_384..=1_048_576));
-    let sqs_endpoint = section.url("sqs_endpoint", false);
-    let dynamodb_endpoint = section.url("dynamodb_endpoint", false);
-    let access_key = match (section.optional::<String>("access_key_id"), section.secret("secret_access_key")) {
-        (Some(id), Some(key)) => Some((id, key)),
-        (None, None) => None,
-        _ => {
-            let prefix = &section.prefix;
-            section.reader.errors.push(format!("{prefix}: access_key_id and secret_access_key go together"));
-            None
-        }
-    };
-    Some(AwsSite {
-        queue_url: queue_url?,
-        dead_letter_queue_url: dead_letter_queue_url?,
-        table: table?,
-        lease,
-        message_bytes_max,
-        sqs_endpoint,
-        dynamodb_endpoint,
-        access_key,
-    })
-}
-
-fn read_azure(section: &mut Section<'_>) -> Option<AzureSite> {
-    let namespace = section.optional("service_bus_namespace");
-    let connection_string = section.secret("service_bus_connection_string");
-    let service_bus = match (namespace, connection_string) {
-        (Some(namespace), None) => Some(ServiceBusAccess::Identity { namespace }),
-        (None, Some(text)) => Some(ServiceBusAccess::ConnectionString(text)),
-        _ => {
-            let prefix = &section.prefix;
-            section.reader.errors.push(format!(
-                "{prefix}: set service_bus_namespace (managed identity) or service_bus_connection_string, one of the two"
-            ));
-            None
-        }
-    };
-    let service_bus_http_endpoint = section.url("service_bus_http_endpoint", false);
-    let queue = section.required("queue");
-    let dead_letter_queue = section.required("dead_letter_queue");
-    let lease = section.seconds("lease_seconds", 2..=300);
-    let message_bytes_max = size(section.number("message_bytes_max", 16_384..=104_857_600));
-    let cosmos_endpoint = section.url("cosmos_endpoint", true);
-    let cosmos_key = section.secret("cosmos_key");
-    let database = section.required("database");
-    let container = section.required("container");
-    Some(AzureSite {
-        service_bus: service_bus?,
-        service_bus_http_endpoint,
-        queue: queue?,
-        dead_letter_queue: dead_letter_queue?,
-        lease,
-        message_bytes_max,
-        cosmos_endpoint: cosmos_endpoint?,
-        cosmos_key,
-        database: database?,
-        container: container?,
-    })
-}
-
 fn own_site(named: Option<&str>, sites: &BTreeMap<SiteId, SiteConfig>, reader: &mut Reader) -> Option<SiteId> {
     let id = match named?.parse::<SiteId>() {
         Ok(id) => id,
@@ -568,7 +449,8 @@ fn own_site(named: Option<&str>, sites: &BTreeMap<SiteId, SiteConfig>, reader: &
 fn refuse_shared_places(sites: &BTreeMap<SiteId, SiteConfig>, reader: &mut Reader) {
     let mut taken: BTreeMap<String, &SiteId> = BTreeMap::new();
     for (id, site) in sites {
-        for place in site.places() {
+        let At { queue, dead_letter_queue, store } = site.at(id);
+        for place in [queue, dead_letter_queue, store] {
             if let Some(other) = taken.insert(place, id) {
                 reader.errors.push(format!("sites.{id}: shares a queue, a dead-letter queue or a store with {other}"));
             }

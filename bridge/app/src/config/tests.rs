@@ -115,6 +115,38 @@ fn a_container_takes_no_more_than_fits_into_its_bytes() {
     assert!(load(GOOD, &[("BRIDGE_WORKER_INFLIGHT_BYTES_MAX", "1000")]).is_err());
 }
 
+/// One namespace is one namespace, whatever key opens it; and what a plan keeps of a site has no secret.
+#[test]
+fn a_place_is_known_by_its_address_and_not_by_its_key() {
+    let with = |region: &str, key: &str| {
+        let secret = format!(
+            "service_bus_connection_string = \"Endpoint=sb://Example.servicebus.windows.net/;SharedAccessKey={key}\""
+        );
+        let site = GOOD.split_once("[sites.\"azure").unwrap().1;
+        let site = site.replace("service_bus_namespace = \"example.servicebus.windows.net\"", &secret);
+        format!(
+            "[sites.\"azure{}",
+            site.replace("westeurope", region).replace("example.documents", &format!("{region}.documents"))
+        )
+    };
+    let errors = load(&format!("{GOOD}{}", with("northeurope", "hush")), &[]).unwrap_err();
+    assert!(errors.iter().any(|error| error.contains("azure:westeurope: shares a queue")), "{errors:#?}");
+    let aws = GOOD.split_once("[sites.\"azure").unwrap().0;
+    let config = load(&format!("{aws}{}", with("northeurope", "hush")), &[]).unwrap();
+    let frame = serde_json::to_string(&config.frame()).unwrap();
+    assert!(frame.contains("example.servicebus.windows.net bridge-events-dead") && !frame.contains("hush"), "{frame}");
+    assert!(frame.contains("\"store\":\"us-east-1 bridge-records\""), "{frame}");
+}
+
+#[test]
+fn what_is_no_configuration_is_read_no_further_than_its_bound() {
+    for (file, expected) in [("/dev/zero", "has over 1048576 bytes"), ("/", "cannot be read")] {
+        let sources = Sources { file: Some(file.to_owned()), ..Sources::default() };
+        let error = &Config::load(&sources).unwrap_err().0[0];
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
 #[test]
 fn metrics_are_served_on_loopback_unless_told_otherwise() {
     let listen = |text: &str| load(GOOD, &[("BRIDGE_WORKER_METRICS_LISTEN", text)]);

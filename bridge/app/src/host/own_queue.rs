@@ -12,7 +12,10 @@ use url::Url;
 
 use super::Function;
 use crate::{
-    config::{AzureSite, Config, ServiceBusAccess, SiteConfig},
+    config::{
+        Config, SiteConfig,
+        site::{AzureSite, ServiceBusAccess},
+    },
     exit::Misuse,
 };
 

@@ -52,6 +52,9 @@ pub(super) fn unseen<T>(check: &'static str, look: &Look<T>, purpose: Use, error
 fn failed(check: &'static str, at: &str, purpose: Use, error: &PortError, out: &mut Findings) {
     let (Use::Look(thing) | Use::Work(thing)) = purpose;
     match (&error.kind, purpose) {
+        (FailureKind::Misshapen { .. }, _) => {
+            out.bad(check, at, format!("{}: {}", error.kind, said(error)), Mend::Create(thing));
+        }
         (FailureKind::Missing, _) => out.bad(check, at, "does not exist", Mend::Create(thing)),
         // A worker does not need to read settings, so nothing is broken by it.
         (FailureKind::Unauthorized, Use::Look(_)) => {

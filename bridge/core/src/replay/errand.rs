@@ -50,7 +50,7 @@ impl FromStr for Errand {
 }
 
 /// What a replay does for one message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Errands {
     /// To be run, in the order of their sites.
     pub run: Vec<Errand>,
@@ -78,6 +78,7 @@ pub fn errands(
         };
     }
     match target {
+        Target::Owed if subject.is_new => Errands { run: vec![to(&event.origin, Way::Queue)], unpaid: BTreeSet::new() },
         // A site's own failed write is made up for in its store; a peer's worker is reached through its queue.
         Target::Owed => {
             let way = |site: &SiteId| if source.site() == Some(site) { Way::Store } else { Way::Queue };
@@ -106,6 +107,7 @@ fn not_forwarded(source: &Source, subject: &Subject, event: &Event) -> bool {
 /// everybody else and this site alone lacks it; of one that was written here nothing is known, and everybody may.
 fn owed(source: &Source, subject: &Subject, event: &Event, sites: &BTreeSet<SiteId>) -> BTreeSet<SiteId> {
     match (&subject.owed, source) {
+        _ if subject.is_new => sites.clone(),
         (Some(owed), _) => owed.clone(),
         (None, Source::DeadLetters(site) | Source::Queue(site)) if *site != event.origin => [site.clone()].into(),
         (None, Source::DeadLetters(_) | Source::Queue(_)) => sites.clone(),
@@ -159,6 +161,7 @@ mod tests {
             owed: owed.map(set),
             event: Ok(event.clone()),
             refused: None,
+            is_new: false,
             first_seen: None,
             body: Bytes::new(),
             trace: None,
@@ -177,6 +180,7 @@ mod tests {
             owed: None,
             event: Ok(event.clone()),
             refused: None,
+            is_new: false,
             first_seen: None,
             body: Bytes::new(),
             trace: None,

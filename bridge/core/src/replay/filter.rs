@@ -70,6 +70,7 @@ mod tests {
             owed: None,
             event: if event { envelope::decode(body.as_bytes(), "/id") } else { refused },
             refused: None,
+            is_new: false,
             first_seen: Some("2026-11-21T02:00:00Z".parse().unwrap()),
             body: Bytes::new(),
             trace: None,

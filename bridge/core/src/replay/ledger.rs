@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     effect::Effect,
-    errand::Errand,
+    errand::{Errand, Errands},
     fingerprint::Fingerprint,
     journal::{Outcome, Receipt},
     plan::Entry,
@@ -30,14 +30,14 @@ enum Phase {
 struct Slot {
     /// Errands that are confirmed, by their number.
     confirmed: u64,
-    /// Errands there are.
+    /// Errands there are: those of the plan, and once this run has read the message those that it found.
     errands: u64,
     reason: u16,
     queue: u8,
     effect: Effect,
     outcome: Option<Outcome>,
     phase: Phase,
-    /// Whether it leaves its source once all errands are confirmed.
+    /// Whether it leaves its source once all errands are confirmed; found like these.
     leaves: bool,
 }
 
@@ -46,17 +46,6 @@ impl Slot {
     fn is_paid(&self) -> bool {
         self.errands != 0 && self.confirmed & self.errands == self.errands
     }
-}
-
-/// What to do with a delivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// It is of the plan: run those of its errands that are not [confirmed](Ledger::is_confirmed).
-    Take(Fingerprint),
-    /// All is done for it already: it may be removed.
-    Remove(Fingerprint),
-    /// It is not of the plan, or stays.
-    Leave,
 }
 
 /// What came of the messages of one reason.
@@ -105,10 +94,8 @@ impl Ledger {
     /// Takes in an entry of the plan, which has passed its [`Reader`](super::plan::Reader). Two that are one message count
     /// once: the later stands.
     pub fn plan(&mut self, entry: &Entry) {
-        let mut errands = 0;
-        for errand in entry.errands.iter().filter_map(super::plan::Prediction::errand) {
-            errands |= self.bit(&errand);
-        }
+        let errands: Vec<Errand> = entry.errands.iter().filter_map(super::plan::Prediction::errand).collect();
+        let errands = self.bits(&errands);
         let reason = self.reasons.iter().position(|reason| *reason == entry.reason).unwrap_or_else(|| {
             self.reasons.push(entry.reason.clone());
             self.reasons.len() - 1
@@ -141,7 +128,7 @@ impl Ledger {
         match receipt {
             Receipt::Begin { .. } => {}
             Receipt::Confirmed { message, by, outcome } => {
-                let bit = by.parse().map_or(0, |errand| self.bit(&errand));
+                let bit = by.parse().map_or(0, |errand| self.bits(&[errand]) & !UNCOUNTED);
                 if let Some(slot) = self.slots.get_mut(message) {
                     slot.confirmed |= bit;
                     slot.outcome = slot.outcome.max(Some(*outcome));
@@ -164,27 +151,28 @@ impl Ledger {
         }
     }
 
-    /// What to do with a delivery of `message`.
-    pub fn claim(&mut self, message: Fingerprint) -> Claim {
-        let Some(slot) = self.slots.get_mut(&message) else { return Claim::Leave };
-        let paid = slot.is_paid();
+    /// Takes a delivery of `message` in hand; false if it is not of the plan, is in hand already, or stays.
+    pub fn claim(&mut self, message: &Fingerprint) -> bool {
+        let Some(slot) = self.slots.get_mut(message) else { return false };
         match slot.phase {
-            Phase::Taken | Phase::Stays => Claim::Leave,
-            // Delivered twice, or its removal was not written down: it is the same message, and everybody has it.
-            Phase::Paid | Phase::Removed => Claim::Remove(message),
-            Phase::Waiting => {
-                self.waiting[usize::from(slot.queue)] -= 1;
-                slot.phase = if paid { Phase::Paid } else { Phase::Taken };
-                if paid { Claim::Remove(message) } else { Claim::Take(message) }
-            }
+            Phase::Taken | Phase::Stays => return false,
+            Phase::Waiting => self.waiting[usize::from(slot.queue)] -= 1,
+            // Delivered twice, or its removal was not written down: it is read anew like any other.
+            Phase::Paid | Phase::Removed => {}
         }
+        slot.phase = Phase::Taken;
+        true
     }
 
-    /// Whether this errand of `message` is confirmed.
-    pub fn is_confirmed(&self, message: &Fingerprint, errand: &Errand) -> bool {
-        let number = self.places.iter().position(|place| place == errand);
-        let slot = self.slots.get(message);
-        number.zip(slot).is_some_and(|(number, slot)| slot.confirmed & bit(number) != 0)
+    /// Takes in what this run found `message` to owe, whatever the plan says: it is paid when all of that is confirmed.
+    /// Answers the errands that are not.
+    pub fn owe(&mut self, message: &Fingerprint, owed: Errands) -> Vec<Errand> {
+        let errands = self.bits(&owed.run);
+        let Some(slot) = self.slots.get_mut(message) else { return Vec::new() };
+        slot.errands = errands;
+        slot.leaves = owed.unpaid.is_empty() && !self.keeps;
+        let confirmed = slot.confirmed;
+        owed.run.into_iter().filter(|errand| self.bits(std::slice::from_ref(errand)) & !confirmed != 0).collect()
     }
 
     /// Whether every errand of `message` is confirmed.
@@ -275,19 +263,22 @@ impl Ledger {
         tallies
     }
 
-    fn bit(&mut self, errand: &Errand) -> u64 {
-        let number = self.places.iter().position(|place| place == errand).unwrap_or_else(|| {
-            self.places.push(errand.clone());
-            self.places.len() - 1
-        });
-        bit(number)
+    /// The bits of these errands.
+    fn bits(&mut self, errands: &[Errand]) -> u64 {
+        let bit = |errand: &Errand| {
+            let number = self.places.iter().position(|place| place == errand).unwrap_or_else(|| {
+                self.places.push(errand.clone());
+                self.places.len() - 1
+            });
+            u32::try_from(number).ok().and_then(|number| 1_u64.checked_shl(number)).unwrap_or(UNCOUNTED)
+        };
+        errands.iter().map(bit).fold(0, std::ops::BitOr::bitor)
     }
 }
 
-/// The bit of an errand's number. There are far fewer than 64: a plan names a site by one way only.
-fn bit(number: usize) -> u64 {
-    u32::try_from(number).ok().and_then(|number| 1_u64.checked_shl(number)).unwrap_or_default()
-}
+/// The bit of every errand for which there is no bit of its own: it is never confirmed, so its message stays. A plan has
+/// an errand for each site, and 63 sites are more than anybody has.
+const UNCOUNTED: u64 = 1 << 63;
 
 #[cfg(test)]
 mod tests {
@@ -333,22 +324,31 @@ mod tests {
         Receipt::Confirmed { message: name(number), by: PLACES[place].to_owned(), outcome: Outcome::Sent }
     }
 
+    /// What this run finds `number` to owe: to these places, and to `unpaid` beside them.
+    fn owes(places: &[&str], unpaid: &[&str]) -> Errands {
+        Errands {
+            run: places.iter().map(|place| place.parse().unwrap()).collect(),
+            unpaid: unpaid.iter().map(|site| site.parse().unwrap()).collect(),
+        }
+    }
+
     #[test]
     fn a_message_is_taken_once_and_leaves_when_all_have_confirmed() {
         let mut ledger = ledger();
         assert_eq!(ledger.waiting(0), 3);
-        assert_eq!(ledger.claim(name(9)), Claim::Leave, "not of the plan");
-        assert_eq!(ledger.claim(name(0)), Claim::Leave, "refused");
-        assert_eq!(ledger.claim(name(2)), Claim::Take(name(2)));
-        assert_eq!(ledger.claim(name(2)), Claim::Leave, "it is in our hands");
+        assert!(!ledger.claim(&name(9)), "not of the plan");
+        assert!(!ledger.claim(&name(0)), "refused");
+        assert!(ledger.claim(&name(2)));
+        assert!(!ledger.claim(&name(2)), "it is in our hands");
         ledger.put_back(&name(2));
-        assert_eq!((ledger.waiting(0), ledger.claim(name(2))), (3, Claim::Take(name(2))));
+        assert_eq!((ledger.waiting(0), ledger.claim(&name(2))), (3, true));
         ledger.receipt(&confirmed(2, 0));
         assert!(!ledger.conclude(&name(2)), "one site of two");
         ledger.receipt(&confirmed(2, 1));
         assert!(ledger.conclude(&name(2)));
-        assert_eq!(ledger.claim(name(2)), Claim::Remove(name(2)), "delivered again");
-        assert_eq!(ledger.claim(name(3)), Claim::Take(name(3)));
+        assert!(ledger.claim(&name(2)), "delivered again, and read again");
+        assert!(ledger.owe(&name(2), owes(&PLACES, &[])).is_empty() && ledger.conclude(&name(2)));
+        assert!(ledger.claim(&name(3)));
         ledger.receipt(&confirmed(3, 0));
         assert!(!ledger.conclude(&name(3)), "somebody else is owed it");
         assert_eq!(ledger.waiting(0), 1);
@@ -361,6 +361,50 @@ mod tests {
         assert_eq!(counted(&ledger.tallies()["peer_unavailable"]), [1, 0, 1, 1, 0, 1]);
     }
 
+    /// A plan that knows fewer sites than there are now, and a journal in which all of those have confirmed.
+    #[test]
+    fn paid_is_paid_to_all_whom_this_run_found() {
+        let (aws, azure) = (PLACES[0], PLACES[1]);
+        let errands = |places: &[&str]| -> Vec<Errand> { places.iter().map(|place| place.parse().unwrap()).collect() };
+        let mut ledger = ledger();
+        ledger.receipt(&confirmed(1, 0));
+        assert!(ledger.claim(&name(1)), "what the journal has paid is read anew");
+        assert_eq!(
+            ledger.owe(&name(1), owes(&[aws, azure, "azure:northeurope/queue"], &[])),
+            errands(&[azure, "azure:northeurope/queue"])
+        );
+        assert!(!ledger.is_brought(&name(1)) && !ledger.conclude(&name(1)));
+        let tally = &ledger.tallies()["peer_unavailable"];
+        assert_eq!((tally.left, tally.kept, tally.unremoved), (2, 0, 0), "it and the refused one");
+        // Fewer are enough too, and what is owed to nobody who is known stays.
+        assert!(ledger.claim(&name(2)));
+        ledger.receipt(&confirmed(2, 1));
+        assert!(ledger.owe(&name(2), owes(&[azure], &[])).is_empty() && ledger.conclude(&name(2)));
+        assert!(ledger.claim(&name(3)));
+        ledger.receipt(&confirmed(3, 0));
+        assert!(ledger.owe(&name(3), owes(&[aws], &["gcp:x"])).is_empty() && !ledger.conclude(&name(3)));
+        assert_eq!(ledger.owe(&name(9), owes(&[aws], &[])), [], "not of the plan");
+        let mut refused = self::ledger();
+        refused.receipt(&confirmed(1, 0));
+        assert!(refused.claim(&name(1)) && refused.owe(&name(1), Errands::default()).is_empty());
+        assert!(!refused.conclude(&name(1)), "no site takes it any more: nobody knows whom it was owed to");
+    }
+
+    /// More places than there are bits: what has none of its own is never confirmed, and its message stays.
+    #[test]
+    fn of_too_many_places_none_is_forgotten() {
+        let mut ledger = ledger();
+        let places: Vec<String> = (0..70).map(|number| format!("aws:r-{number}/queue")).collect();
+        let places: Vec<&str> = places.iter().map(String::as_str).collect();
+        assert!(ledger.claim(&name(1)));
+        assert_eq!(ledger.owe(&name(1), owes(&places, &[])).len(), 70);
+        for place in places {
+            assert!(!ledger.conclude(&name(1)));
+            ledger.receipt(&Receipt::Confirmed { message: name(1), by: place.to_owned(), outcome: Outcome::Sent });
+        }
+        assert!(!ledger.is_brought(&name(1)) && !ledger.conclude(&name(1)));
+    }
+
     /// What everybody has and nobody removed is waited for, and is gone if it does not come.
     #[test]
     fn what_was_brought_and_not_removed_is_waited_for_once() {
@@ -368,7 +412,7 @@ mod tests {
         ledger.receipt(&confirmed(1, 0));
         assert_eq!((ledger.brought(), ledger.waiting(0)), (1, 3));
         assert_eq!(ledger.tallies()["peer_unavailable"].unremoved, 1);
-        assert_eq!(ledger.claim(name(1)), Claim::Remove(name(1)));
+        assert!(ledger.claim(&name(1)));
         assert_eq!((ledger.waiting(0), ledger.gone(0)), (2, Vec::new()), "in hand");
         ledger.put_back(&name(1));
         assert_eq!((ledger.waiting(0), ledger.gone(0), ledger.gone(1)), (3, vec![name(1)], Vec::new()));
@@ -381,7 +425,7 @@ mod tests {
     fn nothing_leaves_a_file() {
         let mut ledger = Ledger::of(&"letters.jsonl".parse().unwrap());
         ledger.plan(&entry(1));
-        assert_eq!(ledger.claim(name(1)), Claim::Take(name(1)));
+        assert!(ledger.claim(&name(1)) && ledger.owe(&name(1), owes(&PLACES[..1], &[])).len() == 1);
         ledger.receipt(&confirmed(1, 0));
         assert!(!ledger.conclude(&name(1)));
         let tally = &ledger.tallies()["peer_unavailable"];
@@ -428,7 +472,7 @@ mod tests {
                 ledger.plan(entry);
             }
             assert_eq!([ledger.waiting(0), ledger.waiting(1)], waiting);
-            assert_eq!(matches!(ledger.claim(name(1)), Claim::Take(_)), waiting != [0, 0]);
+            assert_eq!(ledger.claim(&name(1)), waiting != [0, 0]);
             assert_eq!((ledger.len(), ledger.waiting(0) + ledger.waiting(1)), (1, 0));
         }
     }
@@ -459,7 +503,7 @@ mod tests {
             let tally = &tallies["peer_unavailable"];
             let known = tally.removed + tally.unremoved + tally.kept + tally.left;
             prop_assert_eq!(known + tally.unseen + tally.untried, tally.planned);
-            let waiting = (0..4).filter(|number| matches!(once.claim(name(*number)), Claim::Take(_) | Claim::Remove(_))).count();
+            let waiting = (0..4).filter(|number| once.claim(&name(*number))).count();
             prop_assert!(once.waiting(0) == 0 && waiting <= 4);
         }
     }

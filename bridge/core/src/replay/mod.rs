@@ -8,6 +8,7 @@ pub mod effect;
 pub mod errand;
 pub mod filter;
 pub mod fingerprint;
+pub mod frame;
 pub mod journal;
 pub mod ledger;
 pub mod pace;
@@ -17,5 +18,6 @@ pub mod run;
 pub mod setting;
 pub mod subject;
 
+mod edit;
 mod held;
 mod pay;

@@ -9,13 +9,14 @@ use super::{
     effect::Effect,
     errand::{Errand, errands},
     fingerprint::{Fingerprint, hex},
+    frame::Frame,
     setting::Setting,
     subject::Subject,
 };
 use crate::{port::Delivery, reason::Refusal, settlement::rfc3339};
 
 /// The version of the form that this code reads and writes.
-pub const FORM: u32 = 1;
+pub const FORM: u32 = 2;
 
 /// Queues that a source may be made of. Ours: a site has two, and a ledger has a byte for the number of one.
 const QUEUES_MAX: usize = 256;
@@ -36,9 +37,18 @@ pub struct Head {
     /// Messages that lay there and are not in the plan, as somebody had them in hand: about so many.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub hidden: u64,
-    /// The program that bodies are piped through.
+    /// The configuration that it was made for.
+    #[serde(default)]
+    pub made_for: Frame,
+    /// The program that bodies of invalid messages are piped through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit_with: Option<String>,
+    /// Whether bodies of valid ones are, too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub edit_valid: bool,
+    /// Whether events are brought that are older than deletes are remembered.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub accept_old: bool,
     /// The filters, as they were given; for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<String>,
@@ -47,6 +57,11 @@ pub struct Head {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// One message.
@@ -230,7 +245,8 @@ impl Reader {
         match (&parsed, self.queues) {
             (Line::Head(head), None) => {
                 if head.bridge_replay_plan != FORM {
-                    return Err(format!("it has form {}, this version knows {FORM}", head.bridge_replay_plan));
+                    let form = head.bridge_replay_plan;
+                    return Err(format!("it has form {form}, and this version knows {FORM}: make a new plan"));
                 }
                 if head.queues.len() > QUEUES_MAX {
                     return Err(format!("it names {} queues, and no source has over {QUEUES_MAX}", head.queues.len()));
@@ -276,7 +292,10 @@ mod tests {
             to: "owed".to_owned(),
             queues: vec!["sqs dead".to_owned()],
             hidden: 0,
+            made_for: Frame::default(),
             edit_with: None,
+            edit_valid: false,
+            accept_old: false,
             filters: vec![],
         };
         let entry = Entry {
@@ -329,8 +348,8 @@ mod tests {
         changed[1] = changed[1].replace("\"bytes\":1", "\"bytes\":2");
         assert!(read(&changed).unwrap_err().contains("changed after it was made"));
         let mut later = good;
-        later[0] = later[0].replace("plan\":1", "plan\":2");
-        assert!(read(&later).unwrap_err().contains("form 2"));
+        later[0] = later[0].replace("plan\":2", "plan\":3");
+        assert!(read(&later).unwrap_err().contains("form 3"));
     }
 
     #[test]

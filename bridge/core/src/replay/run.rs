@@ -17,11 +17,11 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{self, Either};
 
 use super::{
-    errand::{Errand, errands},
+    errand::{Errand, Errands, errands},
     fingerprint::Fingerprint,
     held::Held,
     journal::{self, Journal},
-    ledger::{Claim, Ledger},
+    ledger::Ledger,
     pace::Pace,
     pay::{Dark, Payment, pay, until_final},
     setting::Setting,
@@ -213,17 +213,20 @@ impl<'a> Run<'a> {
 
     /// Does all that is to be done for one batch; whether there was anything of the plan in it.
     async fn bring(&self, from: usize, held: &Held, batch: &[Delivery]) -> bool {
-        let (mut tasks, mut done) = (Vec::new(), Vec::new());
+        let (mut tasks, mut done, mut any) = (Vec::new(), Vec::new(), false);
         for delivery in batch {
             let message = Fingerprint::of(from, &delivery.message_id, &delivery.body);
-            let claim = self.ledger().claim(message);
-            match claim {
-                Claim::Take(message) => tasks.extend(self.task(from, message, delivery).await),
-                Claim::Remove(message) => done.push((message, &delivery.receipt)),
-                Claim::Leave => {}
+            if !self.ledger().claim(&message) {
+                continue;
+            }
+            any = true;
+            let task = self.task(from, message, delivery).await;
+            if !task.errands.is_empty() {
+                tasks.push(task);
+            } else if self.ledger().conclude(&message) {
+                done.push((message, &delivery.receipt));
             }
         }
-        let any = !tasks.is_empty() || !done.is_empty();
         for (_, error) in self.remove(from, held, &done).await {
             self.failed(self.setting.source.to_string(), &error);
         }
@@ -253,24 +256,17 @@ impl<'a> Run<'a> {
         any
     }
 
-    /// What is to be done for a delivery of the plan. It is read anew: the plan froze which messages, and what they are
-    /// owed stands in themselves.
-    async fn task<'d>(&self, from: usize, message: Fingerprint, delivery: &'d Delivery) -> Option<Task<'d>> {
+    /// What is still to be done for a delivery of the plan. It is read anew: the plan froze which messages, and whom they
+    /// are owed to stands in themselves.
+    async fn task<'d>(&self, from: usize, message: Fingerprint, delivery: &'d Delivery) -> Task<'d> {
         let setting = self.setting;
         let subject = setting.read(from, delivery).await;
-        let errands = match &subject.event {
-            Ok(event) => errands(&setting.source, &setting.target, &subject, event, setting.sites()).run,
-            Err(_) => Vec::new(),
+        let owed = match &subject.event {
+            Ok(event) => errands(&setting.source, &setting.target, &subject, event, setting.sites()),
+            Err(_) => Errands::default(),
         };
-        let open: Vec<Errand> = {
-            let ledger = self.ledger();
-            errands.into_iter().filter(|errand| !ledger.is_confirmed(&message, errand)).collect()
-        };
-        if open.is_empty() {
-            self.ledger().conclude(&message);
-            return None;
-        }
-        Some(Task { message, delivery, subject, errands: open })
+        let errands = self.ledger().owe(&message, owed);
+        Task { message, delivery, subject, errands }
     }
 
     /// Runs errands and writes down what was confirmed; answers which messages may be removed.

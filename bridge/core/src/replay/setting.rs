@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
+    edit,
     route::{Source, Target},
     subject::{Holds, Subject},
 };
@@ -87,8 +88,12 @@ pub struct Setting<'a> {
     pub attempts_max: u32,
     /// Delays between them.
     pub backoff: Backoff,
-    /// What bodies are piped through.
+    /// What bodies are piped through: those of messages that no site would take.
     pub editor: Option<&'a dyn Editor>,
+    /// Whether those of the others are, too.
+    pub edit_valid: bool,
+    /// Whether events are brought that are older than deletes are remembered.
+    pub accept_old: bool,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Jitter, and names of sends.
@@ -102,14 +107,23 @@ impl fmt::Debug for Setting<'_> {
 }
 
 impl Setting<'_> {
-    /// Reads a message of the queue that stands at `from`, edited if it is to be.
+    /// Reads a message of the queue that stands at `from`, edited if it is to be: where no site would take it as it lies there,
+    /// or all are.
     pub async fn read(&self, from: usize, delivery: &Delivery) -> Subject {
-        let body = match self.editor {
-            Some(editor) => editor.edit(&delivery.body).await,
-            None => Ok(delivery.body.clone()),
+        let lies = self.subject(from, delivery, Ok(delivery.body.clone()));
+        let subject = match self.editor.filter(|_| self.edit_valid || lies.event.is_err()) {
+            None => lies,
+            Some(editor) => match editor.edit(&delivery.body).await {
+                Ok(body) if body == delivery.body => lies,
+                body => edit::admit(&lies, self.subject(from, delivery, body)),
+            },
         };
+        subject.all_sites_or_none(&self.target)
+    }
+
+    fn subject(&self, from: usize, delivery: &Delivery, body: Result<Bytes, Refusal>) -> Subject {
         let holds = self.sources[from].holds;
-        Subject::read(delivery, body, holds, &self.rules, &self.key_pointer, self.clock.now())
+        Subject::read(delivery, body, holds, self.accept_old, &self.rules, &self.key_pointer, self.clock.now())
     }
 
     /// The sites that are configured.

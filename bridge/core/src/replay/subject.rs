@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+use super::route::Target;
 use crate::{
     decision::{Rules, decide},
     envelope,
     event::{Event, SiteId},
-    marks::Marks,
+    marks::{AcceptOld, Marks},
     port::{Delivery, Properties},
-    reason::Refusal,
+    reason::{Reason, Refusal},
     settlement::property,
     trace::{self, Carried},
 };
@@ -33,6 +34,9 @@ pub struct Subject {
     pub event: Result<Event, Refusal>,
     /// An event that no site would take though it could be read: it tells where it is from.
     pub refused: Option<Event>,
+    /// Whether it has to reach all sites or none, whatever its letter says: none has it as it is now, or those that would get it
+    /// would keep what others refuse. Its origin's worker brings it to all.
+    pub is_new: bool,
     /// When it first came into its queue.
     pub first_seen: Option<DateTime<Utc>>,
     /// The body as it would be sent: as it lies there, or edited.
@@ -88,22 +92,31 @@ fn first_seen(delivery: &Delivery, holds: Holds) -> Option<DateTime<Utc>> {
 
 impl Subject {
     /// Reads a message whose body is `body` by now. `rules` are those of any site: an event is held against the fences of
-    /// its own origin, which it may not have passed yet.
+    /// its own origin, which it may not have passed yet. `accept_old`: it may be older than deletes are remembered.
     pub fn read(
         delivery: &Delivery,
         body: Result<Bytes, Refusal>,
         holds: Holds,
+        accept_old: bool,
         rules: &Rules,
         key_pointer: &str,
         now: DateTime<Utc>,
     ) -> Self {
         let mut refused = None;
-        let marks = Marks::read(&delivery.properties);
+        let reason = reason(&delivery.properties, holds);
+        let (mut is_new, mut marks) = (false, Marks::read(&delivery.properties));
         let (body, event) = match body {
             Ok(body) => {
                 let event = envelope::decode_marked(&body, key_pointer, &marks).and_then(|event| {
                     let rules = Rules { site: event.origin.clone(), ..rules.clone() };
-                    match decide(&rules, &event, &marks, envelope::forwardable(&body).len(), now) {
+                    let judge = |marks: &Marks| decide(&rules, &event, marks, envelope::forwardable(&body).len(), now);
+                    let mut judged = judge(&marks);
+                    if accept_old && judged.as_ref().is_err_and(|letter| letter.refusal.reason == Reason::TooOld) {
+                        marks.accept_old = Some(AcceptOld::Replay);
+                        is_new = true;
+                        judged = judge(&marks);
+                    }
+                    match judged {
                         Ok(_) => Ok(event),
                         Err(letter) => {
                             refused = Some(event);
@@ -118,17 +131,39 @@ impl Subject {
         let sites = |text: &String| text.split(',').filter_map(|site| site.trim().parse().ok()).collect();
         let trace = trace::carried(&delivery.properties, event.as_ref().ok().and_then(|event| event.trace.as_ref()));
         Self {
-            reason: reason(&delivery.properties, holds),
+            reason,
             owed: delivery.properties.get(property::OWED).filter(|_| holds.letters()).map(sites),
             event,
             refused,
+            is_new,
             first_seen: first_seen(delivery, holds),
             body,
             trace,
             marks,
         }
     }
+
+    /// The same, refused where `target` would bring to some sites what has to reach all of them.
+    pub(super) fn all_sites_or_none(self, target: &Target) -> Self {
+        let reaches_all = |event: &Event| match target {
+            Target::Owed => true,
+            Target::Queue(site) => *site == event.origin,
+            Target::Store(_) => false,
+        };
+        match &self.event {
+            Ok(event) if self.is_new && !reaches_all(event) => self.refuse(NOT_ALL_SITES),
+            _ => self,
+        }
+    }
+
+    pub(super) fn refuse(self, detail: &str) -> Self {
+        let (event, refused) = (Err(Refusal::new(Reason::InvalidEvent, detail)), self.event.ok());
+        Self { event, refused, ..self }
+    }
 }
+
+const NOT_ALL_SITES: &str = "an event that was edited, or that is older than deletes are remembered, has \
+                             to reach all sites: replay it with --to owed, which brings it to its origin's queue";
 
 #[cfg(test)]
 mod tests {
@@ -157,7 +192,7 @@ mod tests {
             properties: Properties::new(),
         };
         let now = "2026-11-21T00:00:00Z".parse().unwrap();
-        let subject = Subject::read(&delivery, Ok(delivery.body.clone()), Holds::Letters, &rules, "/id", now);
+        let subject = Subject::read(&delivery, Ok(delivery.body.clone()), Holds::Letters, false, &rules, "/id", now);
         assert_eq!(subject.event.unwrap_err().reason, crate::reason::Reason::ClockSkew);
     }
 

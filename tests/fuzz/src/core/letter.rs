@@ -48,7 +48,7 @@ pub(crate) fn run(bytes: &[u8]) {
         message_bytes_max: 262_144,
     };
     let subject = |delivery: &Delivery| {
-        Subject::read(delivery, Ok(delivery.body.clone()), Holds::BrokersLetters, &rules, "/id", now)
+        Subject::read(delivery, Ok(delivery.body.clone()), Holds::BrokersLetters, false, &rules, "/id", now)
     };
     let first = delivery(input.properties, input.body.into());
     let read = subject(&first);

@@ -11,7 +11,10 @@ use bridge_core::{
 };
 use url::Url;
 
-use crate::config::{AwsSite, AzureSite, Config, ServiceBusAccess, SiteConfig};
+use crate::config::{
+    Config, SiteConfig,
+    site::{AwsSite, AzureSite, ServiceBusAccess},
+};
 
 /// What to do about it.
 pub(super) fn phrase(mend: Mend, site: Option<&SiteId>, config: &Config) -> String {

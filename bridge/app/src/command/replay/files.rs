@@ -2,12 +2,13 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
 use anyhow::Context;
+use bridge_adapters::lines;
 use bridge_core::replay::{
     journal::{Journal, Receipt},
     ledger::Ledger,
@@ -18,9 +19,6 @@ use chrono::{DateTime, Utc};
 
 use super::sums::Sums;
 use crate::exit::Misuse;
-
-/// Bytes of a plan's first line. Ours: a hundred thousand keys to filter by fit in.
-const HEAD_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Where a plan is kept.
 #[derive(Debug)]
@@ -68,15 +66,27 @@ impl PlanFile {
         if !self.there {
             return Ok(None);
         }
-        let mut line = String::new();
-        // A head is short; whatever else this is must not be read whole.
-        let read =
-            File::open(&self.path).and_then(|file| BufReader::new(file.take(HEAD_BYTES_MAX)).read_line(&mut line));
-        read.with_context(|| self.path.display().to_string())?;
-        match Reader::default().line(line.trim_end_matches('\n')) {
+        let none = || Misuse(format!("{} is no plan of a replay", self.path.display()));
+        let mut lines = lines::Lines::of(&self.path).map_err(misuse)?;
+        let line = lines.read().map_err(misuse)?.ok_or_else(none)?;
+        let text = text(&line).map_err(|_| none())?;
+        match Reader::default().line(text) {
             Ok(Line::Head(head)) => Ok(Some(head)),
-            _ => Err(Misuse(format!("{} is no plan of a replay", self.path.display())).into()),
+            // One of another version.
+            Err(error) if serde_json::from_str::<Line>(text).is_ok() => {
+                Err(Misuse(format!("{}: {error}", self.path.display())).into())
+            }
+            _ => Err(none().into()),
         }
+    }
+
+    /// The words for a plan that cannot be run here. `why`: what is not as it was.
+    pub(super) fn is_of_another(&self, why: &str) -> Misuse {
+        let path = self.path.display();
+        Misuse(format!(
+            "{path} was made for another configuration: {why}. It does not say what is owed now: make a new plan under \
+             another name, and run that; what this one has brought stays brought"
+        ))
     }
 
     /// A file of its own beside the plan, for what is not ready yet.
@@ -89,8 +99,9 @@ impl PlanFile {
         let wrong = |error: String| Misuse(format!("{}: {error}", self.path.display()));
         let mut reader = Reader::default();
         let (mut ledger, mut sums) = (Ledger::default(), Sums::default());
-        for line in BufReader::new(File::open(&self.path)?).lines() {
-            match reader.line(&line?).map_err(wrong)? {
+        let mut lines = lines::Lines::of(&self.path).map_err(misuse)?;
+        while let Some(line) = lines.read().map_err(misuse)? {
+            match reader.line(text(&line).map_err(wrong)?).map_err(wrong)? {
                 Line::Head(head) => {
                     ledger = Ledger::of(&head.from.parse().map_err(wrong)?);
                     sums.head = Some(head);
@@ -141,6 +152,18 @@ fn quoted(text: &str) -> String {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// A line of a plan, without its line feed.
+fn text<'a>(line: &lines::Line<'a>) -> Result<&'a str, String> {
+    let text = std::str::from_utf8(line.bytes).map_err(|_| format!("line {} is not UTF-8", line.number))?;
+    Ok(text.strip_suffix('\n').unwrap_or(text))
+}
+
+/// What cannot be read as it must be: another file has to be named.
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn misuse(error: io::Error) -> Misuse {
+    Misuse(error.to_string())
 }
 
 fn beside(path: &Path, name: &str) -> PathBuf {
@@ -198,9 +221,9 @@ impl Lines {
     }
 
     /// What was written, from the beginning.
-    pub(super) fn read(&mut self) -> anyhow::Result<io::Lines<BufReader<File>>> {
+    pub(super) fn read(&mut self) -> anyhow::Result<impl Iterator<Item = io::Result<String>> + use<>> {
         self.writer.flush()?;
-        Ok(BufReader::new(File::open(&self.path)?).lines())
+        Ok(io::BufRead::lines(io::BufReader::new(File::open(&self.path)?)))
     }
 }
 
@@ -221,21 +244,20 @@ impl FileJournal {
     /// left half a one. No journal is an empty one.
     fn recall(path: &Path, sha256: &str, ledger: &mut Ledger) -> anyhow::Result<u64> {
         let wrong = |what: &str| Misuse(format!("{}: {what}", path.display()));
-        let file = match File::open(path) {
-            Ok(file) => file,
+        let mut lines = match lines::Lines::of(path) {
+            Ok(lines) => lines,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+            Err(error) => return Err(misuse(error).into()),
         };
-        let (mut reader, mut line, mut whole) = (BufReader::new(file), Vec::new(), 0);
-        while reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
-            whole += line.len() as u64;
+        let mut whole = 0;
+        while let Some(line) = lines.read().map_err(misuse)?.filter(|line| line.bytes.ends_with(b"\n")) {
+            whole += line.bytes.len() as u64;
             let receipt: Receipt =
-                serde_json::from_slice(&line).map_err(|_| wrong("this is no journal of a replay"))?;
+                serde_json::from_slice(line.bytes).map_err(|_| wrong("this is no journal of a replay"))?;
             if matches!(&receipt, Receipt::Begin { plan, .. } if plan != sha256) {
                 return Err(wrong("it belongs to another plan: remove it, or name another file with --plan").into());
             }
             ledger.receipt(&receipt);
-            line.clear();
         }
         Ok(whole)
     }

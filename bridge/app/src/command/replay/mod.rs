@@ -21,6 +21,7 @@ use bridge_core::{
     event::SiteId,
     port::Queue,
     replay::{
+        frame::Frame,
         plan::Head,
         setting::{Editor, Place, Setting},
     },
@@ -66,9 +67,17 @@ pub(crate) struct Args {
     /// Go on with a plan that was begun: what its journal, FILE.journal, has is not done again
     #[arg(long, requires = "plan")]
     resume: bool,
-    /// Pipe each body through this program (by `sh -c`), and send what it prints if that is a valid event
+    /// Pipe the body of each message that no site takes through this program (by `sh -c`), and send what it prints if that
+    /// is a valid event
     #[arg(long, value_name = "COMMAND")]
     edit_with: Option<String>,
+    /// Pipe the bodies of valid messages through it too; a changed event needs a new `event_id` and `timestamp`
+    #[arg(long)]
+    edit_valid: bool,
+    /// Bring events that are older than deletes are remembered (`too_old`) too, each to all sites: was a key deleted after
+    /// such an event, it is back
+    #[arg(long)]
+    accept_old: bool,
     /// Run the plan without asking
     #[arg(long)]
     yes: bool,
@@ -98,8 +107,17 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
     }
     let program = route.edit_with.as_deref().map(Program::new);
     let setting = setting(&config, &route, program.as_ref().map(|program| program as &dyn Editor)).await?;
+    if let Some(planned) = &route.queues
+        && *planned != labels(&setting)
+    {
+        close(&setting).await;
+        let (planned, now) = (planned.join(", "), labels(&setting).join(", "));
+        return Err(file
+            .is_of_another(&format!("its messages lay in {planned}, and {} is made of {now} now", route.from))
+            .into());
+    }
     if !file.is_there() {
-        let made = planning::make(&setting, &request, &file, &stop).await;
+        let made = planning::make(&setting, &request, config.frame(), &file, &stop).await;
         if made.is_err() || stop.is_cancelled() {
             close(&setting).await;
         }
@@ -160,6 +178,8 @@ async fn setting<'a>(config: &Config, route: &Route, editor: Option<&'a dyn Edit
         attempts_max: config.policy.peer_attempts_max,
         backoff: config.policy.peer_retry,
         editor,
+        edit_valid: route.edit_valid,
+        accept_old: route.accept_old,
         clock: Arc::new(SystemClock),
         rng: Mutex::new(fastrand::Rng::new()),
     })
@@ -176,16 +196,24 @@ async fn close(setting: &Setting<'_>) {
     futures_util::future::join_all(queues.map(|queue: &Arc<dyn Queue>| queue.close())).await;
 }
 
+/// The queues of the source, as a plan names them.
+fn labels(setting: &Setting<'_>) -> Vec<String> {
+    setting.sources.iter().map(|from| from.queue.to_string()).collect()
+}
+
 /// The head of a plan that is to be made. `hidden`: messages that somebody had in hand meanwhile.
-fn head(setting: &Setting<'_>, request: &Request, hidden: u64) -> Head {
+fn head(setting: &Setting<'_>, request: &Request, made_for: Frame, hidden: u64) -> Head {
     Head {
         bridge_replay_plan: bridge_core::replay::plan::FORM,
         made_at: bridge_core::settlement::rfc3339(setting.clock.now()),
         from: setting.source.to_string(),
         to: setting.target.to_string(),
-        queues: setting.sources.iter().map(|from| from.queue.to_string()).collect(),
+        queues: labels(setting),
         hidden,
+        made_for,
         edit_with: request.edit_with.clone(),
+        edit_valid: request.edit_valid,
+        accept_old: request.accept_old,
         filters: request.words.clone(),
     }
 }

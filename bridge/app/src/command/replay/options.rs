@@ -1,5 +1,8 @@
 //! What was asked for, checked as a whole: every wrong flag is named at once, with what to write instead.
 
+use std::path::Path;
+
+use bridge_adapters::lines::Lines;
 use bridge_core::replay::{
     filter::Filter,
     plan::Head,
@@ -18,6 +21,8 @@ pub(super) struct Request {
     pub(super) limit: u64,
     pub(super) rate: Option<f64>,
     pub(super) edit_with: Option<String>,
+    pub(super) edit_valid: bool,
+    pub(super) accept_old: bool,
     /// The filters as they were written.
     pub(super) words: Vec<String>,
 }
@@ -28,6 +33,10 @@ pub(super) struct Route {
     pub(super) from: Source,
     pub(super) to: Target,
     pub(super) edit_with: Option<String>,
+    pub(super) edit_valid: bool,
+    pub(super) accept_old: bool,
+    /// The queues in which the messages of the plan that is there lie.
+    pub(super) queues: Option<Vec<String>>,
 }
 
 /// Collects what is wrong.
@@ -62,6 +71,9 @@ impl Request {
                 "--from: a replay reads its source twice, so standard input will not do: save it to a file".into(),
             );
         }
+        if let Some(Source::File(path)) = from.as_ref().filter(|from| from.to_string() != "-") {
+            faults.read("--from", Lines::of(Path::new(path)));
+        }
         if let (Some(from), Some(to)) = (&from, &to)
             && from.to_string() == to.to_string()
         {
@@ -74,10 +86,22 @@ impl Request {
         if args.filters.limit == Some(0) {
             faults.0.push("--limit: must be over 0; --dry-run changes nothing".into());
         }
+        if args.edit_valid && args.edit_with.is_none() && args.plan.is_none() {
+            faults.0.push("--edit-valid: --edit-with names the program that edits".into());
+        }
         if faults.0.is_empty() {
             let limit = args.filters.limit.unwrap_or(u64::MAX);
-            let (rate, edit_with) = (args.rate, args.edit_with.clone());
-            Ok(Self { from, to, filter, limit, rate, edit_with, words: args.filters.words() })
+            Ok(Self {
+                from,
+                to,
+                filter,
+                limit,
+                rate: args.rate,
+                edit_with: args.edit_with.clone(),
+                edit_valid: args.edit_valid,
+                accept_old: args.accept_old,
+                words: args.filters.words(),
+            })
         } else {
             Err(Misuse(faults.0.join("\n        ")))
         }
@@ -91,7 +115,9 @@ impl Request {
                 let there_is_none = file.named().map(|path| format!("there is no plan at {}; ", path.display()));
                 return Err(Misuse(there_is_none.unwrap_or_default() + needed).into());
             };
-            return Ok(Route { from, to, edit_with: self.edit_with.clone() });
+            let edit_with = self.edit_with.clone();
+            let Self { edit_valid, accept_old, .. } = *self;
+            return Ok(Route { from, to, edit_with, edit_valid, accept_old, queues: None });
         };
         let path = file.path().display();
         let mut other = Vec::new();
@@ -105,6 +131,13 @@ impl Request {
                 other.push(format!("{flag} {}", planned.unwrap_or_else(|| "nothing".into())));
             }
         }
+        for (flag, given, planned) in
+            [("--edit-valid", self.edit_valid, head.edit_valid), ("--accept-old", self.accept_old, head.accept_old)]
+        {
+            if given && !planned {
+                other.push(format!("no {flag}"));
+            }
+        }
         if !self.words.is_empty() && self.words != head.filters {
             other.push(format!("the filters [{}]", head.filters.join(" ")));
         }
@@ -113,12 +146,17 @@ impl Request {
                 format!("{path} holds a plan already, with {}: name another file for another plan", other.join(", "));
             return Err(Misuse(what).into());
         }
+        let differences = head.made_for.differences(&config.frame());
+        if !differences.is_empty() {
+            return Err(file.is_of_another(&differences.join("; ")).into());
+        }
         let read = |error: String| Misuse(format!("{path}: {error}"));
         let from: Source = head.from.parse().map_err(read)?;
         let to: Target = head.to.parse().map_err(read)?;
         for site in from.site().into_iter().chain(to.site()) {
             config.knows(site).map_err(read)?;
         }
-        Ok(Route { from, to, edit_with: head.edit_with })
+        let Head { edit_with, edit_valid, accept_old, queues, .. } = head;
+        Ok(Route { from, to, edit_with, edit_valid, accept_old, queues: Some(queues) })
     }
 }

@@ -13,6 +13,7 @@ use bridge_core::{
     replay::{
         effect::{Effect, Greatest},
         fingerprint::Fingerprint,
+        frame::Frame,
         plan::Entry,
         setting::Setting,
         subject,
@@ -46,6 +47,7 @@ const READS: usize = 32;
 pub(super) async fn make(
     setting: &Setting<'_>,
     request: &Request,
+    made_for: Frame,
     file: &PlanFile,
     stop: &CancellationToken,
 ) -> anyhow::Result<bool> {
@@ -68,7 +70,7 @@ pub(super) async fn make(
         greatest = predict(setting, &mut drafts, &mut predicted) => greatest?,
         () = stop.cancelled() => return Ok(false),
     };
-    let mut plan = PlanWriter::new(file.draft("new"), &super::head(setting, request, hidden))?;
+    let mut plan = PlanWriter::new(file.draft("new"), &super::head(setting, request, made_for, hidden))?;
     for line in predicted.read()? {
         let mut entry: Entry = serde_json::from_str(&line?)?;
         supersede(&mut entry, &greatest);

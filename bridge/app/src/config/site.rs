@@ -1,0 +1,161 @@
+//! One site of the configuration: where its queue, its dead letters and its store are, and how to get in.
+
+use std::time::Duration;
+
+use bridge_core::{event::SiteId, replay::frame::At};
+use url::Url;
+
+use super::{Secret, reader::Section, size};
+
+/// One site.
+#[derive(Clone, Debug)]
+pub(crate) enum SiteConfig {
+    Aws(AwsSite),
+    Azure(AzureSite),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AwsSite {
+    pub(crate) queue_url: Url,
+    pub(crate) dead_letter_queue_url: Url,
+    pub(crate) table: String,
+    pub(crate) lease: Duration,
+    pub(crate) message_bytes_max: usize,
+    pub(crate) sqs_endpoint: Option<Url>,
+    pub(crate) dynamodb_endpoint: Option<Url>,
+    pub(crate) access_key: Option<(String, Secret)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AzureSite {
+    pub(crate) service_bus: ServiceBusAccess,
+    pub(crate) service_bus_http_endpoint: Option<Url>,
+    pub(crate) queue: String,
+    pub(crate) dead_letter_queue: String,
+    pub(crate) lease: Duration,
+    pub(crate) message_bytes_max: usize,
+    pub(crate) cosmos_endpoint: Url,
+    pub(crate) cosmos_key: Option<Secret>,
+    pub(crate) database: String,
+    pub(crate) container: String,
+}
+
+/// How to get into a namespace.
+#[derive(Clone, Debug)]
+pub(crate) enum ServiceBusAccess {
+    Identity { namespace: String },
+    ConnectionString(Secret),
+}
+
+impl SiteConfig {
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        match self {
+            Self::Aws(site) => site.message_bytes_max,
+            Self::Azure(site) => site.message_bytes_max,
+        }
+    }
+
+    /// Where its things are, without secrets: what no two sites may share, and what a saved plan depends on.
+    pub(crate) fn at(&self, id: &SiteId) -> At {
+        match self {
+            Self::Aws(site) => At {
+                queue: site.queue_url.to_string(),
+                dead_letter_queue: site.dead_letter_queue_url.to_string(),
+                store: format!("{} {}", site.dynamodb_endpoint.as_ref().map_or(id.region(), Url::as_str), site.table),
+            },
+            Self::Azure(site) => {
+                let namespace = site.service_bus.namespace();
+                At {
+                    queue: format!("{namespace} {}", site.queue),
+                    dead_letter_queue: format!("{namespace} {}", site.dead_letter_queue),
+                    store: format!("{} {}/{}", site.cosmos_endpoint, site.database, site.container),
+                }
+            }
+        }
+    }
+}
+
+impl ServiceBusAccess {
+    /// The namespace's address, without a key.
+    fn namespace(&self) -> String {
+        let address = match self {
+            Self::Identity { namespace } => namespace.as_str(),
+            Self::ConnectionString(text) => {
+                let fields = text.reveal().split(';').filter_map(|field| field.trim().split_once('='));
+                fields
+                    .filter(|(name, _)| name.eq_ignore_ascii_case("Endpoint"))
+                    .map(|(_, value)| value)
+                    .next()
+                    .unwrap_or_default()
+            }
+        };
+        let host = address.trim().split_once("://").map_or(address.trim(), |(_, host)| host);
+        host.trim_end_matches('/').to_ascii_lowercase()
+    }
+}
+
+pub(super) fn read_aws(section: &mut Section<'_>) -> Option<AwsSite> {
+    let queue_url = section.queue_url("queue_url");
+    let dead_letter_queue_url = section.queue_url("dead_letter_queue_url");
+    let table = section.required("table");
+    let lease = section.seconds("lease_seconds", 2..=43_200);
+    let message_bytes_max = size(section.number("message_bytes_max", 16_384..=1_048_576));
+    let sqs_endpoint = section.url("sqs_endpoint", false);
+    let dynamodb_endpoint = section.url("dynamodb_endpoint", false);
+    let access_key = match (section.optional::<String>("access_key_id"), section.secret("secret_access_key")) {
+        (Some(id), Some(key)) => Some((id, key)),
+        (None, None) => None,
+        _ => {
+            let prefix = &section.prefix;
+            section.reader.errors.push(format!("{prefix}: access_key_id and secret_access_key go together"));
+            None
+        }
+    };
+    Some(AwsSite {
+        queue_url: queue_url?,
+        dead_letter_queue_url: dead_letter_queue_url?,
+        table: table?,
+        lease,
+        message_bytes_max,
+        sqs_endpoint,
+        dynamodb_endpoint,
+        access_key,
+    })
+}
+
+pub(super) fn read_azure(section: &mut Section<'_>) -> Option<AzureSite> {
+    let namespace = section.optional("service_bus_namespace");
+    let connection_string = section.secret("service_bus_connection_string");
+    let service_bus = match (namespace, connection_string) {
+        (Some(namespace), None) => Some(ServiceBusAccess::Identity { namespace }),
+        (None, Some(text)) => Some(ServiceBusAccess::ConnectionString(text)),
+        _ => {
+            let prefix = &section.prefix;
+            section.reader.errors.push(format!(
+                "{prefix}: set service_bus_namespace (managed identity) or service_bus_connection_string, one of the two"
+            ));
+            None
+        }
+    };
+    let service_bus_http_endpoint = section.url("service_bus_http_endpoint", false);
+    let queue = section.required("queue");
+    let dead_letter_queue = section.required("dead_letter_queue");
+    let lease = section.seconds("lease_seconds", 2..=300);
+    let message_bytes_max = size(section.number("message_bytes_max", 16_384..=104_857_600));
+    let cosmos_endpoint = section.url("cosmos_endpoint", true);
+    let cosmos_key = section.secret("cosmos_key");
+    let database = section.required("database");
+    let container = section.required("container");
+    Some(AzureSite {
+        service_bus: service_bus?,
+        service_bus_http_endpoint,
+        queue: queue?,
+        dead_letter_queue: dead_letter_queue?,
+        lease,
+        message_bytes_max,
+        cosmos_endpoint: cosmos_endpoint?,
+        cosmos_key,
+        database: database?,
+        container: container?,
+    })
+}

@@ -1,0 +1,165 @@
+//! What `--edit-with` may change, and where a changed event goes.
+
+use async_trait::async_trait;
+use bridge_core::{reason::Refusal, replay::setting::Editor};
+use bytes::Bytes;
+
+use super::*;
+
+/// An editor that replaces texts, all of them.
+struct Replace(&'static [(&'static str, &'static str)]);
+
+#[async_trait]
+impl Editor for Replace {
+    async fn edit(&self, body: &Bytes) -> Result<Bytes, Refusal> {
+        let text = String::from_utf8_lossy(body).into_owned();
+        Ok(self.0.iter().fold(text, |text, (old, new)| text.replace(old, new)).into())
+    }
+}
+
+const NEW_NAME: (&str, &str) = ("00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-0000000000ff");
+
+const LATER: (&str, &str) = ("01:02:04", "01:02:05");
+
+fn edited<'a>(world: &World, to: &str, editor: &'a Replace, valid: bool) -> Setting<'a> {
+    Setting { editor: Some(editor), edit_valid: valid, ..setting(world, "aws:us-east-1/dlq", to) }
+}
+
+/// One letter in the dead letters of one site.
+fn with_letter(body: &str, reason: &str, owed: &str) -> World {
+    let world = world();
+    world.clock.drive(world.site(HERE).letters.send(&[letter(1, body, reason, owed)]));
+    world
+}
+
+fn valid() -> String {
+    body(1, HERE, "k", 1)
+}
+
+/// What the plan says of the one letter, and whether the run has removed it.
+fn replayed(world: &World, setting: &Setting<'_>) -> (Entry, bool) {
+    let entry = world.clock.drive(plan(setting)).remove(0);
+    let (end, tallies) = world.clock.drive(run(setting, std::slice::from_ref(&entry), &Kept::default()));
+    assert!(matches!(end, End::Finished), "{end:?}");
+    let removed = tallies.values().map(|tally| tally.removed).sum::<u64>() == 1;
+    assert_eq!(removed, world.site(HERE).letters.snapshot().is_empty());
+    (entry, removed)
+}
+
+#[test]
+fn a_valid_letter_is_brought_as_it_is() {
+    let world = with_letter(&valid(), "peer_unavailable", THERE);
+    let (entry, removed) = replayed(&world, &edited(&world, "owed", &Replace(&[("\"k\"", "\"other\"")]), false));
+    assert!(removed && entry.key.as_deref() == Some("k"), "{entry:?}");
+    let (sent, _) = world.site(THERE).queue.snapshot().remove(0);
+    assert_eq!(sent, valid());
+}
+
+#[test]
+fn an_edit_of_a_valid_letter_under_its_old_name_is_refused() {
+    let edits: [&'static [(&str, &str)]; 4] = [
+        &[("\"k\"", "\"other\"")],
+        &[("upsert", "delete")],
+        &[("upsert", "update")],
+        &[("\"payload\":{", "\"payload\":{\"more\":1,")],
+    ];
+    for edit in edits {
+        for target in ["owed", "aws:us-east-1/queue", "azure:westeurope/store"] {
+            let world = with_letter(&valid(), "peer_unavailable", THERE);
+            let (entry, removed) = replayed(&world, &edited(&world, target, &Replace(edit), true));
+            assert!(!removed, "{edit:?} {target}");
+            let refused = entry.refused.unwrap();
+            assert!(refused.detail.contains("Give it a new event_id and timestamp"), "{refused:?}");
+            assert_eq!(entry.event_id.as_deref(), Some(NEW_NAME.0), "the plan tells which event it is");
+            assert!(
+                world.sites.values().all(|site| site.queue.snapshot().is_empty() && site.store.snapshot().is_empty())
+            );
+        }
+    }
+}
+
+/// A new event, whoever the letter says is owed the old one: its origin's worker brings it to all.
+#[test]
+fn an_edit_under_a_new_name_goes_to_all_sites_through_its_origin() {
+    let world = with_letter(&valid(), "peer_unavailable", THERE);
+    let edit = Replace(&[NEW_NAME, LATER, ("\"payload\":{", "\"payload\":{\"more\":1,")]);
+    let (entry, removed) = replayed(&world, &edited(&world, "owed", &edit, true));
+    assert!(removed);
+    let to: Vec<&str> = entry.errands.iter().map(|errand| errand.to.as_str()).collect();
+    assert_eq!(to, ["aws:us-east-1/queue"]);
+    world.drain(10);
+    assert_eq!(version(&world, HERE, "k"), version(&world, THERE, "k"));
+    assert!(version(&world, HERE, "k").is_some());
+}
+
+#[test]
+fn a_new_event_reaches_all_sites_or_none() {
+    let edit = Replace(&[NEW_NAME, LATER, ("upsert", "delete")]);
+    for target in ["azure:westeurope/store", "azure:westeurope/queue"] {
+        let world = with_letter(&valid(), "peer_unavailable", THERE);
+        let (entry, removed) = replayed(&world, &edited(&world, target, &edit, true));
+        assert!(!removed && entry.refused.unwrap().detail.contains("--to owed"), "{target}");
+    }
+}
+
+/// Of a message that no site took, no site has anything: also where its letter lies at a peer of its origin, who else would
+/// count as the only one who lacks it.
+#[test]
+fn a_mended_message_goes_to_all_sites_through_its_origin() {
+    let broken = body(1, THERE, "k", 1).replace("upsert", "upsrt");
+    let world = with_letter(&broken, "invalid_event", "");
+    let (entry, removed) = replayed(&world, &edited(&world, "owed", &Replace(&[("upsrt", "upsert")]), false));
+    assert!(removed && entry.errands[0].to == "azure:westeurope/queue" && entry.errands.len() == 1, "{entry:?}");
+    world.drain(10);
+    assert_eq!(version(&world, HERE, "k"), version(&world, THERE, "k"));
+    assert!(version(&world, HERE, "k").is_some());
+}
+
+/// The wrong origin, put right: the event is new to everybody, its right origin's worker brings it.
+#[test]
+fn an_event_whose_origin_is_mended_goes_to_its_new_origin() {
+    let world = with_letter(&body(1, "aws:mars", "k", 1), "unknown_origin", "");
+    let (entry, removed) = replayed(&world, &edited(&world, "owed", &Replace(&[("aws:mars", THERE)]), false));
+    assert!(removed && entry.errands[0].to == "azure:westeurope/queue" && entry.errands.len() == 1, "{entry:?}");
+}
+
+/// Whoever has the event as it was must end with what it became: so that has to win over it, at every site.
+#[test]
+fn a_new_event_in_the_place_of_one_that_some_site_has_is_later_and_of_the_same_key() {
+    let edits: [&'static [(&str, &str)]; 4] = [
+        &[NEW_NAME, LATER, ("\"id\":\"k\"", "\"id\":\"other\"")],
+        &[NEW_NAME, ("01:02:04", "01:02:03")],
+        &[("00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000000")],
+        &[("aws:us-east-1", "a:a")],
+    ];
+    for edit in edits {
+        let world = World::by_hand(5, &[HERE, THERE, "a:a"], &policy());
+        world.clock.drive(world.site(HERE).letters.send(&[letter(1, &valid(), "peer_unavailable", THERE)]));
+        let (entry, removed) = replayed(&world, &edited(&world, "owed", &Replace(edit), true));
+        assert!(!removed && entry.refused.unwrap().detail.contains("a later timestamp"), "{edit:?}");
+    }
+}
+
+/// What only looks different is the same event: its letter says whom it is owed to.
+#[test]
+fn an_edit_that_changes_nothing_of_the_write_keeps_its_letter() {
+    let world = with_letter(&valid(), "peer_unavailable", THERE);
+    let edit = Replace(&[("\"op_type\"", " \"note\" : true, \"op_type\"")]);
+    let (entry, removed) = replayed(&world, &edited(&world, "owed", &edit, true));
+    assert!(removed && entry.errands[0].to == "azure:westeurope/queue" && entry.errands.len() == 1, "{entry:?}");
+    assert_eq!(world.site(HERE).queue.len(), 0);
+}
+
+/// Not even an event that its own site refuses may become another under its name: a peer may have taken it.
+#[test]
+fn a_refused_event_keeps_its_name_only_with_its_content() {
+    let ahead = valid().replace("2026", "2099");
+    let edit = Replace(&[("\"payload\":{", "\"payload\":{\"more\":1,")]);
+    let world = with_letter(&ahead, "clock_skew", "");
+    let (entry, removed) = replayed(&world, &edited(&world, "owed", &edit, false));
+    assert!(!removed);
+    assert_eq!(entry.refused.unwrap().reason, "clock_skew", "it is refused for what it is");
+    let world = with_letter(&ahead, "clock_skew", "");
+    let (entry, removed) = replayed(&world, &edited(&world, "owed", &Replace(&[("2099", "2026")]), false));
+    assert!(removed && entry.errands[0].to == "aws:us-east-1/queue", "{entry:?}");
+}
