@@ -1,7 +1,7 @@
 //! What an event says beside the name of the write, in 64 bits: two contents under one name are two writes by it.
 //!
 //! The figure is the beginning of a SHA-256 of the event's operation, the text of its timestamp, its key and its payload
-//! (a delete has none), as the [canonical](crate::canonical) text of one JSON array. `schema/README.md` has an example.
+//! (a delete has none), as the [`canonical`] text of one JSON array. `schema/README.md` has an example.
 
 use std::{fmt, str::FromStr};
 

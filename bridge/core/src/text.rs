@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn names_are_those_that_every_queue_carries() {
-        for name in ["a", "Trace-Parent_1.x", "9", "AWSx", "awsome", &"n".repeat(256)] {
+        for name in ["a", "Trace-Parent_1.x", "9", "AWSx", "awsx", &"n".repeat(256)] {
             assert!(is_carried_name(name), "{name}");
         }
         for name in ["", "a b", ".a", "a.", "a..b", "AWS.x", "aws.", "Amazon.x", "ä", &"n".repeat(257)] {

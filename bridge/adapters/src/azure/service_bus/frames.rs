@@ -1,6 +1,6 @@
 //! The frames of a connection, on their way from the service to the library.
 //!
-//! `fe2o3-amqp` decodes whatever comes. What the service writes is checked before ([`encoding`]); what a sender wrote, the
+//! `fe2o3-amqp` decodes whatever comes. What the service writes is checked before ([`super::encoding`]); what a sender wrote, the
 //! payload of a transfer, is wrapped as a section of data, so that the library hands it over as it came. [`super::message`]
 //! reads it. A payload that is spread over several frames becomes as many sections, which make up the same bytes.
 
