@@ -10,7 +10,7 @@ use std::{path::Path, process::Command};
 use table::MUTANTS;
 
 /// Worlds that a mutant gets to be noticed in.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 600;
 
 #[test]
 fn every_mutant_is_noticed() {
