@@ -186,6 +186,14 @@ mod tests {
         assert_eq!(answer([]), Some(json!({ "batchItemFailures": [] })));
     }
 
+    /// Nobody knows its name, so the whole batch fails and stays where it is.
+    #[test]
+    fn a_record_that_cannot_be_read_fails_its_batch() {
+        let payload = r#"{"Records":[{"messageId":"a","body":"x"},{"messageId":"b","body":"\ud800"}]}"#;
+        let Ok(LambdaEvent::Batch(records)) = parse(payload) else { panic!("a batch") };
+        assert_eq!((records.len(), records[1].delivery.is_none(), answer(&records)), (2, true, None));
+    }
+
     #[test]
     fn ticks_are_told_from_batches_and_anything_else_is_named() {
         let tick = r#"{"version":"0","source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#;

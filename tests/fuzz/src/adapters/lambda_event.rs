@@ -10,8 +10,10 @@ pub(crate) fn run(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     match parse(text) {
         Ok(LambdaEvent::Batch(records)) => {
-            let payload: Value = serde_json::from_str(text).unwrap();
-            assert_eq!(Some(records.len()), payload["Records"].as_array().map(Vec::len));
+            // What cannot be read as a value, a lone surrogate for one, spoils its own record and not the payload.
+            if let Ok(payload) = serde_json::from_str::<Value>(text) {
+                assert_eq!(Some(records.len()), payload["Records"].as_array().map(Vec::len));
+            }
             let named = records.iter().all(|record| record.message_id.is_some());
             assert_eq!(answer(&records).is_some(), named, "a failure that nobody can report fails the whole batch");
             for record in &records {
