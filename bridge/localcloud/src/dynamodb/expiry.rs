@@ -163,7 +163,7 @@ async fn sleep(wait: Option<Duration>) {
 /// Rounds a time up, the more the further away it is, so that a million tombstones leave a few hundred notes.
 ///
 /// The service itself promises removal "within a few days of expiry" (developer guide, "Time to live", read 2026-11); one
-/// part in 64 keeps a test's two seconds exact and a tombstone's 35 days within about half a day.
+/// part in 64 keeps a test's two seconds exact and a tombstone's 60 days within about a day.
 fn coarsen(time: u64, now: u64) -> u64 {
     let step = (time.saturating_sub(now) / 64).next_power_of_two();
     time.checked_next_multiple_of(step).unwrap_or(time)
