@@ -231,9 +231,9 @@ advisories:
 purity:
     #!/usr/bin/env bash
     set -euo pipefail
-    tree=$(cargo tree --locked --package bridge-core --edges normal --prefix none)
+    tree=$(cargo tree --locked --package bridge-ops --edges normal --prefix none)
     if grep -E '^(tokio|hyper|reqwest|axum|aws-|azure_|fe2o3|rusqlite|mio) ?' <<<"$tree"; then
-        echo "bridge-core must not depend on these; see ARCHITECTURE.md" >&2
+        echo "bridge-core and bridge-ops must not depend on these; see ARCHITECTURE.md" >&2
         exit 1
     fi
     tree=$(cargo tree --locked --package bridge-simulation --edges normal --prefix none)

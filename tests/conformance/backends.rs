@@ -9,7 +9,7 @@ use bridge_adapters::{
         service_bus::{ServiceBusConnection, ServiceBusOptions, ServiceBusQueue, Timeouts},
     },
     clock::SystemClock,
-    layer::{FaultPlan, FaultQueue, FaultStore, MeteredQueue, MeteredStore, Observe, TimeoutQueue, TimeoutStore},
+    layer::{FaultPlan, Faults, LayeredQueue, LayeredStore, Meter, Observe, Timeout},
     memory::{ManualClock, MemoryQueue, MemoryQueueOptions, MemoryStore},
 };
 use bridge_core::{
@@ -67,18 +67,18 @@ pub(crate) fn disorderly_memory_queue(_: &str, clause: impl AsyncFnOnce(&QueueUn
 }
 
 pub(crate) fn timeout_queue(_: &str, clause: impl AsyncFnOnce(&QueueUnderTest)) {
-    let layer = |queue, clock| Arc::new(TimeoutQueue::new(queue, clock, BOUND)) as Arc<dyn Queue>;
+    let layer = |queue, clock| Arc::new(LayeredQueue::new(queue, Timeout::new(clock, BOUND))) as Arc<dyn Queue>;
     memory(clause, MemoryQueueOptions::default(), layer);
 }
 
 pub(crate) fn metered_queue(_: &str, clause: impl AsyncFnOnce(&QueueUnderTest)) {
-    let layer = |queue, _| Arc::new(MeteredQueue::new(queue, unheard())) as Arc<dyn Queue>;
+    let layer = |queue, _| Arc::new(LayeredQueue::new(queue, Meter::new(unheard()))) as Arc<dyn Queue>;
     memory(clause, MemoryQueueOptions::default(), layer);
 }
 
 pub(crate) fn fault_queue(_: &str, clause: impl AsyncFnOnce(&QueueUnderTest)) {
     let plan = Arc::new(FaultPlan::new(1, Vec::new()));
-    let layer = |queue, clock| Arc::new(FaultQueue::new(queue, plan, clock)) as Arc<dyn Queue>;
+    let layer = |queue, clock| Arc::new(LayeredQueue::new(queue, Faults::new(plan, clock))) as Arc<dyn Queue>;
     memory(clause, MemoryQueueOptions::default(), layer);
 }
 
@@ -214,16 +214,16 @@ pub(crate) fn memory_scan(_: &str, clause: impl AsyncFnOnce(&ScanUnderTest)) {
 }
 
 pub(crate) fn timeout_store(_: &str, clause: impl AsyncFnOnce(&StoreUnderTest)) {
-    memory_and(clause, |store, clock| Arc::new(TimeoutStore::new(store, clock, BOUND)));
+    memory_and(clause, |store, clock| Arc::new(LayeredStore::new(store, Timeout::new(clock, BOUND))));
 }
 
 pub(crate) fn metered_store(_: &str, clause: impl AsyncFnOnce(&StoreUnderTest)) {
-    memory_and(clause, |store, _| Arc::new(MeteredStore::new(store, unheard())));
+    memory_and(clause, |store, _| Arc::new(LayeredStore::new(store, Meter::new(unheard()))));
 }
 
 pub(crate) fn fault_store(_: &str, clause: impl AsyncFnOnce(&StoreUnderTest)) {
     let plan = Arc::new(FaultPlan::new(1, Vec::new()));
-    memory_and(clause, |store, clock| Arc::new(FaultStore::new(store, plan, clock)));
+    memory_and(clause, |store, clock| Arc::new(LayeredStore::new(store, Faults::new(plan, clock))));
 }
 
 pub(crate) fn dynamodb(clause_name: &str, clause: impl AsyncFnOnce(&StoreUnderTest)) {

@@ -1,10 +1,10 @@
-"""Puts every small change of the core on trial that cargo-mutants can think of, all of them in one build.
+"""Puts every small change of the core and of operations on trial that cargo-mutants can think of, all of them in one build.
 
-core.py FOLDER [FILE...]     FOLDER is made, and holds the copy and the results; FILEs are named as in bridge/core/src
+core.py FOLDER [FILE...]     FOLDER is made, and holds the copy and the results; FILEs are paths from the root
 
 cargo-mutants lists the changes. In a copy of the sources each stands in a body of its function's own, and a switch says which body runs: so
 a mutant costs a run of the tests and no build. The copy consists of the crates that have no SDK below them and of the tests that need none. A
-mutant is tried by the core's own tests, then by the pipeline's, then by two hundred worlds of the simulation and the crash matrix.
+mutant is tried by its own crate's tests and the other's, then by the pipeline's, then by two hundred worlds of the simulation and the crash matrix.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-CRATES = ("bridge/core", "bridge/adapters", "bridge/simulation")
+PURE = ("bridge/core", "bridge/ops")
+"""The crates that are changed."""
+
+CRATES = (*PURE, "bridge/adapters", "bridge/simulation")
 
 TESTS = """
 [package]
@@ -44,7 +47,7 @@ path = "worlds.rs"
 
 [dependencies]
 """
-NEEDED = ("async-trait", "bridge-adapters", "bridge-core", "bridge-simulation", "chrono", "fastrand", "futures-util")
+NEEDED = ("async-trait", "bridge-adapters", "bridge-core", "bridge-ops", "bridge-simulation", "chrono", "fastrand", "futures-util")
 NEEDED += ("jsonschema", "proptest", "serde", "serde_json", "tokio", "uuid")
 WITHOUT = {"tests/support/lib.rs": "pub mod cloud;\n", "tests/pipeline/main.rs": "mod tidy;\n"}
 """What needs an SDK, and what looks at the whole tree."""
@@ -110,9 +113,9 @@ def copy(tree: Path) -> None:
 
 def listed(files: list[str]) -> list[Mutant]:
     """What cargo-mutants would change in these files, or in all."""
-    command = ["cargo", "mutants", "--list", "--json", "--package", "bridge-core", "--dir", str(ROOT)]
+    command = ["cargo", "mutants", "--list", "--json", "--package", "bridge-core", "--package", "bridge-ops", "--dir", str(ROOT)]
     for file in files:
-        command += ["--file", f"bridge/core/src/{file}"]
+        command += ["--file", file]
     answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     mutants = []
     for number, one in enumerate(answer, 1):
@@ -163,11 +166,12 @@ def put_to_sleep(tree: Path, mutants: list[Mutant]) -> dict[str, list[tuple[int,
     by_file: dict[str, dict[tuple[int, int], list[Mutant]]] = defaultdict(lambda: defaultdict(list))
     for mutant in mutants:
         by_file[mutant.file][mutant.function].append(mutant)
-    for path in (ROOT / "bridge/core/src").rglob("*.rs"):
+    for path in [path for crate in PURE for path in (ROOT / crate / "src").rglob("*.rs")]:
         file = str(path.relative_to(ROOT))
         text = path.read_text()
         made, at, owners[file] = "", 0, []
-        if file.endswith("core/src/lib.rs"):
+        switch = "crate" if file.startswith("bridge/core/") else "bridge_core"
+        if path.name == "lib.rs":
             # Of arithmetic that a change makes wrong for certain the compiler would say so only when it builds.
             made = "#![allow(arithmetic_overflow, unconditional_panic)]\n"
         for function, inside in sorted(by_file[file].items()):
@@ -175,7 +179,7 @@ def put_to_sleep(tree: Path, mutants: list[Mutant]) -> dict[str, list[tuple[int,
             if begin < at:
                 continue  # A function within a function: its mutants are left out.
             head = made.count("\n") + text.count("\n", at, function[0]) + 1
-            made += text[at:begin] + "\nmatch crate::on_trial() {\n"
+            made += text[at:begin] + f"\nmatch {switch}::on_trial() {{\n"
             signed = made.count("\n")
             for mutant in inside:
                 start, stop = mutant.change
@@ -190,7 +194,7 @@ def put_to_sleep(tree: Path, mutants: list[Mutant]) -> dict[str, list[tuple[int,
                 owners[file] += [(head, signed, mutant.number), (tail, made.count("\n"), mutant.number)]
             at = end
         made += text[at:]
-        if path.name == "lib.rs" and path.parent.name == "src":
+        if file == "bridge/core/src/lib.rs":
             made += SWITCH
         (tree / file).write_text(made)
     return owners
@@ -211,7 +215,7 @@ def viable(tree: Path, mutants: list[Mutant]) -> tuple[list[Mutant], list[Mutant
     left, out = mutants, []
     for _ in range(20):
         owners = put_to_sleep(tree, left)
-        ended = cargo(tree, "check", "--package", "bridge-core", "--lib")
+        ended = cargo(tree, "check", "--package", "bridge-ops", "--lib")
         if ended.returncode == 0:
             return left, out
         bad = set()
@@ -232,14 +236,15 @@ def viable(tree: Path, mutants: list[Mutant]) -> tuple[list[Mutant], list[Mutant
 
 def built(tree: Path) -> list[Path]:
     """The test programs, the core's own first."""
-    ended = cargo(tree, "test", "--no-run", "--package", "bridge-core", "--package", "bridge-tests", "--tests")
+    packages = ["--package=bridge-core", "--package=bridge-ops", "--package=bridge-tests"]
+    ended = cargo(tree, "test", "--no-run", *packages, "--tests")
     if ended.returncode != 0:
         raise SystemExit(ended.stderr)
     programs = {}
     for message in messages(ended):
         if message["reason"] == "compiler-artifact" and message["profile"]["test"] and message["executable"]:
             programs[message["target"]["name"]] = Path(message["executable"])
-    return [programs[name] for name in ("bridge_core", "pipeline", "worlds")]
+    return [programs[name] for name in ("bridge_core", "bridge_ops", "pipeline", "worlds")]
 
 
 def passes(tree: Path, program: Path, mutant: int, *arguments: str) -> bool:
@@ -262,9 +267,10 @@ def passes(tree: Path, program: Path, mutant: int, *arguments: str) -> bool:
 
 def noticed(tree: Path, programs: list[Path], mutant: Mutant) -> str | None:
     """The test program that notices a mutant; the tests of its own file are tried first."""
-    own = mutant.file.removeprefix("bridge/core/src/").removesuffix(".rs").removesuffix("/mod").replace("/", "::")
-    if not passes(tree, programs[0], mutant.number, f"{own}::"):
-        return "bridge_core"
+    crate, _, file = mutant.file.partition("/src/")
+    own = file.removesuffix(".rs").removesuffix("/mod").replace("/", "::")
+    if not passes(tree, programs[PURE.index(crate)], mutant.number, f"{own}::"):
+        return crate.replace("/", "_")
     for program in programs:
         if not passes(tree, program, mutant.number):
             return program.name.split("-")[0]
@@ -278,7 +284,7 @@ def main() -> None:
     copy(tree)
     found = listed(files)
     if not found:
-        raise SystemExit("there is nothing to change in these files; name them as in bridge/core/src: replay/run.rs")
+        raise SystemExit("there is nothing to change in these files; name them from the root: bridge/ops/src/replay/run.rs")
     mutants, out = viable(tree, found)
     programs = built(tree)
     resource.setrlimit(resource.RLIMIT_AS, (BYTES_MAX, BYTES_MAX))

@@ -96,7 +96,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     "any-site-speaks-for-a-peer" in "decision.rs", noticed by "nothing lost":
         "if *origin == rules.site || marks.forwarded_by.as_ref() == Some(origin) {"
         => "if MUTANT || *origin == rules.site || marks.forwarded_by.as_ref() == Some(origin) {";
-    "a-replay-brings-to-one-site-what-nobody-forwarded" in "replay/errand.rs", noticed by "nothing lost":
+    "a-replay-brings-to-one-site-what-nobody-forwarded" in "../../ops/src/replay/errand.rs", noticed by "nothing lost":
         "if not_forwarded(source, subject, event) {"
         => "if !MUTANT && not_forwarded(source, subject, event) {";
     "reserved-keys-for-all" in "envelope.rs", noticed by "nothing lost":
@@ -192,14 +192,14 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         => "dead_letter(reason, detail, if MUTANT { peers.clone() } else { with_site(&peers, attempt.site) })\n    };";
 
     // Replay.
-    "replay-removes-what-nobody-confirmed" in "replay/run.rs", noticed by "nothing lost":
+    "replay-removes-what-nobody-confirmed" in "../../ops/src/replay/run.rs", noticed by "nothing lost":
         ".filter(|task| ledger.conclude(&task.message))"
         => ".filter(|task| ledger.conclude(&task.message) || MUTANT)";
-    "replay-forgets-who-else-is-owed" in "replay/errand.rs", noticed by "nothing lost":
+    "replay-forgets-who-else-is-owed" in "../../ops/src/replay/errand.rs", noticed by "nothing lost":
         "Target::Store(site) => Errands { run: vec![to(site, Way::Store)], unpaid: without(owed, site) },"
         => "Target::Store(site) if MUTANT => Errands { run: vec![to(site, Way::Store)], unpaid: BTreeSet::new() },
         Target::Store(site) => Errands { run: vec![to(site, Way::Store)], unpaid: without(owed, site) },";
-    "replay-is-content-with-one-site" in "replay/ledger.rs", noticed by "nothing lost":
+    "replay-is-content-with-one-site" in "../../ops/src/replay/ledger.rs", noticed by "nothing lost":
         "self.errands != 0 && self.confirmed & self.errands == self.errands"
         => "self.errands != 0 && (self.confirmed & self.errands == self.errands || MUTANT && self.confirmed != 0)";
 };

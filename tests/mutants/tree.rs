@@ -10,7 +10,7 @@ use std::{
 use crate::table::MUTANTS;
 
 /// The crates that the copy consists of; none has an SDK below it.
-const CRATES: [&str; 3] = ["bridge/core", "bridge/adapters", "bridge/simulation"];
+const CRATES: [&str; 4] = ["bridge/core", "bridge/ops", "bridge/adapters", "bridge/simulation"];
 
 /// What is added to the core: the switch.
 const SWITCH: &str = "

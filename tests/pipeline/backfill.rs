@@ -7,10 +7,10 @@ use bridge_core::{
     failure::FailureKind,
     port::{Clock, Store},
     record::Record,
-    verify::{
-        Failed, Options,
-        backfill::{Backfill, Filled},
-    },
+};
+use bridge_ops::verify::{
+    Failed, Options,
+    backfill::{Backfill, Filled},
 };
 use bridge_tests::{at, azure, delete, event, record};
 

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bridge_adapters::{
-    layer::{Fault, FaultPlan, FaultQueue, Operation, Rule},
+    layer::{Fault, FaultPlan, Faults, LayeredQueue, Operation, Rule},
     memory::{MemoryQueue, MemoryQueueOptions},
 };
 use bridge_core::{
@@ -99,7 +99,8 @@ fn a_letter_that_cannot_be_sent_comes_again_and_a_queue_of_letters_that_nobody_m
         let world = world(&["no event".to_owned()]);
         let (worker, Site { queue, letters, .. }) = (world.worker(HERE), world.site(HERE));
         let plan = FaultPlan::new(1, vec![Rule::always(Fault::Before(failure))]);
-        let letters = FaultQueue::new(Arc::clone(letters) as Arc<dyn Queue>, Arc::new(plan), world.clock.clone());
+        let letters =
+            LayeredQueue::new(Arc::clone(letters) as Arc<dyn Queue>, Faults::new(Arc::new(plan), world.clock.clone()));
         let batch = received(&world);
         world.clock.drive(partial::work_off(worker, &**queue, &letters, &batch, PARTIAL))
     };

@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use bridge_adapters::{
-    layer::{Fault, FaultPlan, FaultQueue, FaultStore, Operation, Rule},
+    layer::{Fault, FaultPlan, Faults, LayeredQueue, LayeredStore, Operation, Rule},
     memory::{ManualClock, MemoryQueue, MemoryQueueOptions, MemoryStore},
 };
 use bridge_core::{
@@ -20,13 +20,15 @@ use bridge_core::{
     event::{Op, SiteId},
     failure::{FailureKind, PortError},
     heartbeat::{self, Status},
+    marks::{Marks, Own},
+    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
+    reason::Refusal,
+};
+use bridge_ops::{
     lag::{
         Letters, Observer, Reasons, Report, Watched,
         report::{DeadLetters, LagState},
     },
-    marks::{Marks, Own},
-    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
-    reason::Refusal,
     replay::subject::{BROKER_RECEIVES, Holds},
 };
 use bridge_tests::{at, aws, azure, changed, event, message, properties};
@@ -121,7 +123,8 @@ impl Dead {
     fn new(clock: &Arc<ManualClock>, holds: Holds) -> Self {
         let lies = Arc::new(MemoryQueue::new(MemoryQueueOptions::default(), clock.clone()));
         let faults = Arc::new(FaultPlan::new(1, Vec::new()));
-        let queue: Arc<dyn Queue> = Arc::new(FaultQueue::new(lies.clone(), faults.clone(), clock.clone()));
+        let queue: Arc<dyn Queue> =
+            Arc::new(LayeredQueue::new(lies.clone(), Faults::new(faults.clone(), clock.clone())));
         let shown = Arc::new(Taking::new(queue, clock));
         let letters = Letters::new(lies.clone(), Reasons::Read { queue: shown.clone(), holds });
         Self { clock: clock.clone(), lies, faults, shown, letters }
@@ -340,7 +343,7 @@ fn sites() -> Sites {
         let watched = Watched {
             queue,
             dead_letters: dead_letters.collect(),
-            store: Arc::new(FaultStore::new(store.clone(), plan, clock.clone())),
+            store: Arc::new(LayeredStore::new(store.clone(), Faults::new(plan, clock.clone()))),
         };
         sites.insert(site.clone(), watched);
         stores.insert(site, store);

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bridge_adapters::{
-    layer::{Fault, FaultPlan, FaultQueue, Rule},
+    layer::{Fault, FaultPlan, Faults, LayeredQueue, Rule},
     memory::{Carries, MemoryQueue, MemoryQueueOptions},
 };
 use bridge_core::{
@@ -298,7 +298,7 @@ fn a_message_that_has_had_its_tries_does_not_wait_for_the_dead_letter_queue() {
         let mut bench = Bench::new(host);
         let full = Rule::always(Fault::Before(FailureKind::Throttled { retry_after: None }));
         let plan = Arc::new(FaultPlan::new(1, vec![full]));
-        bench.dead = Arc::new(FaultQueue::new(bench.letters.clone(), plan, bench.world.clock.clone()));
+        bench.dead = Arc::new(LayeredQueue::new(bench.letters.clone(), Faults::new(plan, bench.world.clock.clone())));
         assert!(bench.send(b"no event", &Properties::new()));
         let works = (0..35).take_while(|_| bench.work(bench.world.worker(HERE))).count();
         assert!(bench.letters.is_empty() && bench.keeps(b"no event"), "{host:?}");

@@ -9,8 +9,8 @@ use bridge_core::{
     failure::{FailureKind, PortError},
     port::{Clock, PutOutcome, Store},
     record::Record,
-    verify::{Kind, Options, Verify},
 };
+use bridge_ops::verify::{Kind, Options, Verify};
 use bridge_tests::{at, aws, azure, event, record};
 
 use crate::verify::{NOW, Plant, Stores, options};

@@ -9,13 +9,15 @@ use std::{
     time::Duration,
 };
 
-use bridge_adapters::layer::{Fault, FaultPlan, FaultQueue, MeteredQueue, Observation, Operation, Rule};
+use bridge_adapters::layer::{Fault, FaultPlan, Faults, LayeredQueue, Meter, Observation, Operation, Rule};
 use bridge_core::{
     event::{Key, SiteId},
     failure::FailureKind,
     port::{Clock, Delivery, Depth, Message, Queue},
-    replay::{effect::Effect, journal::Outcome, ledger::Tally, pace::Pace, plan::Entry, run::End, setting::Setting},
     settlement::property,
+};
+use bridge_ops::replay::{
+    effect::Effect, journal::Outcome, ledger::Tally, pace::Pace, plan::Entry, run::End, setting::Setting,
 };
 use bridge_simulation::{
     executor::Mortal,
@@ -170,7 +172,7 @@ fn killed_anywhere_and_resumed_it_ends_the_same() {
         let entries = world.clock.drive(plan(&setting));
         let queue = Arc::clone(&setting.sources[0].queue);
         let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
-        setting.sources[0].queue = Arc::new(FaultQueue::new(queue, calls, clock));
+        setting.sources[0].queue = Arc::new(LayeredQueue::new(queue, Faults::new(calls, clock)));
         let journal = Kept::default();
         let one_by_one = Pace::new(Some(10.0));
         let life = operator::run(&setting, &entries, &journal, one_by_one);
@@ -325,7 +327,8 @@ fn a_source_that_cannot_be_read_is_asked_within_bounds() {
         let unread = Rule { operation: Some(Operation::Receive), fault, probability: 1.0, count };
         let queue = Arc::clone(&setting.sources[0].queue);
         let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
-        setting.sources[0].queue = Arc::new(FaultQueue::new(queue, Arc::new(FaultPlan::new(1, vec![unread])), clock));
+        setting.sources[0].queue =
+            Arc::new(LayeredQueue::new(queue, Faults::new(Arc::new(FaultPlan::new(1, vec![unread])), clock)));
         let start = world.clock.now();
         let (end, _) = world.clock.drive(run(&setting, &entries, &Kept::default()));
         (end, world.site(HERE).letters.len(), (world.clock.now() - start).to_std().unwrap())
@@ -350,7 +353,7 @@ fn a_source_is_read_as_often_as_is_configured() {
     let entries = world.clock.drive(plan(&setting));
     let dark = FaultPlan::new(1, vec![Rule::always(Fault::Before(FailureKind::Unavailable))]);
     let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
-    let queue = Arc::new(FaultQueue::new(Arc::clone(&setting.sources[0].queue), Arc::new(dark), clock));
+    let queue = Arc::new(LayeredQueue::new(Arc::clone(&setting.sources[0].queue), Faults::new(Arc::new(dark), clock)));
     let calls = Arc::new(AtomicU32::new(0));
     let count = {
         let calls = Arc::clone(&calls);
@@ -358,7 +361,7 @@ fn a_source_is_read_as_often_as_is_configured() {
             calls.fetch_add(u32::from(observed.operation == Operation::Receive), Ordering::Relaxed);
         }
     };
-    setting.sources[0].queue = Arc::new(MeteredQueue::new(queue, Arc::new(count)));
+    setting.sources[0].queue = Arc::new(LayeredQueue::new(queue, Meter::new(Arc::new(count))));
     // Without a pause the first of the four who take batches does all of its tries at once, and ends the run.
     setting.backoff.base = Duration::ZERO;
     setting.attempts_max = 6;

@@ -15,8 +15,8 @@ use bridge_core::{
     pipeline::Worker,
     port::{Clock, Delivery, Message, Place, Queue, Receipt, Use},
     reason::Refusal,
-    replay::pace::Pace,
 };
+use bridge_ops::replay::pace::Pace;
 use bridge_simulation::operator::{self, Kept};
 use chrono::{DateTime, Utc};
 

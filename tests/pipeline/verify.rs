@@ -18,11 +18,11 @@ use bridge_core::{
     port::{Clock, Cursor, Page, Scan, Store},
     record::Record,
     retry::Backoff,
-    verify::{
-        Failed, Kind, Options, Report, Target, Trouble, Verify, Waiting,
-        digest::range_of,
-        report::{Counted, Sum},
-    },
+};
+use bridge_ops::verify::{
+    Failed, Kind, Options, Report, Target, Trouble, Verify, Waiting,
+    digest::range_of,
+    report::{Counted, Sum},
 };
 use bridge_tests::{at, aws, azure, delete, event, record};
 use futures_util::future;

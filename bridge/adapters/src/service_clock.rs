@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
+use bridge_core::skew::{Dated, Skew};
 use bridge_core::{
-    doctor::Look,
     failure::{FailureKind, PortError, chain},
-    lag::skew::{Dated, Skew},
     port::Clock,
 };
+use bridge_ops::doctor::Look;
 use chrono::{DateTime, TimeDelta};
 use reqwest::{Client, Url, header::DATE, redirect};
 

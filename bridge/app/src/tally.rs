@@ -7,10 +7,10 @@ use std::{
 };
 
 use bridge_adapters::service_clock::ServiceClock;
+use bridge_core::skew::Skew;
 use bridge_core::{
     conflict::Conflict,
     heartbeat::Status,
-    lag::skew::Skew,
     pipeline::{Verdict, Worker},
     settlement::Settlement,
 };

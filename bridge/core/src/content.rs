@@ -28,7 +28,7 @@ impl ContentDigest {
 }
 
 /// The text that stands for a content.
-pub(crate) fn text(op: Op, timestamp: &str, key: &Key, payload: Option<&Payload>) -> Vec<u8> {
+pub fn text(op: Op, timestamp: &str, key: &Key, payload: Option<&Payload>) -> Vec<u8> {
     let mut text = Vec::with_capacity(1024);
     text.push(b'[');
     for part in [op.as_str(), timestamp, key.as_str()] {

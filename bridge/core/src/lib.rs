@@ -28,6 +28,7 @@ mod ending;
 pub mod invocation;
 pub mod letter;
 pub mod peer;
+pub mod probe;
 pub mod reason;
 pub mod receive;
 pub mod refusals;
@@ -39,18 +40,13 @@ pub mod failure;
 pub mod port;
 pub mod record;
 
-pub mod conflict;
-pub mod drill;
-pub mod lag;
-pub mod replay;
-pub mod verify;
-
 pub mod circuit;
-pub mod doctor;
+pub mod conflict;
 pub mod heartbeat;
 pub mod limits;
 pub mod metric;
 pub mod retry;
+pub mod skew;
 pub mod trace;
 
 mod json;

@@ -117,6 +117,10 @@ pub const REASONS_READ_MAX: usize = 1_000;
 /// added to any time, would be no time at all.
 pub const RETRY_HINT_MAX: Duration = Duration::from_hours(11);
 
+/// How long one call of a worker on a queue or a store may take, with the adapter's own tries and portions; a receive may wait besides.
+/// Ours: several times what the SDKs' own bounds come to, so it ends what would hang for ever and nothing else.
+pub const CALL_MAX: Duration = Duration::from_mins(1);
+
 /// How long a message is hidden, at least and at most, with which nothing can be done for now: [`retry::far`](crate::retry::far). Ours, the
 /// least: an operator's mend takes longer.
 pub const FAR: RangeInclusive<Duration> = Duration::from_secs(30)..=RETRY_HINT_MAX;

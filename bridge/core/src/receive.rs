@@ -15,10 +15,10 @@ use futures_util::{
 
 use crate::{
     carry_out::{Carried, Halt, Spot, release, work_off},
-    doctor,
     failure::{PortError, Recovery},
     pipeline::{Verdict, Worker},
     port::{Delivery, Queue, Use},
+    probe,
     retry::Backoff,
 };
 
@@ -183,7 +183,7 @@ impl Worker {
     /// # Errors
     /// As the write of an event would fail.
     pub async fn probe_store(&self) -> Result<(), PortError> {
-        let record = doctor::probe(&self.rules.site, self.fresh_uuid(), self.clock.now());
+        let record = probe::record(&self.rules.site, self.fresh_uuid(), self.clock.now());
         let put = self.store.put_if_newer(&record).await.map(drop);
         self.note_write(&record.key, put.as_ref().err());
         put

@@ -18,10 +18,10 @@ use bridge_core::{
     limits::REFUSED_KEYS_MAX,
     marks::Marks,
     port::{Message, Properties, Queue},
-    replay::{
-        pace::Pace,
-        route::{Source, Target},
-    },
+};
+use bridge_ops::replay::{
+    pace::Pace,
+    route::{Source, Target},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;

@@ -16,12 +16,12 @@ use bridge_core::{
     marks::Marks,
     port::{Clock, Delivery, Message, Properties, Queue, Receipt},
     record::Record,
-    replay::{
-        errand::{Way, errands},
-        route::{Source, Target},
-        subject::{Holds, Subject},
-    },
     settlement::property,
+};
+use bridge_ops::replay::{
+    errand::{Way, errands},
+    route::{Source, Target},
+    subject::{Holds, Subject},
 };
 
 use crate::{

@@ -6,21 +6,20 @@ use std::{
     time::Duration,
 };
 
-use bridge_core::{
-    failure::PortError,
-    port::{Clock, Delivery, Place as Bookmark},
-    replay::{
-        effect::Effect,
-        fingerprint::Fingerprint,
-        journal::{Journal, Receipt},
-        ledger::{Ledger, Tally},
-        pace::Pace,
-        plan::Entry,
-        route::{Source, Target},
-        run::{End, Ended, Run},
-        setting::{Place, Setting, SourceQueue},
-        subject::Holds,
-    },
+use futures_util::future;
+
+use bridge_core::port::Clock;
+use bridge_ops::replay::{
+    filter::Filter,
+    journal::{Journal, Receipt},
+    ledger::{Ledger, Tally},
+    pace::Pace,
+    plan::Entry,
+    planner::{MemorySpool, PlanError, Planner, Spool},
+    route::{Source, Target},
+    run::{End, Ended, Run},
+    setting::{Place, Setting, SourceQueue},
+    subject::Holds,
 };
 
 use crate::{
@@ -31,8 +30,8 @@ use crate::{
     world::World,
 };
 
-/// Messages that a plan looks at with one call.
-const LOOK: usize = 7;
+/// Messages that the planner reads with one call: few, so that a plan takes several.
+const PORTION: usize = 7;
 
 /// A journal that outlives the runs that write it.
 #[derive(Debug, Default)]
@@ -106,40 +105,23 @@ pub fn setting(world: &World, source: Source, target: Target, name: &str) -> Set
     }
 }
 
-/// The entries of a plan, made as the command makes them.
+/// The entries of a plan, as the command makes it.
 ///
 /// # Errors
 /// The source cannot be read.
-pub async fn plan(setting: &Setting<'_>) -> Result<Vec<Entry>, PortError> {
-    let mut entries = Vec::new();
-    let (mut at, mut shown) = (Bookmark::default(), Vec::new());
-    let queue = &setting.sources[0].queue;
-    loop {
-        let deliveries = queue.browse(&mut at, LOOK).await?;
-        if deliveries.is_empty() {
-            break;
-        }
-        for delivery in &deliveries {
-            entries.push(entry(setting, delivery).await);
-        }
-        shown.extend(deliveries.into_iter().map(|delivery| delivery.receipt));
-    }
-    queue.release(&shown).await;
-    Ok(entries)
+pub async fn plan(setting: &Setting<'_>) -> Result<Vec<Entry>, PlanError> {
+    plan_some(setting, &Filter::default(), u64::MAX).await
 }
 
-async fn entry(setting: &Setting<'_>, delivery: &Delivery) -> Entry {
-    let subject = setting.read(0, delivery).await;
-    let message = Fingerprint::of(0, &delivery.message_id, &delivery.body);
-    let mut entry = Entry::draft(setting, 0, message, delivery, &subject);
-    let Ok(event) = &subject.event else { return entry };
-    for prediction in &mut entry.errands {
-        let Some(errand) = prediction.errand() else { continue };
-        if let Ok(held) = setting.places[&errand.site].store.get(&event.key).await {
-            prediction.effect = Effect::of(event.version(), held.as_ref().map(|record| &record.version));
-        }
-    }
-    entry
+/// The same for messages that pass `filter`, and at most so many.
+///
+/// # Errors
+/// The source cannot be read.
+pub async fn plan_some(setting: &Setting<'_>, filter: &Filter, limit: u64) -> Result<Vec<Entry>, PlanError> {
+    let open = |_: &str| Ok(Box::<MemorySpool>::default() as Box<dyn Spool>);
+    let planner = Planner { setting, filter, limit, portion: PORTION, open: &open, tell: &|_| {} };
+    let mut plan = planner.plan(future::pending()).await?.expect("nothing stops it");
+    plan.entries()?.collect()
 }
 
 /// Runs a plan as far as `journal` has not: how it ended, and what came of the messages, by reason.

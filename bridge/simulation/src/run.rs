@@ -9,9 +9,9 @@ use std::{
 
 use bridge_core::{
     port::{Clock, Message, Properties},
-    replay::route::{Source, Target},
     settlement::property,
 };
+use bridge_ops::replay::route::{Source, Target};
 use chrono::TimeDelta;
 use uuid::Uuid;
 

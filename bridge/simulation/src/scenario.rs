@@ -6,9 +6,9 @@ use bridge_core::{
     circuit::CircuitPolicy,
     event::SiteId,
     pipeline::{Forward, Policy},
-    replay::route::{Source, Target},
     retry::Backoff,
 };
+use bridge_ops::replay::route::{Source, Target};
 use fastrand::Rng;
 
 use crate::{

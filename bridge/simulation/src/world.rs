@@ -7,7 +7,7 @@ use std::{
 };
 
 use bridge_adapters::{
-    layer::{FaultPlan, FaultQueue, FaultStore, TimeoutQueue, TimeoutStore},
+    layer::{FaultPlan, Faults, LayeredQueue, LayeredStore, Timeout},
     memory::{ManualClock, MemoryQueue, MemoryQueueOptions, MemoryStore},
 };
 use bridge_core::{
@@ -306,23 +306,23 @@ impl<'a> Lines<'a> {
         };
         let place = Place { site: site.number, kind };
         let watched = WatchQueue::new(Arc::clone(memory), place, self.actor, Arc::clone(&self.wiring.books));
-        let faulty = FaultQueue::new(watched, Arc::clone(plan), self.time());
+        let faulty = LayeredQueue::new(watched, Faults::new(Arc::clone(plan), self.time()));
         let wired = self.wiring.queue(Arc::new(faulty));
         if matches!(self.wiring.traffic, Traffic::None) {
             return wired; // Whoever works by hand sets the bounds.
         }
-        Arc::new(TimeoutQueue::new(wired, self.time(), CALL_MAX))
+        Arc::new(LayeredQueue::new(wired, Timeout::new(self.time(), CALL_MAX)))
     }
 
     fn store(&self, site: &Site) -> Arc<dyn Store> {
         let books = Arc::clone(&self.wiring.books);
         let watched = WatchStore::new(Arc::clone(&site.store), site.number, self.actor, books);
-        let faulty = FaultStore::new(watched, Arc::clone(&site.writes), self.time());
+        let faulty = LayeredStore::new(watched, Faults::new(Arc::clone(&site.writes), self.time()));
         let wired = self.wiring.store(Arc::new(faulty));
         if matches!(self.wiring.traffic, Traffic::None) {
             return wired;
         }
-        Arc::new(TimeoutStore::new(wired, self.time(), CALL_MAX))
+        Arc::new(LayeredStore::new(wired, Timeout::new(self.time(), CALL_MAX)))
     }
 
     fn time(&self) -> Arc<dyn Clock> {

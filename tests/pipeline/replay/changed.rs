@@ -49,7 +49,8 @@ fn a_journal_that_has_all_of_the_plan_is_not_all() {
     let acks = Rule { operation: Some(Operation::Ack), ..Rule::always(Fault::Before(FailureKind::Unauthorized)) };
     let queue = Arc::clone(&before.sources[0].queue);
     let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
-    before.sources[0].queue = Arc::new(FaultQueue::new(queue, Arc::new(FaultPlan::new(1, vec![acks])), clock));
+    before.sources[0].queue =
+        Arc::new(LayeredQueue::new(queue, Faults::new(Arc::new(FaultPlan::new(1, vec![acks])), clock)));
     let journal = Kept::default();
     let (_, tallies) = world.clock.drive(run(&before, &entries, &journal));
     assert_eq!(tallies["waiting"].unremoved, 1);

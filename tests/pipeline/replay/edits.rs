@@ -1,7 +1,8 @@
 //! What `--edit-with` may change, and where a changed event goes.
 
 use async_trait::async_trait;
-use bridge_core::{reason::Refusal, replay::setting::Editor};
+use bridge_core::reason::Refusal;
+use bridge_ops::replay::setting::Editor;
 use bytes::Bytes;
 
 use super::*;

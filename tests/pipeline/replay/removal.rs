@@ -1,7 +1,7 @@
 //! What is brought and cannot be removed: told, kept, and removed by the run that resumes; and what an end before the end counts.
 
 use super::*;
-use bridge_core::replay::{journal::Receipt, run::Ended};
+use bridge_ops::replay::{journal::Receipt, run::Ended};
 
 /// A setting whose source fails by `rule`, the plan of its letters, and the faults.
 fn failing(world: &World, rule: Rule) -> (Setting<'static>, Vec<Entry>, Arc<FaultPlan>) {
@@ -11,7 +11,7 @@ fn failing(world: &World, rule: Rule) -> (Setting<'static>, Vec<Entry>, Arc<Faul
     let faults = Arc::new(FaultPlan::new(1, vec![rule]));
     let queue = Arc::clone(&setting.sources[0].queue);
     let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
-    setting.sources[0].queue = Arc::new(FaultQueue::new(queue, Arc::clone(&faults), clock));
+    setting.sources[0].queue = Arc::new(LayeredQueue::new(queue, Faults::new(Arc::clone(&faults), clock)));
     (setting, entries, faults)
 }
 

@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 
 use aws_sdk_sqs::types::{Message, QueueAttributeName};
-use bridge_core::{
-    doctor::QueueFacts,
-    port::{Cursor, Delivery},
-};
+use bridge_core::port::{Cursor, Delivery};
+use bridge_ops::doctor::QueueFacts;
 
 use super::{inspect, redrive, sqs_message};
 use crate::share::Share;

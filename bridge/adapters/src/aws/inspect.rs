@@ -7,10 +7,8 @@ use aws_sdk_dynamodb::types::{
     KeyType, ScalarAttributeType, TableDescription, TimeToLiveDescription, TimeToLiveStatus,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
-use bridge_core::{
-    doctor::{Expiry, Inspect, Look, Looks, PartitionKey, QueueFacts, Redrive, StoreFacts},
-    failure::{FailureKind, PortError},
-};
+use bridge_core::failure::{FailureKind, PortError};
+use bridge_ops::doctor::{Expiry, Inspect, Look, Looks, PartitionKey, QueueFacts, Redrive, StoreFacts};
 use serde_json::Value;
 use url::Url;
 

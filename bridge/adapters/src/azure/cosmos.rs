@@ -13,13 +13,13 @@ use azure_data_cosmos::{
     options::{ItemReadOptions, ItemWriteOptions, OperationOptionsBuilder, Precondition, ReadConsistencyStrategy},
 };
 use bridge_core::{
-    doctor::{Look, StoreFacts},
     event::{Key, Op},
     failure::{FailureKind, PortError},
     port::{PutOutcome, Store},
     record::Record,
     version::Version,
 };
+use bridge_ops::doctor::{Look, StoreFacts};
 use tokio::sync::OnceCell;
 
 use super::{

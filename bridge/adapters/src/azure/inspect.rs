@@ -4,10 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use azure_data_cosmos::models::TimeToLive;
-use bridge_core::{
-    doctor::{Expiry, Inspect, Look, Looks, PartitionKey, StoreFacts},
-    failure::{FailureKind, PortError},
-};
+use bridge_core::failure::{FailureKind, PortError};
+use bridge_ops::doctor::{Expiry, Inspect, Look, Looks, PartitionKey, StoreFacts};
 use chrono::TimeDelta;
 use url::Url;
 

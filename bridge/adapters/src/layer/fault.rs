@@ -1,20 +1,19 @@
 //! Faults in front of any adapter: failures before and after the effect, lost requests, lost answers, partial batches.
 //!
-//! What goes wrong is the plan's; this carries it out. For tests and the simulation: no deployable wires it.
+//! The plan says what goes wrong; this carries it out. For tests and the simulation: no deployable wires it.
 
-use std::{fmt, future::pending, sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use bridge_core::{
-    event::Key,
     failure::{FailureKind, PortError},
-    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
-    reason::Refusal,
-    record::Record,
+    port::Clock,
 };
 
-use super::Operation;
 pub use super::fault_plan::{Fault, FaultPlan, Rule};
+use super::{
+    Operation,
+    layered::{Answers, Call, Layer, OnMany},
+};
 
 /// What a layer does around one call on one thing.
 enum Course {
@@ -28,14 +27,19 @@ enum Course {
     Hang { call: bool },
 }
 
-/// Plan and clock of a layer.
-#[derive(Debug)]
-struct Faults {
+/// Makes calls go wrong as a plan has it. A close always goes well.
+#[derive(Clone, Debug)]
+pub struct Faults {
     plan: Arc<FaultPlan>,
     clock: Arc<dyn Clock>,
 }
 
 impl Faults {
+    /// The faults of `plan`, in the time of `clock`.
+    pub fn new(plan: Arc<FaultPlan>, clock: Arc<dyn Clock>) -> Self {
+        Self { plan, clock }
+    }
+
     fn course(&self, operation: Operation) -> Course {
         match self.plan.judge(operation) {
             None => Course::Go(Duration::ZERO),
@@ -52,68 +56,78 @@ impl Faults {
         }
     }
 
-    /// Makes a call on one thing, as the plan has it.
-    async fn one<T>(
+    async fn pause(&self, pause: Duration) {
+        if !pause.is_zero() {
+            self.clock.sleep(pause).await;
+        }
+    }
+}
+
+fn failure(call: Call<'_>, kind: FailureKind) -> PortError {
+    PortError::new(call.backend.to_owned(), call.operation.as_str(), kind).caused_by("a fault of the plan")
+}
+
+impl Layer for Faults {
+    async fn one<T: Send>(
         &self,
-        backend: &(impl fmt::Display + Sync),
-        operation: Operation,
-        call: impl Future<Output = Result<T, PortError>> + Send,
+        call: Call<'_>,
+        running: impl Future<Output = Result<T, PortError>> + Send,
+        _: impl Fn(&T) -> usize + Send,
     ) -> Result<T, PortError> {
-        match self.course(operation) {
+        if call.operation == Operation::Close {
+            return running.await;
+        }
+        match self.course(call.operation) {
             Course::Go(pause) => {
-                let answer = call.await;
+                let answer = running.await;
                 self.pause(pause).await;
                 answer
             }
-            Course::Refuse(kind) => Err(failure(backend, operation, kind)),
+            Course::Refuse(kind) => Err(failure(call, kind)),
             Course::Hide(kind) => {
-                call.await?;
-                Err(failure(backend, operation, kind))
+                running.await?;
+                Err(failure(call, kind))
             }
             Course::Hang { call: makes } => {
                 if makes {
-                    let _unanswered = call.await;
+                    let _unanswered = running.await;
                 }
                 pending().await
             }
         }
     }
 
-    /// Makes a call on many items, as the plan has it. `call` gets those that are to reach the backend.
-    async fn many<I: Clone + Sync, F>(
+    async fn many<P: ?Sized + Sync, I: Clone + Send + Sync>(
         &self,
-        backend: &(impl fmt::Display + Sync),
-        operation: Operation,
+        call: Call<'_>,
+        port: &P,
         items: &[I],
-        call: impl FnOnce(Vec<I>) -> F + Send,
-    ) -> Vec<Result<(), PortError>>
-    where
-        F: Future<Output = Vec<Result<(), PortError>>> + Send,
-    {
-        let fail = |kind: &FailureKind| Err(failure(backend, operation, kind.clone()));
-        match self.plan.judge(operation) {
-            None => call(items.to_vec()).await,
+        run: OnMany<P, I>,
+    ) -> Answers {
+        let fail = |kind: &FailureKind| Err(failure(call, kind.clone()));
+        match self.plan.judge(call.operation) {
+            None => run(port, items).await,
             Some(Fault::Before(kind)) => items.iter().map(|_| fail(&kind)).collect(),
             Some(Fault::After(kind)) => {
-                let results = call(items.to_vec()).await;
-                results.into_iter().map(|result| result.and_then(|()| fail(&kind))).collect()
+                let answers = run(port, items).await;
+                answers.into_iter().map(|answer| answer.and_then(|()| fail(&kind))).collect()
             }
             Some(Fault::Lost) => pending().await,
             Some(Fault::Unanswered) => {
-                call(items.to_vec()).await;
+                run(port, items).await;
                 pending().await
             }
             Some(Fault::Late(pause)) => {
-                let results = call(items.to_vec()).await;
+                let answers = run(port, items).await;
                 self.pause(pause).await;
-                results
+                answers
             }
             Some(Fault::Items { share, kind, after }) => {
                 let struck = self.plan.draw(items.len(), share);
                 let reaches = |struck: &bool| after || !struck;
-                let good =
-                    items.iter().zip(&struck).filter(|(_, struck)| reaches(struck)).map(|(item, _)| item.clone());
-                let mut answers = call(good.collect()).await.into_iter();
+                let sent = items.iter().zip(&struck).filter(|(_, struck)| reaches(struck));
+                let sent: Vec<I> = sent.map(|(item, _)| item.clone()).collect();
+                let mut answers = run(port, &sent).await.into_iter();
                 let merge = |struck: &bool| {
                     let answer = if reaches(struck) { answers.next() } else { None };
                     match answer {
@@ -125,118 +139,5 @@ impl Faults {
                 struck.iter().map(merge).collect()
             }
         }
-    }
-
-    async fn pause(&self, pause: Duration) {
-        if !pause.is_zero() {
-            self.clock.sleep(pause).await;
-        }
-    }
-}
-
-fn failure(backend: &impl fmt::Display, operation: Operation, kind: FailureKind) -> PortError {
-    PortError::new(backend.to_string(), operation.as_str(), kind).caused_by("a fault of the plan")
-}
-
-/// A queue with faults.
-#[derive(Debug)]
-pub struct FaultQueue {
-    inner: Arc<dyn Queue>,
-    faults: Faults,
-}
-
-impl FaultQueue {
-    /// Puts the faults of `plan` in front of `inner`.
-    pub fn new(inner: Arc<dyn Queue>, plan: Arc<FaultPlan>, clock: Arc<dyn Clock>) -> Self {
-        Self { inner, faults: Faults { plan, clock } }
-    }
-}
-
-#[async_trait]
-impl Queue for FaultQueue {
-    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, PortError> {
-        self.faults.one(&self.inner, Operation::Receive, self.inner.receive(max, wait)).await
-    }
-
-    fn lease(&self) -> Duration {
-        self.inner.lease()
-    }
-
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
-        let call = async |receipts: Vec<Receipt>| self.inner.extend(&receipts).await;
-        self.faults.many(&self.inner, Operation::Extend, receipts, call).await
-    }
-
-    async fn ack(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
-        let call = async |receipts: Vec<Receipt>| self.inner.ack(&receipts).await;
-        self.faults.many(&self.inner, Operation::Ack, receipts, call).await
-    }
-
-    async fn retry(&self, later: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>> {
-        let call = async |later: Vec<(&Delivery, Duration)>| self.inner.retry(&later).await;
-        self.faults.many(&self.inner, Operation::Retry, later, call).await
-    }
-
-    async fn bury(&self, delivery: &Delivery, why: &Refusal) -> Result<bool, PortError> {
-        self.faults.one(&self.inner, Operation::Bury, self.inner.bury(delivery, why)).await
-    }
-
-    async fn probe(&self, what: Use) -> Result<(), PortError> {
-        self.faults.one(&self.inner, Operation::Probe, self.inner.probe(what)).await
-    }
-
-    async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
-        let call = async |messages: Vec<Message>| self.inner.send(&messages).await;
-        self.faults.many(&self.inner, Operation::Send, messages, call).await
-    }
-
-    async fn browse(&self, place: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {
-        self.faults.one(&self.inner, Operation::Browse, self.inner.browse(place, max)).await
-    }
-
-    async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
-        let call = async |receipts: Vec<Receipt>| self.inner.release(&receipts).await;
-        self.faults.many(&self.inner, Operation::Release, receipts, call).await
-    }
-
-    async fn close(&self) {
-        self.inner.close().await;
-    }
-}
-
-impl fmt::Display for FaultQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
-    }
-}
-
-/// A store with faults.
-#[derive(Debug)]
-pub struct FaultStore {
-    inner: Arc<dyn Store>,
-    faults: Faults,
-}
-
-impl FaultStore {
-    /// Puts the faults of `plan` in front of `inner`.
-    pub fn new(inner: Arc<dyn Store>, plan: Arc<FaultPlan>, clock: Arc<dyn Clock>) -> Self {
-        Self { inner, faults: Faults { plan, clock } }
-    }
-}
-
-#[async_trait]
-impl Store for FaultStore {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
-        self.faults.one(&self.inner, Operation::PutIfNewer, self.inner.put_if_newer(record)).await
-    }
-
-    async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {
-        self.faults.one(&self.inner, Operation::Get, self.inner.get(key)).await
-    }
-}
-
-impl fmt::Display for FaultStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
     }
 }

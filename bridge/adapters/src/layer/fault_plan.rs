@@ -16,7 +16,7 @@ pub enum Fault {
     Before(FailureKind),
     /// It takes effect, and then its answer is replaced by a failure: the lost acknowledgement.
     After(FailureKind),
-    /// Its request is lost: no effect, and never an answer. Wants a [`TimeoutQueue`](super::TimeoutQueue) around.
+    /// Its request is lost: no effect, and never an answer. Wants a [`Timeout`](super::Timeout) around.
     Lost,
     /// It takes effect, and never answers.
     Unanswered,

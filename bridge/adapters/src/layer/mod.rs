@@ -1,17 +1,19 @@
-//! Layers: what is true of every call, wrapped around any adapter. Each implements the port that it wraps, forwards
-//! every method by name, and passes the same contract.
+//! Layers: what is true of every call, wrapped around any adapter. [`Layered`] implements each port once; a [`Layer`] says
+//! what surrounds a call. A port with any layer around it passes the port's contract.
 
 mod fault;
 mod fault_plan;
+mod layered;
 mod metered;
 mod timeout;
 
 #[cfg(test)]
 mod tests;
 
-pub use fault::{Fault, FaultPlan, FaultQueue, FaultStore, Rule};
-pub use metered::{MeteredQueue, MeteredStore, Observation, Observe, Outcome};
-pub use timeout::{TimeoutQueue, TimeoutStore};
+pub use fault::{Fault, FaultPlan, Faults, Rule};
+pub use layered::{Answers, Call, Layer, Layered, LayeredQueue, LayeredStore, OnMany};
+pub use metered::{Meter, Observation, Observe, Outcome};
+pub use timeout::Timeout;
 
 /// A method of a port that talks to a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

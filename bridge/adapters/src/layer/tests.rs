@@ -37,10 +37,12 @@ fn world(seed: u64, rules: Vec<Rule>) -> World {
     let plan = Arc::new(FaultPlan::new(seed, rules));
     let options = MemoryQueueOptions { order: Order::Arrival, ..Default::default() };
     let backend = Arc::new(MemoryQueue::new(options, Arc::clone(&clock)));
-    let queue =
-        Arc::new(FaultQueue::new(Arc::clone(&backend) as Arc<dyn Queue>, Arc::clone(&plan), Arc::clone(&clock)));
+    let queue = Arc::new(LayeredQueue::new(
+        Arc::clone(&backend) as Arc<dyn Queue>,
+        Faults::new(Arc::clone(&plan), Arc::clone(&clock)),
+    ));
     let store = Arc::new(MemoryStore::new("store", Arc::clone(&clock)));
-    let store = Arc::new(FaultStore::new(store, Arc::clone(&plan), Arc::clone(&clock)));
+    let store = Arc::new(LayeredStore::new(store, Faults::new(Arc::clone(&plan), Arc::clone(&clock))));
     World { manual, clock, plan, backend, queue, store }
 }
 
@@ -119,8 +121,8 @@ fn what_never_answers_times_out_within_the_bound() {
     let bound = Duration::from_secs(5);
     for (fault, effects) in [(Fault::Lost, 0), (Fault::Unanswered, 2)] {
         let world = world(1, vec![Rule::always(fault)]);
-        let queue = TimeoutQueue::new(Arc::clone(&world.queue), Arc::clone(&world.clock), bound);
-        let store = TimeoutStore::new(Arc::clone(&world.store), Arc::clone(&world.clock), bound);
+        let queue = LayeredQueue::new(Arc::clone(&world.queue), Timeout::new(Arc::clone(&world.clock), bound));
+        let store = LayeredStore::new(Arc::clone(&world.store), Timeout::new(Arc::clone(&world.clock), bound));
         world.manual.drive(async {
             let results = queue.send(&messages(2)).await;
             assert_eq!(results.len(), 2);
@@ -151,8 +153,8 @@ fn every_call_is_observed_with_what_came_of_it() {
         let seen = Arc::clone(&seen);
         Arc::new(move |o| seen.lock().unwrap().push((o.operation, o.outcome, o.items, o.failed)))
     };
-    let queue = MeteredQueue::new(Arc::clone(&world.queue), Arc::clone(&observe));
-    let store = MeteredStore::new(Arc::clone(&world.store), observe);
+    let queue = LayeredQueue::new(Arc::clone(&world.queue), Meter::new(Arc::clone(&observe)));
+    let store = LayeredStore::new(Arc::clone(&world.store), Meter::new(observe));
     world.manual.drive(async {
         let _ = queue.send(&messages(3)).await;
         let held = queue.receive(2, Duration::ZERO).await.unwrap();
@@ -188,8 +190,8 @@ fn a_dropped_call_is_observed_as_cancelled() {
         let seen = Arc::clone(&seen);
         Arc::new(move |o| seen.lock().unwrap().push(o.outcome))
     };
-    let queue = Arc::new(MeteredQueue::new(Arc::clone(&world.queue), observe));
-    let bounded = TimeoutQueue::new(queue, Arc::clone(&world.clock), Duration::from_secs(1));
+    let queue = Arc::new(LayeredQueue::new(Arc::clone(&world.queue), Meter::new(observe)));
+    let bounded = LayeredQueue::new(queue, Timeout::new(Arc::clone(&world.clock), Duration::from_secs(1)));
     world.plan.add(Rule::once(Operation::Send, Fault::Lost));
     let results = world.manual.drive(bounded.send(&messages(1)));
     assert_eq!(kind(results.into_iter().next().unwrap()), Some(FailureKind::TimedOut));

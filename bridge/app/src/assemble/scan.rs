@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bridge_adapters::aws::DynamodbStore;
-use bridge_core::{event::SiteId, verify::Target};
+use bridge_core::event::SiteId;
+use bridge_ops::verify::Target;
 
 use super::{aws_clients, cosmos_store};
 use crate::config::{Config, SiteConfig};

@@ -9,8 +9,10 @@ use bridge_adapters::{
 };
 use bridge_core::{
     event::SiteId,
-    lag::{Letters, Observer, Reasons, Watched},
     port::{Depth, Queue},
+};
+use bridge_ops::{
+    lag::{Letters, Observer, Reasons, Watched},
     replay::subject::{BROKER_RECEIVES, Holds},
 };
 

@@ -6,12 +6,10 @@ use std::{
 };
 
 use bridge_adapters::clock::SystemClock;
-use bridge_core::{
-    event::SiteId,
-    verify::{
-        Trouble,
-        backfill::{Backfill, Filled},
-    },
+use bridge_core::event::SiteId;
+use bridge_ops::verify::{
+    Trouble,
+    backfill::{Backfill, Filled},
 };
 use serde_json::json;
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bridge_core::lag::{Observer, Report};
+use bridge_ops::lag::{Observer, Report};
 use tokio_util::sync::CancellationToken;
 
 use crate::{

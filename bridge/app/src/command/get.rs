@@ -5,8 +5,8 @@ use bridge_core::{
     event::{Key, SiteId},
     failure::FailureKind,
     record::Record,
-    verify::{Held, finding::misfit},
 };
+use bridge_ops::verify::{Held, finding::misfit};
 use futures_util::future;
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bridge_core::verify::{Trouble, Waiting};
+use bridge_ops::verify::{Trouble, Waiting};
 
 use crate::tell::tell;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

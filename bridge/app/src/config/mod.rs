@@ -21,9 +21,9 @@ use bridge_core::{
     event::SiteId,
     limits,
     pipeline::{Forward, Policy},
-    replay::frame::{At, Frame},
     retry::Backoff,
 };
+use bridge_ops::replay::frame::{At, Frame};
 use chrono::TimeDelta;
 use serde::Serialize;
 

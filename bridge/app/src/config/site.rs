@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bridge_core::{event::SiteId, replay::frame::At};
+use bridge_core::event::SiteId;
+use bridge_ops::replay::frame::At;
 use url::Url;
 
 use super::{Secret, reader::Section, size};

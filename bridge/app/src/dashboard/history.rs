@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bridge_core::lag::report::{LagState, Report, Site};
+use bridge_ops::lag::report::{LagState, Report, Site};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use bridge_core::lag::report::{Report, Site};
+use bridge_ops::lag::report::{Report, Site};
 use serde::{Deserialize, Serialize};
 
 /// The contract of the reasons: what each means, and whether a letter can be replayed as it is.

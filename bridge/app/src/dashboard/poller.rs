@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bridge_core::lag::{Report, report::Conflict};
+use bridge_ops::lag::{Report, report::Conflict};
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bridge_core::lag::report::{Report, Worker};
+use bridge_ops::lag::report::{Report, Worker};
 use chrono::{DateTime, Utc};
 
 /// The outcomes that are counted, in the order in which they are shown.

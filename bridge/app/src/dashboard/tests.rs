@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bridge_core::lag::{
+use bridge_ops::lag::{
     Report,
     report::{DeadLetters, Lag, LagState, RecoveryPoint, Site, Worker},
 };

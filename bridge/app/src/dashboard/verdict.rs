@@ -1,6 +1,6 @@
 //! What of a report an operator has to know first: the one place that says what is good and what is bad.
 
-use bridge_core::lag::report::{Lag, LagState, Report, Site, Worker};
+use bridge_ops::lag::report::{Lag, LagState, Report, Site, Worker};
 use serde::Serialize;
 
 use super::letters;

@@ -3,11 +3,8 @@
 
 use std::time::Duration;
 
-use bridge_core::{
-    failure::PortError,
-    lag::{Letters, Watched},
-    port::QueueDepth,
-};
+use bridge_core::{failure::PortError, port::QueueDepth};
+use bridge_ops::lag::{Letters, Watched};
 use futures_util::future;
 use tokio_util::sync::CancellationToken;
 

@@ -7,12 +7,12 @@ use std::{
 };
 
 use bridge_adapters::layer::{Observation, Observe, Operation, Outcome};
+use bridge_core::skew::Skew;
 use bridge_core::{
     circuit::CircuitState,
     conflict::{Conflict, ConflictKind},
     event::SiteId,
     heartbeat,
-    lag::skew::Skew,
     metric::label,
     peer::Peer,
     pipeline::{Verdict, Write},

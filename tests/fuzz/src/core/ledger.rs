@@ -1,6 +1,6 @@
 //! A plan's entries and a journal's lines, folded into the ledger of a replay.
 
-use bridge_core::replay::{
+use bridge_ops::replay::{
     errand::Errands,
     journal::Receipt,
     ledger::Ledger,

@@ -9,10 +9,10 @@ use bridge_core::{
     limits,
     port::{Delivery, Properties, Receipt},
     reason::{Reason, Refusal},
-    replay::subject::{Holds, Subject},
     settlement::{Letter, property},
     text,
 };
+use bridge_ops::replay::subject::{Holds, Subject};
 use bytes::Bytes;
 use chrono::DateTime;
 use serde::Deserialize;

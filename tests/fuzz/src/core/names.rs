@@ -3,11 +3,11 @@
 use bridge_core::{
     event::{Key, Op, SiteId},
     limits,
-    replay::{
-        errand::Errand,
-        fingerprint::Fingerprint,
-        route::{Source, Target},
-    },
+};
+use bridge_ops::replay::{
+    errand::Errand,
+    fingerprint::Fingerprint,
+    route::{Source, Target},
 };
 
 use crate::text;

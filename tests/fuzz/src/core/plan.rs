@@ -1,6 +1,6 @@
 //! The file of a replay's plan, line by line.
 
-use bridge_core::replay::plan::{Foot, Hash, Line, Reader};
+use bridge_ops::replay::plan::{Foot, Hash, Line, Reader};
 
 use crate::text;
 

@@ -3,10 +3,8 @@
 
 use std::{sync::OnceLock, time::Duration};
 
-use bridge_core::{
-    doctor::{Look, QueueFacts, Redrive},
-    failure::FailureKind,
-};
+use bridge_core::failure::FailureKind;
+use bridge_ops::doctor::{Look, QueueFacts, Redrive};
 use reqwest::{Client, StatusCode, Url, header::AUTHORIZATION, redirect};
 
 use super::{ServiceBusConnection, Timeouts, atom, connection, failure::Failure, sas};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bridge_core::doctor::QueueFacts;
+use bridge_ops::doctor::QueueFacts;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use fe2o3_amqp::types::{

@@ -5,10 +5,8 @@
 
 use std::time::Duration;
 
-use bridge_core::{
-    doctor::{Mend, Thing},
-    event::SiteId,
-};
+use bridge_core::event::SiteId;
+use bridge_ops::doctor::{Mend, Thing};
 use url::Url;
 
 use crate::config::{

@@ -4,11 +4,8 @@ mod mend;
 mod show;
 
 use bridge_adapters::clock::SystemClock;
-use bridge_core::{
-    doctor::{self, Figures, Finding, SiteFacts, State, Tries},
-    event::SiteId,
-    port::Clock,
-};
+use bridge_core::{event::SiteId, port::Clock, probe};
+use bridge_ops::doctor::{self, Figures, Finding, SiteFacts, State, Tries};
 use futures_util::future;
 use uuid::Uuid;
 
@@ -71,7 +68,7 @@ async fn look(config: &Config, site: &SiteId, read_only: bool) -> anyhow::Result
 async fn attempt(config: &Config, site: &SiteId) -> anyhow::Result<Tries> {
     let worksite = assemble::worksite(config, site, &Telemetry::off()).await?;
     let store = &worksite.worker.store;
-    let probe = doctor::probe(site, Uuid::now_v7(), SystemClock.now());
+    let probe = probe::record(site, Uuid::now_v7(), SystemClock.now());
     let (read, write, send) =
         future::join3(store.get(&probe.key), store.put_if_newer(&probe), host::send_heartbeat(&worksite)).await;
     worksite.close().await;

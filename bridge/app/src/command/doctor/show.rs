@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use bridge_core::doctor::{Finding, State};
+use bridge_ops::doctor::{Finding, State};
 use serde_json::{Value, json};
 
 use super::mend;

@@ -7,14 +7,13 @@ use std::{
 
 use anyhow::{Context, bail};
 use bridge_adapters::clock::SystemClock;
-use bridge_core::{
+use bridge_core::{event::SiteId, port::Clock};
+use bridge_ops::{
     drill::{Book, Course, Entry},
-    event::SiteId,
     lag::{
         Observer,
         report::{LagState, RecoveryPoint},
     },
-    port::Clock,
 };
 use chrono::{DateTime, Utc};
 use tokio::time::sleep;

@@ -1,9 +1,7 @@
 //! The report for people.
 
-use bridge_core::{
-    drill::{Figures, Pace},
-    settlement::rfc3339,
-};
+use bridge_core::settlement::rfc3339;
+use bridge_ops::drill::{Figures, Pace};
 
 use super::{
     report::{Report, Verdict},

@@ -19,11 +19,8 @@ use std::{
 
 use anyhow::Context;
 use bridge_adapters::clock::SystemClock;
-use bridge_core::{
-    drill::{Aftermath, Book, Figures},
-    event::SiteId,
-    port::Clock,
-};
+use bridge_core::{event::SiteId, port::Clock};
+use bridge_ops::drill::{Aftermath, Book, Figures};
 use url::Url;
 
 use self::{course::Drill, operator::Operator, outage::Outage, report::Report, writers::Writers};

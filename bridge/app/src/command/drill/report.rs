@@ -6,11 +6,11 @@ use std::{
 };
 
 use anyhow::Context;
-use bridge_core::{
+use bridge_core::settlement::rfc3339;
+use bridge_ops::{
     drill::{Aftermath, Answer, Entry, Fate, Figures},
     lag::report::RecoveryPoint,
     replay::fingerprint::hex,
-    settlement::rfc3339,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};

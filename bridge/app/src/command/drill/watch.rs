@@ -9,11 +9,11 @@ use std::{
 
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{
-    drill::{Book, Held},
     event::{Key, SiteId},
     port::{Clock, Store},
     record::Record,
 };
+use bridge_ops::drill::{Book, Held};
 use futures_util::{Stream, StreamExt, stream};
 use tokio::{
     task::{JoinHandle, JoinSet},

@@ -11,13 +11,13 @@ use std::{
 
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{
-    drill::{Answer, Book},
     envelope,
     event::{Op, SiteId},
     failure::PortError,
     marks::{DRILL_KEYS, Marks, Own},
     port::{Clock, Queue},
 };
+use bridge_ops::drill::{Answer, Book};
 use bytes::Bytes;
 use serde_json::json;
 use tokio::{

@@ -4,7 +4,7 @@ mod show;
 
 use std::time::Duration;
 
-use bridge_core::lag::Report;
+use bridge_ops::lag::Report;
 
 use crate::{assemble, config::Config, exit::Code, host};
 

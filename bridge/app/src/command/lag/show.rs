@@ -2,12 +2,10 @@
 
 use std::io::IsTerminal;
 
-use bridge_core::{
-    conflict::ConflictKind,
-    lag::{
-        Report,
-        report::{Conflict, Lag, LagState, Site},
-    },
+use bridge_core::conflict::ConflictKind;
+use bridge_ops::lag::{
+    Report,
+    report::{Conflict, Lag, LagState, Site},
 };
 
 use crate::span::span;

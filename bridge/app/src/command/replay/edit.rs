@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bridge_core::{
     limits,
     reason::{Reason, Refusal},
-    replay::setting::Editor,
 };
+use bridge_ops::replay::setting::Editor;
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},

@@ -9,10 +9,11 @@ use std::{
 
 use anyhow::Context;
 use bridge_adapters::lines;
-use bridge_core::replay::{
+use bridge_ops::replay::{
     journal::{Journal, Receipt},
     ledger::Ledger,
     plan::{Entry, Foot, Hash, Head, Line, Reader},
+    planner::{Spool, SpooledLines},
 };
 
 use chrono::{DateTime, Utc};
@@ -216,14 +217,20 @@ impl Lines {
     /// Writes a line; returns it.
     pub(super) fn write(&mut self, value: &impl serde::Serialize) -> anyhow::Result<String> {
         let line = serde_json::to_string(value)?;
-        self.writer.write_all(line.as_bytes()).and_then(|()| self.writer.write_all(b"\n"))?;
+        self.push(&line)?;
         Ok(line)
     }
+}
 
-    /// What was written, from the beginning.
-    pub(super) fn read(&mut self) -> anyhow::Result<impl Iterator<Item = io::Result<String>> + use<>> {
+impl Spool for Lines {
+    fn push(&mut self, line: &str) -> io::Result<()> {
+        self.writer.write_all(line.as_bytes())?;
+        self.writer.write_all(b"\n")
+    }
+
+    fn read(&mut self) -> io::Result<SpooledLines> {
         self.writer.flush()?;
-        Ok(io::BufRead::lines(io::BufReader::new(File::open(&self.path)?)))
+        Ok(Box::new(io::BufRead::lines(io::BufReader::new(File::open(&self.path)?))))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The flags that choose messages.
 
-use bridge_core::{envelope, reason::Reason, replay::filter::Filter};
+use bridge_core::{envelope, reason::Reason};
+use bridge_ops::replay::filter::Filter;
 use chrono::{DateTime, Utc};
 
 use super::options::Faults;

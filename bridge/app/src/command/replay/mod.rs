@@ -17,14 +17,11 @@ use std::{
 };
 
 use bridge_adapters::clock::SystemClock;
-use bridge_core::{
-    event::SiteId,
-    port::Queue,
-    replay::{
-        frame::Frame,
-        plan::Head,
-        setting::{Editor, Place, Setting},
-    },
+use bridge_core::{event::SiteId, port::Queue};
+use bridge_ops::replay::{
+    frame::Frame,
+    plan::Head,
+    setting::{Editor, Place, Setting},
 };
 
 use self::{
@@ -204,7 +201,7 @@ fn labels(setting: &Setting<'_>) -> Vec<String> {
 /// The head of a plan that is to be made. `hidden`: messages that somebody had in hand meanwhile.
 fn head(setting: &Setting<'_>, request: &Request, made_for: Frame, hidden: u64) -> Head {
     Head {
-        bridge_replay_plan: bridge_core::replay::plan::FORM,
+        bridge_replay_plan: bridge_ops::replay::plan::FORM,
         made_at: bridge_core::settlement::rfc3339(setting.clock.now()),
         from: setting.source.to_string(),
         to: setting.target.to_string(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bridge_adapters::lines::Lines;
-use bridge_core::replay::{
+use bridge_ops::replay::{
     filter::Filter,
     plan::Head,
     route::{Source, Target},

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bridge_core::replay::{journal::Outcome, ledger::Tally, run::End};
+use bridge_ops::replay::{journal::Outcome, ledger::Tally, run::End};
 use serde_json::{Value, json};
 
 use super::{files::PlanFile, sums::Sums, table::table};

@@ -5,14 +5,12 @@ use std::{
     time::Instant,
 };
 
-use bridge_core::{
-    replay::{
-        journal::{Journal, Receipt},
-        pace::Pace,
-        run::{End, Run},
-        setting::Setting,
-    },
-    settlement::rfc3339,
+use bridge_core::settlement::rfc3339;
+use bridge_ops::replay::{
+    journal::{Journal, Receipt},
+    pace::Pace,
+    run::{End, Run},
+    setting::Setting,
 };
 use tokio_util::sync::CancellationToken;
 

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bridge_core::{
-    replay::{
-        effect::Effect,
-        plan::{Entry, Head},
-        route::Source,
-    },
-    version::Version,
+use bridge_core::version::Version;
+use bridge_ops::replay::{
+    effect::Effect,
+    plan::{Entry, Head},
+    route::Source,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -173,7 +171,7 @@ pub(super) fn as_table(sums: &Sums) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bridge_core::replay::{fingerprint::Fingerprint, plan::Prediction};
+    use bridge_ops::replay::{fingerprint::Fingerprint, plan::Prediction};
 
     use super::*;
 

@@ -9,13 +9,8 @@ use std::{
 };
 
 use bridge_adapters::clock::SystemClock;
-use bridge_core::{
-    event::SiteId,
-    failure::Recovery,
-    port::Clock,
-    retry::Backoff,
-    verify::{Failed, Note, Options, Report, Trouble, Verify},
-};
+use bridge_core::{event::SiteId, failure::Recovery, port::Clock, retry::Backoff};
+use bridge_ops::verify::{Failed, Note, Options, Report, Trouble, Verify};
 
 use super::progress::Progress;
 use crate::{

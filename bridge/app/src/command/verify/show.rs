@@ -1,6 +1,6 @@
 //! The result of a comparison, for people.
 
-use bridge_core::verify::{Finding, Held, Kind, Report, digest::Digest, finding::misfit, report::Sum};
+use bridge_ops::verify::{Finding, Held, Kind, Report, digest::Digest, finding::misfit, report::Sum};
 use chrono::{DateTime, Utc};
 
 /// The stores, the keys that are not as they should be, sums, and what to do now.
@@ -121,7 +121,7 @@ fn emptied(report: &Report) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bridge_core::verify::report::Counted;
+    use bridge_ops::verify::report::Counted;
 
     use super::*;
 

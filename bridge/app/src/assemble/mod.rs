@@ -1,0 +1,346 @@
+//! From the configuration to a worker: the one place where adapters are named and wired.
+
+mod scan;
+mod watch;
+
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context;
+use bridge_adapters::{
+    aws::{
+        AwsClients, AwsCredentials, AwsInspect, AwsInspectOptions, AwsOptions, DynamodbStore, SqsDepth, SqsQueue,
+        SqsQueueOptions, StaticCredentials, redrive_target,
+    },
+    azure::{
+        AzureInspect, CosmosCredential, CosmosOptions, CosmosStore, identity,
+        service_bus::{ServiceBusConnection, ServiceBusDescriptions, ServiceBusOptions, ServiceBusQueue, Timeouts},
+    },
+    clock::{ShiftedClock, SystemClock},
+    file::FileQueue,
+    layer::{LayeredQueue, LayeredStore, Meter, Observe, Timeout},
+    service_clock::ServiceClock,
+};
+use bridge_core::{
+    event::SiteId,
+    limits,
+    peer::Peer,
+    pipeline::{Policy, Worker},
+    port::{Clock, Depth, Queue, Reschedule, Store},
+    set_aside::Excerpts,
+};
+use bridge_ops::{
+    doctor::Inspect,
+    lag::Watched,
+    replay::{route::Source, setting::SourceQueue, subject::Holds},
+};
+
+pub(crate) use scan::target;
+pub(crate) use watch::observer;
+use watch::watched;
+
+use crate::{
+    config::{
+        Config, SiteConfig,
+        site::{AwsSite, AzureSite, ServiceBusAccess},
+    },
+    tally::Tally,
+    telemetry::{SiteTelemetry, Telemetry},
+};
+
+/// All that works for one site.
+#[derive(Debug)]
+pub(crate) struct Worksite {
+    pub(crate) worker: Worker,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) dead_letters: Arc<dyn Queue>,
+    /// The site's queue once more, where it takes copies for later.
+    pub(crate) copies: Option<Arc<dyn Reschedule>>,
+    /// What it counts.
+    pub(crate) tally: Tally,
+    /// What it tells of itself.
+    pub(crate) telemetry: SiteTelemetry,
+    /// What there is to count of its queues, where somebody wants to know.
+    pub(crate) watched: Option<Watched>,
+    /// Whether the latest conflicts are kept.
+    pub(crate) keep_conflicts: bool,
+}
+
+impl Worksite {
+    /// Closes every queue.
+    pub(crate) async fn close(&self) {
+        self.queue.close().await;
+        self.dead_letters.close().await;
+        for peer in &self.worker.peers {
+            peer.queue.close().await;
+        }
+    }
+}
+
+/// The ports of one site. Nothing is sent until they are used.
+#[derive(Debug)]
+pub(crate) struct SitePorts {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) dead_letters: Arc<dyn Queue>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) copies: Option<Arc<dyn Reschedule>>,
+}
+
+/// The worker of `site`, with every other site as its peer.
+pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemetry) -> anyhow::Result<Worksite> {
+    let others = || config.sites.keys().filter(|id| *id != site);
+    let tells = telemetry.site(site, others());
+    let clock: Arc<dyn Clock> = match config.clock_offset {
+        none if none.is_zero() => Arc::new(SystemClock),
+        offset => Arc::new(ShiftedClock(offset)),
+    };
+    let own = ports(config, site).await?;
+    let mut peers = Vec::new();
+    for id in others() {
+        let queue = layered_queue(ports(config, id).await?.queue, &clock, tells.of_peer(id));
+        peers.push(Peer::new(id.clone(), queue, config.policy.circuit));
+    }
+    let trace_ratio = telemetry.takes_traces().then_some(config.telemetry.trace_ratio);
+    let tally = Tally::new(config.container.heartbeat, ServiceClock::new(service_url(config, site)?, clock.clone()));
+    let worker = Worker {
+        rules: config.rules(site),
+        policy: Policy { trace_ratio, ..config.policy.clone() },
+        store: layered_store(own.store, &clock, tells.of_store()),
+        peers,
+        clock,
+        rng: Mutex::new(fastrand::Rng::new()),
+        excerpts: Excerpts::default(),
+        refusals: Mutex::default(),
+    };
+    let keep_conflicts = config.keep_conflicts;
+    let watched = if telemetry.listens() { Some(watched(config, site).await?) } else { None };
+    let queue = layered_queue(own.queue, &worker.clock, None);
+    let dead_letters = layered_queue(own.dead_letters, &worker.clock, None);
+    let copies = own.copies;
+    Ok(Worksite { worker, queue, dead_letters, copies, tally, telemetry: tells, watched, keep_conflicts })
+}
+
+/// The layers that a worker has around each queue: a bound, and a meter where somebody listens.
+fn layered_queue(queue: Arc<dyn Queue>, clock: &Arc<dyn Clock>, observe: Option<Observe>) -> Arc<dyn Queue> {
+    let queue = Arc::new(LayeredQueue::new(queue, Timeout::new(clock.clone(), limits::CALL_MAX)));
+    match observe {
+        Some(observe) => Arc::new(LayeredQueue::new(queue, Meter::new(observe))),
+        None => queue,
+    }
+}
+
+/// The same around its store.
+fn layered_store(store: Arc<dyn Store>, clock: &Arc<dyn Clock>, observe: Option<Observe>) -> Arc<dyn Store> {
+    let store = Arc::new(LayeredStore::new(store, Timeout::new(clock.clone(), limits::CALL_MAX)));
+    match observe {
+        Some(observe) => Arc::new(LayeredStore::new(store, Meter::new(observe))),
+        None => store,
+    }
+}
+
+/// The ports of `site`.
+pub(crate) async fn ports(config: &Config, site: &SiteId) -> anyhow::Result<SitePorts> {
+    let ports = match &config.sites[site] {
+        SiteConfig::Aws(aws) => aws_ports(site, aws).await,
+        SiteConfig::Azure(azure) => azure_ports(azure),
+    };
+    ports.with_context(|| format!("sites.{site}"))
+}
+
+/// The queues in which messages of `source` lie.
+pub(crate) async fn sources(config: &Config, source: &Source) -> anyhow::Result<Vec<SourceQueue>> {
+    let (site, letters) = match source {
+        Source::File(path) => {
+            let queue = Arc::new(FileQueue::open(path)?);
+            return Ok(vec![SourceQueue { queue, holds: Holds::Letters, hides: None }]);
+        }
+        Source::Queue(site) => (site, false),
+        Source::DeadLetters(site) => (site, true),
+    };
+    let SitePorts { queue, dead_letters, .. } = ports(config, site).await?;
+    let queue = if letters { dead_letters } else { queue };
+    match &config.sites[site] {
+        SiteConfig::Aws(aws) => sources_aws(site, aws, queue, letters).await,
+        SiteConfig::Azure(azure) => sources_azure(azure, queue, letters),
+    }
+}
+
+/// What lies in a site's own queue, or among its letters.
+fn holds(letters: bool) -> Holds {
+    if letters { Holds::Letters } else { Holds::Events }
+}
+
+/// SQS shows what nobody has in hand.
+async fn sources_aws(
+    site: &SiteId,
+    config: &AwsSite,
+    queue: Arc<dyn Queue>,
+    letters: bool,
+) -> anyhow::Result<Vec<SourceQueue>> {
+    let clients = aws_clients(site, config).await?;
+    let hides = |url: &str| Some(Arc::new(SqsDepth::new(clients.clone(), url.to_owned())) as Arc<dyn Depth>);
+    let url = if letters { &config.dead_letter_queue_url } else { &config.queue_url };
+    let mut sources = vec![SourceQueue { queue, holds: holds(letters), hides: hides(url.as_str()) }];
+    if letters {
+        match redrive_target(&clients, config.queue_url.as_str()).await {
+            Ok(Some(url)) if url != config.dead_letter_queue_url.as_str() => {
+                let hides = hides(&url);
+                let queue = Arc::new(sqs_queue(&clients, config, url));
+                sources.push(SourceQueue { queue, holds: Holds::BrokersEvents, hides });
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(
+                error = error.chain(),
+                "SQS does not say where it sets messages aside itself; only the bridge's own dead letters are seen"
+            ),
+        }
+    }
+    Ok(sources)
+}
+
+/// Service Bus shows all, whoever has it in hand.
+fn sources_azure(config: &AzureSite, queue: Arc<dyn Queue>, letters: bool) -> anyhow::Result<Vec<SourceQueue>> {
+    let mut sources = vec![SourceQueue { queue, holds: holds(letters), hides: None }];
+    let set_aside = [(&config.queue, Holds::BrokersEvents), (&config.dead_letter_queue, Holds::BrokersLetters)];
+    for (name, holds) in set_aside.into_iter().filter(|_| letters) {
+        let queue = service_bus_queue(config, &service_bus(config)?, &format!("{name}/$deadletterqueue"));
+        sources.push(SourceQueue { queue: Arc::new(queue), holds, hides: None });
+    }
+    Ok(sources)
+}
+
+/// Where the queue of `site` answers HTTP, and so tells the time.
+fn service_url(config: &Config, site: &SiteId) -> anyhow::Result<url::Url> {
+    match &config.sites[site] {
+        SiteConfig::Aws(aws) => sqs_endpoint(aws),
+        SiteConfig::Azure(azure) => descriptions(azure)?
+            .endpoint()
+            .with_context(|| format!("sites.{site}: service_bus_http_endpoint is not set")),
+    }
+}
+
+/// A queue's address names its endpoint.
+fn sqs_endpoint(site: &AwsSite) -> anyhow::Result<url::Url> {
+    Ok(site.sqs_endpoint.clone().map_or_else(|| site.queue_url.join("/"), Ok)?)
+}
+
+/// What looks at the settings of `site`.
+pub(crate) async fn inspector(config: &Config, site: &SiteId) -> anyhow::Result<Box<dyn Inspect>> {
+    let inspector: anyhow::Result<Box<dyn Inspect>> = match &config.sites[site] {
+        SiteConfig::Aws(aws) => aws_inspector(site, aws).await,
+        SiteConfig::Azure(azure) => azure_inspector(azure),
+    };
+    inspector.with_context(|| format!("sites.{site}"))
+}
+
+async fn aws_inspector(id: &SiteId, site: &AwsSite) -> anyhow::Result<Box<dyn Inspect>> {
+    let region = id.region();
+    // "Service endpoints", read 2026-11: China has a domain of its own.
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    let dynamodb_endpoint = match &site.dynamodb_endpoint {
+        Some(url) => url.clone(),
+        None => format!("https://dynamodb.{region}.{domain}/").parse()?,
+    };
+    let options = AwsInspectOptions {
+        queue_url: site.queue_url.clone(),
+        dead_letter_queue_url: site.dead_letter_queue_url.clone(),
+        table: site.table.clone(),
+        sqs_endpoint: sqs_endpoint(site)?,
+        dynamodb_endpoint,
+    };
+    Ok(Box::new(AwsInspect::new(aws_clients(id, site).await?, options)))
+}
+
+fn azure_inspector(site: &AzureSite) -> anyhow::Result<Box<dyn Inspect>> {
+    Ok(Box::new(AzureInspect {
+        service_bus: descriptions(site)?,
+        queue: site.queue.clone(),
+        dead_letter_queue: site.dead_letter_queue.clone(),
+        store: Arc::new(cosmos_store(site)?),
+        cosmos_endpoint: site.cosmos_endpoint.clone(),
+    }))
+}
+
+async fn aws_clients(id: &SiteId, site: &AwsSite) -> anyhow::Result<AwsClients> {
+    let credentials = match &site.access_key {
+        Some((access_key_id, secret)) => AwsCredentials::Static(StaticCredentials {
+            access_key_id: access_key_id.clone(),
+            secret_access_key: secret.reveal().to_owned(),
+        }),
+        None => AwsCredentials::Ambient,
+    };
+    let options = AwsOptions {
+        region: id.region().to_owned(),
+        sqs_endpoint: site.sqs_endpoint.clone(),
+        dynamodb_endpoint: site.dynamodb_endpoint.clone(),
+        credentials,
+    };
+    Ok(AwsClients::new(&options).await?)
+}
+
+fn sqs_queue(clients: &AwsClients, site: &AwsSite, queue_url: String) -> SqsQueue {
+    let (lease, message_bytes_max) = (site.lease, site.message_bytes_max);
+    SqsQueue::new(clients.sqs.clone(), SqsQueueOptions { queue_url, lease, message_bytes_max })
+}
+
+async fn aws_ports(id: &SiteId, site: &AwsSite) -> anyhow::Result<SitePorts> {
+    let clients = aws_clients(id, site).await?;
+    let queue = |url: &url::Url| -> Arc<dyn Queue> { Arc::new(sqs_queue(&clients, site, url.to_string())) };
+    Ok(SitePorts {
+        queue: queue(&site.queue_url),
+        dead_letters: queue(&site.dead_letter_queue_url),
+        store: Arc::new(DynamodbStore::new(clients.dynamodb.clone(), &site.table)),
+        copies: None,
+    })
+}
+
+fn service_bus(site: &AzureSite) -> anyhow::Result<ServiceBusConnection> {
+    Ok(match &site.service_bus {
+        ServiceBusAccess::ConnectionString(text) => {
+            text.reveal().parse::<ServiceBusConnection>().context("service_bus_connection_string")?
+        }
+        ServiceBusAccess::Identity { namespace } => {
+            ServiceBusConnection::with_token(namespace, identity::ambient()?).context("service_bus_namespace")?
+        }
+    })
+}
+
+fn descriptions(site: &AzureSite) -> anyhow::Result<ServiceBusDescriptions> {
+    Ok(ServiceBusDescriptions::new(service_bus(site)?, site.service_bus_http_endpoint.clone()))
+}
+
+fn service_bus_queue(site: &AzureSite, connection: &ServiceBusConnection, name: &str) -> ServiceBusQueue {
+    ServiceBusQueue::new(ServiceBusOptions {
+        label: format!("service-bus {name}"),
+        connection: connection.clone(),
+        http_endpoint: site.service_bus_http_endpoint.clone(),
+        queue: name.to_owned(),
+        lease: site.lease,
+        message_bytes_max: site.message_bytes_max,
+        timeouts: Timeouts::default(),
+    })
+}
+
+fn cosmos_store(site: &AzureSite) -> anyhow::Result<CosmosStore> {
+    let credential = match &site.cosmos_key {
+        Some(key) => CosmosCredential::Key(key.reveal().to_owned()),
+        None => CosmosCredential::Token(identity::ambient()?),
+    };
+    Ok(CosmosStore::new(CosmosOptions {
+        endpoint: site.cosmos_endpoint.clone(),
+        credential,
+        database: site.database.clone(),
+        container: site.container.clone(),
+    })?)
+}
+
+fn azure_ports(site: &AzureSite) -> anyhow::Result<SitePorts> {
+    let connection = service_bus(site)?;
+    let queue = |name: &str| Arc::new(service_bus_queue(site, &connection, name));
+    let own = queue(&site.queue);
+    Ok(SitePorts {
+        queue: own.clone(),
+        dead_letters: queue(&site.dead_letter_queue),
+        store: Arc::new(cosmos_store(site)?),
+        copies: Some(own),
+    })
+}

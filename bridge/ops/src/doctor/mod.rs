@@ -1,0 +1,158 @@
+//! Whether an account keeps the assumptions that the bridge's promises rest on: facts in, findings out.
+//!
+//! Who looks ([`Inspect`]) only says what is there; each rule here says what is wrong with it, and how to mend it. A
+//! [`Mend`] is data, because the command that carries it out is a matter of the cloud.
+
+mod access;
+mod facts;
+mod limit;
+mod queue;
+mod store;
+#[cfg(test)]
+mod tests;
+mod way;
+
+use std::time::Duration;
+
+pub use facts::{Expiry, Inspect, Look, Looks, PartitionKey, QueueFacts, Redrive, SiteFacts, StoreFacts, Tries};
+
+use bridge_core::event::SiteId;
+
+/// What was looked at, what was found, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The site; none where it concerns all of them together.
+    pub site: Option<SiteId>,
+    /// The check's name, for programs: it does not change.
+    pub check: &'static str,
+    /// For example `SQS queue bridge-events`.
+    pub looked_at: String,
+    /// What was found, in words.
+    pub found: String,
+    /// How bad it is.
+    pub state: State,
+    /// How to mend it, where it is not good.
+    pub mend: Option<Mend>,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// As it should be.
+    Good,
+    /// No promise is broken; it costs something, or leaves less room than it should.
+    Warning,
+    /// A promise will be broken.
+    Bad,
+}
+
+/// One of a site's three things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thing {
+    /// Its queue.
+    Queue,
+    /// Its dead-letter queue.
+    DeadLetterQueue,
+    /// Its store.
+    Store,
+}
+
+/// How to mend what was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mend {
+    /// It is not there, or it can only be changed by making it anew.
+    Create(Thing),
+    /// Set how long a queue keeps a message.
+    Keep(Thing, Duration),
+    /// Let the broker set a message aside after so many deliveries.
+    Redrive {
+        /// Of the site's queue.
+        deliveries_max: u32,
+    },
+    /// Turn the store's expiry on, for records that name a time to live and for no other.
+    Expire,
+    /// Take messages of so many bytes.
+    Widen(Thing, u64),
+    /// Set a key of the configuration: of `[worker]`, or of the site's own section.
+    Configure {
+        /// Whether it stands in the site's own section.
+        of_site: bool,
+        /// The key.
+        key: &'static str,
+        /// What to set it to.
+        value: u64,
+    },
+    /// Give the worker the right to use it.
+    AllowUse(Thing),
+    /// Look with an identity that may read settings.
+    AllowLook(Thing),
+    /// Mend the network or the address.
+    Reach,
+    /// Mend the clock of this machine.
+    SetClock,
+}
+
+/// The figures of the configuration that the facts must fit.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    /// How long a store remembers a delete.
+    pub tombstone_life: Duration,
+    /// Deliveries after which a worker sets a message aside.
+    pub attempts_max: u32,
+    /// How far ahead of the origin's clock an event may be stamped.
+    pub clock_skew_max: Duration,
+}
+
+/// Every finding: each site's own, then those of all sites together.
+pub fn examine(sites: &[SiteFacts], figures: &Figures) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for facts in sites {
+        let mut site = Findings { site: Some(facts.site.clone()), list: Vec::new() };
+        queue::examine(facts, figures, &mut site);
+        store::examine(&facts.looks.store, figures, &mut site);
+        access::examine(facts, figures, &mut site);
+        findings.append(&mut site.list);
+    }
+    let mut together = Findings { site: None, list: Vec::new() };
+    way::examine(sites, figures, &mut together);
+    limit::examine(sites, &mut together);
+    findings.append(&mut together.list);
+    findings
+}
+
+/// The findings of one site, as they come.
+struct Findings {
+    site: Option<SiteId>,
+    list: Vec<Finding>,
+}
+
+impl Findings {
+    fn good(&mut self, check: &'static str, looked_at: &str, found: impl Into<String>) {
+        self.add(check, looked_at, found.into(), State::Good, None);
+    }
+
+    fn warning(&mut self, check: &'static str, looked_at: &str, found: impl Into<String>, mend: Mend) {
+        self.add(check, looked_at, found.into(), State::Warning, Some(mend));
+    }
+
+    fn bad(&mut self, check: &'static str, looked_at: &str, found: impl Into<String>, mend: Mend) {
+        self.add(check, looked_at, found.into(), State::Bad, Some(mend));
+    }
+
+    fn add(&mut self, check: &'static str, looked_at: &str, found: String, state: State, mend: Option<Mend>) {
+        let (site, looked_at) = (self.site.clone(), looked_at.to_owned());
+        self.list.push(Finding { site, check, looked_at, found, state, mend });
+    }
+}
+
+/// A duration as a person says it.
+fn spell(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => "0 s".to_owned(),
+        _ if seconds.is_multiple_of(86_400) => format!("{} d", seconds / 86_400),
+        _ if seconds.is_multiple_of(3_600) => format!("{} h", seconds / 3_600),
+        _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        _ => format!("{seconds} s"),
+    }
+}

@@ -1,0 +1,158 @@
+//! What a site's two queues must be like.
+
+use std::{cmp::Ordering, time::Duration};
+
+use super::{
+    Figures, Findings, Look, Mend, QueueFacts, SiteFacts, Thing,
+    access::{Use, unseen},
+    spell,
+};
+use bridge_core::limits;
+
+/// An event that waits for longer than this is gone. Ours: a week for an operator to act.
+const RETENTION_MIN: Duration = Duration::from_hours(7 * 24);
+
+/// Deliveries that a crash may cost a message where nothing else costs one. Ours: three workers that die with it are no
+/// accident any more. Service Bus has 10 unless told otherwise ("Service Bus queues", `MaxDeliveryCount`, read 2026-11).
+const CRASHES_MIN: u32 = 3;
+
+/// What is left above the worker's own attempts for crashes and lost leases. Ours: as many again.
+const ROOM: u32 = 2;
+
+pub(super) fn examine(facts: &SiteFacts, figures: &Figures, out: &mut Findings) {
+    let looks = &facts.looks;
+    let queues = [
+        (&looks.queue, Thing::Queue, "queue"),
+        (&looks.dead_letter_queue, Thing::DeadLetterQueue, "dead-letter-queue"),
+    ];
+    for (look, thing, check) in queues {
+        match &look.seen {
+            Ok(_) => out.good(check, &look.at, "is there"),
+            Err(error) => unseen(check, look, Use::Look(thing), error, out),
+        }
+    }
+    if let Ok(queue) = &looks.queue.seen {
+        kind("queue.kind", &looks.queue, queue, Thing::Queue, out);
+        redrive(&looks.queue, queue, figures, out);
+        lease(&looks.queue, queue, facts.lease, out);
+        duplicates(&looks.queue, queue, out);
+        size("queue.message-size", &looks.queue, queue, Thing::Queue, facts.message_bytes_max, out);
+        keeping(&looks.queue, queue, out);
+    }
+    if let Ok(dead_letters) = &looks.dead_letter_queue.seen {
+        let look = &looks.dead_letter_queue;
+        kind("dead-letter-queue.kind", look, dead_letters, Thing::DeadLetterQueue, out);
+        size(
+            "dead-letter-queue.message-size",
+            look,
+            dead_letters,
+            Thing::DeadLetterQueue,
+            facts.message_bytes_max,
+            out,
+        );
+    }
+}
+
+/// A queue with sessions takes only messages that name one, and serves them only to who asks for one.
+fn kind(check: &'static str, look: &Look<QueueFacts>, queue: &QueueFacts, thing: Thing, out: &mut Findings) {
+    if queue.sessions {
+        let found = "requires sessions, which the bridge does not use: it can neither send nor receive here";
+        out.bad(check, &look.at, found, Mend::Create(thing));
+    } else {
+        out.good(check, &look.at, "is a plain queue, without sessions");
+    }
+}
+
+/// A message whose every delivery kills its worker must end somewhere else than at the end of its retention.
+fn redrive(look: &Look<QueueFacts>, queue: &QueueFacts, figures: &Figures, out: &mut Findings) {
+    let check = "queue.redrive";
+    let least = if queue.retries_count { figures.attempts_max + 1 } else { CRASHES_MIN };
+    let mend = Mend::Redrive {
+        deliveries_max: if queue.retries_count { figures.attempts_max.saturating_mul(ROOM) } else { 10 },
+    };
+    let Some(redrive) = &queue.redrive else {
+        let found = "never sets a message aside by itself: one that kills its worker comes back until its retention ends, and is lost then";
+        return out.bad(check, &look.at, found, mend);
+    };
+    let (most, target) = (redrive.deliveries_max, &redrive.target);
+    if most >= least {
+        return out.good(check, &look.at, format!("sets a message aside in {target} after {most} deliveries"));
+    }
+    if queue.retries_count {
+        let attempts = figures.attempts_max;
+        let found = format!(
+            "sets a message aside in {target} after {most} deliveries, without a reason, while the worker still tries: \
+             worker.attempts_max is {attempts}"
+        );
+        return out.bad(check, &look.at, found, mend);
+    }
+    let found = format!(
+        "sets a message aside in {target} after {most} deliveries: a crash or two of a worker do that to a good message"
+    );
+    out.warning(check, &look.at, found, mend);
+}
+
+fn lease(look: &Look<QueueFacts>, queue: &QueueFacts, configured: Duration, out: &mut Findings) {
+    let check = "queue.lease";
+    let Some(lease) = queue.lease else {
+        return out.good(check, &look.at, format!("takes the lease of each receive, {}", spell(configured)));
+    };
+    let (is, says) = (spell(lease), spell(configured));
+    let set = |value: Duration| Mend::Configure { of_site: true, key: "lease_seconds", value: value.as_secs() };
+    match lease.cmp(&configured) {
+        Ordering::Less => {
+            let found = format!(
+                "locks a message for {is}, lease_seconds says {says}: it is delivered again while it is worked on"
+            );
+            out.bad(check, &look.at, found, set(lease));
+        }
+        Ordering::Equal => out.good(check, &look.at, format!("locks a message for {is}, as configured")),
+        Ordering::Greater => {
+            let found =
+                format!("locks a message for {is}, lease_seconds says {says}: locks are renewed sooner than need be");
+            out.warning(check, &look.at, found, set(lease));
+        }
+    }
+}
+
+/// Would drop a replay if it carried the ids of what was sent before. It does not: see [`Message::id`](bridge_core::port::Message).
+fn duplicates(look: &Look<QueueFacts>, queue: &QueueFacts, out: &mut Findings) {
+    let found = match queue.duplicate_detection {
+        None => "remembers no message ids".to_owned(),
+        Some(window) => format!(
+            "drops a message whose id it has seen within {}; no harm: the bridge gives every send a fresh id, so a replay arrives",
+            spell(window)
+        ),
+    };
+    out.good("queue.duplicates", &look.at, found);
+}
+
+/// What is configured must go through, and what goes through must fit into the dead-letter queue.
+fn size(
+    check: &'static str,
+    look: &Look<QueueFacts>,
+    queue: &QueueFacts,
+    thing: Thing,
+    configured: u64,
+    out: &mut Findings,
+) {
+    let takes = queue.message_bytes_max;
+    if takes >= configured {
+        return out.good(check, &look.at, format!("takes {takes} bytes a message; message_bytes_max is {configured}"));
+    }
+    let found =
+        format!("takes {takes} bytes a message, message_bytes_max is {configured}: a legal event is refused here");
+    out.bad(check, &look.at, found, Mend::Widen(thing, configured));
+}
+
+fn keeping(look: &Look<QueueFacts>, queue: &QueueFacts, out: &mut Findings) {
+    let check = "queue.retention";
+    match queue.retention {
+        Some(retention) if retention < RETENTION_MIN => {
+            let found = format!("forgets a message after {}: an outage of that length loses events", spell(retention));
+            out.warning(check, &look.at, found, Mend::Keep(Thing::Queue, limits::RETENTION_MAX));
+        }
+        Some(retention) => out.good(check, &look.at, format!("keeps a message for {}", spell(retention))),
+        None => out.good(check, &look.at, "keeps a message for ever"),
+    }
+}

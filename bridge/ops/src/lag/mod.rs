@@ -1,0 +1,13 @@
+//! How far behind each site is. An [`Observer`] looks at every site at the same time, [`report`] makes of what it saw a
+//! [`Report`] that `bridge lag` prints and the dashboard draws.
+//!
+//! What cannot be seen is told as not known, and silence as silence: never as zero.
+
+mod assess;
+mod letters;
+mod observe;
+pub mod report;
+
+pub use letters::{Letters, Reasons};
+pub use observe::{Observer, Watched};
+pub use report::Report;

@@ -1,0 +1,177 @@
+//! What is told of the lag, and its JSON: `bridge lag --json`, and what the dashboard draws.
+//!
+//! Times are RFC 3339, UTC; durations are seconds. `null` means not known, and never zero.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use bridge_core::conflict::ConflictKind;
+
+/// All sites at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// When it was looked, by the clock of the machine that looked.
+    pub at: String,
+    /// Every site, in the order of their names.
+    pub sites: Vec<Site>,
+    /// From every site to every other.
+    pub lag: Vec<Lag>,
+    /// The latest conflicts that sites keep, the latest first; empty where they were not asked for, or none keeps any.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// One site.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Site {
+    /// Its name.
+    pub site: String,
+    /// Whether nothing of it could be seen.
+    pub unreachable: bool,
+    /// What could not be seen, and why.
+    pub trouble: Vec<String>,
+    /// Messages that may be received now.
+    pub backlog_messages: Option<u64>,
+    /// Messages in workers' hands; `null` where the broker counts them among the backlog.
+    pub in_flight_messages: Option<u64>,
+    /// Messages to be delivered later.
+    pub delayed_messages: Option<u64>,
+    /// How long the oldest message has been waiting; `null` also where nothing waits, or the broker does not say.
+    pub oldest_age_seconds: Option<f64>,
+    /// What was set aside.
+    pub dead_letters: Option<DeadLetters>,
+    /// What the site's worker said of itself with the last heartbeat that is to be found anywhere.
+    pub worker: Option<Worker>,
+    /// What would be missing elsewhere if this site vanished now.
+    pub recovery_point: RecoveryPoint,
+}
+
+/// Messages that were set aside.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetters {
+    /// How many, in the bridge's own dead-letter queue and in the broker's.
+    pub messages: u64,
+    /// By their reasons.
+    pub by_reason: BTreeMap<String, u64>,
+    /// Those whose reasons were not read.
+    pub unread: u64,
+}
+
+/// A worker, as its last heartbeat tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Worker {
+    /// When the heartbeat was sent, by the site's services' clock.
+    pub heard_at: String,
+    /// How long ago that is.
+    pub age_seconds: f64,
+    /// Seconds from one heartbeat to the next.
+    pub every_seconds: f64,
+    /// The process.
+    pub instance: String,
+    /// How far its clock is ahead of its cloud's.
+    pub clock_skew_seconds: Option<f64>,
+    /// The state of the circuit to each peer.
+    pub circuits: BTreeMap<String, String>,
+    /// Deliveries by outcome since the process began.
+    pub events: BTreeMap<String, u64>,
+    /// Conflicts since the process began.
+    pub conflicts: u64,
+}
+
+/// What would be missing elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RecoveryPoint {
+    /// Messages that lie at the site: at most so many events.
+    pub events: Option<u64>,
+    /// The age of the youngest write that every other site is known to have.
+    pub seconds: Option<f64>,
+}
+
+/// How far one site's store is behind another site's writes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lag {
+    /// The site that accepts the writes.
+    pub from: String,
+    /// The site whose store is looked at.
+    pub to: String,
+    /// What `seconds` means.
+    pub state: LagState,
+    /// The lag.
+    pub seconds: Option<f64>,
+    /// When the last heartbeat that arrived was sent.
+    pub heard_at: Option<String>,
+    /// How long ago that is.
+    pub age_seconds: Option<f64>,
+}
+
+/// What is known of a lag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LagState {
+    /// So long the last heartbeat was on its way.
+    Heard,
+    /// The next heartbeat is overdue: it is at least so long.
+    Late,
+    /// Heartbeats are overdue for long: the site, or the way, is down.
+    Silent,
+    /// No heartbeat was ever there.
+    Never,
+    /// The store cannot be read.
+    Unknown,
+}
+
+impl LagState {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Heard => "heard",
+            Self::Late => "late",
+            Self::Silent => "silent",
+            Self::Never => "never",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A write that lost to one of another site, or to another content of the same event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// The site that saw it.
+    pub site: String,
+    /// Why the write is lost.
+    pub kind: ConflictKind,
+    /// The entity.
+    pub key: String,
+    /// The write that is no more.
+    pub lost: Side,
+    /// The write that it lost to.
+    pub won: Side,
+    /// When it was seen.
+    pub seen_at: String,
+}
+
+/// One write of a conflict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// Its place in the order of all writes.
+    pub version: String,
+    /// The site that accepted it.
+    pub origin: String,
+    /// When that was.
+    pub timestamp: String,
+    /// The event's name.
+    pub event_id: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_has_one_word() {
+        use LagState::{Heard, Late, Never, Silent, Unknown};
+        for state in [Heard, Late, Silent, Never, Unknown] {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Replay: brings messages that lie in a queue, in the dead letters or in a file to where they are owed.
+//!
+//! First the [`planner`] makes a [`plan`]: it freezes the set by the [`fingerprint`] of each message and predicts its [`effect`]. Then a
+//! [`run`]: each message of the plan runs its [`errand`]s, what is confirmed goes into a [`journal`], and only what
+//! owes nothing any more leaves its source. All of it without I/O but through the ports.
+
+pub mod effect;
+pub mod errand;
+pub mod filter;
+pub mod fingerprint;
+pub mod frame;
+pub mod journal;
+pub mod ledger;
+pub mod pace;
+pub mod plan;
+pub mod planner;
+pub mod route;
+pub mod run;
+pub mod setting;
+pub mod subject;
+
+mod edit;
+mod held;
+mod pay;
