@@ -20,6 +20,14 @@ const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
 const HALTED: Duration = Duration::from_hours(24);
 
+const PACE: Pace = Pace {
+    batch_messages_max: 10,
+    concurrent_batches: 2,
+    receive_wait: Duration::from_secs(20),
+    pause: Backoff { base: Duration::from_millis(200), max: Duration::from_secs(3) },
+    rest: Backoff { base: Duration::from_secs(5), max: Duration::from_mins(5) },
+};
+
 /// What the loop told, and how its batches were ended.
 #[derive(Debug, Default)]
 struct Told(Mutex<Vec<String>>);
@@ -60,13 +68,6 @@ fn outage(world: &World, plan: &FaultPlan, operation: Option<Operation>, kind: F
     let actor = Actor::Worker(site.number);
     let [queue, letters] = [Kind::Queue, Kind::Letters].map(|kind| world.queue(site, kind, actor, "halts"));
     let told = Told::default();
-    let pace = Pace {
-        batch_messages_max: 10,
-        concurrent_batches: 2,
-        receive_wait: Duration::from_secs(20),
-        pause: Backoff { base: Duration::from_millis(200), max: Duration::from_secs(3) },
-        rest: Backoff { base: Duration::from_secs(5), max: Duration::from_mins(5) },
-    };
     let rule = Rule { operation, fault: Fault::Before(kind), probability: 1.0, count: None };
     plan.add(rule);
     let taken = || {
@@ -80,7 +81,7 @@ fn outage(world: &World, plan: &FaultPlan, operation: Option<Operation>, kind: F
         plan.clear();
         world.clock.sleep(Duration::from_hours(1)).await;
     };
-    world.clock.drive(receive(world.worker(HERE), &*queue, &*letters, pace, &told, end));
+    world.clock.drive(receive(world.worker(HERE), &*queue, &*letters, PACE, &told, end));
     (told.lines(), while_halted)
 }
 
@@ -163,13 +164,7 @@ fn what_comes_while_halted_goes_back_and_is_not_worked_on() {
         bridge_core::port::Queue::send(&*site.queue, &[crate::world::message(2, &body)]).await;
     };
     let told = Told::default();
-    let pace = Pace {
-        batch_messages_max: 10,
-        concurrent_batches: 2,
-        receive_wait: Duration::from_secs(20),
-        pause: Backoff { base: Duration::from_secs(1), max: Duration::from_secs(1) },
-        rest: Backoff { base: Duration::from_mins(5), max: Duration::from_mins(5) },
-    };
+    let pace = Pace { rest: Backoff { base: Duration::from_mins(5), max: Duration::from_mins(5) }, ..PACE };
     let end = async {
         late.await;
         world.clock.sleep(Duration::from_secs(60)).await;

@@ -479,4 +479,4 @@ fn count(number: u64) -> u32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,7 +2,8 @@
 
 use super::*;
 
-const GOOD: &str = r#"
+/// A site in each cloud.
+pub(crate) const GOOD: &str = r#"
 [sites."aws:us-east-1"]
 queue_url = "https://sqs.us-east-1.amazonaws.com/123456789012/bridge-events"
 dead_letter_queue_url = "https://sqs.us-east-1.amazonaws.com/123456789012/bridge-events-dead"

@@ -183,26 +183,12 @@ fn site_namespace(site: &AzureSite) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Sources;
+    use crate::config::{Sources, tests::GOOD};
 
-    const CONFIG: &str = r#"
-[sites."aws:us-east-1"]
-queue_url = "https://sqs.us-east-1.amazonaws.com/123456789012/bridge-events"
-dead_letter_queue_url = "https://sqs.us-east-1.amazonaws.com/123456789012/bridge-events-dead"
-table = "bridge-records"
-
-[sites."azure:westeurope"]
-service_bus_namespace = "example.servicebus.windows.net"
-queue = "bridge-events"
-dead_letter_queue = "bridge-events-dead"
-cosmos_endpoint = "https://example.documents.azure.com/"
-database = "bridge"
-container = "records"
-"#;
     const AZURE: Function = Function::Azure { port: 1 };
 
     fn config(site: &str) -> Config {
-        let sources = Sources { file: Some(CONFIG.to_owned()), site: Some(site.to_owned()), ..Sources::default() };
+        let sources = Sources { file: Some(GOOD.to_owned()), site: Some(site.to_owned()), ..Sources::default() };
         Config::load(&sources).unwrap()
     }
 

@@ -135,7 +135,7 @@ fn wrap(head: &[u8], performative: &[u8], payload: &[u8], out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use fe2o3_amqp::types::{
         definitions::{Handle, Role},
         messaging::{Accepted, Batch, Data, DeliveryState, Message, message::__private::Deserializable},
@@ -151,7 +151,8 @@ mod tests {
         frame
     }
 
-    fn disposition(first: u32) -> Vec<u8> {
+    /// The frame that settles two deliveries, from this one on.
+    pub(in crate::azure::service_bus) fn disposition(first: u32) -> Vec<u8> {
         let disposition = Disposition {
             role: Role::Sender,
             first,

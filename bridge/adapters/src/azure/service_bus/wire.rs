@@ -214,23 +214,10 @@ impl AsyncWrite for Tap {
 
 #[cfg(test)]
 mod tests {
-    use fe2o3_amqp::types::messaging::Accepted;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-
-    fn disposition(first: u32) -> Vec<u8> {
-        let disposition = Disposition {
-            role: Role::Sender,
-            first,
-            last: Some(first + 1),
-            settled: true,
-            state: Some(DeliveryState::Accepted(Accepted {})),
-            batchable: false,
-        };
-        let body = serde_amqp::to_vec(&disposition).unwrap();
-        [&u32::try_from(8 + body.len()).unwrap().to_be_bytes()[..], &[2, 0, 0, 0], &body].concat()
-    }
+    use crate::azure::service_bus::frames::tests::disposition;
 
     /// The bytes before a bad frame reach the library; the reason reaches whoever waits.
     #[tokio::test]
