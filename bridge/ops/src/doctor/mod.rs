@@ -101,6 +101,8 @@ pub struct Figures {
     pub attempts_max: u32,
     /// How far ahead of the origin's clock an event may be stamped.
     pub clock_skew_max: Duration,
+    /// Configured sites. Findings on all sites say so where fewer were checked.
+    pub sites: usize,
 }
 
 /// Every finding: each site's own, then those of all sites together.
@@ -116,6 +118,11 @@ pub fn examine(sites: &[SiteFacts], figures: &Figures) -> Vec<Finding> {
     let mut together = Findings { site: None, list: Vec::new() };
     way::examine(sites, figures, &mut together);
     limit::examine(sites, &mut together);
+    if sites.len() < figures.sites {
+        for finding in &mut together.list {
+            finding.found += &format!("; only {} of {} sites was checked", sites.len(), figures.sites);
+        }
+    }
     findings.append(&mut together.list);
     findings
 }

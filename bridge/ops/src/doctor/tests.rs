@@ -43,8 +43,12 @@ fn site(name: &str) -> SiteFacts {
     }
 }
 
-const FIGURES: Figures =
-    Figures { tombstone_life: limits::TOMBSTONE_LIFE, attempts_max: 20, clock_skew_max: limits::CLOCK_SKEW_MAX };
+const FIGURES: Figures = Figures {
+    tombstone_life: limits::TOMBSTONE_LIFE,
+    attempts_max: 20,
+    clock_skew_max: limits::CLOCK_SKEW_MAX,
+    sites: 1,
+};
 
 fn failure(kind: FailureKind) -> PortError {
     PortError::new("queue q", "look", kind).caused_by("because")
@@ -166,6 +170,18 @@ fn an_outage_of_a_week_loses_no_event() {
     let kept = |days: u32| found(|facts| facts.looks.queue.seen.as_mut().unwrap().retention = Some(days * DAY));
     assert_eq!(kept(6), [("queue.retention", State::Warning, Mend::Keep(Thing::Queue, 14 * DAY))]);
     assert_eq!(kept(7), []);
+}
+
+/// `bridge doctor --site` sees one stop of a way that leads through all.
+#[test]
+fn a_check_of_one_site_does_not_speak_for_all() {
+    for (sites, alone) in [(1, false), (2, true)] {
+        let findings = examine(&[site("aws:us-east-1")], &Figures { sites, ..FIGURES });
+        for finding in findings.iter().filter(|finding| finding.site.is_none()) {
+            assert_eq!(finding.found.ends_with("; only 1 of 2 sites was checked"), alone, "{}", finding.found);
+        }
+        assert_eq!(findings.iter().filter(|finding| finding.site.is_none()).count(), 3);
+    }
 }
 
 /// What was not seen is a finding of its own, and the way of the others is told.

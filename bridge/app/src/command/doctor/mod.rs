@@ -37,6 +37,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> anyhow::Result<Code> {
         tombstone_life: config.policy.tombstone_life,
         attempts_max: config.policy.attempts_max,
         clock_skew_max: config.clock_skew_max,
+        sites: config.sites.len(),
     };
     let findings = doctor::examine(&sites, &figures);
     let text = if args.json { show::json(&findings, &config) } else { show::lines(&findings, &config) };
