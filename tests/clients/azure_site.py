@@ -54,6 +54,14 @@ class AzureSite(Site):
         if waiting:
             self._sender.send_messages(batch)
 
+    def send_one(self, message: ServiceBusMessage) -> None:
+        """Sends a message as it is, which the service may refuse."""
+        self._sender.send_messages(message)
+
+    def broker_dead_letters(self) -> ServiceBusReceiver:
+        """The queue's own dead letters, to look into."""
+        return self._bus.get_queue_receiver(self._queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+
     def queue_is_empty(self) -> bool:
         return self._peek(self._queue, 1) == 0
 

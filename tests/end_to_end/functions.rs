@@ -136,6 +136,13 @@ fn no_payload_crashes_a_function_or_loses_a_message() {
     script("host_fuzz.py", &[]);
 }
 
+/// A store that takes 0.9 s a call, and a function that has 3 s: each message is settled by itself, so batches of any size get on, and no
+/// message comes near the deliveries after which the queue sets it aside.
+#[test]
+fn a_lambda_function_of_3_s_gets_on_with_a_slow_store() {
+    println!("{}", script("host_slow.py", &[]));
+}
+
 /// A figure for the log, as machines differ; the goal is 100 ms on two idle cores.
 #[test]
 fn functions_start_and_answer() {

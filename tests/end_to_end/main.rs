@@ -21,6 +21,7 @@ mod packages;
 mod program;
 mod replay;
 mod runbooks;
+mod set_aside;
 mod simulate;
 mod telemetry;
 mod verify;
