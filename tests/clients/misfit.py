@@ -1,6 +1,7 @@
 """Makes one thing in the local clouds other than it should be, for the doctor to find.
 
     misfit.py READY_FILE cosmos-ttl off|SECONDS
+    misfit.py READY_FILE cosmos-key PATH VERSION
     misfit.py READY_FILE queue-delete QUEUE
     misfit.py READY_FILE queue-create QUEUE NAME=VALUE...
     misfit.py READY_FILE queue-change QUEUE NAME=VALUE...
@@ -29,6 +30,8 @@ def main(ready_file: str, what: str, *words: str) -> None:
     match what, words:
         case "cosmos-ttl", [seconds]:
             set_default_ttl(site, None if seconds == "off" else int(seconds))
+        case "cosmos-key", [path, version]:
+            make_container(site, PartitionKey(path, version=int(version)))
         case "queue-delete", [queue]:
             manage(site, "DELETE", queue)
         case "queue-create", [queue, *settings]:
@@ -42,6 +45,13 @@ def main(ready_file: str, what: str, *words: str) -> None:
 def set_default_ttl(site: dict[str, Any], seconds: int | None) -> None:
     database = CosmosClient(site["cosmos_endpoint"], site["cosmos_key"]).get_database_client(site["database"])
     database.replace_container(site["container"], PartitionKey("/pk"), default_ttl=seconds)
+
+
+def make_container(site: dict[str, Any], key: PartitionKey) -> None:
+    """A new one in the place of the old one: a partition key is for ever."""
+    database = CosmosClient(site["cosmos_endpoint"], site["cosmos_key"]).get_database_client(site["database"])
+    database.delete_container(site["container"])
+    database.create_container(site["container"], key, default_ttl=-1)
 
 
 def description(settings: list[str]) -> str:

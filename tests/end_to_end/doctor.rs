@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::program::{Clouds, bridge};
 
-const AWS: &str = "aws:us-east-1";
-const AZURE: &str = "azure:westeurope";
+pub(crate) const AWS: &str = "aws:us-east-1";
+pub(crate) const AZURE: &str = "azure:westeurope";
 /// What concerns all sites together.
 const ALL: &str = "all";
 
@@ -62,20 +62,20 @@ fn examined(clouds: &Clouds) -> Said {
     Said::of(&doctor(clouds, &["--json"]))
 }
 
-fn clouds() -> Clouds {
+pub(crate) fn clouds() -> Clouds {
     Clouds::start(&["--without-workers"])
 }
 
 /// A field of a site in the ready file.
-fn field(clouds: &Clouds, site: &str, name: &str) -> String {
+pub(crate) fn field(clouds: &Clouds, site: &str, name: &str) -> String {
     clouds.ready["sites"][site][name].as_str().unwrap().to_owned()
 }
 
-fn wait<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn wait<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
-async fn aws(clouds: &Clouds) -> (aws_sdk_sqs::Client, aws_sdk_dynamodb::Client) {
+pub(crate) async fn aws(clouds: &Clouds) -> (aws_sdk_sqs::Client, aws_sdk_dynamodb::Client) {
     let (id, secret) = (field(clouds, AWS, "access_key_id"), field(clouds, AWS, "secret_access_key"));
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
         .region("us-east-1")
@@ -89,7 +89,7 @@ async fn aws(clouds: &Clouds) -> (aws_sdk_sqs::Client, aws_sdk_dynamodb::Client)
 }
 
 /// Sets an attribute of the site's queue.
-fn set_queue(clouds: &Clouds, name: QueueAttributeName, value: &str) {
+pub(crate) fn set_queue(clouds: &Clouds, name: QueueAttributeName, value: &str) {
     wait(async {
         let request = aws(clouds).await.0.set_queue_attributes().queue_url(field(clouds, AWS, "queue_url"));
         request.attributes(name, value).send().await.unwrap();

@@ -17,6 +17,7 @@ mod load;
 mod local;
 mod observability;
 mod official_clients;
+mod own_site;
 mod packages;
 mod program;
 mod replay;

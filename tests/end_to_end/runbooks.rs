@@ -17,6 +17,7 @@ use std::{
 
 use crate::{
     doctor::{admin, letters, send_to_sqs},
+    own_site::make_global,
     program::{Clouds, bridge, day, must},
 };
 
@@ -30,6 +31,7 @@ const STATES: &[(&str, State)] = &[
     ("azure-down.md", without_compute),
     ("clock-skew.md", with_an_event_from_the_future),
     ("dead-letters.md", with_dead_letters),
+    ("does-not-start.md", with_a_global_table),
     ("halted.md", halted),
     ("lag.md", without_compute),
     ("stores-differ.md", with_lost_records),
@@ -120,6 +122,13 @@ fn halted() -> Clouds {
     clouds
 }
 
+/// A table that another region can be written in too.
+fn with_a_global_table() -> Clouds {
+    let clouds = Clouds::start(&["--without-workers"]);
+    make_global(&clouds, "eu-west-1");
+    clouds
+}
+
 #[test]
 fn after_the_outage() {
     run("after-the-outage.md");
@@ -159,6 +168,11 @@ fn dead_letters() {
 #[test]
 fn halted_worker() {
     run("halted.md");
+}
+
+#[test]
+fn does_not_start() {
+    run("does-not-start.md");
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub mod endpoint;
 pub mod file;
 pub mod layer;
 pub mod lines;
+#[cfg(feature = "clouds")]
+mod look;
 pub mod memory;
 #[cfg(feature = "clouds")]
 pub mod service_clock;

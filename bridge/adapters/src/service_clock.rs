@@ -15,7 +15,10 @@ use bridge_ops::doctor::Look;
 use chrono::{DateTime, TimeDelta};
 use reqwest::{Client, Url, header::DATE, redirect};
 
-use crate::clock::SystemClock;
+use crate::{
+    clock::SystemClock,
+    look::{self, LOOK},
+};
 
 /// For the whole exchange. Ours: an answer of a few bytes takes some round trips, and nobody waits for it gladly.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -85,14 +88,18 @@ fn client(url: &Url) -> reqwest::Result<Client> {
 }
 
 /// How far the clock of `service`, at `url`, is ahead of this machine's, to half a second.
-pub(crate) async fn look(service: &str, url: Url) -> Look<TimeDelta> {
+pub(crate) async fn look(service: &str, url: Url, limit: Duration) -> Look<TimeDelta> {
     let at = format!("clock of {service}");
-    let clock = ServiceClock::new(url, Arc::new(SystemClock));
-    // Twice: the first exchange opens the connection, so that the second one's middle is when the service looked.
-    let seen = match clock.dated().await {
-        Ok(_) => clock.dated().await,
-        failed => failed,
+    let place = at.clone();
+    let read = async {
+        let clock = ServiceClock::new(url, Arc::new(SystemClock));
+        // Twice: the first exchange opens the connection, so that the second one's middle is when the service looked.
+        let seen = match clock.dated().await {
+            Ok(_) => clock.dated().await,
+            failed => failed,
+        };
+        let seen = seen.map(|dated| -Skew::of(dated).ahead());
+        seen.map_err(|(kind, words)| PortError::new(place, LOOK, kind).caused_by(words))
     };
-    let seen = seen.map(|dated| -Skew::of(dated).ahead());
-    Look { seen: seen.map_err(|(kind, words)| PortError::new(&at, "look", kind).caused_by(words)), at }
+    look::look(at, limit, read).await
 }

@@ -7,6 +7,7 @@ mod assemble;
 mod command;
 mod config;
 mod dashboard;
+mod doctor;
 mod exit;
 mod host;
 mod span;

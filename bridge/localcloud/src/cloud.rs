@@ -64,6 +64,8 @@ pub struct Options {
     pub service_bus_port: u16,
     pub service_bus_http_port: u16,
     pub service_bus_tier: Tier,
+    /// A second region in which the Cosmos DB account takes writes, as `North Europe`.
+    pub cosmos_second_write_region: Option<String>,
     pub admin_port: u16,
     /// Of every queue, unless its creator says otherwise: SQS's visibility timeout, Service Bus's lock. Whole seconds.
     pub lease: Duration,
@@ -81,6 +83,7 @@ impl Default for Options {
             service_bus_port: SERVICE_BUS_PORT,
             service_bus_http_port: 0,
             service_bus_tier: Tier::Standard,
+            cosmos_second_write_region: None,
             admin_port: 0,
             lease: LEASE,
             faults: Vec::new(),
@@ -259,6 +262,7 @@ async fn start_cosmos(options: &Options, faults: &Arc<Faults>, key: &str) -> Res
         address,
         key: key.to_owned(),
         region: AZURE_REGION_NAME.to_owned(),
+        second_write_region: options.cosmos_second_write_region.clone(),
         faults: Arc::clone(faults),
     });
     let cosmos = cosmos.await.map_err(listen("Cosmos DB", address, "--cosmos-port"))?;

@@ -45,6 +45,8 @@ pub struct CosmosOptions {
     pub key: String,
     /// Name of the region that the account claims to be in, as `West Europe`.
     pub region: String,
+    /// A second region that takes writes, if the account is to have one.
+    pub second_write_region: Option<String>,
     pub faults: Arc<Faults>,
 }
 
@@ -68,11 +70,11 @@ impl Cosmos {
     /// # Errors
     /// The address is not loopback or in use, or the key is not Base64.
     pub async fn start(options: CosmosOptions) -> io::Result<Self> {
-        let CosmosOptions { address, key, region, faults } = options;
+        let CosmosOptions { address, key, region, second_write_region, faults } = options;
         let key = MasterKey::new(&key)?;
         // The account document tells clients its own address, so the port must be known before the gateway is made.
         let listener = http::bind(address).await?;
-        let gateway = Gateway::new(listener.local_addr()?, &region)?;
+        let gateway = Gateway::new(listener.local_addr()?, &region, second_write_region.as_deref())?;
         let expiry = Expiry::new(Arc::clone(&faults));
         let app = Arc::new(App { gateway, key, faults: Arc::clone(&faults), expiry, writing: Mutex::default() });
         let router = Router::new().fallback(answer_call).with_state(Arc::clone(&app));

@@ -8,6 +8,7 @@ mod answer;
 mod credential;
 mod dispatch;
 mod expiry;
+mod replicas;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::Response;
 use dynoxide::Database;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fault::{Faults, Service};
 use crate::http::{self, Call, Connection, Server};
@@ -28,6 +29,7 @@ use crate::usage::{Gauge, Usage};
 use answer::Failed;
 use credential::Credential;
 use expiry::Expiry;
+use replicas::{Replicas, Update};
 
 /// Largest request body that is read.
 ///
@@ -56,6 +58,7 @@ struct App {
     credential: Credential,
     faults: Arc<Faults>,
     expiry: Arc<Expiry>,
+    replicas: Replicas,
 }
 
 impl Dynamodb {
@@ -66,8 +69,10 @@ impl Dynamodb {
         let clock = Arc::new(expiry::ServiceClock(Arc::clone(&faults)));
         let database = Database::memory_with_clock(clock).map_err(io::Error::other)?;
         let expiry = Arc::new(Expiry::new(Arc::clone(&faults)));
+        let replicas = Replicas::new(&region);
         let credential = Credential { access_key_id, region };
-        let app = Arc::new(App { database: database.clone(), credential, faults: Arc::clone(&faults), expiry });
+        let app = App { database: database.clone(), credential, faults: Arc::clone(&faults), expiry, replicas };
+        let app = Arc::new(app);
         let router = Router::new().fallback(answer_call).with_state(Arc::clone(&app));
         let server = Server::start(address, Service::Dynamodb, faults, router).await?;
         let sweeper = expiry::Sweeper::start(database, Arc::clone(&app.expiry));
@@ -120,10 +125,37 @@ impl Dynamodb {
 
 impl App {
     fn run(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, Failed> {
+        if let Some(update) = Update::of(body).filter(|_| operation == "UpdateTable") {
+            let mut table = self.table(json!({ "TableName": update.table_name }).to_string().as_bytes())?;
+            self.replicas.change(&update)?;
+            self.replicas.describe(&mut table);
+            return Ok(json!({ "TableDescription": table }).to_string().into_bytes());
+        }
+        if operation == "DescribeTable" {
+            let mut table = self.table(body)?;
+            self.replicas.describe(&mut table);
+            return Ok(json!({ "Table": table }).to_string().into_bytes());
+        }
         let answer = dispatch::run(&self.database, operation, body)?;
         self.expiry.note(operation, body);
+        if operation == "DeleteTable" {
+            self.replicas.forget(name(body).as_deref().unwrap_or_default());
+        }
         Ok(answer)
     }
+
+    /// A table as the engine describes it.
+    fn table(&self, body: &[u8]) -> Result<Value, Failed> {
+        let answer = dispatch::run(&self.database, "DescribeTable", body)?;
+        let mut answer: Value = serde_json::from_slice(&answer).map_err(|_| Failed::internal())?;
+        Ok(answer["Table"].take())
+    }
+}
+
+/// The table that a request names.
+fn name(body: &[u8]) -> Option<String> {
+    let request: Value = serde_json::from_slice(body).ok()?;
+    request["TableName"].as_str().map(str::to_owned)
 }
 
 async fn answer_call(State(app): State<Arc<App>>, connection: Connection, request: Request) -> Response {

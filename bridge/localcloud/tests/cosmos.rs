@@ -25,11 +25,17 @@ struct World {
 }
 
 async fn world() -> World {
+    world_written_in(None).await
+}
+
+/// An account that takes writes in a second region too, if there is one.
+async fn world_written_in(second: Option<&str>) -> World {
     let faults = Faults::new(1);
     let options = CosmosOptions {
         address: ([127, 0, 0, 1], 0).into(),
         key: STANDARD.encode(KEY),
         region: "West Europe".to_owned(),
+        second_write_region: second.map(str::to_owned),
         faults: Arc::clone(&faults),
     };
     let cosmos = Cosmos::start(options).await.expect("a free port");
@@ -239,4 +245,18 @@ async fn a_permission_can_be_missing() {
     let denied = world.create(&json!({ "id": "a", "pk": "p" })).await;
     assert_eq!((denied.status, denied.header("x-ms-substatus")), (403, Some("5301")));
     assert_eq!(world.ask("GET", &format!("{ITEMS}/a"), "").await.status, 404);
+}
+
+#[tokio::test]
+async fn an_account_names_the_regions_that_take_writes() {
+    for (second, expected) in [(None, &["West Europe"][..]), (Some("North Europe"), &["West Europe", "North Europe"])] {
+        let world = world_written_in(second).await;
+        let account = world.ask("GET", "/", "").await.json();
+        let writable = account["writableLocations"].as_array().expect("a list");
+        let names: Vec<&str> = writable.iter().filter_map(|location| location["name"].as_str()).collect();
+        assert_eq!(names, expected);
+        assert_eq!(account["enableMultipleWriteLocations"], second.is_some());
+        assert_eq!(world.create(&json!({ "id": "a", "pk": "p" })).await.status, 201);
+        assert_eq!(world.ask("GET", &format!("{ITEMS}/a"), "").await.status, 200);
+    }
 }

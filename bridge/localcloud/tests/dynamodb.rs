@@ -277,3 +277,33 @@ async fn a_permission_can_be_missing() {
     assert_eq!(error(&world.put(&json!({ "pk": { "S": "a" } })).await), (400, "AccessDeniedException".to_owned()));
     assert_eq!(world.get("a").await, Value::Null);
 }
+
+#[tokio::test]
+async fn replicas_are_noted_and_shown() {
+    let world = world().await;
+    let update = async |change: Value| {
+        world.ask("UpdateTable", &json!({ "TableName": "records", "ReplicaUpdates": [change] })).await
+    };
+    let described =
+        async || world.ask("DescribeTable", &json!({ "TableName": "records" })).await.json()["Table"].clone();
+    let region = |name: &str| json!({ "RegionName": name });
+    assert_eq!(described().await.get("Replicas"), None);
+    let answer = update(json!({ "Create": region("eu-west-1") })).await;
+    assert_eq!(
+        (answer.status, answer.json()["TableDescription"]["Replicas"][0]["RegionName"].clone()),
+        (200, json!("eu-west-1"))
+    );
+    let table = described().await;
+    assert_eq!(table["Replicas"], json!([{ "RegionName": "eu-west-1", "ReplicaStatus": "ACTIVE" }]));
+    assert_eq!(
+        (table["GlobalTableVersion"].clone(), table["KeySchema"][0]["AttributeName"].clone()),
+        (json!("2019.11.21"), json!("pk"))
+    );
+    for wrong in [json!({ "Create": region("us-east-1") }), json!({ "Delete": region("eu-west-2") })] {
+        assert_eq!(error(&update(wrong).await), (400, "ValidationException".to_owned()));
+    }
+    update(json!({ "Delete": region("eu-west-1") })).await;
+    assert_eq!(described().await.get("Replicas"), None);
+    let missing = json!({ "TableName": "none", "ReplicaUpdates": [{ "Create": region("eu-west-1") }] });
+    assert_eq!(error(&world.ask("UpdateTable", &missing).await), (400, "ResourceNotFoundException".to_owned()));
+}

@@ -1,19 +1,30 @@
 //! What SQS and DynamoDB say of a site's queues and table.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{
     KeyType, ScalarAttributeType, TableDescription, TimeToLiveDescription, TimeToLiveStatus,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
-use bridge_core::failure::{FailureKind, PortError};
+use bridge_core::{
+    failure::{FailureKind, PortError},
+    limits::KEY_BYTES_MAX,
+};
 use bridge_ops::doctor::{Expiry, Inspect, Look, Looks, PartitionKey, QueueFacts, Redrive, StoreFacts};
+use chrono::TimeDelta;
 use serde_json::Value;
 use url::Url;
 
 use super::{AwsClients, dynamodb_item::EXPIRES_AT, error::Failure};
-use crate::service_clock;
+use crate::{
+    look::{LOOK, look, within},
+    service_clock,
+};
 
 /// What a queue is asked for takes, and for how long. `SetQueueAttributes` in the Amazon SQS API Reference, read 2026-11:
 /// 4 days, and 1 MiB, unless set; the service names every attribute, so these stand in for an answer that does not.
@@ -23,6 +34,8 @@ const MESSAGE_BYTES: u64 = 1_048_576;
 /// A site's things in AWS.
 #[derive(Clone, Debug)]
 pub struct AwsInspectOptions {
+    /// Its region.
+    pub region: String,
     /// The site's queue.
     pub queue_url: Url,
     /// Its dead-letter queue.
@@ -47,49 +60,64 @@ impl AwsInspect {
         Self { clients, options }
     }
 
-    async fn queue(&self, url: &Url) -> Look<QueueFacts> {
+    async fn queue(&self, url: &Url, limit: Duration) -> Look<QueueFacts> {
         let name = url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
         let at = format!("SQS queue {name}");
         let request = self.clients.sqs.get_queue_attributes().queue_url(url.as_str());
-        let seen = match request.attribute_names(QueueAttributeName::All).send().await {
-            Ok(answer) => queue_facts(&answer.attributes.unwrap_or_default())
-                .map_err(|detail| PortError::new(&at, "look", FailureKind::Rejected { detail })),
-            Err(error) => Err(Failure::from(&error).at(&at, "look")),
+        let place = at.clone();
+        let read = async {
+            let answer = request.attribute_names(QueueAttributeName::All).send().await;
+            let answer = answer.map_err(|error| Failure::from(&error).at(&place, LOOK))?;
+            queue_facts(&answer.attributes.unwrap_or_default())
+                .map_err(|detail| PortError::new(&place, LOOK, FailureKind::Rejected { detail }))
         };
-        Look { at, seen }
+        Box::pin(look(at, limit, read)).await
     }
 
-    async fn table(&self) -> Look<StoreFacts> {
+    async fn table(&self, limit: Duration) -> Look<StoreFacts> {
         let at = format!("DynamoDB table {}", self.options.table);
-        let seen = self.describe(&at).await;
-        Look { at, seen }
-    }
-
-    async fn describe(&self, at: &str) -> Result<StoreFacts, PortError> {
         let (dynamodb, table) = (&self.clients.dynamodb, &self.options.table);
-        let described = dynamodb.describe_table().table_name(table).send().await;
-        let described = described.map_err(|error| Failure::from(&error).at(at, "look"))?;
-        let expiry = dynamodb.describe_time_to_live().table_name(table).send().await;
-        let expiry = expiry.map_err(|error| Failure::from(&error).at(at, "look"))?;
-        Ok(StoreFacts {
-            partition_key: partition_key(&described.table.unwrap_or_else(|| TableDescription::builder().build())),
-            expiry: expires(expiry.time_to_live_description.as_ref()),
-        })
+        let describe = async {
+            let answer = dynamodb.describe_table().table_name(table).send().await;
+            answer.map_err(|error| Failure::from(&error).at(&at, LOOK))
+        };
+        let expiry = async {
+            let answer = dynamodb.describe_time_to_live().table_name(table).send().await;
+            let answer = answer.map_err(|error| Failure::from(&error).at(&at, LOOK))?;
+            Ok(expires(answer.time_to_live_description.as_ref()))
+        };
+        let (described, expiry) = futures_util::join!(within(&at, limit, describe), within(&at, limit, expiry));
+        let seen = described.map(|answer| {
+            let table = answer.table.unwrap_or_else(|| TableDescription::builder().build());
+            StoreFacts {
+                partition_key: partition_key(&table),
+                // A partition key takes 2,048 bytes: `limits::KEY_BYTES_MAX`.
+                key_bytes_max: KEY_BYTES_MAX,
+                expiry,
+                write_regions: Ok(write_regions(&self.options.region, &table)),
+            }
+        });
+        Look { at, seen }
     }
 }
 
 #[async_trait]
 impl Inspect for AwsInspect {
-    async fn look(&self) -> Looks {
-        let options = &self.options;
-        let (queue, dead_letter_queue, store, sqs, dynamodb) = futures_util::join!(
-            self.queue(&options.queue_url),
-            self.queue(&options.dead_letter_queue_url),
-            self.table(),
-            service_clock::look("SQS", options.sqs_endpoint.clone()),
-            service_clock::look("DynamoDB", options.dynamodb_endpoint.clone()),
+    async fn look(&self, limit: Duration) -> Looks {
+        let (queue, dead_letter_queue, store) = futures_util::join!(
+            self.queue(&self.options.queue_url, limit),
+            self.queue(&self.options.dead_letter_queue_url, limit),
+            self.table(limit),
         );
-        Looks { queue, dead_letter_queue, store, clocks: vec![sqs, dynamodb] }
+        Looks { queue, dead_letter_queue, store }
+    }
+
+    async fn clocks(&self, limit: Duration) -> Vec<Look<TimeDelta>> {
+        let (sqs, dynamodb) = futures_util::join!(
+            service_clock::look("SQS", self.options.sqs_endpoint.clone(), limit),
+            service_clock::look("DynamoDB", self.options.dynamodb_endpoint.clone(), limit),
+        );
+        vec![sqs, dynamodb]
     }
 }
 
@@ -112,6 +140,8 @@ pub(super) fn queue_facts(attributes: &HashMap<QueueAttributeName, String>) -> R
         message_bytes_max: number(QueueAttributeName::MaximumMessageSize, MESSAGE_BYTES)?,
         duplicate_detection: None,
         sessions: false, // The configuration takes no FIFO queue, the one kind that has groups.
+        forwards_to: None,
+        idle_life: None,
     })
 }
 
@@ -148,6 +178,18 @@ fn partition_key(table: &TableDescription) -> PartitionKey {
     PartitionKey::Other { is: keys.join(" and "), must_be: "pk (S) alone" }
 }
 
+/// Where the table can be written: in its own region, and in the region of each replica. `TableDescription` in the Amazon `DynamoDB` API
+/// Reference, read 2026-11: a global table of version 2017.11.29 lists no replicas.
+fn write_regions(own: &str, table: &TableDescription) -> BTreeSet<String> {
+    let mut regions: BTreeSet<String> =
+        table.replicas().iter().filter_map(|replica| replica.region_name().map(str::to_owned)).collect();
+    regions.insert(own.to_owned());
+    if let (1, Some(version)) = (regions.len(), table.global_table_version()) {
+        regions.insert(format!("those of its global table, version {version}"));
+    }
+    regions
+}
+
 fn expires(description: Option<&TimeToLiveDescription>) -> Expiry {
     let on = |status: &TimeToLiveStatus| matches!(status, TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling);
     match description {
@@ -161,7 +203,23 @@ fn expires(description: Option<&TimeToLiveDescription>) -> Expiry {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::types::ReplicaDescription;
+
     use super::*;
+
+    #[test]
+    fn a_table_is_written_where_it_has_a_replica() {
+        let table = TableDescription::builder;
+        let replica = |region: &str| ReplicaDescription::builder().region_name(region).build();
+        let regions = |table: TableDescription| write_regions("us-east-1", &table).into_iter().collect::<Vec<_>>();
+        assert_eq!(regions(table().build()), ["us-east-1"]);
+        let version = "2019.11.21";
+        let global = table().global_table_version(version).replicas(replica("eu-west-1"));
+        assert_eq!(regions(global.clone().build()), ["eu-west-1", "us-east-1"]);
+        assert_eq!(regions(global.replicas(replica("us-east-1")).build()), ["eu-west-1", "us-east-1"]);
+        let old = regions(table().global_table_version("2017.11.29").build());
+        assert_eq!(old, ["those of its global table, version 2017.11.29", "us-east-1"]);
+    }
 
     #[test]
     fn a_redrive_policy_counts_in_numbers_or_in_texts() {

@@ -24,18 +24,19 @@ use tokio::sync::OnceCell;
 
 use super::{
     client::{self, CosmosOptions},
+    cosmos_account,
     cosmos_item::{self, ITEM_BYTES_MAX, Item},
     error::port_error,
     inspect,
 };
 use crate::{
     endpoint::{self, InsecureEndpoint},
+    look::{LOOK, within},
     stored::NotARecord,
 };
 
 const PUT: &str = "put_if_newer";
 const GET: &str = "get";
-const LOOK: &str = "look";
 
 /// Turns of the loop. Each lost turn means that another writer of the same key won one, so only a storm on one key gets
 /// here; the worker then comes back to it after a pause of its own.
@@ -167,17 +168,19 @@ impl CosmosStore {
         cosmos_item::to_record(item).map(Some).map_err(|error| self.not_a_record(GET, key, error))
     }
 
-    /// The container's settings.
-    pub(super) async fn look(&self) -> Look<StoreFacts> {
-        let read = async {
+    /// The settings of the container and its account.
+    pub(super) async fn look(&self, limit: Duration) -> Look<StoreFacts> {
+        let CosmosOptions { endpoint, credential, database, container } = &self.options;
+        let at = format!("Cosmos DB container {database}/{container}");
+        let settings = async {
             let container = self.container(LOOK).await?;
             let answer = container.read(None).await.map_err(|error| self.fail(LOOK, &error))?;
-            let settings = answer.into_model().map_err(|error| self.fail(LOOK, &error))?;
-            let paths: Vec<&str> = settings.partition_key.paths().iter().map(AsRef::as_ref).collect();
-            Ok(inspect::facts(&paths, &settings.default_ttl))
+            answer.into_model().map_err(|error| self.fail(LOOK, &error))
         };
-        let at = format!("Cosmos DB container {}/{}", self.options.database, self.options.container);
-        Look { at, seen: self.within(LOOK, read).await }
+        let regions = cosmos_account::write_regions(&at, endpoint, credential);
+        let (settings, regions) = futures_util::join!(within(&at, limit, settings), within(&at, limit, regions));
+        let seen = settings.map(|settings| inspect::facts(&settings.partition_key, &settings.default_ttl, regions));
+        Look { at, seen }
     }
 
     /// What `call` comes to within [`CALL_TIMEOUT`]. A call that is dropped leaves nothing behind but its effect.

@@ -2,6 +2,7 @@
 
 mod client;
 mod cosmos;
+mod cosmos_account;
 pub mod cosmos_item;
 mod cosmos_scan;
 pub mod credential;
@@ -12,6 +13,7 @@ pub mod fuzzing;
 pub mod identity;
 mod inspect;
 pub mod service_bus;
+mod tls;
 
 pub use client::{CosmosCredential, CosmosOptions};
 pub use cosmos::CosmosStore;

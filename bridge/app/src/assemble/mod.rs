@@ -63,6 +63,8 @@ pub(crate) struct Worksite {
     pub(crate) watched: Option<Watched>,
     /// Whether the latest conflicts are kept.
     pub(crate) keep_conflicts: bool,
+    /// What looks at the settings of its queues and its store.
+    pub(crate) inspect: Arc<dyn Inspect>,
 }
 
 impl Worksite {
@@ -83,6 +85,8 @@ pub(crate) struct SitePorts {
     pub(crate) dead_letters: Arc<dyn Queue>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) copies: Option<Arc<dyn Reschedule>>,
+    /// What looks at the settings of all of these, by the same connections.
+    pub(crate) inspect: Arc<dyn Inspect>,
 }
 
 /// The worker of `site`, with every other site as its peer.
@@ -115,8 +119,8 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemet
     let watched = if telemetry.listens() { Some(watched(config, site).await?) } else { None };
     let queue = layered_queue(own.queue, &worker.clock, None);
     let dead_letters = layered_queue(own.dead_letters, &worker.clock, None);
-    let copies = own.copies;
-    Ok(Worksite { worker, queue, dead_letters, copies, tally, telemetry: tells, watched, keep_conflicts })
+    let (copies, inspect) = (own.copies, own.inspect);
+    Ok(Worksite { worker, queue, dead_letters, copies, tally, telemetry: tells, watched, keep_conflicts, inspect })
 }
 
 /// The layers that a worker has around each queue: a bound, and a meter where somebody listens.
@@ -223,41 +227,12 @@ fn sqs_endpoint(site: &AwsSite) -> anyhow::Result<url::Url> {
     Ok(site.sqs_endpoint.clone().map_or_else(|| site.queue_url.join("/"), Ok)?)
 }
 
-/// What looks at the settings of `site`.
-pub(crate) async fn inspector(config: &Config, site: &SiteId) -> anyhow::Result<Box<dyn Inspect>> {
-    let inspector: anyhow::Result<Box<dyn Inspect>> = match &config.sites[site] {
-        SiteConfig::Aws(aws) => aws_inspector(site, aws).await,
-        SiteConfig::Azure(azure) => azure_inspector(azure),
-    };
-    inspector.with_context(|| format!("sites.{site}"))
-}
-
-async fn aws_inspector(id: &SiteId, site: &AwsSite) -> anyhow::Result<Box<dyn Inspect>> {
+fn dynamodb_endpoint(id: &SiteId, site: &AwsSite) -> anyhow::Result<url::Url> {
     let region = id.region();
     // "Service endpoints", read 2026-11: China has a domain of its own.
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    let dynamodb_endpoint = match &site.dynamodb_endpoint {
-        Some(url) => url.clone(),
-        None => format!("https://dynamodb.{region}.{domain}/").parse()?,
-    };
-    let options = AwsInspectOptions {
-        queue_url: site.queue_url.clone(),
-        dead_letter_queue_url: site.dead_letter_queue_url.clone(),
-        table: site.table.clone(),
-        sqs_endpoint: sqs_endpoint(site)?,
-        dynamodb_endpoint,
-    };
-    Ok(Box::new(AwsInspect::new(aws_clients(id, site).await?, options)))
-}
-
-fn azure_inspector(site: &AzureSite) -> anyhow::Result<Box<dyn Inspect>> {
-    Ok(Box::new(AzureInspect {
-        service_bus: descriptions(site)?,
-        queue: site.queue.clone(),
-        dead_letter_queue: site.dead_letter_queue.clone(),
-        store: Arc::new(cosmos_store(site)?),
-        cosmos_endpoint: site.cosmos_endpoint.clone(),
-    }))
+    let default = || format!("https://dynamodb.{region}.{domain}/").parse();
+    Ok(site.dynamodb_endpoint.clone().map_or_else(default, Ok)?)
 }
 
 async fn aws_clients(id: &SiteId, site: &AwsSite) -> anyhow::Result<AwsClients> {
@@ -285,11 +260,20 @@ fn sqs_queue(clients: &AwsClients, site: &AwsSite, queue_url: String) -> SqsQueu
 async fn aws_ports(id: &SiteId, site: &AwsSite) -> anyhow::Result<SitePorts> {
     let clients = aws_clients(id, site).await?;
     let queue = |url: &url::Url| -> Arc<dyn Queue> { Arc::new(sqs_queue(&clients, site, url.to_string())) };
+    let options = AwsInspectOptions {
+        region: id.region().to_owned(),
+        queue_url: site.queue_url.clone(),
+        dead_letter_queue_url: site.dead_letter_queue_url.clone(),
+        table: site.table.clone(),
+        sqs_endpoint: sqs_endpoint(site)?,
+        dynamodb_endpoint: dynamodb_endpoint(id, site)?,
+    };
     Ok(SitePorts {
         queue: queue(&site.queue_url),
         dead_letters: queue(&site.dead_letter_queue_url),
         store: Arc::new(DynamodbStore::new(clients.dynamodb.clone(), &site.table)),
         copies: None,
+        inspect: Arc::new(AwsInspect::new(clients, options)),
     })
 }
 
@@ -337,10 +321,19 @@ fn azure_ports(site: &AzureSite) -> anyhow::Result<SitePorts> {
     let connection = service_bus(site)?;
     let queue = |name: &str| Arc::new(service_bus_queue(site, &connection, name));
     let own = queue(&site.queue);
+    let store = Arc::new(cosmos_store(site)?);
+    let inspect = AzureInspect {
+        service_bus: ServiceBusDescriptions::new(connection.clone(), site.service_bus_http_endpoint.clone()),
+        queue: site.queue.clone(),
+        dead_letter_queue: site.dead_letter_queue.clone(),
+        store: store.clone(),
+        cosmos_endpoint: site.cosmos_endpoint.clone(),
+    };
     Ok(SitePorts {
         queue: own.clone(),
         dead_letters: queue(&site.dead_letter_queue),
-        store: Arc::new(cosmos_store(site)?),
+        store,
         copies: Some(own),
+        inspect: Arc::new(inspect),
     })
 }

@@ -13,6 +13,7 @@ use bridge_core::{
     settlement::rfc3339,
 };
 use bridge_localcloud::{LocalCloud, Options, fault::Fault, service_bus::Tier};
+use futures_util::future;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,7 @@ use super::dashboard;
 use crate::{
     assemble,
     config::{Config, Sources},
+    doctor::OwnSite,
     exit::Code,
     host,
     telemetry::{Settings, Telemetry},
@@ -45,6 +47,9 @@ pub(crate) struct Args {
     /// A Premium namespace of Service Bus: messages of 1 MB, and of more where a queue allows it
     #[arg(long)]
     service_bus_premium: bool,
+    /// A second region in which the Cosmos DB account takes writes, for the doctor to find
+    #[arg(long, value_name = "REGION")]
+    cosmos_second_write_region: Option<String>,
     /// Port of SQS; 0 lets the system choose, as for all ports here
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     sqs_port: u16,
@@ -88,6 +93,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
         service_bus_address: args.service_bus_address,
         service_bus_http_port: args.service_bus_http_port,
         service_bus_tier: if args.service_bus_premium { Tier::premium() } else { Tier::Standard },
+        cosmos_second_write_region: args.cosmos_second_write_region.clone(),
         admin_port: args.admin_port,
         lease: Duration::from_secs(args.lease_seconds.into()),
         faults: args.fault.clone(),
@@ -111,8 +117,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
 
     let mut workers = tokio::task::JoinSet::new();
     if !args.without_workers {
-        for site in config.sites.keys() {
+        let worksites = config.sites.keys().map(async |site| {
             let worksite = assemble::worksite(&config, site, &telemetry).await?;
+            OwnSite::of(&config, &worksite).check().await?;
+            anyhow::Ok((site, worksite))
+        });
+        for (site, worksite) in future::try_join_all(worksites).await? {
             let (container, stop) = (config.container_of(site), stop.clone());
             workers.spawn(async move { host::container::work(&worksite, container, stop).await });
         }

@@ -27,6 +27,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::{
     assemble::{self, Worksite},
     config::{Config, ConfigErrors, SiteConfig, Sources},
+    doctor::Diagnosis,
     exit::Code,
     host::{
         self, Function,
@@ -139,7 +140,7 @@ enum Command {
 pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<Code> {
     let load = || cli.sources.load();
     if let Some(function) = function {
-        return serve(function, load()).await;
+        return Box::pin(serve(function, load())).await;
     }
     let Some(command) = cli.command else {
         Cli::command().print_help()?;
@@ -172,15 +173,16 @@ async fn serve(function: Function, config: Result<Config, ConfigErrors>) -> anyh
     if let (Function::Lambda, Err(error)) = (function, &started) {
         host::lambda::report_start_error(&format!("{error:#}"));
     }
-    let (config, worksite) = started?;
+    let (config, mut worksite) = started?;
+    let diagnosis = Diagnosis::of(&config, &mut worksite);
     match (function, &config.sites[config.own_site()?]) {
         (Function::Lambda, SiteConfig::Aws(site)) => {
             let trigger = Trigger::new(config.own_site()?, &site.queue_url, &site.dead_letter_queue_url)?;
             let portion = config.container.batch_messages_max;
-            host::lambda::serve(&worksite, &trigger, portion, config.telemetry.flush).await?;
+            host::lambda::serve(&worksite, &diagnosis, &trigger, portion, config.telemetry.flush).await?;
         }
         (Function::Azure { port }, SiteConfig::Azure(_)) => {
-            host::function::serve(worksite, &config, port).await?;
+            host::function::serve(worksite, diagnosis, &config, port).await?;
         }
         _ => anyhow::bail!("a host of another cloud was not refused"),
     }

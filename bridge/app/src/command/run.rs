@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use crate::{
     assemble,
     config::Config,
+    doctor::OwnSite,
     exit::Code,
     host,
     telemetry::{Settings, Telemetry},
@@ -27,6 +28,11 @@ pub(crate) async fn run(Args {}: Args, config: Config) -> anyhow::Result<Code> {
         None => None,
     };
     let worksite = assemble::worksite(&config, &site, &telemetry).await?;
+    let own = OwnSite::of(&config, &worksite);
+    tokio::select! {
+        checked = own.check() => checked?,
+        () = stop.cancelled() => return Ok(Code::Done),
+    }
     // Telemetry outlives the work, so that the last batches are told of too.
     let worked = tokio_util::sync::CancellationToken::new();
     let work = async {

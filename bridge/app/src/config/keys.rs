@@ -20,6 +20,14 @@ const fn key(name: &'static str, unit: &'static str, default: Option<&'static st
     KeySpec { name, unit, default, secret: false, help }
 }
 
+/// The same in both clouds; the names are those of [`ALLOWABLE`](bridge_ops::doctor::ALLOWABLE).
+const ALLOW: KeySpec = key(
+    "allow",
+    "names",
+    None,
+    "bad findings of bridge doctor with which the site starts all the same, separated by commas: store.regions, store.key-size, queue.redrive",
+);
+
 const fn secret(name: &'static str, help: &'static str) -> KeySpec {
     KeySpec { name, unit: "text", default: None, secret: true, help }
 }
@@ -142,6 +150,7 @@ pub(crate) const AWS: &[KeySpec] = &[
     key("dynamodb_endpoint", "URL", None, "instead of the region's own, for localcloud or a private endpoint"),
     key("access_key_id", "text", None, "only where no role can be had; else the default credential chain"),
     secret("secret_access_key", "belongs to access_key_id"),
+    ALLOW,
 ];
 
 /// `[sites."azure:..."]`.
@@ -162,4 +171,5 @@ pub(crate) const AZURE: &[KeySpec] = &[
     secret("cosmos_key", "only where no identity can be had"),
     key("database", "name", None, "the Cosmos DB database"),
     key("container", "name", None, "the Cosmos DB container, partitioned by /pk, default time to live -1"),
+    ALLOW,
 ];

@@ -1,6 +1,6 @@
 //! Reads typed values of one section by its table of keys, and gathers every error instead of stopping at the first.
 
-use std::{fmt::Display, str::FromStr, time::Duration};
+use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 
 use url::Url;
 
@@ -70,6 +70,22 @@ impl Section<'_> {
             self.error(name, format!("is missing: {} ({}); set it in the file or as {variable}", spec.help, spec.unit));
         }
         value
+    }
+
+    /// Some of the names that are `known`, separated by commas.
+    pub(crate) fn names(&mut self, name: &str, known: &[&'static str]) -> BTreeSet<&'static str> {
+        let text = self.given(name).map(|given| given.text).unwrap_or_default();
+        let (mut names, mut unknown) = (BTreeSet::new(), Vec::new());
+        for one in text.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+            match known.iter().find(|known| **known == one) {
+                Some(known) => drop(names.insert(*known)),
+                None => unknown.push(one),
+            }
+        }
+        for one in unknown {
+            self.error(name, format!("{one:?} is none of its names; these are: {}", known.join(", ")));
+        }
+        names
     }
 
     pub(crate) fn secret(&mut self, name: &str) -> Option<Secret> {

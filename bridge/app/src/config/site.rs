@@ -1,9 +1,9 @@
 //! One site of the configuration: where its queue, its dead letters and its store are, and how to get in.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use bridge_core::event::SiteId;
-use bridge_ops::replay::frame::At;
+use bridge_ops::{doctor::ALLOWABLE, replay::frame::At};
 use url::Url;
 
 use super::{Secret, reader::Section, size};
@@ -25,6 +25,7 @@ pub(crate) struct AwsSite {
     pub(crate) sqs_endpoint: Option<Url>,
     pub(crate) dynamodb_endpoint: Option<Url>,
     pub(crate) access_key: Option<(String, Secret)>,
+    pub(crate) allow: BTreeSet<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,6 +40,7 @@ pub(crate) struct AzureSite {
     pub(crate) cosmos_key: Option<Secret>,
     pub(crate) database: String,
     pub(crate) container: String,
+    pub(crate) allow: BTreeSet<&'static str>,
 }
 
 /// How to get into a namespace.
@@ -53,6 +55,21 @@ impl SiteConfig {
         match self {
             Self::Aws(site) => site.message_bytes_max,
             Self::Azure(site) => site.message_bytes_max,
+        }
+    }
+
+    pub(crate) fn lease(&self) -> Duration {
+        match self {
+            Self::Aws(site) => site.lease,
+            Self::Azure(site) => site.lease,
+        }
+    }
+
+    /// Bad findings of the doctor with which it starts all the same.
+    pub(crate) fn allow(&self) -> &BTreeSet<&'static str> {
+        match self {
+            Self::Aws(site) => &site.allow,
+            Self::Azure(site) => &site.allow,
         }
     }
 
@@ -112,6 +129,7 @@ pub(super) fn read_aws(section: &mut Section<'_>) -> Option<AwsSite> {
             None
         }
     };
+    let allow = section.names("allow", &ALLOWABLE);
     Some(AwsSite {
         queue_url: queue_url?,
         dead_letter_queue_url: dead_letter_queue_url?,
@@ -121,6 +139,7 @@ pub(super) fn read_aws(section: &mut Section<'_>) -> Option<AwsSite> {
         sqs_endpoint,
         dynamodb_endpoint,
         access_key,
+        allow,
     })
 }
 
@@ -147,6 +166,7 @@ pub(super) fn read_azure(section: &mut Section<'_>) -> Option<AzureSite> {
     let cosmos_key = section.secret("cosmos_key");
     let database = section.required("database");
     let container = section.required("container");
+    let allow = section.names("allow", &ALLOWABLE);
     Some(AzureSite {
         service_bus: service_bus?,
         service_bus_http_endpoint,
@@ -158,5 +178,6 @@ pub(super) fn read_azure(section: &mut Section<'_>) -> Option<AzureSite> {
         cosmos_key,
         database: database?,
         container: container?,
+        allow,
     })
 }

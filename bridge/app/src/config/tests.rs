@@ -94,6 +94,20 @@ fn a_fifo_queue_is_refused_wherever_a_site_may_name_one() {
     }
 }
 
+#[test]
+fn a_finding_is_allowed_by_its_name_and_by_no_other() {
+    let allowing = |names: &str| load(GOOD, &[("BRIDGE_SITES_AWS_US_EAST_1_ALLOW", names)]);
+    let allowed = |names: &str| {
+        let config = allowing(names).unwrap();
+        config.sites.values().map(|site| site.allow().iter().copied().collect()).collect::<Vec<Vec<_>>>()
+    };
+    assert_eq!(allowed(""), [[""; 0], []], "each site for itself");
+    assert_eq!(allowed(" store.regions,queue.redrive , "), [vec!["queue.redrive", "store.regions"], vec![]]);
+    let errors = allowing("store.regions, store.key").unwrap_err();
+    let expected = "sites.aws:us-east-1.allow: \"store.key\" is none of its names; these are: store.regions, store.key-size, queue.redrive";
+    assert_eq!(errors, [expected]);
+}
+
 /// Sizes first: of messages that are as large as their queue takes them, no more are taken than fit.
 #[test]
 fn a_container_takes_no_more_than_fits_into_its_bytes() {

@@ -22,6 +22,7 @@ const RUNBOOKS: &[(&str, &str)] = runbooks![
     "azure-down",
     "clock-skew",
     "dead-letters",
+    "does-not-start",
     "halted",
     "lag",
     "stores-differ",

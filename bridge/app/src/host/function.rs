@@ -1,7 +1,11 @@
 //! The host for Azure Functions: a custom handler that the Functions host posts each message to, and the ticks of a
 //! timer. `docs/hosts.md` states the contract.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use axum::{
@@ -30,6 +34,7 @@ use super::{send_one_heartbeat, tell};
 use crate::{
     assemble::Worksite,
     config::{Config, FunctionConfig},
+    doctor::Diagnosis,
 };
 
 /// Bytes of an invocation. Ours: what Service Bus carries by default (1 MiB, and 100 MiB only in large-message queues), twice over
@@ -44,6 +49,7 @@ struct Function {
     room: Semaphore,
     room_kib: u32,
     worksite: Worksite,
+    diagnosis: Diagnosis,
     copies: Arc<dyn Reschedule>,
     budget: Budget,
     /// The longest that an answer waits for telemetry.
@@ -51,7 +57,7 @@ struct Function {
 }
 
 /// Serves invocations on `port` of loopback until the process is killed, as the host never says goodbye.
-pub(crate) async fn serve(worksite: Worksite, config: &Config, port: u16) -> anyhow::Result<()> {
+pub(crate) async fn serve(worksite: Worksite, diagnosis: Diagnosis, config: &Config, port: u16) -> anyhow::Result<()> {
     let copies = worksite
         .copies
         .clone()
@@ -63,7 +69,7 @@ pub(crate) async fn serve(worksite: Worksite, config: &Config, port: u16) -> any
     let budget = Budget { attempt: ATTEMPT, hold, halt };
     let room_kib = kib(config.inflight_bytes_max);
     let room = Semaphore::new(room_kib as usize);
-    let function = Function { room, room_kib, worksite, copies, budget, flush: config.telemetry.flush };
+    let function = Function { room, room_kib, worksite, diagnosis, copies, budget, flush: config.telemetry.flush };
     axum::serve(listener, router(function)).await?;
     anyhow::bail!("the server ended by itself")
 }
@@ -123,13 +129,14 @@ async fn replicate(State(function): State<Arc<Function>>, headers: HeaderMap, bo
     };
     drop(payload);
     let Worksite { worker, queue, dead_letters, .. } = &function.worksite;
-    let worked = work_off(worker, &**queue, &*function.copies, &**dead_letters, deliveries, function.budget).await;
+    let work = work_off(worker, &**queue, &*function.copies, &**dead_letters, deliveries, function.budget);
+    let worked = function.diagnosis.beside(Instant::now() + ATTEMPT, work).await;
     tell(&function.worksite, worked.concluded.iter().map(|(delivery, verdict)| (delivery, verdict))).await;
     function.worksite.telemetry.halted(worked.halt.is_some());
     let answer = match (worked.failed, worked.halt) {
         (None, None) => done(),
         (None, Some(halt)) => {
-            let detail = halt.detail;
+            let detail = function.diagnosis.explain(halt.detail);
             tracing::error!(
                 detail,
                 "halted: the message comes again as a copy, later and later; see runbooks/halted.md"
@@ -140,7 +147,7 @@ async fn replicate(State(function): State<Arc<Function>>, headers: HeaderMap, bo
             refused(StatusCode::INTERNAL_SERVER_ERROR, &format!("not even a copy could be scheduled: {detail}"))
         }
         (Some(Failed::NotRescheduled { detail }), Some(halt)) => {
-            let halt = halt.detail;
+            let halt = function.diagnosis.explain(halt.detail);
             let detail =
                 format!("halted: {halt}; not even a copy could be scheduled: {detail}; see runbooks/halted.md");
             refused(StatusCode::INTERNAL_SERVER_ERROR, &detail)

@@ -4,7 +4,7 @@
 use std::{
     io::{Read, Write},
     net::{TcpStream, ToSocketAddrs},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bridge_adapters::aws::{
@@ -19,7 +19,7 @@ use lambda_runtime::{Diagnostic, LambdaEvent as Invocation, service_fn};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{own_queue::Trigger, send_one_heartbeat, tell};
-use crate::assemble::Worksite;
+use crate::{assemble::Worksite, doctor::Diagnosis};
 
 /// Time of an invocation that is kept for the last letters, for giving back what was not done, and for the answer; a third of a short one. Ours:
 /// giving back ten messages is one request of some 10 ms, and there may be 1,000.
@@ -60,6 +60,7 @@ impl From<Failed> for Diagnostic {
 /// Serves invocations until the environment is shut down.
 pub(crate) async fn serve(
     worksite: &Worksite,
+    diagnosis: &Diagnosis,
     trigger: &Trigger,
     portion: usize,
     flush: Duration,
@@ -67,7 +68,7 @@ pub(crate) async fn serve(
     tracing::info!(site = %worksite.worker.rules.site, queue = %worksite.queue, "serving as a Lambda function");
     let handle = async |invocation: Invocation<Box<RawValue>>| {
         let remaining = || remaining(invocation.context.deadline(), SystemTime::now());
-        let result = invoke(worksite, trigger, invocation.payload.get(), remaining(), portion).await;
+        let result = invoke(worksite, diagnosis, trigger, invocation.payload.get(), remaining(), portion).await;
         // The process is frozen with the answer. What is sent must be sent now, and never costs the answer its time.
         worksite.telemetry.flush(flush.min(remaining() / 2)).await;
         result.inspect_err(|error| tracing::error!(%error))
@@ -82,6 +83,7 @@ fn remaining(deadline: SystemTime, now: SystemTime) -> Duration {
 
 async fn invoke(
     worksite: &Worksite,
+    diagnosis: &Diagnosis,
     trigger: &Trigger,
     payload: &str,
     remaining: Duration,
@@ -103,7 +105,9 @@ async fn invoke(
     let reserve = RESERVE.min(remaining / 3);
     let budget = Budget { work: remaining.saturating_sub(reserve), give_back: reserve / 2, portion };
     let Worksite { worker, queue, dead_letters, .. } = worksite;
-    let Worked { ended, halt, unfinished } = work_off(worker, &**queue, &**dead_letters, &batch, budget).await;
+    let work = work_off(worker, &**queue, &**dead_letters, &batch, budget);
+    let Worked { ended, halt, unfinished } = diagnosis.beside(Instant::now() + remaining, work).await;
+    let halt = halt.map(|halt| diagnosis.explain(halt.detail));
 
     tell(worksite, batch.iter().zip(&ended).filter_map(|(delivery, ended)| Some((delivery, ended.verdict()?)))).await;
     worksite.telemetry.halted(halt.is_some());
@@ -113,8 +117,8 @@ async fn invoke(
     let nothing_settled = again == messages;
     match halt {
         // An error is what alarms see. Nothing that was settled may come again by it.
-        Some(halt) if nothing_settled => return Err(Failed::Halted(halt.detail)),
-        Some(halt) => tracing::error!(detail = halt.detail, "halted: nothing is lost; see runbooks/halted.md"),
+        Some(detail) if nothing_settled => return Err(Failed::Halted(detail)),
+        Some(detail) => tracing::error!(detail, "halted: nothing is lost; see runbooks/halted.md"),
         None if nothing_settled && unfinished > 0 => tracing::error!(
             messages,
             unfinished,

@@ -14,7 +14,7 @@ use axum::http::request::Parts;
 use azure_core::http::{Method, Request};
 use azure_data_cosmos_driver::binary_json;
 use azure_data_cosmos_driver::in_memory_emulator::{
-    ConsistencyLevel, ContainerConfig, InMemoryEmulatorHttpClient, VirtualAccountConfig, VirtualRegion,
+    ConsistencyLevel, ContainerConfig, InMemoryEmulatorHttpClient, VirtualAccountConfig, VirtualRegion, WriteMode,
 };
 use azure_data_cosmos_driver::models::PartitionKeyDefinition;
 use futures_util::FutureExt;
@@ -34,10 +34,14 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    pub(super) fn new(address: SocketAddr, region: &str) -> io::Result<Self> {
+    /// An account that takes writes in `region`, and in a second one if there is one. Both have one address, whose calls go to the first.
+    pub(super) fn new(address: SocketAddr, region: &str, second: Option<&str>) -> io::Result<Self> {
         let base = Url::parse(&format!("http://{address}/")).map_err(io::Error::other)?;
-        let account = VirtualAccountConfig::new(vec![VirtualRegion::new(region, base.clone())])
+        let regions = [region].into_iter().chain(second).map(|name| VirtualRegion::new(name, base.clone()));
+        let mode = if second.is_some() { WriteMode::Multi } else { WriteMode::Single };
+        let account = VirtualAccountConfig::new(regions.collect())
             .map_err(io::Error::other)?
+            .with_write_mode(mode)
             .with_account_id("localcloud")
             .with_consistency(ConsistencyLevel::Session);
         let engine = InMemoryEmulatorHttpClient::try_new(account).map_err(io::Error::other)?;

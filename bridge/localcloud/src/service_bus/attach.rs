@@ -105,6 +105,11 @@ impl Connection {
             return Err(problem(AmqpError::NotImplemented, "Message sessions are not available here."));
         }
         if !peer_sends {
+            if let Node::Queue(place) = &node
+                && let Some(text) = place.cell.refuses_receivers()
+            {
+                return Err(problem(AmqpError::NotAllowed, text));
+            }
             return Ok(Link::Outbound(Outbound {
                 node,
                 path,

@@ -244,6 +244,11 @@ impl Cell {
         self.inner().removed
     }
 
+    /// Why nobody can receive from it, if so.
+    pub(crate) fn refuses_receivers(&self) -> Option<&'static str> {
+        self.inner().queue.settings().refuses_receivers()
+    }
+
     /// A queue's state is whole between any two steps, so a panic elsewhere does not spoil it.
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)

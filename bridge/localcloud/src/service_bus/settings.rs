@@ -56,6 +56,28 @@ pub struct QueueSettings {
     pub max_message_bytes: Option<usize>,
     /// All messages together, dead letters included; a send beyond it is refused.
     pub max_size_bytes: u64,
+    /// Whether it wants sessions, which are not available here: nobody can receive from it then.
+    pub sessions: bool,
+    /// The queue that it hands every message on to. Noted and shown: nothing is handed on, and nobody can receive from it.
+    pub forward_to: Option<String>,
+    /// How long it may be out of use before it is deleted. Noted and shown: nothing is deleted.
+    pub idle_life: Option<Duration>,
+}
+
+impl QueueSettings {
+    /// Why nobody can receive from it, if so.
+    ///
+    /// # Source
+    /// "Message sessions" and "Chaining Service Bus entities with autoforwarding", read 2026-11; the words are as clients show them.
+    pub(crate) fn refuses_receivers(&self) -> Option<&'static str> {
+        if self.sessions {
+            return Some(
+                "It is not possible for an entity that requires sessions to create a non-sessionful message receiver.",
+            );
+        }
+        let words = "Cannot create a message receiver on an entity with auto-forwarding enabled.";
+        self.forward_to.is_some().then_some(words)
+    }
 }
 
 /// Source: "Microsoft.ServiceBus namespaces/queues" (resource reference) and Service Bus quotas, read 2026-11: lock one minute,
@@ -70,6 +92,9 @@ impl Default for QueueSettings {
             duplicate_detection: None,
             max_message_bytes: None,
             max_size_bytes: 1024 * 1024 * 1024,
+            sessions: false,
+            forward_to: None,
+            idle_life: None,
         }
     }
 }

@@ -126,6 +126,27 @@ async fn queues_are_counted_made_and_deleted() {
     assert_eq!(service.counts("new"), None);
 }
 
+/// For who looks at a queue's settings: they are kept and shown, and that is all.
+#[tokio::test]
+async fn settings_that_are_not_served_are_shown() {
+    let service = start().await;
+    let address = service.http_address();
+    let headers = [("Authorization", &*authorization())];
+    let settings =
+        "<RequiresSession>true</RequiresSession><ForwardTo>orders</ForwardTo><AutoDeleteOnIdle>PT5M</AutoDeleteOnIdle>";
+    let description = format!("<entry><content><QueueDescription>{settings}</QueueDescription></content></entry>");
+    assert_eq!(call(address, "PUT", "/new", &headers, description.as_bytes()).await.0, 201);
+    let shown = |text: String| {
+        ["RequiresSession", "ForwardTo", "AutoDeleteOnIdle"]
+            .map(|name| text.split(&format!("<{name}>")).nth(1).map(|rest| rest.split('<').next().unwrap().to_owned()))
+    };
+    let some = |texts: [&str; 3]| texts.map(|text| Some(text.to_owned()));
+    assert_eq!(shown(call(address, "GET", "/new", &headers, &[]).await.1), some(["true", "orders", "PT5M"]));
+    let [sessions, forward, idle] = shown(call(address, "GET", "/orders", &headers, &[]).await.1);
+    assert_eq!((sessions.as_deref(), forward), (Some("false"), None));
+    assert_eq!(idle.as_deref(), Some("P10675199DT2H48M5.4775807S"));
+}
+
 #[tokio::test]
 async fn a_message_can_be_locked_and_completed_over_http() {
     let service = start().await;

@@ -19,26 +19,22 @@ pub(super) enum Use {
 }
 
 /// Reports what could not be seen or done.
-pub(super) fn unseen<T>(check: &'static str, look: &Look<T>, purpose: Use, error: &PortError, out: &mut Findings) {
-    failed(check, &look.at, purpose, error, out);
-}
-
-fn failed(check: &'static str, at: &str, purpose: Use, error: &PortError, out: &mut Findings) {
+pub(super) fn failed(check: &'static str, at: &str, purpose: Use, error: &PortError, out: &mut Findings) {
     let (Use::Look(thing) | Use::Work(thing)) = purpose;
     match (&error.kind, purpose) {
         (FailureKind::Misshapen { .. }, _) => {
-            out.bad(check, at, format!("{}: {}", error.kind, said(error)), Mend::Create(thing));
+            out.amiss(check, at, format!("{}: {}", error.kind, said(error)), Mend::Create(thing));
         }
-        (FailureKind::Missing, _) => out.bad(check, at, "does not exist", Mend::Create(thing)),
+        (FailureKind::Missing, _) => out.amiss(check, at, "does not exist", Mend::Create(thing)),
         // A worker does not need to read settings, so nothing is broken by it.
         (FailureKind::Unauthorized, Use::Look(_)) => {
             let found = format!("its settings may not be read: {}", said(error));
             out.warning(check, at, found, Mend::AllowLook(thing));
         }
         (FailureKind::Unauthorized, Use::Work(_)) => {
-            out.bad(check, at, format!("access denied: {}", said(error)), Mend::AllowUse(thing));
+            out.amiss(check, at, format!("access denied: {}", said(error)), Mend::AllowUse(thing));
         }
-        _ => out.bad(check, at, format!("{}: {}", error.kind, said(error)), Mend::Reach),
+        _ => out.amiss(check, at, format!("{}: {}", error.kind, said(error)), Mend::Reach),
     }
 }
 
@@ -66,7 +62,7 @@ pub(super) fn examine(facts: &SiteFacts, figures: &Figures, out: &mut Findings) 
             out.good("dead-letter-queue.send", &looks.dead_letter_queue.at, found);
         }
     }
-    for look in &looks.clocks {
+    for look in &facts.clocks {
         clock(look, figures, out);
     }
 }
@@ -90,7 +86,7 @@ fn clock(look: &Look<TimeDelta>, figures: &Figures, out: &mut Findings) {
     };
     if off.to_std().is_ok_and(|off| off > figures.clock_skew_max) {
         let found = format!("{found}, over the {most} that an event may be ahead: good events would be set aside");
-        out.bad(check, &look.at, found, Mend::SetClock);
+        out.amiss(check, &look.at, found, Mend::SetClock);
     } else if off > CLOCK_OFF {
         out.warning(check, &look.at, format!("{found}; an event may be {most} ahead"), Mend::SetClock);
     } else {

@@ -1,17 +1,21 @@
 //! What there is to be seen of a site, in words common to all clouds.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
 
 use bridge_core::{event::SiteId, failure::PortError};
 
-/// Looks at a site's settings, and changes nothing.
+/// Looks at a site's settings, and changes nothing. It looks at everything at the same time, for `limit` at most. What cannot be
+/// seen is a fact, too.
 #[async_trait]
 pub trait Inspect: fmt::Debug + Send + Sync {
-    /// Looks at everything at the same time. What cannot be seen is a fact, too.
-    async fn look(&self) -> Looks;
+    /// Looks at the queues and the store.
+    async fn look(&self, limit: Duration) -> Looks;
+
+    /// Looks at each service's clock: how far it is ahead of this machine's, by the `Date` of an answer, good to a second.
+    async fn clocks(&self, limit: Duration) -> Vec<Look<TimeDelta>>;
 }
 
 /// One look: where, and what was seen.
@@ -32,18 +36,6 @@ pub struct Looks {
     pub dead_letter_queue: Look<QueueFacts>,
     /// Its store.
     pub store: Look<StoreFacts>,
-    /// How far each service's clock is ahead of this machine's, by the `Date` of an answer: good to a second.
-    pub clocks: Vec<Look<TimeDelta>>,
-}
-
-impl Looks {
-    /// Whether anything at all was seen.
-    pub fn any(&self) -> bool {
-        self.queue.seen.is_ok()
-            || self.dead_letter_queue.seen.is_ok()
-            || self.store.seen.is_ok()
-            || self.clocks.iter().any(|clock| clock.seen.is_ok())
-    }
 }
 
 /// A site, with what is configured of it.
@@ -55,10 +47,25 @@ pub struct SiteFacts {
     pub message_bytes_max: u64,
     /// Its configured lease.
     pub lease: Duration,
+    /// Checks whose bad finding its configuration allows: some of [`ALLOWABLE`](super::ALLOWABLE).
+    pub allowed: BTreeSet<&'static str>,
     /// What was seen.
     pub looks: Looks,
+    /// The clocks of its services; none where nobody looked.
+    pub clocks: Vec<Look<TimeDelta>>,
     /// What came of trying; none where nothing was tried.
     pub tries: Option<Tries>,
+}
+
+impl SiteFacts {
+    /// Whether anything at all was seen.
+    pub fn any(&self) -> bool {
+        let Looks { queue, dead_letter_queue, store } = &self.looks;
+        queue.seen.is_ok()
+            || dead_letter_queue.seen.is_ok()
+            || store.seen.is_ok()
+            || self.clocks.iter().any(|clock| clock.seen.is_ok())
+    }
 }
 
 /// What came of doing what a worker does.
@@ -90,6 +97,10 @@ pub struct QueueFacts {
     pub duplicate_detection: Option<Duration>,
     /// Whether it serves messages in sessions, which no worker asks for.
     pub sessions: bool,
+    /// The queue that it hands every message on to by itself, if so.
+    pub forwards_to: Option<String>,
+    /// How long it may be out of use before it deletes itself, with what is in it; none if it never does.
+    pub idle_life: Option<Duration>,
 }
 
 /// When the broker itself sets a message aside, and where.
@@ -101,13 +112,17 @@ pub struct Redrive {
     pub target: String,
 }
 
-/// A store's settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A store's settings. Some have a request and a permission of their own, and may fail to be seen alone.
+#[derive(Debug)]
 pub struct StoreFacts {
     /// How records are found.
     pub partition_key: PartitionKey,
+    /// Bytes of a key that it takes.
+    pub key_bytes_max: usize,
     /// How records expire.
-    pub expiry: Expiry,
+    pub expiry: Result<Expiry, PortError>,
+    /// The regions in which it can be written.
+    pub write_regions: Result<BTreeSet<String>, PortError>,
 }
 
 /// How records are found.

@@ -12,7 +12,7 @@ mod store;
 mod tests;
 mod way;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 pub use facts::{Expiry, Inspect, Look, Looks, PartitionKey, QueueFacts, Redrive, SiteFacts, StoreFacts, Tries};
 
@@ -33,6 +33,9 @@ pub struct Finding {
     pub state: State,
     /// How to mend it, where it is not good.
     pub mend: Option<Mend>,
+    /// Whether a worker refuses to start with it: a setting that was seen will break a promise. What cannot be reached or may not be
+    /// looked at stops nobody.
+    pub forbids_start: bool,
 }
 
 /// How bad it is.
@@ -71,6 +74,12 @@ pub enum Mend {
     },
     /// Turn the store's expiry on, for records that name a time to live and for no other.
     Expire,
+    /// Let the store be written in one region alone.
+    OneRegion,
+    /// Let a queue keep its messages, instead of handing them on.
+    StopForwarding(Thing),
+    /// Let a queue stay, however long nobody uses it.
+    Stay(Thing),
     /// Take messages of so many bytes.
     Widen(Thing, u64),
     /// Set a key of the configuration: of `[worker]`, or of the site's own section.
@@ -105,6 +114,10 @@ pub struct Figures {
     pub sites: usize,
 }
 
+/// Checks whose bad finding a site's configuration may allow by name, because an operator can know what no setting tells: that nobody
+/// writes in the other regions, that no key is long, that messages which kill a worker are looked after elsewhere.
+pub const ALLOWABLE: [&str; 3] = [store::REGIONS, store::KEY_SIZE, queue::REDRIVE];
+
 /// Every finding: each site's own, then those of all sites together.
 pub fn examine(sites: &[SiteFacts], figures: &Figures) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -113,7 +126,7 @@ pub fn examine(sites: &[SiteFacts], figures: &Figures) -> Vec<Finding> {
         queue::examine(facts, figures, &mut site);
         store::examine(&facts.looks.store, figures, &mut site);
         access::examine(facts, figures, &mut site);
-        findings.append(&mut site.list);
+        findings.extend(site.list.into_iter().map(|finding| finding.unless_allowed(&facts.allowed)));
     }
     let mut together = Findings { site: None, list: Vec::new() };
     way::examine(sites, figures, &mut together);
@@ -125,6 +138,16 @@ pub fn examine(sites: &[SiteFacts], figures: &Figures) -> Vec<Finding> {
     }
     findings.append(&mut together.list);
     findings
+}
+
+impl Finding {
+    fn unless_allowed(self, allowed: &BTreeSet<&'static str>) -> Self {
+        if self.state != State::Bad || !allowed.contains(self.check) {
+            return self;
+        }
+        let found = format!("{}; allowed by the site's configuration", self.found);
+        Self { found, state: State::Warning, forbids_start: false, ..self }
+    }
 }
 
 /// The findings of one site, as they come.
@@ -142,13 +165,26 @@ impl Findings {
         self.add(check, looked_at, found.into(), State::Warning, Some(mend));
     }
 
+    /// A setting that was seen, and that will break a promise.
     fn bad(&mut self, check: &'static str, looked_at: &str, found: impl Into<String>, mend: Mend) {
+        self.add(check, looked_at, found.into(), State::Bad, Some(mend)).forbids_start = true;
+    }
+
+    /// What breaks a promise while it lasts, and is no setting of the queue or the store.
+    fn amiss(&mut self, check: &'static str, looked_at: &str, found: impl Into<String>, mend: Mend) {
         self.add(check, looked_at, found.into(), State::Bad, Some(mend));
     }
 
-    fn add(&mut self, check: &'static str, looked_at: &str, found: String, state: State, mend: Option<Mend>) {
+    fn add(
+        &mut self,
+        check: &'static str,
+        looked_at: &str,
+        found: String,
+        state: State,
+        mend: Option<Mend>,
+    ) -> &mut Finding {
         let (site, looked_at) = (self.site.clone(), looked_at.to_owned());
-        self.list.push(Finding { site, check, looked_at, found, state, mend });
+        self.list.push_mut(Finding { site, check, looked_at, found, state, mend, forbids_start: false })
     }
 }
 

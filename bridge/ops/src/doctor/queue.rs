@@ -4,10 +4,12 @@ use std::{cmp::Ordering, time::Duration};
 
 use super::{
     Figures, Findings, Look, Mend, QueueFacts, SiteFacts, Thing,
-    access::{Use, unseen},
+    access::{Use, failed},
     spell,
 };
 use bridge_core::limits;
+
+pub(super) const REDRIVE: &str = "queue.redrive";
 
 /// An event that waits for longer than this is gone. Ours: a week for an operator to act.
 const RETENTION_MIN: Duration = Duration::from_hours(7 * 24);
@@ -28,20 +30,22 @@ pub(super) fn examine(facts: &SiteFacts, figures: &Figures, out: &mut Findings) 
     for (look, thing, check) in queues {
         match &look.seen {
             Ok(_) => out.good(check, &look.at, "is there"),
-            Err(error) => unseen(check, look, Use::Look(thing), error, out),
+            Err(error) => failed(check, &look.at, Use::Look(thing), error, out),
         }
     }
     if let Ok(queue) = &looks.queue.seen {
         kind("queue.kind", &looks.queue, queue, Thing::Queue, out);
+        idle("queue.idle", &looks.queue, queue, Thing::Queue, out);
         redrive(&looks.queue, queue, figures, out);
         lease(&looks.queue, queue, facts.lease, out);
         duplicates(&looks.queue, queue, out);
         size("queue.message-size", &looks.queue, queue, Thing::Queue, facts.message_bytes_max, out);
-        keeping(&looks.queue, queue, out);
+        keeping("queue.retention", &looks.queue, queue, Thing::Queue, out);
     }
     if let Ok(dead_letters) = &looks.dead_letter_queue.seen {
         let look = &looks.dead_letter_queue;
         kind("dead-letter-queue.kind", look, dead_letters, Thing::DeadLetterQueue, out);
+        idle("dead-letter-queue.idle", look, dead_letters, Thing::DeadLetterQueue, out);
         size(
             "dead-letter-queue.message-size",
             look,
@@ -50,22 +54,40 @@ pub(super) fn examine(facts: &SiteFacts, figures: &Figures, out: &mut Findings) 
             facts.message_bytes_max,
             out,
         );
+        keeping("dead-letter-queue.retention", look, dead_letters, Thing::DeadLetterQueue, out);
     }
 }
 
-/// A queue with sessions takes only messages that name one, and serves them only to who asks for one.
+/// A queue with sessions takes only messages that name one, and serves them only to who asks for one. One that forwards serves nobody.
 fn kind(check: &'static str, look: &Look<QueueFacts>, queue: &QueueFacts, thing: Thing, out: &mut Findings) {
     if queue.sessions {
         let found = "requires sessions, which the bridge does not use: it can neither send nor receive here";
         out.bad(check, &look.at, found, Mend::Create(thing));
+    } else if let Some(target) = &queue.forwards_to {
+        let found = format!("hands every message on to {target}: nothing can be received here");
+        out.bad(check, &look.at, found, Mend::StopForwarding(thing));
     } else {
-        out.good(check, &look.at, "is a plain queue, without sessions");
+        out.good(check, &look.at, "is a plain queue: it has no sessions and forwards nothing");
+    }
+}
+
+/// A queue that is not used for a while may be just what an outage looks like.
+fn idle(check: &'static str, look: &Look<QueueFacts>, queue: &QueueFacts, thing: Thing, out: &mut Findings) {
+    match queue.idle_life {
+        None => out.good(check, &look.at, "stays, however long nobody uses it"),
+        Some(life) => {
+            let found = format!(
+                "deletes itself with all its messages once nobody has used it for {}: an outage of that length loses them",
+                spell(life)
+            );
+            out.bad(check, &look.at, found, Mend::Stay(thing));
+        }
     }
 }
 
 /// A message whose every delivery kills its worker must end somewhere else than at the end of its retention.
 fn redrive(look: &Look<QueueFacts>, queue: &QueueFacts, figures: &Figures, out: &mut Findings) {
-    let check = "queue.redrive";
+    let check = REDRIVE;
     let least = if queue.retries_count { figures.attempts_max + 1 } else { CRASHES_MIN };
     let mend = Mend::Redrive {
         deliveries_max: if queue.retries_count { figures.attempts_max.saturating_mul(ROOM) } else { 10 },
@@ -145,12 +167,12 @@ fn size(
     out.bad(check, &look.at, found, Mend::Widen(thing, configured));
 }
 
-fn keeping(look: &Look<QueueFacts>, queue: &QueueFacts, out: &mut Findings) {
-    let check = "queue.retention";
+fn keeping(check: &'static str, look: &Look<QueueFacts>, queue: &QueueFacts, thing: Thing, out: &mut Findings) {
     match queue.retention {
         Some(retention) if retention < RETENTION_MIN => {
-            let found = format!("forgets a message after {}: an outage of that length loses events", spell(retention));
-            out.warning(check, &look.at, found, Mend::Keep(Thing::Queue, limits::RETENTION_MAX));
+            let lost = if thing == Thing::Queue { "an outage of that length" } else { "a letter that nobody looks at" };
+            let found = format!("forgets a message after {}: {lost} loses events", spell(retention));
+            out.warning(check, &look.at, found, Mend::Keep(thing, limits::RETENTION_MAX));
         }
         Some(retention) => out.good(check, &look.at, format!("keeps a message for {}", spell(retention))),
         None => out.good(check, &look.at, "keeps a message for ever"),

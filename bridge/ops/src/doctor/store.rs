@@ -2,18 +2,24 @@
 
 use super::{
     Expiry, Figures, Findings, Look, Mend, PartitionKey, StoreFacts, Thing,
-    access::{Use, unseen},
+    access::{Use, failed},
     spell,
 };
+use bridge_core::limits::KEY_BYTES_MAX;
+
+pub(super) const REGIONS: &str = "store.regions";
+pub(super) const KEY_SIZE: &str = "store.key-size";
 
 pub(super) fn examine(look: &Look<StoreFacts>, figures: &Figures, out: &mut Findings) {
     match &look.seen {
         Ok(store) => {
             out.good("store", &look.at, "is there");
             partition_key(look, store, out);
+            key_size(look, store, out);
             expiry(look, store, figures, out);
+            regions(look, store, out);
         }
-        Err(error) => unseen("store", look, Use::Look(Thing::Store), error, out),
+        Err(error) => failed("store", &look.at, Use::Look(Thing::Store), error, out),
     }
 }
 
@@ -32,10 +38,44 @@ fn partition_key(look: &Look<StoreFacts>, store: &StoreFacts, out: &mut Findings
     }
 }
 
+/// A key that one store refuses and the others take leaves them different.
+fn key_size(look: &Look<StoreFacts>, store: &StoreFacts, out: &mut Findings) {
+    let most = store.key_bytes_max;
+    if most >= KEY_BYTES_MAX {
+        return out.good(KEY_SIZE, &look.at, format!("takes every legal key, of {KEY_BYTES_MAX} bytes at most"));
+    }
+    let found = format!(
+        "takes keys of {most} bytes, a legal one has up to {KEY_BYTES_MAX}: longer ones are refused here alone"
+    );
+    out.bad(KEY_SIZE, &look.at, found, Mend::Create(Thing::Store));
+}
+
+/// Between regions the cloud resolves conflicts by its own rule, which knows no version: an older event can win, and a deleted key come
+/// back.
+fn regions(look: &Look<StoreFacts>, store: &StoreFacts, out: &mut Findings) {
+    let regions = match &store.write_regions {
+        Ok(regions) => regions,
+        Err(error) => return failed(REGIONS, &look.at, Use::Look(Thing::Store), error, out),
+    };
+    let names: Vec<_> = regions.iter().map(String::as_str).collect();
+    if regions.len() <= 1 {
+        return out.good(REGIONS, &look.at, format!("is written in one region alone ({})", names.join(", ")));
+    }
+    let found = format!(
+        "can be written in several regions ({}): where two of them are, the cloud's own rule decides which write wins, and not the version",
+        names.join(", ")
+    );
+    out.bad(REGIONS, &look.at, found, Mend::OneRegion);
+}
+
 fn expiry(look: &Look<StoreFacts>, store: &StoreFacts, figures: &Figures, out: &mut Findings) {
     let check = "store.expiry";
     let forever = "tombstones stay for ever and the store grows; no event is harmed";
-    match &store.expiry {
+    let expiry = match &store.expiry {
+        Ok(expiry) => expiry,
+        Err(error) => return failed(check, &look.at, Use::Look(Thing::Store), error, out),
+    };
+    match expiry {
         Expiry::ByRecord => {
             let life = spell(figures.tombstone_life);
             out.good(check, &look.at, format!("lets tombstones expire after {life}, and no other record"));

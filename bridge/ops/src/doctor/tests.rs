@@ -21,6 +21,17 @@ fn queue() -> QueueFacts {
         message_bytes_max: 262_144,
         duplicate_detection: None,
         sessions: false,
+        forwards_to: None,
+        idle_life: None,
+    }
+}
+
+fn store() -> StoreFacts {
+    StoreFacts {
+        partition_key: PartitionKey::Fits,
+        key_bytes_max: limits::KEY_BYTES_MAX,
+        expiry: Ok(Expiry::ByRecord),
+        write_regions: Ok(BTreeSet::from(["here".to_owned()])),
     }
 }
 
@@ -33,12 +44,13 @@ fn site(name: &str) -> SiteFacts {
         site: name.parse().unwrap(),
         message_bytes_max: 262_144,
         lease: Duration::from_secs(30),
+        allowed: BTreeSet::new(),
         looks: Looks {
             queue: look("queue q", queue()),
             dead_letter_queue: look("queue dead", QueueFacts { redrive: None, ..queue() }),
-            store: look("store s", StoreFacts { partition_key: PartitionKey::Fits, expiry: Expiry::ByRecord }),
-            clocks: vec![look("broker", TimeDelta::zero())],
+            store: look("store s", store()),
         },
+        clocks: vec![look("broker", TimeDelta::zero())],
         tries: Some(Tries { read: Ok(()), write: Ok(()), send: Ok(()) }),
     }
 }
@@ -170,6 +182,29 @@ fn an_outage_of_a_week_loses_no_event() {
     let kept = |days: u32| found(|facts| facts.looks.queue.seen.as_mut().unwrap().retention = Some(days * DAY));
     assert_eq!(kept(6), [("queue.retention", State::Warning, Mend::Keep(Thing::Queue, 14 * DAY))]);
     assert_eq!(kept(7), []);
+    let letters =
+        |days: u32| found(|facts| facts.looks.dead_letter_queue.seen.as_mut().unwrap().retention = Some(days * DAY));
+    let keep = Mend::Keep(Thing::DeadLetterQueue, 14 * DAY);
+    assert_eq!(letters(6), [("dead-letter-queue.retention", State::Warning, keep)]);
+    assert_eq!(letters(7), []);
+}
+
+#[test]
+fn a_queue_keeps_its_messages_for_the_bridge() {
+    let both = |bend: fn(&mut QueueFacts)| {
+        found(|facts| {
+            bend(facts.looks.queue.seen.as_mut().unwrap());
+            bend(facts.looks.dead_letter_queue.seen.as_mut().unwrap());
+        })
+    };
+    let bad = |checks: [&'static str; 2], mend: fn(Thing) -> Mend| {
+        [(checks[0], State::Bad, mend(Thing::Queue)), (checks[1], State::Bad, mend(Thing::DeadLetterQueue))]
+    };
+    let kind = ["queue.kind", "dead-letter-queue.kind"];
+    assert_eq!(both(|queue| queue.sessions = true), bad(kind, Mend::Create));
+    assert_eq!(both(|queue| queue.forwards_to = Some("other".to_owned())), bad(kind, Mend::StopForwarding));
+    let idle = ["queue.idle", "dead-letter-queue.idle"];
+    assert_eq!(both(|queue| queue.idle_life = Some(1_000 * DAY)), bad(idle, Mend::Stay));
 }
 
 /// `bridge doctor --site` sees one stop of a way that leads through all.
@@ -236,7 +271,7 @@ fn sessions_stop_everything_and_remembered_ids_nothing() {
 
 #[test]
 fn records_expire_when_they_say_so_and_never_else() {
-    let expiry = |expiry| found(|facts| facts.looks.store.seen.as_mut().unwrap().expiry = expiry);
+    let expiry = |expiry| found(|facts| facts.looks.store.seen.as_mut().unwrap().expiry = Ok(expiry));
     assert_eq!(expiry(Expiry::Off), [("store.expiry", State::Warning, Mend::Expire)]);
     assert_eq!(expiry(Expiry::OtherAttribute("ttl".to_owned())), [("store.expiry", State::Warning, Mend::Expire)]);
     assert_eq!(expiry(Expiry::Every(DAY)), [("store.expiry", State::Bad, Mend::Expire)], "it loses live records");
@@ -249,7 +284,7 @@ fn records_expire_when_they_say_so_and_never_else() {
 
 #[test]
 fn a_clock_is_off_by_seconds_or_by_more_than_an_event_may_be() {
-    let clock = |seconds| found(|facts| facts.looks.clocks[0].seen = Ok(TimeDelta::seconds(seconds)));
+    let clock = |seconds| found(|facts| facts.clocks[0].seen = Ok(TimeDelta::seconds(seconds)));
     for good in [-5, 0, 5] {
         assert_eq!(clock(good), [], "{good} s");
     }
@@ -259,11 +294,11 @@ fn a_clock_is_off_by_seconds_or_by_more_than_an_event_may_be() {
     for wrong in [-300, 61, 300] {
         assert_eq!(clock(wrong), [("clock", State::Bad, Mend::SetClock)], "{wrong} s");
     }
-    let unread = |facts: &mut SiteFacts| facts.looks.clocks[0].seen = Err(failure(FailureKind::TimedOut));
+    let unread = |facts: &mut SiteFacts| facts.clocks[0].seen = Err(failure(FailureKind::TimedOut));
     assert_eq!(found(unread), [("clock", State::Warning, Mend::Reach)]);
     let said = |seen| {
         let mut facts = site("aws:us-east-1");
-        facts.looks.clocks[0].seen = seen;
+        facts.clocks[0].seen = seen;
         let findings = examine(&[facts], &FIGURES);
         findings.into_iter().find(|finding| finding.check == "clock").unwrap().found
     };
@@ -271,6 +306,81 @@ fn a_clock_is_off_by_seconds_or_by_more_than_an_event_may_be() {
     assert!(said(Ok(TimeDelta::seconds(-7))).starts_with("is 7 s behind"));
     assert!(said(Ok(TimeDelta::milliseconds(-400))).starts_with("agrees"));
     assert_eq!(said(Err(failure(FailureKind::TimedOut))), "its clock could not be read: timed out: because");
+}
+
+fn bent(bend: impl FnOnce(&mut StoreFacts)) -> Vec<(&'static str, State, Mend)> {
+    found(|facts| bend(facts.looks.store.seen.as_mut().unwrap()))
+}
+
+#[test]
+fn a_store_is_written_in_one_region_and_takes_every_key() {
+    let regions = |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        bent(|store| store.write_regions = Ok(names))
+    };
+    assert_eq!(regions(&[]), []);
+    assert_eq!(regions(&["here", "there"]), [("store.regions", State::Bad, Mend::OneRegion)]);
+    let keys = |most| bent(|store| store.key_bytes_max = most);
+    assert_eq!(keys(limits::KEY_BYTES_MAX - 1), [("store.key-size", State::Bad, Mend::Create(Thing::Store))]);
+    assert_eq!(keys(limits::KEY_BYTES_MAX + 1), []);
+}
+
+#[test]
+fn what_has_a_permission_of_its_own_is_missed_alone() {
+    let refused = || Err(failure(FailureKind::Unauthorized));
+    let look = Mend::AllowLook(Thing::Store);
+    assert_eq!(bent(|store| store.expiry = refused()), [("store.expiry", State::Warning, look)]);
+    let key = PartitionKey::Other { is: "id (S)".to_owned(), must_be: "pk (S) alone" };
+    assert_eq!(
+        bent(|store| (store.write_regions, store.partition_key) = (Err(failure(FailureKind::Unauthorized)), key)),
+        [("store.key", State::Bad, Mend::Create(Thing::Store)), ("store.regions", State::Warning, look)]
+    );
+}
+
+/// What is found of a site that `bend` has bent and that keeps a worker from starting.
+fn forbids(bend: impl FnOnce(&mut SiteFacts)) -> Vec<&'static str> {
+    let mut facts = site("aws:us-east-1");
+    bend(&mut facts);
+    let findings = examine(&[facts], &FIGURES).into_iter();
+    findings.filter(|finding| finding.forbids_start).map(|finding| finding.check).collect()
+}
+
+#[test]
+fn a_setting_that_breaks_a_promise_forbids_the_start_and_an_outage_does_not() {
+    let bend_store = |bend: fn(&mut StoreFacts)| forbids(|facts| bend(facts.looks.store.seen.as_mut().unwrap()));
+    let bend_queue = |bend: fn(&mut QueueFacts)| forbids(|facts| bend(facts.looks.queue.seen.as_mut().unwrap()));
+    assert_eq!(forbids(|_| {}), [""; 0]);
+    assert_eq!(bend_store(|store| store.expiry = Ok(Expiry::Every(DAY))), ["store.expiry"]);
+    assert_eq!(bend_store(|store| store.expiry = Ok(Expiry::Off)), [""; 0], "that only costs room");
+    assert_eq!(bend_queue(|queue| queue.sessions = true), ["queue.kind"]);
+    assert_eq!(bend_queue(|queue| queue.retention = Some(60 * DAY)), ["queue.tombstones"]);
+    for kind in [FailureKind::Unavailable, FailureKind::TimedOut, FailureKind::Missing, FailureKind::Unauthorized] {
+        let failed = || failure(kind.clone());
+        assert_eq!(forbids(|facts| facts.looks.queue.seen = Err(failed())), [""; 0], "{kind}");
+        assert_eq!(forbids(|facts| facts.looks.store.seen = Err(failed())), [""; 0], "{kind}");
+        let parts = |facts: &mut SiteFacts| {
+            let store = facts.looks.store.seen.as_mut().unwrap();
+            (store.expiry, store.write_regions) = (Err(failed()), Err(failed()));
+        };
+        assert_eq!(forbids(parts), [""; 0], "{kind}");
+    }
+    assert_eq!(forbids(|facts| facts.clocks[0].seen = Ok(TimeDelta::hours(1))), [""; 0], "the clock can be set later");
+}
+
+#[test]
+fn what_is_allowed_by_name_is_still_told() {
+    let several = |allowed: &'static [&'static str]| {
+        move |facts: &mut SiteFacts| {
+            let store = facts.looks.store.seen.as_mut().unwrap();
+            store.write_regions = Ok(BTreeSet::from(["here".to_owned(), "there".to_owned()]));
+            facts.allowed = allowed.iter().copied().collect();
+        }
+    };
+    assert_eq!(forbids(several(&[])), ["store.regions"]);
+    assert_eq!(forbids(several(&["queue.redrive"])), ["store.regions"]);
+    assert_eq!(forbids(several(&ALLOWABLE)), [""; 0]);
+    assert_eq!(found(several(&["store.regions"])), [("store.regions", State::Warning, Mend::OneRegion)]);
+    assert_eq!(found(|facts| facts.allowed = ALLOWABLE.into()), [], "what is good stays good");
 }
 
 #[test]
@@ -307,18 +417,18 @@ fn a_duration_is_spelled_in_the_largest_unit_that_it_fills() {
 
 #[test]
 fn one_look_that_succeeds_is_something() {
-    let dark = || {
-        let mut looks = site("aws:us-east-1").looks;
-        let failed = || failure(FailureKind::TimedOut);
-        (looks.queue.seen, looks.dead_letter_queue.seen) = (Err(failed()), Err(failed()));
-        looks.store.seen = Err(failed());
-        looks.clocks[0].seen = Err(failed());
-        looks
+    let failed = || failure(FailureKind::TimedOut);
+    let lit = |light: fn(&mut SiteFacts, SiteFacts)| {
+        let mut facts = site("aws:us-east-1");
+        (facts.looks.queue.seen, facts.looks.dead_letter_queue.seen) = (Err(failed()), Err(failed()));
+        facts.looks.store.seen = Err(failed());
+        facts.clocks[0].seen = Err(failed());
+        light(&mut facts, site("aws:us-east-1"));
+        facts.any()
     };
-    assert!(!dark().any());
-    let lit = site("aws:us-east-1").looks;
-    assert!(Looks { queue: lit.queue, ..dark() }.any());
-    assert!(Looks { dead_letter_queue: lit.dead_letter_queue, ..dark() }.any());
-    assert!(Looks { store: lit.store, ..dark() }.any());
-    assert!(Looks { clocks: lit.clocks, ..dark() }.any());
+    assert!(!lit(|_, _| {}));
+    assert!(lit(|facts, lit| facts.looks.queue = lit.looks.queue));
+    assert!(lit(|facts, lit| facts.looks.dead_letter_queue = lit.looks.dead_letter_queue));
+    assert!(lit(|facts, lit| facts.looks.store = lit.looks.store));
+    assert!(lit(|facts, lit| facts.clocks = lit.clocks));
 }

@@ -1,7 +1,10 @@
-//! What the services say of a queue: ATOM of Service Bus, attributes and policies of SQS.
+//! What the services say of a queue, ATOM of Service Bus, attributes and policies of SQS; and of a Cosmos DB account.
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use bridge_adapters::{aws, azure::service_bus};
+use bridge_adapters::{
+    aws,
+    azure::{self, service_bus},
+};
 
 use crate::text;
 
@@ -9,6 +12,7 @@ use crate::text;
 pub(crate) fn run(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     let _ = service_bus::fuzzing::facts(text);
+    let _ = azure::fuzzing::write_regions(text);
     for name in [
         QueueAttributeName::RedrivePolicy,
         QueueAttributeName::MessageRetentionPeriod,

@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex as SyncMutex, OnceLock},
+    sync::{Arc, Mutex as SyncMutex},
     time::{Duration, SystemTime},
 };
 
@@ -13,8 +13,7 @@ use bridge_core::failure::FailureKind;
 use fe2o3_amqp::{
     Connection, Session, connection::ConnectionHandle, sasl_profile::SaslProfile, session::SessionHandle,
 };
-use rustls::{ClientConfig, crypto::aws_lc_rs, pki_types::ServerName};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     net::TcpStream,
     sync::Mutex,
@@ -31,6 +30,7 @@ use super::{
     sas,
     wire::{Io, Line, Tap},
 };
+use crate::azure::tls;
 
 /// Silence after which either side gives the connection up; empty frames are sent at half of it. Ours: a cloud that
 /// went dark is noticed within one lease, and a heartbeat every 15 s costs nothing.
@@ -248,16 +248,8 @@ impl Pass {
     }
 }
 
-/// TLS as this machine trusts it. Made once: loading the machine's certificates takes time and memory.
 pub(super) fn tls() -> Result<Arc<ClientConfig>, Failure> {
-    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
-    if let Some(config) = CONFIG.get() {
-        return Ok(Arc::clone(config));
-    }
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().map_err(Failure::unavailable)?;
-    let config = builder.with_platform_verifier().map_err(Failure::unavailable)?.with_no_client_auth();
-    Ok(Arc::clone(CONFIG.get_or_init(|| Arc::new(config))))
+    tls::config().map_err(Failure::unavailable)
 }
 
 /// rustls reports as invalid data what another try cannot cure, such as a certificate that is not trusted.

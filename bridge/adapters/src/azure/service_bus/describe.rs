@@ -8,7 +8,10 @@ use bridge_ops::doctor::{Look, QueueFacts, Redrive};
 use reqwest::{Client, StatusCode, Url, header::AUTHORIZATION, redirect};
 
 use super::{ServiceBusConnection, Timeouts, atom, connection, failure::Failure, sas};
-use crate::endpoint;
+use crate::{
+    endpoint,
+    look::{LOOK, look},
+};
 
 const API_VERSION: &str = "2021-05";
 
@@ -42,14 +45,15 @@ impl ServiceBusDescriptions {
         }
     }
 
-    /// Looks at one queue.
-    pub async fn queue(&self, name: &str) -> Look<QueueFacts> {
+    /// Looks at one queue, for `limit` at most.
+    pub async fn queue(&self, name: &str, limit: Duration) -> Look<QueueFacts> {
         let at = format!("Service Bus queue {name}");
-        let seen = match self.read(name).await {
-            Ok(xml) => facts(name, &xml),
-            Err(failure) => Err(failure),
+        let place = at.clone();
+        let read = async {
+            let seen = self.read(name).await.and_then(|xml| facts(name, &xml));
+            seen.map_err(|failure| failure.at(&place, LOOK))
         };
-        Look { seen: seen.map_err(|failure| failure.at(&at, "look")), at }
+        look(at, limit, read).await
     }
 
     /// The description as it stands.
@@ -133,6 +137,11 @@ pub(super) fn facts(name: &str, xml: &str) -> Result<QueueFacts, Failure> {
             None
         },
         sessions: is("RequiresSession"),
+        forwards_to: atom::text(xml, "ForwardTo").filter(|target| !target.is_empty()).map(str::to_owned),
+        idle_life: match atom::text(xml, "AutoDeleteOnIdle") {
+            Some(text) => atom::duration(text).map_err(|_| strange("AutoDeleteOnIdle"))?,
+            None => None,
+        },
     })
 }
 
@@ -156,11 +165,24 @@ mod tests {
         assert_eq!(read.message_bytes_max, 262_144);
         assert_eq!(read.duplicate_detection, Some(Duration::from_mins(10)));
         assert!(!read.sessions && !read.retries_count);
+        assert_eq!((read.forwards_to, read.idle_life), (None, None));
         let endless = QUEUE.replace("256", &u64::MAX.to_string());
         assert_eq!(facts("q", &endless).unwrap().message_bytes_max, u64::MAX);
         let plain = QUEUE.replace("true", "false").replace("P14D", "P10675199DT2H48M5.4775807S");
         let plain = facts("q", &plain).unwrap();
         assert_eq!((plain.duplicate_detection, plain.retention), (None, None));
+    }
+
+    #[test]
+    fn what_takes_messages_away_is_read() {
+        let with = |elements: &str| facts("q", &QUEUE.replace("<MaxDel", &format!("{elements}<MaxDel"))).unwrap();
+        let elements = "<ForwardTo>https://s.servicebus.windows.net/other</ForwardTo>\
+            <AutoDeleteOnIdle>PT5M</AutoDeleteOnIdle>";
+        let away = with(elements);
+        assert_eq!(away.forwards_to.as_deref(), Some("https://s.servicebus.windows.net/other"));
+        assert_eq!(away.idle_life, Some(Duration::from_mins(5)));
+        let plain = with("<ForwardTo></ForwardTo><AutoDeleteOnIdle>P10675199DT2H48M5.4775807S</AutoDeleteOnIdle>");
+        assert_eq!((plain.forwards_to, plain.idle_life), (None, None));
     }
 
     #[test]

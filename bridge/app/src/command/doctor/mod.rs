@@ -1,21 +1,16 @@
 //! `bridge doctor`: every assumption checked against the real accounts, each finding with how to mend it.
 
-mod mend;
 mod show;
+
+use std::time::Duration;
 
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{event::SiteId, port::Clock, probe};
-use bridge_ops::doctor::{self, Figures, Finding, SiteFacts, State, Tries};
+use bridge_ops::doctor::{Finding, SiteFacts, State, Tries, examine};
 use futures_util::future;
 use uuid::Uuid;
 
-use crate::{
-    assemble,
-    config::{Config, SiteConfig},
-    exit::Code,
-    host,
-    telemetry::Telemetry,
-};
+use crate::{assemble, config::Config, doctor, exit::Code, host, telemetry::Telemetry};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -33,20 +28,14 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, config: Config) -> anyhow::Result<Code> {
     let chosen = config.sites.keys().filter(|site| config.site.as_ref().is_none_or(|own| own == *site));
     let sites = future::try_join_all(chosen.map(|site| look(&config, site, args.read_only))).await?;
-    let figures = Figures {
-        tombstone_life: config.policy.tombstone_life,
-        attempts_max: config.policy.attempts_max,
-        clock_skew_max: config.clock_skew_max,
-        sites: config.sites.len(),
-    };
-    let findings = doctor::examine(&sites, &figures);
+    let findings = examine(&sites, &doctor::figures(&config));
     let text = if args.json { show::json(&findings, &config) } else { show::lines(&findings, &config) };
     super::print(&text)?;
     Ok(judge(&sites, &findings))
 }
 
 fn judge(sites: &[SiteFacts], findings: &[Finding]) -> Code {
-    if !sites.iter().any(|facts| facts.looks.any()) {
+    if !sites.iter().any(SiteFacts::any) {
         return Code::Failed;
     }
     if findings.iter().all(|finding| finding.state == State::Good) { Code::Done } else { Code::Remains }
@@ -54,16 +43,15 @@ fn judge(sites: &[SiteFacts], findings: &[Finding]) -> Code {
 
 /// Looks at one site, and tries it. What fails is a fact.
 async fn look(config: &Config, site: &SiteId, read_only: bool) -> anyhow::Result<SiteFacts> {
-    let inspector = assemble::inspector(config, site).await?;
+    let inspect = assemble::ports(config, site).await?.inspect;
     let tries = async { if read_only { Ok(None) } else { attempt(config, site).await.map(Some) } };
-    let (looks, tries) = future::join(inspector.look(), tries).await;
-    let lease = match &config.sites[site] {
-        SiteConfig::Aws(aws) => aws.lease,
-        SiteConfig::Azure(azure) => azure.lease,
-    };
-    let message_bytes_max = config.sites[site].message_bytes_max() as u64;
-    Ok(SiteFacts { site: site.clone(), message_bytes_max, lease, looks, tries: tries? })
+    let (facts, clocks, tries) =
+        future::join3(doctor::look(config, site, &*inspect, LIMIT), inspect.clocks(LIMIT), tries).await;
+    Ok(SiteFacts { clocks, tries: tries?, ..facts })
 }
+
+/// For each look. Ours: longer than the adapters' own limits, so that their words are the ones that are told.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Does what a worker does, with its own ports.
 async fn attempt(config: &Config, site: &SiteId) -> anyhow::Result<Tries> {

@@ -5,8 +5,7 @@ use std::io::IsTerminal;
 use bridge_ops::doctor::{Finding, State};
 use serde_json::{Value, json};
 
-use super::mend;
-use crate::config::Config;
+use crate::{config::Config, doctor};
 
 /// One line a finding; how to mend it stands indented under what is not good.
 pub(super) fn lines(findings: &[Finding], config: &Config) -> String {
@@ -16,8 +15,8 @@ pub(super) fn lines(findings: &[Finding], config: &Config) -> String {
     for finding in findings {
         let (state, site) = (state(finding.state, coloured), site(finding));
         text += &format!("{state}  {site:width$}  {}  {}: {}\n", finding.check, finding.looked_at, finding.found);
-        if let Some(mend) = &finding.mend {
-            text += &format!("        mend: {}\n", mend::phrase(*mend, finding.site.as_ref(), config));
+        if let Some(mend) = doctor::mend(finding, config) {
+            text += &format!("        mend: {mend}\n");
         }
     }
     let [good, warnings, bad] = counts(findings);
@@ -33,7 +32,7 @@ pub(super) fn json(findings: &[Finding], config: &Config) -> String {
             "looked_at": finding.looked_at,
             "found": finding.found,
             "state": word(finding.state),
-            "mend": finding.mend.map(|mend| mend::phrase(mend, finding.site.as_ref(), config)),
+            "mend": doctor::mend(finding, config),
         })
     };
     let findings: Vec<Value> = findings.iter().map(finding).collect();

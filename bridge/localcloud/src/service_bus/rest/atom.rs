@@ -49,7 +49,7 @@ fn description(queue: &Description) -> String {
     put("LockDuration", &duration::format(Some(settings.lock_duration)));
     put("MaxSizeInMegabytes", &(settings.max_size_bytes / (1024 * 1024)));
     put("RequiresDuplicateDetection", &settings.duplicate_detection.is_some());
-    put("RequiresSession", &false);
+    put("RequiresSession", &settings.sessions);
     put("DefaultMessageTimeToLive", &duration::format(settings.default_ttl));
     put("DeadLetteringOnMessageExpiration", &settings.dead_letter_on_expiry);
     put("DuplicateDetectionHistoryTimeWindow", &duration::format(Some(window)));
@@ -59,6 +59,9 @@ fn description(queue: &Description) -> String {
     put("MessageCount", &total);
     put("IsAnonymousAccessible", &false);
     put("Status", &"Active");
+    if let Some(target) = &settings.forward_to {
+        put("ForwardTo", &escape(target));
+    }
     put("CreatedAt", &time(queue.created));
     put("UpdatedAt", &time(queue.updated));
     put("AccessedAt", &time(queue.updated));
@@ -78,7 +81,7 @@ fn description(queue: &Description) -> String {
     let mut put = |name: &str, value: &dyn std::fmt::Display| {
         let _ = write!(out, "<{name}>{value}</{name}>");
     };
-    put("AutoDeleteOnIdle", &duration::FOREVER);
+    put("AutoDeleteOnIdle", &duration::format(settings.idle_life));
     put("EnablePartitioning", &false);
     put("EntityAvailabilityStatus", &"Available");
     put("EnableExpress", &false);

@@ -117,13 +117,16 @@ pub(super) fn read_settings(body: &str, mut settings: QueueSettings) -> Result<Q
         Some("") | None => Ok(None),
         Some(other) => Err(wrong(name, other)),
     };
-    if switch("RequiresSession")? == Some(true) {
-        return Err(Failed::bad_request("message sessions are not available here; leave RequiresSession out"));
+    settings.sessions = switch("RequiresSession")?.unwrap_or(settings.sessions);
+    if let Some(target) = atom::element(body, "ForwardTo") {
+        settings.forward_to = Some(target.to_owned()).filter(|target| !target.is_empty());
     }
-    for forward in ["ForwardTo", "ForwardDeadLetteredMessagesTo"] {
-        if atom::element(body, forward).is_some_and(|target| !target.is_empty()) {
-            return Err(Failed::bad_request(format!("forwarding is not available here; leave {forward} out")));
-        }
+    if let Some(life) = length("AutoDeleteOnIdle")? {
+        settings.idle_life = lifetime(life);
+    }
+    if atom::element(body, "ForwardDeadLetteredMessagesTo").is_some_and(|target| !target.is_empty()) {
+        let text = "forwarding is not available here; leave ForwardDeadLetteredMessagesTo out";
+        return Err(Failed::bad_request(text));
     }
     if let Some(status) = atom::element(body, "Status").filter(|status| !status.is_empty() && *status != "Active") {
         return Err(Failed::bad_request(format!("a queue cannot be '{status}' here; leave Status out")));
@@ -131,8 +134,7 @@ pub(super) fn read_settings(body: &str, mut settings: QueueSettings) -> Result<Q
     settings.lock_duration = length("LockDuration")?.unwrap_or(settings.lock_duration);
     settings.max_delivery_count = number("MaxDeliveryCount")?.unwrap_or(settings.max_delivery_count).max(1);
     if let Some(ttl) = length("DefaultMessageTimeToLive")? {
-        // Lifetimes of the service's "for ever", or longer than anybody will wait.
-        settings.default_ttl = (ttl.as_secs() < 900_000_000_000).then_some(ttl);
+        settings.default_ttl = lifetime(ttl);
     }
     settings.dead_letter_on_expiry =
         switch("DeadLetteringOnMessageExpiration")?.unwrap_or(settings.dead_letter_on_expiry);
@@ -149,6 +151,11 @@ pub(super) fn read_settings(body: &str, mut settings: QueueSettings) -> Result<Q
         settings.max_message_bytes = Some(kilobytes as usize * 1024);
     }
     Ok(settings)
+}
+
+/// `None` for the service's "for ever", or for longer than anybody will wait.
+fn lifetime(duration: std::time::Duration) -> Option<std::time::Duration> {
+    (duration.as_secs() < 900_000_000_000).then_some(duration)
 }
 
 /// Letters, digits, dots, hyphens, underscores and slashes, with a letter or digit at both ends.

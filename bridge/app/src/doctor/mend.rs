@@ -58,6 +58,11 @@ fn aws(mend: Mend, id: &SiteId, site: &AwsSite) -> String {
             "aws dynamodb update-time-to-live --region {region} --table-name {table} \
              --time-to-live-specification Enabled=true,AttributeName=expires_at"
         ),
+        Mend::OneRegion => format!(
+            "delete the replicas that DescribeTable names: aws dynamodb update-table --region {region} --table-name {table} \
+             --replica-updates '[{{\"Delete\":{{\"RegionName\":\"REPLICA\"}}}}]'; or, where nobody writes there, neither an application nor \
+             another site of the bridge, set sites.\"{id}\".allow = \"store.regions\""
+        ),
         Mend::Widen(thing, bytes) => {
             let command = set(thing, &format!("MaximumMessageSize={bytes}"));
             format!("{command}; and sites.\"{id}\".message_bytes_max = {bytes}")
@@ -68,14 +73,18 @@ fn aws(mend: Mend, id: &SiteId, site: &AwsSite) -> String {
             name(url(thing))
         ),
         Mend::AllowLook(Thing::Store) => format!(
-            "look with a role that may dynamodb:DescribeTable and dynamodb:DescribeTimeToLive on {table}; a worker need not"
+            "look with a role that may dynamodb:DescribeTable and dynamodb:DescribeTimeToLive on {table}; {NEED_NOT}"
         ),
         Mend::AllowLook(thing) => {
-            format!("look with a role that may sqs:GetQueueAttributes on {}; a worker need not", name(url(thing)))
+            format!("look with a role that may sqs:GetQueueAttributes on {}; {NEED_NOT}", name(url(thing)))
         }
+        Mend::StopForwarding(_) | Mend::Stay(_) => unreachable!("SQS has no such setting"),
         Mend::Configure { .. } | Mend::SetClock | Mend::Reach => unreachable!("the same for every cloud"),
     }
 }
+
+/// Of the right to read settings.
+const NEED_NOT: &str = "a worker works without, and then starts without looking";
 
 fn azure(mend: Mend, id: &SiteId, site: &AzureSite) -> String {
     let namespace = namespace(&site.service_bus);
@@ -84,9 +93,9 @@ fn azure(mend: Mend, id: &SiteId, site: &AzureSite) -> String {
         let name = queue(thing);
         format!("az servicebus queue {verb} --resource-group GROUP --namespace-name {namespace} --name {name} {flags}")
     };
+    let account = site.cosmos_endpoint.host_str().and_then(|host| host.split('.').next()).unwrap_or("ACCOUNT");
+    let account = if account.parse::<u8>().is_ok() { "ACCOUNT" } else { account };
     let cosmos = |verb: &str, flags: &str| {
-        let account = site.cosmos_endpoint.host_str().and_then(|host| host.split('.').next()).unwrap_or("ACCOUNT");
-        let account = if account.parse::<u8>().is_ok() { "ACCOUNT" } else { account };
         let (database, container) = (&site.database, &site.container);
         format!(
             "az cosmosdb sql container {verb} --resource-group GROUP --account-name {account} \
@@ -94,7 +103,7 @@ fn azure(mend: Mend, id: &SiteId, site: &AzureSite) -> String {
         )
     };
     match mend {
-        Mend::Create(Thing::Store) => cosmos("create", "--partition-key-path /pk --ttl -1"),
+        Mend::Create(Thing::Store) => cosmos("create", "--partition-key-path /pk --partition-key-version 2 --ttl -1"),
         Mend::Create(thing) => {
             let lock = site.lease.as_secs();
             let flags =
@@ -106,6 +115,12 @@ fn azure(mend: Mend, id: &SiteId, site: &AzureSite) -> String {
             bus("update", Thing::Queue, &format!("--max-delivery-count {deliveries_max}"))
         }
         Mend::Expire => cosmos("update", "--ttl -1"),
+        Mend::OneRegion => format!(
+            "az cosmosdb update --resource-group GROUP --name {account} --enable-multiple-write-locations false; or, where nobody writes in \
+             another region, neither an application nor another site of the bridge, set sites.\"{id}\".allow = \"store.regions\""
+        ),
+        Mend::StopForwarding(thing) => bus("update", thing, "--forward-to \"\""),
+        Mend::Stay(thing) => bus("update", thing, "--auto-delete-on-idle P10675198DT2H48M5.477S"),
         Mend::Widen(thing, bytes) => {
             let command = bus("update", thing, &format!("--max-message-size {}", bytes.div_ceil(1024)));
             format!("in a Premium namespace: {command}; and sites.\"{id}\".message_bytes_max = {bytes}")
@@ -120,7 +135,7 @@ fn azure(mend: Mend, id: &SiteId, site: &AzureSite) -> String {
             format!("look with an identity that has the role Cosmos DB Built-in Data Reader on {}", site.database)
         }
         Mend::AllowLook(thing) => format!(
-            "look with an identity that has the role Azure Service Bus Data Owner (or the claim Manage) on {}; a worker need not",
+            "look with an identity that has the role Azure Service Bus Data Owner (or the claim Manage) on {}; {NEED_NOT}",
             queue(thing)
         ),
         Mend::Configure { .. } | Mend::SetClock | Mend::Reach => unreachable!("the same for every cloud"),

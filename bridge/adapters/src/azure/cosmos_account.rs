@@ -1,0 +1,133 @@
+//! What a Cosmos DB account says of its regions: "Get Database Account", which the SDK asks for and keeps to itself.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bridge_core::{
+    failure::{FailureKind, PortError, chain},
+    port::Clock,
+};
+use hmac::{Hmac, Mac};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{Client, StatusCode, Url, header::AUTHORIZATION, redirect};
+use serde::Deserialize;
+use sha2::Sha256;
+
+use super::{client::CosmosCredential, tls};
+use crate::{clock::SystemClock, look::LOOK};
+
+/// "Common Azure Cosmos DB REST request headers", read 2026-11.
+const VERSION: &str = "2020-07-15";
+
+/// What an identity's token must be good for, as the SDK has it.
+const SCOPE: &str = "https://cosmos.azure.com/.default";
+
+/// To reach the account. Ours, as for every other service.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Characters of the service's own words that are kept.
+const DETAIL_CHARS_MAX: usize = 512;
+
+/// "Get Database Account" in the Azure Cosmos DB REST API, read 2026-11.
+#[derive(Debug, Deserialize)]
+struct Account {
+    #[serde(rename = "writableLocations")]
+    writable: Vec<Location>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Location {
+    name: String,
+}
+
+/// The regions in which the account takes writes.
+pub(super) async fn write_regions(
+    at: &str,
+    endpoint: &Url,
+    credential: &CosmosCredential,
+) -> Result<BTreeSet<String>, PortError> {
+    let failed = |(kind, words): (FailureKind, String)| PortError::new(at, LOOK, kind).caused_by(words);
+    let text = read(endpoint, credential).await.map_err(failed)?;
+    regions(&text).map_err(|error| failed((FailureKind::Unavailable, error.to_string())))
+}
+
+/// The names in an account's own description.
+pub(super) fn regions(text: &str) -> serde_json::Result<BTreeSet<String>> {
+    let account: Account = serde_json::from_str(text)?;
+    Ok(account.writable.into_iter().map(|location| location.name).collect())
+}
+
+async fn read(endpoint: &Url, credential: &CosmosCredential) -> Result<String, (FailureKind, String)> {
+    let unavailable = |words: String| (FailureKind::Unavailable, words);
+    let failed = |error: reqwest::Error| unavailable(chain(&error.without_url()));
+    let builder = Client::builder().http1_only().redirect(redirect::Policy::none()).connect_timeout(CONNECT_TIMEOUT);
+    let builder = if endpoint.scheme() == "https" {
+        let tls = tls::config().map_err(|error| unavailable(error.to_string()))?;
+        builder.tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
+    } else {
+        builder.no_proxy() // Loopback, as everywhere.
+    };
+    let date = SystemClock.now().format("%a, %d %b %Y %T GMT").to_string();
+    let request = builder.build().map_err(failed)?.get(endpoint.clone());
+    let request = request.header("x-ms-date", &date).header("x-ms-version", VERSION);
+    let request = request.header(AUTHORIZATION, authorization(credential, &date).await?);
+    let answer = request.send().await.map_err(failed)?;
+    let status = answer.status();
+    let text = answer.text().await.map_err(failed)?;
+    if status.is_success() {
+        return Ok(text);
+    }
+    let kind = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FailureKind::Unauthorized,
+        StatusCode::NOT_FOUND => FailureKind::Missing,
+        StatusCode::TOO_MANY_REQUESTS => FailureKind::Throttled { retry_after: None },
+        _ => FailureKind::Unavailable,
+    };
+    Err((kind, format!("HTTP {} {text}", status.as_u16()).chars().take(DETAIL_CHARS_MAX).collect()))
+}
+
+async fn authorization(credential: &CosmosCredential, date: &str) -> Result<String, (FailureKind, String)> {
+    let value = match credential {
+        CosmosCredential::Key(key) => {
+            let key =
+                STANDARD.decode(key).map_err(|_| (FailureKind::Unauthorized, "the key is no Base64".to_owned()))?;
+            format!("type=master&ver=1.0&sig={}", sign(&key, date))
+        }
+        CosmosCredential::Token(identity) => {
+            let token = identity.get_token(&[SCOPE], None).await;
+            // Which of the two it is, the store's own call tells.
+            let token = token.map_err(|error| (FailureKind::Unavailable, chain(&error)))?;
+            format!("type=aad&ver=1.0&sig={}", token.token.secret())
+        }
+    };
+    Ok(utf8_percent_encode(&value, NON_ALPHANUMERIC).to_string())
+}
+
+/// "Access control in the Azure Cosmos DB REST API", read 2026-11: verb, kind, link and date, each on a line; an account has neither kind nor
+/// link.
+fn sign(key: &[u8], date: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(format!("get\n\n\n{}\n\n", date.to_lowercase()).as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_names_the_regions_that_take_writes() {
+        let account = r#"{"id":"a","readableLocations":[{"name":"UK South","databaseAccountEndpoint":"https://a"}],
+            "writableLocations":[{"name":"West Europe"},{"name":"North Europe"}],"enableMultipleWriteLocations":true}"#;
+        assert_eq!(regions(account).unwrap().into_iter().collect::<Vec<_>>(), ["North Europe", "West Europe"]);
+        for strange in ["", "[]", "{}", r#"{"writableLocations":[{}]}"#] {
+            assert!(regions(strange).is_err(), "{strange}");
+        }
+    }
+
+    /// Computed with Python's `hmac`.
+    #[test]
+    fn a_signature_is_what_another_implementation_computes() {
+        assert_eq!(sign(b"key", "Mon, 30 Nov 2026 16:30:00 GMT"), "q/nCbwvA042dNRS+2AIZDMaupdwmlUutvHOOrUP8oLs=");
+    }
+}

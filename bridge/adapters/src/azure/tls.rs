@@ -1,0 +1,18 @@
+//! TLS for what talks to Azure without an SDK.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::{ClientConfig, crypto::aws_lc_rs};
+use rustls_platform_verifier::BuilderVerifierExt;
+
+/// TLS as this machine trusts it. Made once: loading the machine's certificates takes time and memory.
+pub(super) fn config() -> Result<Arc<ClientConfig>, rustls::Error> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(config) = CONFIG.get() {
+        return Ok(Arc::clone(config));
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions()?;
+    let config = builder.with_platform_verifier()?.with_no_client_auth();
+    Ok(Arc::clone(CONFIG.get_or_init(|| Arc::new(config))))
+}
