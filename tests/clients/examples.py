@@ -36,8 +36,10 @@ class Example:
     def message(self, site: str, peer: str, now: datetime | None = None) -> Message:
         """The message to send to `site`; `peer` is another one."""
 
+        now = now or datetime.now(UTC)
+
         def named(text: str) -> str:
-            return text.replace("@SITE@", site).replace("@PEER@", peer)
+            return text.replace("@SITE@", site).replace("@PEER@", peer).replace("@NOW@", _instant(now))
 
         properties = {name: named(value) for name, value in self.properties.items()}
         return Message(self.body(site, peer, now), properties)
@@ -47,8 +49,7 @@ class Example:
         now = now or datetime.now(UTC)
 
         def instant(match: re.Match[bytes]) -> bytes:
-            later = now + timedelta(seconds=int(match[1] or 0))
-            return later.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3].encode() + b"Z"
+            return _instant(now + timedelta(seconds=int(match[1] or 0))).encode()
 
         body = (FOLDER / self.file).read_bytes()
         body = body.replace(b"@SITE@", site.encode()).replace(b"@PEER@", peer.encode())
@@ -60,6 +61,10 @@ class Example:
     def goes_to(self, cloud: str) -> bool:
         """Whether a queue of that cloud can carry it."""
         return self.only in (None, cloud)
+
+
+def _instant(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def load(good: bool, pattern: str = "*") -> list[Example]:

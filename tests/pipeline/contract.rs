@@ -84,8 +84,9 @@ pub(crate) fn body(example: &Example, site: &str, now: DateTime<Utc>) -> Vec<u8>
 }
 
 /// The marks of the example's message as it is sent to `site`.
-fn marks(example: &Example, site: &str) -> Marks {
-    let named = |text: &String| text.replace("@SITE@", site).replace("@PEER@", peer(site));
+fn marks(example: &Example, site: &str, now: DateTime<Utc>) -> Marks {
+    let now = now.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let named = |text: &String| text.replace("@SITE@", site).replace("@PEER@", peer(site)).replace("@NOW@", &now);
     Marks::read(&example.properties.iter().map(|(name, value)| (name.clone(), named(value))).collect())
 }
 
@@ -113,7 +114,7 @@ fn every_example_gets_its_answer_at_every_site() {
     for example in examples() {
         for site in SITES {
             let body = body(&example, site, now);
-            let mut marks = marks(&example, site);
+            let mut marks = marks(&example, site, now);
             if example.good && !String::from_utf8_lossy(&body).contains(site) {
                 // A good example for both sites names one of them, which forwards it to the other.
                 marks = marks.forwarded(&peer(site).parse().unwrap());
@@ -152,7 +153,7 @@ fn what_an_origin_forwards_gets_the_answer_of_the_index() {
         assert!(of_kind.len() >= 2, "there are such examples");
         for example in of_kind {
             let (here, there) = (SITES[0], SITES[1]);
-            let forward = marks(&example, there).forwarded(&there.parse().unwrap());
+            let forward = marks(&example, there, now).forwarded(&there.parse().unwrap());
             let answer = judge(&body(&example, there, now), &forward, here, now);
             let told = answer.map_err(|letter| (letter.refusal.reason.to_string(), owed(&letter)));
             let refused = Err((example.reason.clone().unwrap(), vec![here.to_owned()]));

@@ -7,7 +7,7 @@ use bridge_core::{
     failure::FailureKind,
     heartbeat::{self, Status},
     limits,
-    marks::{AcceptOld, Marks, Own},
+    marks::{AcceptOld, Accepted, Marks, Own},
     pipeline::Verdict,
     port::{Clock, Message, Properties, Queue},
     reason::Reason,
@@ -24,6 +24,11 @@ const OLD: i64 = -60 * 86_400;
 
 fn world() -> World {
     World::by_hand(7, &[HERE, THERE], &policy())
+}
+
+/// The marks of what was accepted just now.
+fn accepted(world: &World, by: AcceptOld) -> Marks {
+    Marks { accept_old: Some(Accepted { by, at: world.clock.now() }), ..Marks::default() }
 }
 
 /// What became of the only message in the site's queue.
@@ -128,9 +133,9 @@ fn what_is_older_than_deletes_are_remembered_is_refused_at_every_site() {
 
 #[test]
 fn an_old_event_that_is_meant_reaches_all_sites() {
-    for accepted in [AcceptOld::Import, AcceptOld::Replay] {
+    for by in [AcceptOld::Import, AcceptOld::Replay] {
         let world = world();
-        let marks = Marks { accept_old: Some(accepted), ..Marks::default() };
+        let marks = accepted(&world, by);
         world.send_marked(HERE, &[event(1, HERE, "update", "k", OLD).to_string()], &marks);
         world.drain(10);
         assert!(world.sites.values().all(|site| site.store.snapshot().len() == 1 && site.letters.is_empty()));
@@ -142,11 +147,30 @@ fn an_old_event_that_is_meant_reaches_all_sites() {
 fn an_import_that_a_peer_was_dark_for_is_brought_to_it() {
     let world = world();
     world.site(THERE).inbound.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
-    let marks = Marks { accept_old: Some(AcceptOld::Import), ..Marks::default() };
+    let marks = accepted(&world, AcceptOld::Import);
     world.send_marked(HERE, &[event(1, HERE, "update", "k", OLD).to_string()], &marks);
     assert_eq!(set_aside(&world, HERE).0, Reason::PeerUnavailable);
     let (_, letter) = world.site(HERE).letters.snapshot().remove(0);
-    assert_eq!(letter["bridge_accept_old"], "import");
+    assert_eq!(letter["bridge_accept_old"], "import 2026-11-21T01:02:03.000Z");
+}
+
+/// Brought to all sites, and under way to one of them for so long that a delete which came after it is forgotten.
+#[test]
+fn what_was_accepted_and_waits_for_too_long_is_old_again() {
+    let world = world();
+    let marks = accepted(&world, AcceptOld::Replay);
+    let old = event(1, HERE, "update", "k", OLD).to_string();
+    let wait = |days: u64| world.clock.advance(Duration::from_hours(24 * days));
+    wait(59);
+    world.send_marked(THERE, std::slice::from_ref(&old), &marks.forwarded(&HERE.parse().unwrap()));
+    assert_eq!(world.work(THERE, 10)[0].1.settlement, Settlement::Ack, "as young as any event may be");
+    wait(1);
+    world.send_marked(
+        THERE,
+        &[event(2, HERE, "update", "k", OLD).to_string()],
+        &marks.forwarded(&HERE.parse().unwrap()),
+    );
+    assert_eq!(set_aside(&world, THERE), (Reason::TooOld, BTreeSet::from([THERE.to_owned()])));
 }
 
 /// Moved back by hand, by a broker's own redrive: it is the same forward once more, with all of its tries.

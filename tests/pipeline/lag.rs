@@ -23,6 +23,7 @@ use bridge_core::{
     marks::{Marks, Own},
     port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
     reason::Refusal,
+    settlement::property,
 };
 use bridge_ops::{
     lag::{
@@ -153,7 +154,8 @@ impl Dead {
 }
 
 fn letters<const N: usize>(messages: u64, by_reason: [(&str, u64); N], unread: u64) -> DeadLetters {
-    DeadLetters { messages, by_reason: by_reason.map(|(reason, count)| (reason.to_owned(), count)).into(), unread }
+    let by_reason = by_reason.map(|(reason, count)| (reason.to_owned(), count)).into();
+    DeadLetters { messages, by_reason, unread, ..DeadLetters::default() }
 }
 
 #[test]
@@ -170,6 +172,22 @@ fn letters_are_counted_by_reason_and_lie_there_as_before() {
     assert_eq!(dead.looks(), 4, "ten first, then by portions of 200, until all have come");
     assert_eq!(dead.clock.drive(dead.lies.receive(1_000, Duration::ZERO)).unwrap().len(), 450, "all given back");
     assert_eq!(dead.clock.drive(dead.letters.count()).unwrap(), 450);
+}
+
+#[test]
+fn letters_that_are_owed_to_a_site_are_told_from_those_that_are_not() {
+    let owed_of = |holds| {
+        let dead = Dead::new(&ManualClock::new(at(0)), holds);
+        dead.add("clock_skew", 2);
+        let mut owed = message("owed");
+        owed.properties = properties([(property::REASON, "clock_skew"), (property::OWED, "azure:westeurope")]);
+        dead.clock.drive(dead.lies.send(&[owed]));
+        let (seen, _) = dead.look();
+        assert_eq!(seen.messages, 3);
+        seen.owed_by_reason
+    };
+    assert_eq!(owed_of(Holds::Letters), [("clock_skew".to_owned(), 1)].into());
+    assert_eq!(owed_of(Holds::Events), [].into(), "a producer wrote that");
 }
 
 #[test]

@@ -107,7 +107,7 @@ mod tests {
             body: Bytes::from_static(&[0xff]),
             properties: properties([
                 ("a", "b"),
-                ("bridge_accept_old", "replay"),
+                ("bridge_accept_old", "replay 2026-11-21T01:02:03.000Z"),
                 ("bridge_attempt", "25"),
                 ("bridge_forwarded_by", "aws:us-east-1"),
                 ("bridge_owed", "aws:us-east-1"),
@@ -115,7 +115,11 @@ mod tests {
             ]),
         };
         let copy = of_copy(&delivery, DateTime::default());
-        let kept = [("a", "b"), ("bridge_accept_old", "replay"), ("bridge_forwarded_by", "aws:us-east-1")];
+        let kept = [
+            ("a", "b"),
+            ("bridge_accept_old", "replay 2026-11-21T01:02:03.000Z"),
+            ("bridge_forwarded_by", "aws:us-east-1"),
+        ];
         let told = [(ATTEMPT, "3"), (COPY_OF, "first"), (FIRST_SEEN, "2026-11-21T01:00:00.500Z")];
         assert_eq!(copy, properties(kept).into_iter().chain(properties(told)).collect());
         let read = counted(copy, 2, None);

@@ -85,7 +85,9 @@ fn origin(rules: &Rules, event: &Event, marks: &Marks) -> Result<(), Refusal> {
         Some(other) => format!("it was forwarded by {other}"),
     };
     let detail = format!(
-        "the event names {origin} as its source_region, but {came} to the queue of {here}. Producer: name {here} if the write          was accepted here, or else send the event to the queue of {origin}. Nothing was stored; bridge replay --to owed sends          it to the queue of {origin} as it is"
+        "the event names {origin} as its source_region, but {came} to the queue of {here}. Producer: name {here} if the \
+         write was accepted here, or else send the event to the queue of {origin}. Nothing was stored; bridge replay \
+         --to owed sends it to the queue of {origin} as it is"
     );
     Err(Refusal::new(Reason::NotForwarded, detail))
 }
@@ -101,10 +103,13 @@ fn in_time(rules: &Rules, event: &Event, marks: &Marks, now: DateTime<Utc>) -> R
         let detail = format!("{text} is {by} s ahead of this worker's clock, {max} s are allowed");
         return Err(Refusal::new(Reason::ClockSkew, detail));
     }
-    if (-ahead).to_std().is_ok_and(|age| age > rules.age_max) && marks.accept_old.is_none() {
+    let accepted = marks.accept_old.is_some_and(|accepted| accepted.counts(now, rules.age_max, rules.future_max));
+    if (-ahead).to_std().is_ok_and(|age| age > rules.age_max) && !accepted {
         let (age, max) = (-ahead.num_days(), rules.age_max.as_secs() / 86_400);
         let detail = format!(
-            "{text} is {age} days ago, {max} are allowed: a delete that came after it may be forgotten. To store it              nevertheless, at all sites: bridge replay --accept-old; for a first import: bridge publish --import"
+            "{text} is over {age} days ago, {max} are allowed: a delete that came after it may be \
+             forgotten. To store it nevertheless, at all sites: bridge replay --accept-old; for a first import: bridge \
+             publish --import"
         );
         return Err(Refusal::new(Reason::TooOld, detail));
     }
@@ -130,7 +135,10 @@ fn fits(rules: &Rules, event: &Event, body_bytes: usize) -> Result<(), Refusal> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{envelope, marks::AcceptOld};
+    use crate::{
+        envelope,
+        marks::{AcceptOld, Accepted},
+    };
 
     const NOW: &str = "2026-11-21T01:02:03Z";
 
@@ -207,9 +215,17 @@ mod tests {
             assert_eq!(verdict(&event(timestamp, ""), 0), Err(Reason::TooOld), "{timestamp}");
             assert_eq!(forwarded(Some(THERE), timestamp), Err((Reason::TooOld, vec![HERE.to_owned()])), "{timestamp}");
         }
-        for accepted in [AcceptOld::Import, AcceptOld::Replay] {
-            let marks = Marks { accept_old: Some(accepted), ..Marks::default() };
-            assert_eq!(judge(&event(older, ""), &marks, 0), Ok(Decision::ApplyAndForward), "{accepted}");
+        for by in [AcceptOld::Import, AcceptOld::Replay] {
+            let accepted = |at: &str| {
+                let accept_old = Some(Accepted { by, at: at.parse().unwrap() });
+                Marks { accept_old, ..Marks::default() }
+            };
+            let marks = accepted(oldest);
+            assert_eq!(judge(&event(older, ""), &marks, 0), Ok(Decision::ApplyAndForward), "{by:?}");
+            for at in [older, "2026-11-21T02:02:03.001Z"] {
+                let refused = judge(&event(older, ""), &accepted(at), 0).unwrap_err();
+                assert_eq!(refused.refusal.reason, Reason::TooOld, "accepted at {at}");
+            }
             let ahead = judge(&event("2099-01-01T00:00:00Z", ""), &marks, 0).unwrap_err();
             assert_eq!(ahead.refusal.reason, Reason::ClockSkew, "it opens no other fence");
         }
@@ -224,6 +240,15 @@ mod tests {
         let letter = judge(&event_of(THERE, NOW, ""), &Marks::default(), 0).unwrap_err();
         for word in ["name aws:us-east-1 if", "send the event to the queue of azure:westeurope"] {
             assert!(letter.refusal.detail.contains(word), "{}", letter.refusal.detail);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_one_sentence_after_the_other() {
+        let unforwarded = judge(&event_of(THERE, NOW, ""), &Marks::default(), 0).unwrap_err();
+        let old = judge(&event("1970-01-01T00:00:00Z", ""), &Marks::default(), 0).unwrap_err();
+        for Letter { refusal, .. } in [unforwarded, old] {
+            assert!(!refusal.detail.contains("  ") && !refusal.detail.ends_with('…'), "{}", refusal.detail);
         }
     }
 

@@ -236,7 +236,10 @@ mod tests {
 
     #[test]
     fn a_letter_keeps_the_marks_but_for_the_last_of_its_forms() {
-        let marked = delivery(own([("bridge_accept_old", "import"), ("bridge_forwarded_by", "aws:us-east-1")]));
+        let marked = delivery(own([
+            ("bridge_accept_old", "import 2026-11-21T01:02:03Z"),
+            ("bridge_forwarded_by", "aws:us-east-1"),
+        ]));
         for (form, keeps) in [(Form::Whole, true), (Form::Bare, true), (Form::Short, true), (Form::Least, false)] {
             let properties = letter("dark", &[]).message(form, &marked, "queue", String::new()).properties;
             let kept = ["bridge_accept_old", "bridge_forwarded_by"].map(|name| properties.contains_key(name));

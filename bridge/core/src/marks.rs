@@ -1,13 +1,18 @@
 //! Marks: properties that the bridge writes beside an event, and decides by. Each is believed only where the bridge writes it;
 //! a producer that writes one itself is not kept from it (`docs/decisions/0015-whose-word-counts.md`).
 
-use std::fmt;
+use std::{fmt, time::Duration};
+
+use chrono::{DateTime, Utc};
 
 use crate::{
     event::{Key, SiteId},
     heartbeat::{self, RESERVED},
     port::Properties,
-    settlement::property::{self, ACCEPT_OLD, FORWARDED_BY, OWN_EVENT},
+    settlement::{
+        property::{self, ACCEPT_OLD, FORWARDED_BY, OWN_EVENT},
+        rfc3339,
+    },
     trace,
 };
 
@@ -17,9 +22,38 @@ pub struct Marks {
     /// The site that forwarded the event; none where it comes from a producer.
     pub forwarded_by: Option<SiteId>,
     /// Why the event may be older than deletes are remembered; none where it may not.
-    pub accept_old: Option<AcceptOld>,
+    pub accept_old: Option<Accepted>,
     /// Which of the bridge's own events it is; none where a producer wrote it.
     pub own: Option<Own>,
+}
+
+/// A decision that an event may be older than deletes are remembered. It opens the fence for as long as it is young itself: an accepted
+/// event that waits for too long once more would meet deletes that are forgotten by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Who decided.
+    pub by: AcceptOld,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl Accepted {
+    /// Whether it counts at `now`, where an event may be `age_max` old and `future_max` ahead.
+    pub fn counts(&self, now: DateTime<Utc>, age_max: Duration, future_max: Duration) -> bool {
+        let within = |time: chrono::TimeDelta, most| time.to_std().map_or(true, |time| time <= most);
+        within(now - self.at, age_max) && within(self.at - now, future_max)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (by, at) = text.split_once(' ')?;
+        Some(Self { by: AcceptOld::read(by)?, at: DateTime::parse_from_rfc3339(at).ok()?.to_utc() })
+    }
+}
+
+impl fmt::Display for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.by.as_str(), rfc3339(self.at))
+    }
 }
 
 /// Who decided that an event may be older than deletes are remembered.
@@ -32,7 +66,7 @@ pub enum AcceptOld {
 }
 
 impl AcceptOld {
-    /// The property's value.
+    /// The word in the property's value.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Import => "import",
@@ -78,19 +112,13 @@ impl Own {
     }
 }
 
-impl fmt::Display for AcceptOld {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 impl Marks {
     /// Reads the marks of a message. A value that the bridge never writes counts as absent.
     pub fn read(properties: &Properties) -> Self {
         let text = |name: &str| properties.get(name).map(String::as_str);
         Self {
             forwarded_by: text(FORWARDED_BY).and_then(|site| site.parse().ok()),
-            accept_old: text(ACCEPT_OLD).and_then(AcceptOld::read),
+            accept_old: text(ACCEPT_OLD).and_then(Accepted::read),
             own: text(OWN_EVENT).and_then(Own::read),
         }
     }
@@ -118,7 +146,7 @@ impl Marks {
             set(FORWARDED_BY, site.as_str());
         }
         if let Some(accepted) = self.accept_old {
-            set(ACCEPT_OLD, accepted.as_str());
+            set(ACCEPT_OLD, &accepted.to_string());
         }
         if let Some(own) = self.own {
             set(OWN_EVENT, own.as_str());
@@ -150,10 +178,15 @@ mod tests {
         of.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
 
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
     #[test]
     fn marks_come_back_as_they_were_written() {
         let site: SiteId = "aws:us-east-1".parse().unwrap();
-        for accept_old in [None, Some(AcceptOld::Import), Some(AcceptOld::Replay)] {
+        let accepted = |by| Some(Accepted { by, at: at("2026-11-21T01:02:03.004Z") });
+        for accept_old in [None, accepted(AcceptOld::Import), accepted(AcceptOld::Replay)] {
             for own in [None, Some(Own::Heartbeat), Some(Own::Drill)] {
                 let marks = Marks { forwarded_by: Some(site.clone()), accept_old, own };
                 let mut written = Properties::new();
@@ -168,8 +201,23 @@ mod tests {
 
     #[test]
     fn a_value_that_the_bridge_never_writes_marks_nothing() {
-        let odd = [(FORWARDED_BY, "AWS"), (ACCEPT_OLD, "yes"), (OWN_EVENT, "true")];
-        assert_eq!(Marks::read(&properties(odd)), Marks::default());
+        for accepted in ["yes", "import", "import ", "import yesterday", "yes 2026-11-21T01:02:03Z"] {
+            let odd = [(FORWARDED_BY, "AWS"), (ACCEPT_OLD, accepted), (OWN_EVENT, "true")];
+            assert_eq!(Marks::read(&properties(odd)), Marks::default(), "{accepted}");
+        }
+    }
+
+    #[test]
+    fn a_decision_counts_for_as_long_as_it_is_young() {
+        let (day, hour) = (Duration::from_hours(24), Duration::from_hours(1));
+        let accepted = Accepted { by: AcceptOld::Replay, at: at("2026-11-21T01:00:00Z") };
+        let counts = |now: &str| accepted.counts(at(now), day, hour);
+        for now in ["2026-11-21T00:00:00Z", "2026-11-21T01:00:00Z", "2026-11-22T01:00:00Z"] {
+            assert!(counts(now), "{now}");
+        }
+        for now in ["2026-11-20T23:59:59.999Z", "2026-11-22T01:00:00.001Z", "9999-01-01T00:00:00Z"] {
+            assert!(!counts(now), "{now}");
+        }
     }
 
     #[test]
@@ -194,7 +242,8 @@ mod tests {
     #[test]
     fn what_was_decided_before_travels_on_and_the_forwarder_is_new() {
         let [producer, site]: [SiteId; 2] = ["aws:mars-1", "aws:us-east-1"].map(|site| site.parse().unwrap());
-        let marks = Marks { forwarded_by: Some(producer), accept_old: Some(AcceptOld::Import), own: Some(Own::Drill) };
+        let accepted = Accepted { by: AcceptOld::Import, at: at("2026-11-21T01:02:03Z") };
+        let marks = Marks { forwarded_by: Some(producer), accept_old: Some(accepted), own: Some(Own::Drill) };
         assert_eq!(marks.forwarded(&site), Marks { forwarded_by: Some(site), ..marks });
     }
 
@@ -208,10 +257,11 @@ mod tests {
             ("bridge_reason", "not_json"),
             ("bridge_anything", "x"),
             (FORWARDED_BY, "aws:us-east-1"),
-            (ACCEPT_OLD, "replay"),
+            (ACCEPT_OLD, "replay 2026-11-21T01:02:03.000Z"),
             ("tracestate", "\u{1}"),
         ]);
-        let expected = properties([("own", "x"), (FORWARDED_BY, "aws:us-east-1"), (ACCEPT_OLD, "replay")]);
+        let accepted = (ACCEPT_OLD, "replay 2026-11-21T01:02:03.000Z");
+        let expected = properties([("own", "x"), (FORWARDED_BY, "aws:us-east-1"), accepted]);
         assert_eq!(kept(&message), expected);
     }
 }

@@ -45,7 +45,7 @@ fn what_is_accepted_reaches_all_sites_through_its_origin() {
         assert_eq!((entry.errands.len(), entry.errands[0].to.as_str()), (1, format!("{origin}/queue").as_str()));
         assert_eq!(tally.removed, 1);
         let (_, properties) = world.site(origin).queue.snapshot().remove(0);
-        assert_eq!(properties[property::ACCEPT_OLD], "replay");
+        assert_eq!(properties[property::ACCEPT_OLD], "replay 2026-11-21T01:02:03.000Z");
         assert!(!properties.contains_key(property::FORWARDED_BY) && !properties.contains_key(property::REASON));
         world.drain(10);
         assert!(version(&world, HERE, "k").is_some(), "of {origin}");

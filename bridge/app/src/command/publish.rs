@@ -7,7 +7,7 @@ use bridge_core::{
     decision::decide,
     envelope,
     event::{Event, SiteId},
-    marks::{AcceptOld, Marks},
+    marks::{AcceptOld, Accepted, Marks},
     port::{Clock, Message, Properties, Queue},
     settlement::property,
 };
@@ -48,7 +48,10 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let mut publisher = Publisher {
         config: &config,
         to: args.to.clone(),
-        marks: Marks { accept_old: args.import.then_some(AcceptOld::Import), ..Marks::default() },
+        marks: Marks {
+            accept_old: args.import.then(|| Accepted { by: AcceptOld::Import, at: SystemClock.now() }),
+            ..Marks::default()
+        },
         dry_run: args.dry_run,
         queues: BTreeMap::new(),
         waiting: BTreeMap::new(),

@@ -16,6 +16,9 @@ struct Meaning {
     meaning: String,
     who: String,
     replay: String,
+    /// What letters mean that say whom they are owed to, where that is something else.
+    #[serde(default)]
+    if_owed: Option<String>,
 }
 
 /// Letters of one site and reason.
@@ -38,7 +41,10 @@ pub(super) fn rows(report: &Report) -> Vec<Row> {
 
 fn of_site(site: &Site) -> Vec<Row> {
     let Some(letters) = &site.dead_letters else { return Vec::new() };
-    let mut rows: Vec<_> = letters.by_reason.iter().map(|(reason, count)| row(&site.site, reason, *count)).collect();
+    let mut rows: Vec<_> = {
+        let owed = |reason| letters.owed_by_reason.get(reason).copied().unwrap_or_default();
+        letters.by_reason.iter().map(|(reason, count)| row(&site.site, reason, *count, owed(reason))).collect()
+    };
     rows.sort_by_key(|row| std::cmp::Reverse(row.messages));
     if letters.unread > 0 {
         rows.push(Row {
@@ -53,11 +59,16 @@ fn of_site(site: &Site) -> Vec<Row> {
     rows
 }
 
-fn row(site: &str, reason: &str, messages: u64) -> Row {
+/// `owed`: of the messages, those that say whom they are owed to.
+fn row(site: &str, reason: &str, messages: u64, owed: u64) -> Row {
     let known = REASONS.iter().find(|known| known.code == reason);
     let meaning = known.map_or_else(
         || "The broker set it aside itself: a worker died on it again and again.".to_owned(),
-        |known| known.meaning.clone(),
+        |known| match &known.if_owed {
+            Some(if_owed) if owed == messages => if_owed.clone(),
+            Some(if_owed) if owed > 0 => format!("{} {owed} of them are owed to a site: {if_owed}", known.meaning),
+            _ => known.meaning.clone(),
+        },
     );
     let runbook = known.map_or_else(|| "dead-letters".to_owned(), |known| format!("dead-letters#{}", known.code));
     // What would come back as it is can be looked at only; the runbook tells how to correct it on the way.
@@ -84,19 +95,33 @@ mod tests {
 
     #[test]
     fn each_reason_has_its_meaning_runbook_and_command() {
-        let owed = row("aws:us-east-1", "peer_unavailable", 3);
+        let owed = row("aws:us-east-1", "peer_unavailable", 3, 3);
         assert_eq!(owed.command, "bridge replay --from aws:us-east-1/dlq --to owed --reason peer_unavailable");
         assert_eq!(owed.runbook, "dead-letters#peer_unavailable");
         assert!(owed.meaning.starts_with("The event is applied at the site"), "{}", owed.meaning);
         assert!(!is_producers("peer_unavailable"));
-        let invalid = row("aws:us-east-1", "not_json", 1);
+        let invalid = row("aws:us-east-1", "not_json", 1, 0);
         assert!(invalid.command.ends_with(" --reason not_json --dry-run"), "it would come back: {}", invalid.command);
         assert!(is_producers("not_json"));
     }
 
+    /// Stamped ahead by a producer, or let through by a worker whose clock is wrong.
+    #[test]
+    fn a_letter_that_is_owed_to_a_site_is_not_its_producers_fault() {
+        let meaning = |owed| row("azure:westeurope", "clock_skew", 3, owed).meaning;
+        let workers = "a worker's clock is wrong";
+        assert!(!meaning(0).contains(workers), "{}", meaning(0));
+        assert!(meaning(3).contains(workers) && !meaning(3).contains("clock_skew_max_seconds"), "{}", meaning(3));
+        assert!(meaning(1).contains("1 of them are owed") && meaning(1).contains("clock_skew_max_seconds"));
+        for known in REASONS.iter() {
+            let other = row("aws:us-east-1", &known.code, 3, 3).meaning;
+            assert_eq!(other == known.meaning, known.code != "clock_skew", "{other}");
+        }
+    }
+
     #[test]
     fn a_brokers_own_words_are_one_word_of_the_command() {
-        let row = row("azure:westeurope", "broker:it's `rm -rf` $(here)", 1);
+        let row = row("azure:westeurope", "broker:it's `rm -rf` $(here)", 1, 0);
         assert!(row.command.ends_with(r"--reason 'broker:it'\''s `rm -rf` $(here)'"), "{}", row.command);
         assert!(!is_producers(&row.reason));
     }

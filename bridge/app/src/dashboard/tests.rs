@@ -94,7 +94,7 @@ fn nothing_is_found_where_all_is_well() {
 #[test]
 fn each_trouble_is_found_where_it_shows_and_with_its_runbook() {
     type Change = fn(&mut Report);
-    let cases: [(Change, Level, &str, Option<&str>); 17] = [
+    let cases: [(Change, Level, &str, Option<&str>); 19] = [
         (|r| r.sites[0].trouble = vec!["table: denied".into()], Level::Warn, "reach/aws:us-east-1", Some("aws-down")),
         (|r| r.sites[0].worker = None, Level::Unknown, "worker/aws:us-east-1", Some("halted")),
         (|r| worker(r).age_seconds = 61.0, Level::Warn, "worker/aws:us-east-1", Some("halted")),
@@ -112,6 +112,8 @@ fn each_trouble_is_found_where_it_shows_and_with_its_runbook() {
         (|r| r.sites[0].dead_letters = None, Level::Unknown, "dead_letters/aws:us-east-1", None),
         (|r| letters(r, "peer_unavailable"), Level::Bad, "dead_letters/aws:us-east-1", Some("dead-letters")),
         (|r| letters(r, "not_json"), Level::Warn, "dead_letters/aws:us-east-1", Some("dead-letters")),
+        (|r| letters(r, "clock_skew"), Level::Warn, "dead_letters/aws:us-east-1", Some("dead-letters")),
+        (|r| owed(r, "clock_skew"), Level::Bad, "dead_letters/aws:us-east-1", Some("dead-letters")),
         (|r| r.lag[0].seconds = Some(10.0), Level::Warn, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
         (|r| r.lag[0].seconds = Some(30.0), Level::Bad, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
         (|r| r.lag[0].state = LagState::Late, Level::Warn, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
@@ -125,7 +127,15 @@ fn each_trouble_is_found_where_it_shows_and_with_its_runbook() {
 
 fn letters(report: &mut Report, reason: &str) {
     let by_reason = [(reason.to_owned(), 5)].into();
-    report.sites[0].dead_letters = Some(DeadLetters { messages: 5, by_reason, unread: 0 });
+    report.sites[0].dead_letters = Some(DeadLetters { messages: 5, by_reason, ..DeadLetters::default() });
+}
+
+/// One of the five is owed to a site.
+fn owed(report: &mut Report, reason: &str) {
+    letters(report, reason);
+    let owed_by_reason = [(reason.to_owned(), 1)].into();
+    let letters = report.sites[0].dead_letters.take().unwrap();
+    report.sites[0].dead_letters = Some(DeadLetters { owed_by_reason, ..letters });
 }
 
 #[test]

@@ -122,8 +122,10 @@ fn of_letters(site: &Site) -> Option<Finding> {
     if letters.messages == 0 {
         return None;
     }
-    // What producers did wrong no site has, so the stores agree; everything else is owed to some site.
-    let owed = letters.by_reason.keys().any(|reason| !letters::is_producers(reason));
+    // What producers did wrong no site has, so the stores agree; everything else is owed to some site, and so is what a wrong clock of
+    // a worker let through at one site alone.
+    let owed = letters.by_reason.keys().any(|reason| !letters::is_producers(reason))
+        || letters.owed_by_reason.values().any(|count| *count > 0);
     let level = if owed { Level::Bad } else { Level::Warn };
     let noun = if letters.messages == 1 { "dead letter" } else { "dead letters" };
     let text = format!("{} {noun} at {name}", letters.messages);

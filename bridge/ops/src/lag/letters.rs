@@ -59,9 +59,16 @@ pub struct Letters {
 struct Read {
     at: DateTime<Utc>,
     messages: u64,
-    by_reason: BTreeMap<String, u64>,
+    reasons: Counted,
     /// Whether all were read that were to be, and nothing went wrong with it.
     sound: bool,
+}
+
+/// Letters by their reasons: all, and those that say that some site is owed the event.
+#[derive(Clone, Default)]
+struct Counted {
+    all: BTreeMap<String, u64>,
+    owed: BTreeMap<String, u64>,
 }
 
 impl fmt::Debug for Letters {
@@ -100,33 +107,35 @@ impl Letters {
         let begun = clock.now();
         let messages = in_time(clock, limit, "dead letters", self.count()).await?;
         let mut error = None;
-        let by_reason = match &self.reasons {
-            _ if messages == 0 => BTreeMap::new(),
-            Reasons::Always(reason) => BTreeMap::from([((*reason).to_owned(), messages)]),
+        let reasons = match &self.reasons {
+            _ if messages == 0 => Counted::default(),
+            Reasons::Always(reason) => {
+                Counted { all: BTreeMap::from([((*reason).to_owned(), messages)]), ..Counted::default() }
+            }
             Reasons::Read { queue, holds } => {
                 let now = clock.now();
                 let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let known = |last: &Read| last.sound && last.messages == messages;
                 match last.filter(|last| known(last) || rests(last.at, now)) {
                     // Some were taken away meanwhile, and nobody knows which.
-                    Some(last) if last.messages > messages => BTreeMap::new(),
-                    Some(last) => last.by_reason,
+                    Some(last) if last.messages > messages => Counted::default(),
+                    Some(last) => last.reasons,
                     None => {
                         // Before it is begun, so that the queue has its rest whatever becomes of this look.
-                        self.note(Read { at: now, messages, by_reason: BTreeMap::new(), sound: false });
+                        self.note(Read { at: now, messages, reasons: Counted::default(), sound: false });
                         let wanted = usize::try_from(messages).unwrap_or(usize::MAX).min(REASONS_READ_MAX);
                         let reading = Reading { queue: &**queue, holds: *holds, clock, begun, limit, wanted };
-                        let (by_reason, shown, failed) = reading.read().await;
+                        let (reasons, shown, failed) = reading.read().await;
                         let sound = failed.is_none() && shown >= wanted;
                         error = failed;
-                        self.note(Read { at: now, messages, by_reason: by_reason.clone(), sound });
-                        by_reason
+                        self.note(Read { at: now, messages, reasons: reasons.clone(), sound });
+                        reasons
                     }
                 }
             }
         };
-        let unread = messages.saturating_sub(by_reason.values().sum());
-        Ok((DeadLetters { messages, by_reason, unread }, error))
+        let unread = messages.saturating_sub(reasons.all.values().sum());
+        Ok((DeadLetters { messages, by_reason: reasons.all, owed_by_reason: reasons.owed, unread }, error))
     }
 
     fn note(&self, read: Read) {
@@ -163,8 +172,8 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// The reasons of letters, of how many, and what went wrong. Gives back what had to be taken for it.
-    async fn read(&self) -> (BTreeMap<String, u64>, usize, Option<PortError>) {
-        let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+    async fn read(&self) -> (Counted, usize, Option<PortError>) {
+        let mut reasons = Counted::default();
         let mut receipts: Vec<Receipt> = Vec::new();
         let mut shown = BTreeSet::new();
         let mut place = Place::default();
@@ -191,7 +200,11 @@ impl Reading<'_> {
             for letter in portion {
                 receipts.push(letter.receipt);
                 if shown.insert(letter.message_id) {
-                    *reasons.entry(subject::reason(&letter.properties, self.holds)).or_default() += 1;
+                    let reason = subject::reason(&letter.properties, self.holds);
+                    if subject::is_owed(&letter.properties, self.holds) {
+                        *reasons.owed.entry(reason.clone()).or_default() += 1;
+                    }
+                    *reasons.all.entry(reason).or_default() += 1;
                 }
             }
         }

@@ -91,7 +91,7 @@ impl Observer {
                 return letters.look(&*self.clock, self.limit).await;
             }
             let messages = self.within("dead letters", letters.count()).await?;
-            Ok((DeadLetters { messages, by_reason: BTreeMap::new(), unread: messages }, None))
+            Ok((DeadLetters { messages, unread: messages, ..DeadLetters::default() }, None))
         });
         let heard = self.sites.keys().map(|site| self.within("store", self.heard(site, &*watched.store)));
         let (queue, letters, heard) = future::join3(
@@ -105,8 +105,10 @@ impl Observer {
             trouble.extend(unread);
             sum.messages += one.messages;
             sum.unread += one.unread;
-            for (reason, count) in one.by_reason {
-                *sum.by_reason.entry(reason).or_default() += count;
+            for (all, some) in [(&mut sum.by_reason, one.by_reason), (&mut sum.owed_by_reason, one.owed_by_reason)] {
+                for (reason, count) in some {
+                    *all.entry(reason).or_default() += count;
+                }
             }
             Ok(sum)
         });

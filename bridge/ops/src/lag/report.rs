@@ -53,6 +53,9 @@ pub struct DeadLetters {
     pub messages: u64,
     /// By their reasons.
     pub by_reason: BTreeMap<String, u64>,
+    /// Of these, those whose letter says that some site is owed the event, by their reasons. The stores differ until it has it.
+    #[serde(default)]
+    pub owed_by_reason: BTreeMap<String, u64>,
     /// Those whose reasons were not read.
     pub unread: u64,
 }

@@ -10,7 +10,7 @@ use bridge_core::{
     decision::{Rules, decide},
     envelope,
     event::{Event, SiteId},
-    marks::{AcceptOld, Marks},
+    marks::{AcceptOld, Accepted, Marks},
     port::{Delivery, Properties},
     reason::{Reason, Refusal},
     settlement::property,
@@ -83,6 +83,15 @@ pub fn reason(properties: &Properties, holds: Holds) -> String {
     }
 }
 
+/// Whether a letter says that some site is owed the event.
+pub fn is_owed(properties: &Properties, holds: Holds) -> bool {
+    owed(properties, holds).is_some()
+}
+
+fn owed(properties: &Properties, holds: Holds) -> Option<&String> {
+    properties.get(property::OWED).filter(|_| holds.letters())
+}
+
 /// When a letter says that its message first came, or when the letter came: whichever is earlier.
 fn first_seen(delivery: &Delivery, holds: Holds) -> Option<DateTime<Utc>> {
     let told = delivery.properties.get(property::FIRST_SEEN).filter(|_| holds.letters());
@@ -112,7 +121,7 @@ impl Subject {
                     let judge = |marks: &Marks| decide(&rules, &event, marks, envelope::forwardable(&body).len(), now);
                     let mut judged = judge(&marks);
                     if accept_old && judged.as_ref().is_err_and(|letter| letter.refusal.reason == Reason::TooOld) {
-                        marks.accept_old = Some(AcceptOld::Replay);
+                        marks.accept_old = Some(Accepted { by: AcceptOld::Replay, at: now });
                         is_new = true;
                         judged = judge(&marks);
                     }
@@ -132,7 +141,7 @@ impl Subject {
         let trace = trace::carried(&delivery.properties, event.as_ref().ok().and_then(|event| event.trace.as_ref()));
         Self {
             reason,
-            owed: delivery.properties.get(property::OWED).filter(|_| holds.letters()).map(sites),
+            owed: owed(&delivery.properties, holds).map(sites),
             event,
             refused,
             is_new,

@@ -90,7 +90,11 @@ fn facts(site: &Site) -> Vec<(&'static str, String)> {
     let letters = site.dead_letters.as_ref().map_or_else(
         || "not known".to_owned(),
         |letters| {
-            let reasons = letters.by_reason.iter().map(|(reason, count)| format!("{count} {reason}"));
+            let owed = |reason: &String| match letters.owed_by_reason.get(reason) {
+                Some(owed) => format!(" ({owed} owed)"),
+                None => String::new(),
+            };
+            let reasons = letters.by_reason.iter().map(|(reason, count)| format!("{count} {reason}{}", owed(reason)));
             let unread = (letters.unread > 0).then(|| format!("{} not read", letters.unread));
             let reasons: Vec<_> = reasons.chain(unread).collect();
             if reasons.is_empty() {
