@@ -93,6 +93,12 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     "no-age-fence" in "decision.rs", noticed by "nothing lost":
         "if (-ahead).to_std().is_ok_and(|age| age > rules.age_max)"
         => "if !MUTANT && (-ahead).to_std().is_ok_and(|age| age > rules.age_max)";
+    "no-age-fence-for-peers" in "decision.rs", noticed by "no resurrection":
+        "(-ahead).to_std().is_ok_and(|age| age > rules.age_max)"
+        => "!(MUTANT && !own) && (-ahead).to_std().is_ok_and(|age| age > rules.age_max)";
+    "accepted-once-accepted-for-ever" in "decision.rs", noticed by "nothing lost":
+        "marks.accept_old.is_some_and(|accepted| accepted.counts(now, rules.age_max, rules.future_max))"
+        => "marks.accept_old.is_some_and(|accepted| MUTANT || accepted.counts(now, rules.age_max, rules.future_max))";
     "any-site-speaks-for-a-peer" in "decision.rs", noticed by "nothing lost":
         "if *origin == rules.site || marks.forwarded_by.as_ref() == Some(origin) {"
         => "if MUTANT || *origin == rules.site || marks.forwarded_by.as_ref() == Some(origin) {";
@@ -172,6 +178,10 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
             Spot::Store => self.worker.probe_store().await.map(|()| None),";
 
     // Letters.
+    "a-letter-that-was-refused-counts" in "set_aside.rs", noticed by "nothing lost":
+        "Sending { .. } => without_letter(worker, desk, delivery, letter).await,"
+        => "Sending { .. } if MUTANT => Aside::Sent,
+            Sending { .. } => without_letter(worker, desk, delivery, letter).await,";
     "letters-are-not-sent" in "set_aside.rs", noticed by "nothing lost":
         "        for (at, answer) in places.into_iter().zip(desk.dead_letters.send(&messages).await) {"
         => "        if MUTANT {
@@ -199,6 +209,14 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         "Target::Store(site) => Errands { run: vec![to(site, Way::Store)], unpaid: without(owed, site) },"
         => "Target::Store(site) if MUTANT => Errands { run: vec![to(site, Way::Store)], unpaid: BTreeSet::new() },
         Target::Store(site) => Errands { run: vec![to(site, Way::Store)], unpaid: without(owed, site) },";
+    "replay-believes-its-plan" in "../../ops/src/replay/ledger.rs", noticed by "nothing lost":
+        "slot.errands = errands;"
+        => "if !MUTANT {
+            slot.errands = errands;
+        }";
+    "an-old-event-is-accepted-by-one-site" in "../../ops/src/replay/subject.rs", noticed by "nothing lost":
+        "Ok(event) if self.is_new && !reaches_all(event) => self.refuse(NOT_ALL_SITES),"
+        => "Ok(event) if !MUTANT && self.is_new && !reaches_all(event) => self.refuse(NOT_ALL_SITES),";
     "replay-is-content-with-one-site" in "../../ops/src/replay/ledger.rs", noticed by "nothing lost":
         "self.errands != 0 && self.confirmed & self.errands == self.errands"
         => "self.errands != 0 && (self.confirmed & self.errands == self.errands || MUTANT && self.confirmed != 0)";

@@ -31,6 +31,7 @@ use crate::world::{World, event, message, policy};
 mod all_or_none;
 mod changed;
 mod edits;
+mod in_hand;
 mod removal;
 
 const HERE: &str = "aws:us-east-1";

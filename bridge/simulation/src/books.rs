@@ -10,10 +10,11 @@ use std::{
 use bridge_adapters::memory::{ManualClock, MemoryQueue};
 use bridge_core::{
     event::SiteId,
-    port::{Delivery, Message, PutOutcome, Receipt},
+    port::{Clock, Delivery, Message, PutOutcome, Receipt},
     record::Record,
 };
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use crate::{
@@ -101,6 +102,13 @@ pub struct State {
     pub sends_max: Vec<u32>,
     /// Events whose letter was written, by site.
     pub lettered: BTreeSet<(usize, usize)>,
+    /// Old events that an operator brought to their origin's queue, and when last.
+    pub accepted: BTreeMap<usize, DateTime<Utc>>,
+    /// When a site's store last wrote an event.
+    pub written: BTreeMap<(usize, usize), DateTime<Utc>>,
+    /// How long a tombstone lives; for ever if none.
+    pub life: Option<TimeDelta>,
+    clock: Arc<ManualClock>,
     /// What was found wrong.
     pub violations: Vec<Violation>,
     /// What happened, in words.
@@ -124,7 +132,11 @@ impl Books {
             delivered: BTreeMap::new(),
             lettered: BTreeSet::new(),
             violations: Vec::new(),
-            trace: Trace::new(clock, traced),
+            accepted: BTreeMap::new(),
+            written: BTreeMap::new(),
+            life: None,
+            trace: Trace::new(Arc::clone(&clock), traced),
+            clock,
         }))
     }
 
@@ -165,10 +177,17 @@ impl Books {
             format!("{} -> {} {}{reason}{owed}", name(&state.sites, actor), at(&state.sites, place), event(fact))
         });
         if let (Kind::Queue, Actor::Operator, Some(fact)) = (place.kind, actor, fact) {
-            // What its origin had not forwarded is sent to its origin: from now on it is an event as any other.
+            // What its origin had not forwarded, or what is old and accepted, is sent to its origin: from now on it is an event as any other.
+            let marked = message.properties.contains_key("bridge_accept_old");
+            let now = state.now();
             let sent = &mut state.facts[fact];
-            if sent.refused == Some("not_forwarded") && sent.origin == state.sites[place.site] {
-                sent.refused = None;
+            if sent.origin == state.sites[place.site] {
+                if sent.refused == Some("not_forwarded") || marked && sent.refused == Some("too_old") {
+                    sent.refused = None;
+                }
+                if marked {
+                    state.accepted.insert(fact, now);
+                }
             }
         }
         match (place.kind, actor, fact) {
@@ -249,6 +268,31 @@ impl State {
         if self.violations.len() < VIOLATIONS_MAX {
             self.violations.push(Violation { checker, what });
         }
+    }
+
+    /// Time.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Whether a delete that came after an event may be forgotten, `slack` from now: tombstones live a day longer than that.
+    pub fn is_old(&self, fact: usize, slack: TimeDelta) -> bool {
+        self.is_past(self.facts[fact].at, slack)
+    }
+
+    /// Whether an operator accepted an event, and that is not so long ago itself.
+    pub fn is_accepted(&self, fact: usize, slack: TimeDelta) -> bool {
+        self.accepted.get(&fact).is_some_and(|at| !self.is_past(*at, slack))
+    }
+
+    fn is_past(&self, time: DateTime<Utc>, slack: TimeDelta) -> bool {
+        self.life.is_some_and(|life| self.now() + slack - time > life - TimeDelta::days(1))
+    }
+
+    /// Whether the tombstone that an event left at a site has ended.
+    pub fn is_forgotten(&self, site: usize, fact: usize) -> bool {
+        let (Some(life), Some(written)) = (self.life, self.written.get(&(site, fact))) else { return false };
+        self.facts[fact].op == "delete" && self.now() >= self.facts[fact].at.max(*written) + life
     }
 
     /// An event in words.

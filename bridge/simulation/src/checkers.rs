@@ -7,10 +7,12 @@ use std::{
 };
 
 use bridge_core::{event::Key, heartbeat::RESERVED, port::Properties, record::Record, settlement::property};
+use chrono::TimeDelta;
 
 use crate::{
     books::{Kind, Place, Queues, State},
     events::Fact,
+    holdings::Holdings,
     world::{Rule, World},
 };
 
@@ -77,9 +79,19 @@ pub(crate) fn write(state: &mut State, site: usize, new: usize) {
         let what = format!("{here} stored {}, which had to be refused as {reason}", state.tell(new));
         state.violate(Checker::NothingLost, what);
     }
+    // An hour: a write that was judged in time may come late, and the worker's clock may be behind.
+    let accepted = state.is_accepted(new, TimeDelta::hours(-1));
+    if !accepted && state.is_old(new, TimeDelta::hours(-1)) {
+        let what = format!("{here} stored {}, which is too old by now, and nobody accepted it", state.tell(new));
+        state.violate(Checker::NothingLost, what);
+    }
+    let now = state.now();
+    state.written.insert((site, new), now);
     let key = state.facts[new].key.clone();
     let held = state.best[site].get(&key).copied();
     match held.filter(|held| state.facts[*held].rank() > state.facts[new].rank()) {
+        // Whoever accepts an old event knows of no later delete that is remembered.
+        Some(held) if accepted && state.is_forgotten(site, held) => {}
         Some(held) => {
             let what = format!("{here} stored {} over {}", state.tell(new), state.tell(held));
             let tombstone = state.facts[held].op == "delete" && state.facts[new].op != "delete";
@@ -122,6 +134,20 @@ pub(crate) fn letter(state: &mut State, from: usize, site: usize, fact: usize, p
     match state.facts[fact].refused {
         Some(expected) if reason != expected => {
             state.violate(Checker::NothingLost, format!("{told} was refused as {reason}"));
+        }
+        // It waited for longer than deletes are remembered.
+        None if reason == "too_old" => {
+            let here = state.sites[site].clone();
+            if !state.is_old(fact, TimeDelta::hours(1)) {
+                state.violate(Checker::NothingLost, format!("{told} was set aside as too_old before its time"));
+            }
+            let owed = properties.get(property::OWED).map(String::as_str);
+            if state.facts[fact].origin != here && owed != Some(here.as_str()) {
+                state.violate(
+                    Checker::NothingLost,
+                    format!("{told} was set aside at {here} as too_old, owed to {owed:?}"),
+                );
+            }
         }
         // Sent to a site that is not its origin: its origin has it from the same application.
         None if reason == "not_forwarded" && state.facts[fact].origin != state.sites[site] => {}
@@ -169,7 +195,7 @@ pub(crate) fn removal(state: &mut State, place: Place, fact: usize) {
 struct UnderWay {
     /// Sites in whose queue it lies.
     waiting: Vec<usize>,
-    /// Sites in whose queue it lies that are its origin: they forward it to all.
+    /// Whether it lies in its origin's queue, which forwards it to all, or in a letter that brings it there if at all.
     everybody: bool,
     /// Sites that a letter names.
     owed: Vec<String>,
@@ -191,8 +217,10 @@ impl UnderWay {
                 }
             }
             for (body, properties) in queues.letters.snapshot() {
-                if let (Some(_), Some(owed)) = (as_good(&body), properties.get(property::OWED)) {
+                if as_good(&body).is_some() {
+                    let owed = properties.get(property::OWED).map(String::as_str).unwrap_or_default();
                     found.owed.extend(owed.split(',').map(str::to_owned));
+                    found.everybody |= properties.get(property::REASON).is_some_and(|reason| reason == "too_old");
                 }
             }
         }
@@ -236,12 +264,16 @@ pub fn at_the_end(world: &World) {
 
 fn wrong_winners(world: &World, state: &State) -> Vec<(Checker, String)> {
     let winners = winners(&state.facts);
+    let holdings = Holdings::of(world, state);
     let mut broken = Vec::new();
+    let back: BTreeSet<&str> =
+        winners.keys().copied().filter(|key| holdings.is_back(state, key, winners[key])).collect();
     for site in world.sites.values() {
         let held = site.store.snapshot();
-        for (key, winner) in &winners {
+        for (key, winner) in winners.iter().filter(|(key, _)| !back.contains(*key)) {
             let record = held.iter().find(|(held, _)| held.as_str() == *key).map(|(_, record)| record);
-            let right = record.is_some_and(|record| winner.is_in(record));
+            let forgotten = || state.is_forgotten(site.number, winner.number - 1);
+            let right = record.map_or_else(forgotten, |record| winner.is_in(record));
             if !right {
                 let what = format!("{site} holds {} where {} came last", tell(state, record), winner.describe());
                 broken.push((Checker::Converged, what));

@@ -35,6 +35,8 @@ pub enum Trouble {
     Denied,
     /// Single items are refused.
     Refused,
+    /// Everything is refused, in whatever form.
+    AllRefused,
 }
 
 /// Where.
@@ -95,6 +97,25 @@ impl Spell {
         }
     }
 
+    /// Now and then dead letters that take no letter in any form, within an episode of `length`.
+    pub fn of_no_letters(rng: &mut Rng, sites: usize, length: Duration) -> Option<Self> {
+        let (after, lasts) = (length.mul_f64(rng.f64()), Duration::from_secs(rng.u64(2..60)));
+        let (site, trouble) = (rng.usize(..sites), Trouble::AllRefused);
+        chance(rng, 0.15).then_some(Self { after, lasts, site, spot: Spot::Asides, trouble, probability: 1.0 })
+    }
+
+    /// A worker that gets nothing from its queue, until an episode of `length` is over.
+    pub fn of_a_deaf_worker(site: usize, length: Duration) -> Self {
+        let (spot, trouble) = (Spot::Reads, Trouble::Unavailable);
+        Self { after: length / 4, lasts: length * 2, site, spot, trouble, probability: 1.0 }
+    }
+
+    /// A site that takes nothing from its peers from the begin on.
+    pub fn of_a_dark_peer(site: usize, lasts: Duration) -> Self {
+        let (spot, trouble) = (Spot::Inbound, Trouble::Unavailable);
+        Self { after: Duration::ZERO, lasts, site, spot, trouble, probability: 1.0 }
+    }
+
     fn rule(&self) -> Rule {
         let fault = match self.trouble {
             Trouble::Throttled => Fault::Before(FailureKind::Throttled { retry_after: Some(Duration::from_secs(3)) }),
@@ -109,6 +130,9 @@ impl Spell {
             Trouble::Refused => {
                 let kind = FailureKind::Rejected { detail: "a fault of the plan".to_owned() };
                 Fault::Items { share: 0.3, kind, after: false }
+            }
+            Trouble::AllRefused => {
+                Fault::Before(FailureKind::Rejected { detail: "a queue that takes nothing".to_owned() })
             }
         };
         Rule { operation: None, fault, probability: self.probability, count: None }

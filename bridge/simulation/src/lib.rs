@@ -22,6 +22,7 @@ pub mod faults;
 
 pub mod books;
 pub mod checkers;
+mod holdings;
 pub mod trace;
 
 pub mod watch;

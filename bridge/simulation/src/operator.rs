@@ -1,16 +1,20 @@
 //! The operator: plans a replay and runs it, with the core's own rules, through ways on which all goes wrong too.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures_util::future;
 
-use bridge_core::port::Clock;
+use bridge_core::{
+    event::SiteId,
+    port::{Clock, Place as Bookmark, Queue},
+};
 use bridge_ops::replay::{
     filter::Filter,
+    fingerprint::Fingerprint,
     journal::{Journal, Receipt},
     ledger::{Ledger, Tally},
     pace::Pace,
@@ -21,14 +25,18 @@ use bridge_ops::replay::{
     setting::{Place, Setting, SourceQueue},
     subject::Holds,
 };
+use bytes::Bytes;
 
 use crate::{
     books::{Actor, Kind},
     executor::Mortal,
     scenario::Replay,
     seed::stream,
-    world::World,
+    world::{MESSAGE_BYTES_MAX, World},
 };
+
+/// Bytes of messages that a replay has in hand: no event of a world has a thousandth of it.
+const INFLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Messages that the planner reads with one call: few, so that a plan takes several.
 const PORTION: usize = 7;
@@ -57,7 +65,9 @@ pub async fn replay(world: &World, replay: &Replay, name: &str) {
     if let Some(added) = &replay.added {
         before.rules.sites.remove(added);
     }
-    let setting = setting(world, replay.from.clone(), replay.to.clone(), name);
+    let mut setting = setting(world, replay.from.clone(), replay.to.clone(), name);
+    setting.accept_old = replay.accept_old;
+    before.accept_old = replay.accept_old;
     let entries = match plan(&before).await {
         Ok(entries) => entries,
         Err(error) => return world.books.note(|| format!("operator {name}: no plan: {error}")),
@@ -74,6 +84,19 @@ pub async fn replay(world: &World, replay: &Replay, name: &str) {
     }
 }
 
+/// Brings old events of these bodies from the dead letters of `from` to all sites, as an operator does who has looked at their keys.
+pub async fn accept_old(world: &World, from: &SiteId, bodies: &[Bytes], name: &str) {
+    let mut setting = setting(world, Source::DeadLetters(from.clone()), Target::Owed, name);
+    setting.accept_old = true;
+    let letters = world.sites[from].letters.browse(&mut Bookmark::default(), usize::MAX).await.unwrap_or_default();
+    let chosen = letters.iter().filter(|letter| bodies.contains(&letter.body));
+    let chosen: BTreeSet<_> = chosen.map(|letter| Fingerprint::of(0, &letter.message_id, &letter.body)).collect();
+    let Ok(mut entries) = plan(&setting).await else { return };
+    entries.retain(|entry| chosen.contains(&entry.message));
+    world.books.note(|| format!("operator {name} accepts {} old events of {from}", entries.len()));
+    run(&setting, &entries, &Kept::default(), Pace::new(None)).await;
+}
+
 /// What a replay works with: the queues and stores of all sites as the operator sees them.
 pub fn setting(world: &World, source: Source, target: Target, name: &str) -> Setting<'static> {
     let from = &world.sites[source.site().expect("worlds have no files")];
@@ -88,6 +111,7 @@ pub fn setting(world: &World, source: Source, target: Target, name: &str) -> Set
             queue: world.queue(from, kind, Actor::Operator, name),
             holds: if kind == Kind::Letters { Holds::Letters } else { Holds::Events },
             hides: None,
+            message_bytes_max: MESSAGE_BYTES_MAX,
         }],
         places: places.collect(),
         rules: world.workers[&from.id].rules.clone(),
@@ -98,6 +122,7 @@ pub fn setting(world: &World, source: Source, target: Target, name: &str) -> Set
         editor: None,
         edit_valid: false,
         accept_old: false,
+        inflight_bytes_max: INFLIGHT_BYTES_MAX,
         clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
         rng: Mutex::new(stream(world.options.seed, &format!("operator {name}"))),
         source,

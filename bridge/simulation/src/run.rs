@@ -8,10 +8,12 @@ use std::{
 };
 
 use bridge_core::{
+    event::SiteId,
     port::{Clock, Message, Properties},
     settlement::property,
 };
 use bridge_ops::replay::route::{Source, Target};
+use bytes::Bytes;
 use chrono::TimeDelta;
 use uuid::Uuid;
 
@@ -21,6 +23,7 @@ use crate::{
     events::{Draft, Fact},
     executor::{Executor, Stop},
     faults,
+    holdings::Holdings,
     host::{self, HostKind},
     operator,
     scenario::{Episode, Replay, Scenario},
@@ -224,13 +227,17 @@ pub(crate) fn calm(world: &World, hosts: &[HostKind], batch: usize) {
                 world.clock.sleep(Duration::from_secs(1)).await;
             }
             let owing: Vec<&Site> = world.sites.values().filter(|site| owes(world, site)).collect();
-            if owing.is_empty() {
+            let needed = needed(world);
+            if owing.is_empty() && needed.is_empty() {
                 break rested.set(true);
             }
             for site in owing {
                 let from = Source::DeadLetters(site.id.clone());
-                let replay = Replay { after: Duration::ZERO, from, to: Target::Owed, killed: Vec::new(), added: None };
-                operator::replay(world, &replay, &format!("calm.{round}")).await;
+                operator::replay(world, &Replay::of(from, Target::Owed), &format!("calm.{round}")).await;
+                round += 1;
+            }
+            for (site, bodies) in needed {
+                operator::accept_old(world, site, &bodies, &format!("calm.{round}")).await;
                 round += 1;
             }
         }
@@ -245,10 +252,19 @@ pub(crate) fn calm(world: &World, hosts: &[HostKind], batch: usize) {
     }
 }
 
+/// Old events that an operator has to accept, by the site that has set them aside.
+fn needed(world: &World) -> Vec<(&SiteId, Vec<Bytes>)> {
+    let state = world.books.open();
+    let holdings = Holdings::of(world, &state);
+    let needed = world.sites.values().map(|site| (&site.id, holdings.needed(&state, site)));
+    needed.filter(|(_, bodies)| !bodies.is_empty()).collect()
+}
+
 /// Whether somebody is owed an event by a letter of `site`, and may have it.
 fn owes(world: &World, site: &Site) -> bool {
     let letters = site.letters.snapshot();
     let state = world.books.open();
-    let good = |body| state.fact_of(body).is_none_or(|fact| state.facts[fact].refused.is_none());
+    let may = |fact: usize| state.facts[fact].refused.is_none() && !state.is_old(fact, TimeDelta::zero());
+    let good = |body| state.fact_of(body).is_none_or(may);
     letters.iter().any(|(body, properties)| properties.contains_key(property::OWED) && good(body))
 }

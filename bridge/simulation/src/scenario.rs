@@ -54,6 +54,8 @@ pub struct Episode {
     pub replays: Vec<Replay>,
     /// Polls that a worker lives for, on average; for ever if none.
     pub life: Option<u64>,
+    /// How long it is written for, and begun to go wrong.
+    pub length: Duration,
     /// The time after it.
     pub night: Duration,
 }
@@ -82,6 +84,8 @@ pub struct Replay {
     pub killed: Vec<u64>,
     /// A site that is configured only once the plan is made.
     pub added: Option<SiteId>,
+    /// Whether old events are brought too.
+    pub accept_old: bool,
 }
 
 impl Scenario {
@@ -105,10 +109,15 @@ impl Scenario {
         let mut episodes: Vec<Episode> = (0..episodes)
             .map(|at| Episode::draw(&mut rng, &names, keys, episodes, at).with_producers(seed, at))
             .collect();
-        let mut late = stream(seed, "plans of before");
+        let (mut late, mut refused) = (stream(seed, "plans of before"), stream(seed, "no letters"));
         for episode in &mut episodes {
-            episode.replays.extend(Replay::of_an_old_plan(&mut late, &names));
+            episode.spells.extend(Spell::of_no_letters(&mut refused, sites, episode.length));
+            if let Some(replay) = Replay::of_an_old_plan(&mut late, &names) {
+                episode.spells.extend(dark_behind_the_plan(&mut late, &replay, &names));
+                episode.replays.push(replay);
+            }
         }
+        draw_long_nights(&mut stream(seed, "long nights"), &mut episodes, &names);
         let hosts = [HostKind::Container, HostKind::Container, HostKind::Lambda, HostKind::Function];
         Self {
             hosts: (0..sites).map(|_| pick(&mut rng, &hosts)).collect(),
@@ -148,6 +157,7 @@ impl Episode {
             steps: (0..steps).map(|_| Step::draw(rng, sites, length)).collect(),
             replays: (0..replays).map(|_| Replay::draw(rng, names, length)).collect(),
             life: pick(rng, &[None, Some(400), Some(60)]),
+            length,
             night: Duration::from_hours(24 * days),
         }
     }
@@ -159,6 +169,32 @@ impl Episode {
         let mut rng = stream(seed, &format!("producers of episode {number}"));
         self.drafts.iter_mut().for_each(|draft| draft.draw_anew(&mut rng));
         self
+    }
+}
+
+/// Days after which some tombstones have ended and others not; days after which all have.
+const EDGE_NIGHT: u64 = 59;
+const LONG_NIGHTS: [u64; 3] = [61, 75, 130];
+
+/// Now and then everybody is away for longer than tombstones live, once or twice. Where all deletes of before are forgotten, an operator
+/// accepts whatever is old; where some are, only what somebody lacks ([`Holdings::needed`](crate::holdings::Holdings::needed)).
+fn draw_long_nights(rng: &mut Rng, episodes: &mut [Episode], names: &[SiteId]) {
+    if !chance(rng, 0.25) {
+        return;
+    }
+    let edge = chance(rng, 0.2);
+    for _ in 0..pick(rng, &[1, 1, 2]) {
+        let at = rng.usize(..episodes.len());
+        let days = if edge { EDGE_NIGHT } else { pick(rng, &LONG_NIGHTS) };
+        let episode = &mut episodes[at];
+        episode.night = Duration::from_hours(24 * days);
+        if chance(rng, 0.7) {
+            episode.spells.push(Spell::of_a_deaf_worker(rng.usize(..names.len()), episode.length));
+        }
+        for later in episodes.iter_mut().skip(at + 1).filter(|_| !edge) {
+            let often = rng.usize(..=2 * names.len());
+            later.replays.extend((0..often).map(|_| Replay::of_old_events(rng, names)));
+        }
     }
 }
 
@@ -182,7 +218,26 @@ impl Replay {
         };
         let runs = pick(rng, &[0, 0, 1, 2]);
         let killed = (0..runs).map(|_| rng.u64(1..60)).collect();
-        Self { after: length.mul_f64(rng.f64()), from, to, killed, added: None }
+        Self { after: length.mul_f64(rng.f64()), killed, ..Self::of(from, to) }
+    }
+
+    /// At once, with nobody in its way.
+    pub fn of(from: Source, to: Target) -> Self {
+        Self { after: Duration::ZERO, from, to, killed: Vec::new(), added: None, accept_old: false }
+    }
+
+    /// Of what was set aside at some site all that is old too; mostly to where it has to go, and sometimes to one site alone.
+    fn of_old_events(rng: &mut Rng, names: &[SiteId]) -> Self {
+        let (site, other) = (pick(rng, names), pick(rng, names));
+        let to = match rng.u32(..6) {
+            0 => Target::Store(site.clone()),
+            1 => Target::Store(other),
+            2 => Target::Queue(other),
+            _ => Target::Owed,
+        };
+        let (after, polls) = (Duration::from_secs(rng.u64(5..100)), rng.u64(1..60));
+        let killed = pick(rng, &[Vec::new(), vec![polls]]);
+        Self { after, killed, accept_old: true, ..Self::of(Source::DeadLetters(site), to) }
     }
 
     /// Now and then, what waits for a site or was set aside there, by a plan that was made before another was configured.
@@ -193,8 +248,22 @@ impl Replay {
         }
         let from = pick(rng, &[Source::Queue(site.clone()), Source::DeadLetters(site)]);
         let after = Duration::from_secs(rng.u64(5..100));
-        Some(Self { after, from, to: Target::Owed, killed: Vec::new(), added: Some(added) })
+        Some(Self { after, added: Some(added), ..Self::of(from, Target::Owed) })
     }
+}
+
+/// Now and then all peers of the replay's source are dark before it, so that its letters are owed to several, and the one that is added stays
+/// so while it is run.
+fn dark_behind_the_plan(rng: &mut Rng, replay: &Replay, names: &[SiteId]) -> Vec<Spell> {
+    let (Source::DeadLetters(from), Some(added)) = (&replay.from, &replay.added) else { return Vec::new() };
+    if names.len() < 3 || chance(rng, 0.5) {
+        return Vec::new();
+    }
+    let dark = |(number, name)| {
+        let longer = if name == added { Duration::from_secs(30) } else { Duration::ZERO };
+        (name != from).then(|| Spell::of_a_dark_peer(number, replay.after + longer))
+    };
+    names.iter().enumerate().filter_map(dark).collect()
 }
 
 impl fmt::Display for Scenario {
@@ -229,9 +298,10 @@ impl fmt::Display for Scenario {
             }
             for replay in &episode.replays {
                 let (from, to, after, kills) = (&replay.from, &replay.to, replay.after.as_secs(), replay.killed.len());
+                let old = if replay.accept_old { " --accept-old" } else { "" };
                 let added =
                     replay.added.as_ref().map(|site| format!(", {site} is added behind its plan")).unwrap_or_default();
-                writeln!(f, "  replay --from {from} --to {to} at {after} s, killed {kills} times{added}")?;
+                writeln!(f, "  replay --from {from} --to {to}{old} at {after} s, killed {kills} times{added}")?;
             }
             if !episode.night.is_zero() {
                 writeln!(f, "  then nobody works for {} days", episode.night.as_secs() / 86_400)?;

@@ -23,6 +23,7 @@ use bridge_core::{
     retry::Backoff,
     set_aside::Excerpts,
 };
+use chrono::TimeDelta;
 
 use crate::{
     books::{Actor, Books, Kind, Place, Queues},
@@ -35,6 +36,9 @@ use crate::{
 
 /// When every world begins.
 pub const START: &str = "2026-11-21T01:02:03Z";
+
+/// Bytes that a message of the narrowest site may have.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
 /// How long a call takes at most before its caller gives up on it.
 const CALL_MAX: Duration = Duration::from_secs(5);
@@ -130,6 +134,9 @@ impl World {
         let queues = |id| Queues { queue: Arc::clone(&sites[id].queue), letters: Arc::clone(&sites[id].letters) };
         let queues = options.sites.iter().map(queues).collect();
         let books = Arc::new(Books::new(Arc::clone(&clock), options.sites.clone(), queues, options.traced));
+        if options.rule == Rule::Bridge {
+            books.open().life = TimeDelta::from_std(options.policy.tombstone_life).ok();
+        }
         let mut world = Self { clock, sites, workers: BTreeMap::new(), books, options };
         world.workers = world.sites.values().map(|site| (site.id.clone(), world.hire(site, "by hand"))).collect();
         world
@@ -167,7 +174,7 @@ impl World {
                 clock_skew_max: fence.unwrap_or(limits::CLOCK_SKEW_MAX),
                 future_max: fence.unwrap_or(limits::FUTURE_MAX),
                 age_max: fence.unwrap_or(limits::age_max(policy.tombstone_life)),
-                message_bytes_max: 256 * 1024,
+                message_bytes_max: MESSAGE_BYTES_MAX,
             },
             policy: policy.clone(),
             store: lines.store(own),

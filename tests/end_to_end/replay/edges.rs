@@ -74,7 +74,7 @@ fn cloud(settings: &QueueSettings) -> (LocalCloud, String, Arc<dyn Queue>) {
 fn a_replay_within_a_window_of_duplicate_detection_arrives() {
     let window = Some(Duration::from_mins(10));
     let (_cloud, config, queue) = cloud(&QueueSettings { duplicate_detection: window, ..QueueSettings::default() });
-    let event = body(1, HERE, "order-1", 1);
+    let event = body(1, THERE, "order-1", 1);
     fill(&*queue, &[bridge_tests::message(event.as_str())]);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.jsonl");

@@ -155,7 +155,13 @@ pub(crate) async fn sources(config: &Config, source: &Source) -> anyhow::Result<
     let (site, letters) = match source {
         Source::File(path) => {
             let queue = Arc::new(FileQueue::open(path)?);
-            return Ok(vec![SourceQueue { queue, holds: Holds::Letters, hides: None }]);
+            // It hands over no more than some megabytes at once by itself.
+            return Ok(vec![SourceQueue {
+                queue,
+                holds: Holds::Letters,
+                hides: None,
+                message_bytes_max: limits::EVENT_BYTES_MAX,
+            }]);
         }
         Source::Queue(site) => (site, false),
         Source::DeadLetters(site) => (site, true),
@@ -181,15 +187,17 @@ async fn sources_aws(
     letters: bool,
 ) -> anyhow::Result<Vec<SourceQueue>> {
     let clients = aws_clients(site, config).await?;
+    // What somebody else sent there may be as large as the service takes.
+    let message_bytes_max = limits::EVENT_BYTES_MAX;
     let hides = |url: &str| Some(Arc::new(SqsDepth::new(clients.clone(), url.to_owned())) as Arc<dyn Depth>);
     let url = if letters { &config.dead_letter_queue_url } else { &config.queue_url };
-    let mut sources = vec![SourceQueue { queue, holds: holds(letters), hides: hides(url.as_str()) }];
+    let mut sources = vec![SourceQueue { queue, holds: holds(letters), hides: hides(url.as_str()), message_bytes_max }];
     if letters {
         match redrive_target(&clients, config.queue_url.as_str()).await {
             Ok(Some(url)) if url != config.dead_letter_queue_url.as_str() => {
                 let hides = hides(&url);
                 let queue = Arc::new(sqs_queue(&clients, config, url));
-                sources.push(SourceQueue { queue, holds: Holds::BrokersEvents, hides });
+                sources.push(SourceQueue { queue, holds: Holds::BrokersEvents, hides, message_bytes_max });
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(
@@ -203,11 +211,12 @@ async fn sources_aws(
 
 /// Service Bus shows all, whoever has it in hand.
 fn sources_azure(config: &AzureSite, queue: Arc<dyn Queue>, letters: bool) -> anyhow::Result<Vec<SourceQueue>> {
-    let mut sources = vec![SourceQueue { queue, holds: holds(letters), hides: None }];
+    let message_bytes_max = config.message_bytes_max;
+    let mut sources = vec![SourceQueue { queue, holds: holds(letters), hides: None, message_bytes_max }];
     let set_aside = [(&config.queue, Holds::BrokersEvents), (&config.dead_letter_queue, Holds::BrokersLetters)];
     for (name, holds) in set_aside.into_iter().filter(|_| letters) {
         let queue = service_bus_queue(config, &service_bus(config)?, &format!("{name}/$deadletterqueue"));
-        sources.push(SourceQueue { queue: Arc::new(queue), holds, hides: None });
+        sources.push(SourceQueue { queue: Arc::new(queue), holds, hides: None, message_bytes_max });
     }
     Ok(sources)
 }

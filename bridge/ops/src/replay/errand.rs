@@ -94,12 +94,14 @@ pub fn errands(
     }
 }
 
-/// Whether the event came straight from a producer to a site that is not its origin.
+/// Whether the event came straight from a producer, and not into its origin's queue.
 fn not_forwarded(source: &Source, subject: &Subject, event: &Event) -> bool {
+    let forwarded = subject.marks.forwarded_by.as_ref() == Some(&event.origin);
     match source {
         Source::DeadLetters(_) => subject.reason == Reason::NotForwarded.as_str(),
-        Source::Queue(site) => *site != event.origin && subject.marks.forwarded_by.as_ref() != Some(&event.origin),
-        Source::File(_) => false,
+        Source::Queue(site) => *site != event.origin && !forwarded,
+        // A line that is neither a forward nor a saved letter with its owed sites: no site is known to have it.
+        Source::File(_) => subject.owed.is_none() && !forwarded,
     }
 }
 
@@ -242,8 +244,14 @@ mod tests {
         assert_eq!(unforwarded("aws:us-east-1/queue", "aws:us-east-1/queue"), (vec![format!("{north}/queue")], vec![]));
         let nowhere = (vec![], SITES.map(str::to_owned).to_vec());
         assert_eq!(unforwarded("aws:us-east-1/queue", "aws:us-east-1/store"), nowhere);
-        // A line of a file goes the way that it would have gone at first.
+        // A line of a file goes the way that it would have gone at first, or nowhere; a saved forward or letter goes where it was to go.
+        for target in ["owed", "azure:northeurope/queue", "azure:westeurope/queue"] {
+            assert_eq!(unforwarded("events.jsonl", target), (vec![format!("{north}/queue")], vec![]), "{target}");
+        }
+        assert_eq!(unforwarded("events.jsonl", "azure:westeurope/store"), nowhere);
         case("events.jsonl", "owed", north, None, &["azure:northeurope/queue"], &[]);
+        case("events.jsonl", "azure:westeurope/store", north, None, &["azure:westeurope/store"], &[north]);
+        case("events.jsonl", "azure:westeurope/queue", north, Some(&[west]), &["azure:westeurope/queue"], &[]);
     }
 
     proptest! {

@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod pace;
 pub mod plan;
 pub mod planner;
+pub mod portions;
 pub mod route;
 pub mod run;
 pub mod setting;

@@ -195,10 +195,12 @@ impl Planner<'_> {
         let (mut place, mut seen, mut admitted) = (Place::default(), HashSet::new(), 0);
         let (began, mut newer) = (self.setting.clock.now() + CLOCKS_APART, 0);
         let hidden = source.hidden().await;
+        let portions = self.setting.portions(from, 1);
         while admitted < self.limit {
             let left = usize::try_from(self.limit - admitted).unwrap_or(usize::MAX);
             let portion = left.max(100).min(self.portion);
-            let shown = queue.browse(&mut place, portion).await.map_err(PlanError::Source)?;
+            let shown = queue.browse(&mut place, portions.next(portion)).await.map_err(PlanError::Source)?;
+            portions.saw(&shown);
             let before = seen.len();
             let mut news = Vec::new();
             for delivery in shown {

@@ -159,7 +159,9 @@ impl<'a> Run<'a> {
         let held = Held::default();
         let seen = Mutex::new(self.setting.clock.now());
         {
-            let takers = std::pin::pin!(future::join_all((0..BATCHES).map(|_| self.take(from, &held, &seen))));
+            // Each taker has its own idea of how large messages are: together they stay within the bound.
+            let takers = (0..BATCHES).map(|_| self.take(from, &held, &seen));
+            let takers = std::pin::pin!(future::join_all(takers));
             let keep = std::pin::pin!(held.keep(queue, &*self.setting.clock));
             let Either::Left(_) = future::select(takers, keep).await;
         }
@@ -175,9 +177,10 @@ impl<'a> Run<'a> {
     async fn take(&self, from: usize, held: &Held, seen: &Mutex<DateTime<Utc>>) {
         let queue = &*self.setting.sources[from].queue;
         let clock = &*self.setting.clock;
+        let portions = self.setting.portions(from, self.setting.sources.len() * BATCHES);
         let mut failures = 0;
         while self.goes_on() && self.ledger().waiting(from) > 0 {
-            let batch = match queue.receive(BATCH, Duration::ZERO).await {
+            let batch = match queue.receive(portions.next(BATCH), Duration::ZERO).await {
                 Ok(batch) => batch,
                 Err(error) => {
                     failures += 1;
@@ -190,6 +193,7 @@ impl<'a> Run<'a> {
                 }
             };
             failures = 0;
+            portions.saw(&batch);
             held.add(batch.iter().map(|delivery| delivery.receipt.clone()));
             if self.bring(from, held, &batch).await {
                 *seen.lock().unwrap_or_else(PoisonError::into_inner) = clock.now();

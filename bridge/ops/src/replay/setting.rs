@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::{
     edit,
+    portions::Portions,
     route::{Source, Target},
     subject::{Holds, Subject},
 };
@@ -41,6 +42,8 @@ pub struct SourceQueue {
     pub holds: Holds,
     /// Counts what lies there, where a look does not show what is in somebody's hands.
     pub hides: Option<Arc<dyn Depth>>,
+    /// Bytes that a message in it may have.
+    pub message_bytes_max: usize,
 }
 
 impl SourceQueue {
@@ -94,6 +97,8 @@ pub struct Setting<'a> {
     pub edit_valid: bool,
     /// Whether events are brought that are older than deletes are remembered.
     pub accept_old: bool,
+    /// Bytes of messages in hand, about.
+    pub inflight_bytes_max: usize,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Jitter, and names of sends.
@@ -119,6 +124,11 @@ impl Setting<'_> {
             },
         };
         subject.all_sites_or_none(&self.target)
+    }
+
+    /// The portions of the queue that stands at `from`, where so many are in hand at once.
+    pub fn portions(&self, from: usize, at_once: usize) -> Portions {
+        Portions::new(self.inflight_bytes_max / at_once.max(1), self.sources[from].message_bytes_max)
     }
 
     fn subject(&self, from: usize, delivery: &Delivery, body: Result<Bytes, Refusal>) -> Subject {

@@ -177,6 +177,7 @@ async fn setting<'a>(config: &Config, route: &Route, editor: Option<&'a dyn Edit
         editor,
         edit_valid: route.edit_valid,
         accept_old: route.accept_old,
+        inflight_bytes_max: config.inflight_bytes_max,
         clock: Arc::new(SystemClock),
         rng: Mutex::new(fastrand::Rng::new()),
     })
