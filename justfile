@@ -186,6 +186,10 @@ packager:
 measure-telemetry events="4000" rounds="5": build clients packaged
     BRIDGE_TELEMETRY_EVENTS={{events}} BRIDGE_TELEMETRY_ROUNDS={{rounds}} cargo nextest run --workspace --no-capture -E 'test(telemetry::harm)'
 
+# How many events a core reads, checks and judges in a second
+speed:
+    cargo test --package bridge-core --release --test speed -- --ignored --nocapture
+
 # 50,000 dead letters each way, killed ten times; rate and memory: the figures of docs/replay.md (10 minutes)
 replay-bulk letters="50000" kills="10": build clients
     BRIDGE_REPLAY_LETTERS={{letters}} BRIDGE_REPLAY_KILLS={{kills}} cargo nextest run --workspace --no-capture -E 'test(replay::bulk)'

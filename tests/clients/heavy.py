@@ -29,6 +29,11 @@ def _items(item: str, counted: int) -> Callable[[int], str]:
     return filled
 
 
+def _text(character: str) -> Callable[[int], str]:
+    """A text of a character that is written like that, and of which DynamoDB counts one byte."""
+    return lambda record_bytes: f',"x":"{character * record_bytes}"'
+
+
 def _deep(levels: int) -> tuple[str, int]:
     """Objects in objects, and the bytes that DynamoDB counts for one such tower in an array."""
     return '{"a":' * levels + "0" + "}" * levels, 1 + levels * (3 + 1 + 1) + 2
@@ -40,12 +45,16 @@ PAYLOADS: dict[str, Callable[[int], str]] = {
     "small arrays": _items("[0]", 7),
     "towers": _items(*_deep(28)),
     "numbers": _items("0", 3),
+    "large numbers": _items("1e20", 4),
+    "nulls": _items("null", 2),
     "empty texts": _items('""', 1),
     "small members": lambda record_bytes: "".join(f',"{number:x}":0' for number in range(record_bytes // 8)),
+    "names out of order": lambda record_bytes: "".join(f',"{number:x}":0' for number in range(record_bytes // 9, 0, -1)),
     "one text": lambda record_bytes: f',"x":"{"x" * record_bytes}"',
+    "escapes": _text(r"\u0041"),
+    "controls": _text(r"\u0001"),
 }
 """What fills a payload, by the bytes that DynamoDB counts for it."""
-
 
 
 def payload(kind: str) -> str:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Hands a Lambda function of 128 MB the heaviest batches that Lambda can make of messages, each in a fresh process.
 
-No process may take more, and every message of each batch must be written or set aside. Prints the memory of each. Exit code 0
-if all is so, 1 if not.
+Heavy records are written twice, as the store's answer to the second write brings the first. No process may take more, and every message of
+each batch must be written or set aside. Prints the memory of each. Exit code 0 if all is so, 1 if not.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ MEMORY_MB = 128
 RECORDS_MAX = 10_000
 """Of one batch ("Lambda quotas", read 2026-11)."""
 TIMEOUT_SECONDS = 60.0
+FEW = 100
+"""Records that are looked up one by one: to read a table of heavy ones takes a minute."""
+FIRST = ", first"
+"""The end of the name of a batch after which the process lives on."""
+PEAKS: list[float] = []
 SETTINGS = ("BRIDGE_SITES_AZURE_WESTEUROPE_MESSAGE_BYTES_MAX=1048576",)
 """As in the Premium tier, so that records may be as large as DynamoDB takes them."""
 
@@ -39,8 +44,9 @@ def main() -> int:
     wrong: list[str] = []
     with Players(options.ready_file, options.package, SETTINGS, TIMEOUT_SECONDS) as players:
         for name, bodies in _batches(players.clouds.aws):
-            if not options.only or name in options.only:
+            if not options.only or name.removesuffix(FIRST) in options.only:
                 wrong += [f"{name}: {line}" for line in _invoke(players, name, bodies, options.memory)]
+    print(f"at most {max(PEAKS, default=0):.0f} MB")
     return script.verdict(wrong)
 
 
@@ -53,7 +59,9 @@ def _invoke(players: Players, name: str, bodies: Sequence[bytes], memory_mb: int
     outcome = environment.invoke(payload)
     took_seconds = time.monotonic() - begin
     peak_mb = environment.peak_memory_mb
-    environment.close()
+    PEAKS.append(peak_mb)
+    if not name.endswith(FIRST):
+        environment.close()
     size_mib = len(payload) / 2**20
     say(f"{name}: {len(messages)} records, {size_mib:.1f} MiB, {peak_mb:.0f} MB, {took_seconds:.1f} s, {outcome.how.value}")
     if peak_mb > memory_mb:
@@ -68,7 +76,8 @@ def _invoke(players: Players, name: str, bodies: Sequence[bytes], memory_mb: int
 
 
 def _lost(site: Site, bodies: Sequence[bytes]) -> Iterator[str]:
-    stored = set(site.records())
+    few = len(bodies) <= FEW
+    stored = {key for key in map(_key, bodies) if key and site.record(key)} if few else set(site.records())
     letters = set()
     while taken := wait_for_letter(site, 1):
         for letter in taken:
@@ -85,7 +94,9 @@ def _batches(site: Site) -> Iterator[tuple[str, Sequence[bytes]]]:
     yield "many", list(_fill(lambda: heavy.event(name, f"m/{uuid4()}", "")))
     for kind in heavy.PAYLOADS:
         members = heavy.payload(kind)
-        yield kind, list(_fill(partial(_event, name, kind, members)))
+        first = list(_fill(partial(_event, name, kind, members)))
+        yield kind + FIRST, first
+        yield kind, [heavy.event(name, str(_key(body)), members) for body in first]
     room = heavy.BODY_BYTES_MAX - 1_000
     objects = ",".join(['{"a":0}'] * (room // 8))
     yield "too large", list(_fill(lambda: heavy.event(name, f"t/{uuid4()}", f',"x":[{objects}]')))

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use bridge_adapters::{
-    aws::{AwsClients, DynamodbStore, SqsQueue, SqsQueueOptions, StaticCredentials, dynamodb_item},
+    aws::{AwsClients, DynamodbStore, SqsQueue, SqsQueueOptions, StaticCredentials},
     azure::{
         CosmosCredential, CosmosOptions, CosmosStore, cosmos_item,
         service_bus::{ServiceBusConnection, ServiceBusOptions, ServiceBusQueue, Timeouts},
     },
     clock::SystemClock,
+    dynamodb_size,
     layer::{FaultPlan, Faults, LayeredQueue, LayeredStore, Meter, Observe, Timeout},
     memory::{ManualClock, MemoryQueue, MemoryQueueOptions, MemoryStore},
 };
@@ -189,7 +190,7 @@ fn memory_and(
         store: layer(memory.clone(), clock),
         outsider: memory,
         prefix: String::new(),
-        count: dynamodb_count,
+        count: dynamodb_size::item_bytes,
         limit_bytes: DYNAMODB_BYTES,
         slack_bytes: 0,
     }));
@@ -197,10 +198,6 @@ fn memory_and(
 
 /// "Quotas in Amazon DynamoDB", "Item size", read 2026-11.
 const DYNAMODB_BYTES: u64 = 400 * 1024;
-
-fn dynamodb_count(record: &Record) -> u64 {
-    dynamodb_item::size_bytes(&dynamodb_item::from_record(record).expect("it was applied at some time"))
-}
 
 pub(crate) fn memory_store(_: &str, clause: impl AsyncFnOnce(&StoreUnderTest)) {
     memory_and(clause, |store, _| store);
@@ -233,7 +230,7 @@ pub(crate) fn dynamodb(clause_name: &str, clause: impl AsyncFnOnce(&StoreUnderTe
     runtime().block_on(async {
         let (store, outsider) = dynamodb_table().await;
         let prefix = format!("{}!", unique("conformance"));
-        let (count, limit_bytes, slack_bytes) = (dynamodb_count, DYNAMODB_BYTES, 0);
+        let (count, limit_bytes, slack_bytes) = (dynamodb_size::item_bytes, DYNAMODB_BYTES, 0);
         clause(&StoreUnderTest { store, outsider, prefix, count, limit_bytes, slack_bytes }).await;
     });
 }

@@ -137,6 +137,9 @@ pub(crate) struct OnDynamodb {
 impl Outsider for OnDynamodb {
     async fn plant(&self, record: &Record, spoil: &Spoil) {
         let mut item = dynamodb_item::from_record(record).expect("it was applied at some time");
+        if let Some(payload) = &record.payload {
+            item.insert("payload".to_owned(), attribute_value(&Value::Object(payload.to_map())));
+        }
         match spoil {
             Spoil::Nothing => {}
             Spoil::Without(attribute) => _ = item.remove(*attribute),
@@ -171,7 +174,8 @@ pub(crate) struct OnCosmos(pub(crate) CosmosOptions);
 impl Outsider for OnCosmos {
     /// The local cloud takes a token by its shape, so there is nothing to sign.
     async fn plant(&self, record: &Record, spoil: &Spoil) {
-        let mut item = cosmos_item::from_record(record);
+        let item = serde_json::to_value(cosmos_item::from_record(record)).expect("JSON");
+        let Value::Object(mut item) = item else { unreachable!("an item is an object") };
         match spoil {
             Spoil::Nothing => {}
             Spoil::Without(property) => _ = item.remove(*property),

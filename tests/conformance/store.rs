@@ -10,7 +10,7 @@ use bridge_core::{
     record::Record,
     version::Version,
 };
-use bridge_tests::{assert_agree, at, azure, changed, delete, event, record};
+use bridge_tests::{assert_agree, at, azure, changed, delete, event, payload, record};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -300,7 +300,7 @@ pub(crate) async fn refused_credentials_are_unauthorized(on: &BrokenStores) {
 pub(crate) async fn two_contents_of_one_event_end_as_one_whatever_the_order(on: &StoreUnderTest) {
     let contents = |key: &str| {
         let upsert = on.event(key, 1);
-        let payload = changed(&upsert, |change| _ = change.payload.insert("total".to_owned(), json!(2)));
+        let payload = changed(&upsert, |change| change.payload = payload(json!({"total": 2})));
         let create = changed(&upsert, |change| change.op = Op::Create);
         [on.delete(key, 1), payload, create, upsert]
     };

@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use bridge_adapters::memory::{ManualClock, MemoryStore};
 use bridge_core::{
-    event::{Event, Key, SiteId},
+    event::{Event, Key, Payload, SiteId},
     failure::{FailureKind, PortError},
     port::{Clock, Cursor, Page, Scan, Store},
     record::Record,
@@ -219,7 +219,7 @@ impl Plant {
             }
             Self::OtherPayload => {
                 stores.put_everywhere(&new);
-                store.overwrite(Record { payload: Some(serde_json::Map::new()), ..record(&new) });
+                store.overwrite(Record { payload: Some(Payload::new()), ..record(&new) });
                 Some(Kind::Misfit)
             }
             Self::OtherOperation => {

@@ -63,7 +63,7 @@ pub fn changed(of: &Event, change: impl FnOnce(&mut Change)) -> Event {
 /// A payload with these members.
 pub fn payload(members: Value) -> Payload {
     match members {
-        Value::Object(members) => members,
+        Value::Object(members) => members.into(),
         other => panic!("{other} is no object"),
     }
 }

@@ -12,7 +12,7 @@ pub mod azure;
 mod carried;
 pub mod clock;
 mod delivery;
-mod dynamodb_size;
+pub mod dynamodb_size;
 #[cfg(feature = "clouds")]
 pub mod endpoint;
 pub mod file;

@@ -3,83 +3,247 @@
 //! Members stand in the order of their names, nothing stands between tokens, and numbers are written as JavaScript
 //! writes them. Libraries for it exist in most languages, so that others can compute what the bridge computes.
 
-use std::{cmp::Ordering, io::Write};
+use std::{cmp::Ordering, fmt, io::Write, ops::Range};
 
-use serde_json::{Map, Number, Value};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
+
+use crate::json::{JsonError, segment_text};
 
 /// Doubles hold every integer up to here (2^53).
-const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
+const INTEGER_MAX: u64 = 1 << 53;
 
-/// Spells every number of `members` in one way, so that values which two stores spell differently compare as equal: a
-/// double without a fraction becomes an integer, minus zero becomes zero.
-pub fn spell(members: &mut Map<String, Value>) {
-    members.values_mut().for_each(spell_value);
-}
-
-fn spell_value(value: &mut Value) {
-    match value {
-        Value::Number(any) => *any = number(any),
-        Value::Array(items) => items.iter_mut().for_each(spell_value),
-        Value::Object(members) => spell(members),
-        Value::Null | Value::Bool(_) | Value::String(_) => {}
+/// The canonical text of the JSON in `text`, which is read strictly: no member's name may occur twice in one object.
+///
+/// Written while it is read, so that memory is bounded by the text: there is no tree. Nesting is bounded by the parser itself, at 127
+/// levels.
+pub(crate) fn of(text: &str) -> Result<String, JsonError> {
+    let mut writer = Writer { text: Vec::with_capacity(text.len()), ..Writer::default() };
+    let mut parser = serde_json::Deserializer::from_str(text);
+    match Value(&mut writer).deserialize(&mut parser).and_then(|()| parser.end()) {
+        Ok(()) => Ok(String::from_utf8(writer.text).expect("it is put together of texts")),
+        Err(error) => Err(writer.explain(&error)),
     }
 }
 
-/// The one spelling of a number.
-#[must_use]
-pub fn number(any: &Number) -> Number {
-    match any.as_f64() {
-        #[allow(clippy::cast_possible_truncation, reason = "within 2^53, and without a fraction")]
-        Some(double) if double.fract() == 0.0 && double.abs() <= INTEGER_MAX => Number::from(double as i64),
-        // Integers beyond 2^53 that are portable have a double of the same decimal value: one spelling for both.
-        Some(double) => Number::from_f64(double).unwrap_or_else(|| any.clone()),
-        None => any.clone(),
-    }
+#[derive(Default)]
+struct Writer {
+    text: Vec<u8>,
+    /// The names of `members`, one behind the other, as they are once escapes are read.
+    names: String,
+    /// The members of all open objects so far.
+    members: Vec<Member>,
+    /// The way to where the parser stands.
+    open: Vec<Open>,
+    /// The member that occurs a second time.
+    duplicate: Option<String>,
 }
 
-/// Appends the canonical text of `value`.
-pub fn write(value: &Value, text: &mut Vec<u8>) {
-    match value {
-        Value::Null => text.extend_from_slice(b"null"),
-        Value::Bool(true) => text.extend_from_slice(b"true"),
-        Value::Bool(false) => text.extend_from_slice(b"false"),
-        Value::Number(any) => write_number(any, text),
-        Value::String(string) => write_string(string, text),
-        Value::Array(items) => {
-            text.push(b'[');
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
-                    text.push(b',');
-                }
-                write(item, text);
+struct Member {
+    name: Range<usize>,
+    text: Range<usize>,
+}
+
+enum Open {
+    /// The item that is read.
+    Array(usize),
+    /// The place of the object's first member in [`Writer::members`].
+    Object(usize),
+}
+
+impl Writer {
+    fn name(&self, member: &Member) -> &str {
+        &self.names[member.name.clone()]
+    }
+
+    /// Ends an object that begins at `begin` in the text, and whose first member is at `first`.
+    fn end_object(&mut self, begin: usize, first: usize) -> Result<(), &'static str> {
+        self.open.pop();
+        let in_order = |one: &Member, other: &Member| order(self.name(one), self.name(other)) == Ordering::Less;
+        if self.members[first..].is_sorted_by(in_order) {
+            self.text.extend_from_slice(if self.members.len() == first { b"{}" } else { b"}" });
+        } else {
+            let names = std::mem::take(&mut self.names);
+            let name = |member: &Member| &names[member.name.clone()];
+            self.members[first..].sort_by(|one, other| order(name(one), name(other)));
+            if let Some([_, twice]) =
+                self.members[first..].array_windows().find(|[one, other]| name(one) == name(other))
+            {
+                self.duplicate = Some(format!("{}{}", self.pointer(&names, first), segment_text(name(twice))));
+                return Err("duplicate member");
             }
-            text.push(b']');
+            let mut sorted = Vec::with_capacity(self.text.len() - begin + 1);
+            for member in &self.members[first..] {
+                sorted.push(if sorted.is_empty() { b'{' } else { b',' });
+                sorted.extend_from_slice(&self.text[member.text.clone()]);
+            }
+            sorted.push(b'}');
+            self.text.truncate(begin);
+            self.text.append(&mut sorted);
+            self.names = names;
         }
-        Value::Object(members) => write_members(members, text),
+        if let Some(member) = self.members.get(first) {
+            self.names.truncate(member.name.start);
+        }
+        self.members.truncate(first);
+        Ok(())
+    }
+
+    /// Where the parser stands, as a JSON pointer; `end` of the members are those of the open objects.
+    fn pointer(&self, names: &str, mut end: usize) -> String {
+        let mut pointer = String::new();
+        for open in self.open.iter().rev() {
+            let segment = match open {
+                Open::Array(item) => format!("/{item}"),
+                Open::Object(first) => {
+                    let last = self.members[*first..end].last();
+                    end = *first;
+                    last.map_or_else(String::new, |member| segment_text(&names[member.name.clone()]))
+                }
+            };
+            pointer.insert_str(0, &segment);
+        }
+        pointer
+    }
+
+    fn explain(&self, error: &serde_json::Error) -> JsonError {
+        if let Some(path) = &self.duplicate {
+            return JsonError::DuplicateMember(path.clone());
+        }
+        let what = error.to_string();
+        // The parser has no other way to tell these from what is not JSON at all; a test holds it to its words.
+        if what.starts_with("number out of range") || what.starts_with("recursion limit exceeded") {
+            return JsonError::Unreadable { path: self.pointer(&self.names, self.members.len()), what };
+        }
+        JsonError::Syntax(what)
     }
 }
 
-/// Appends the canonical text of an object.
-pub fn write_members(members: &Map<String, Value>, text: &mut Vec<u8>) {
-    text.push(b'{');
-    if members.keys().is_sorted_by(|one, other| order(one, other).is_le()) {
-        write_in_order(members.iter(), text);
-    } else {
-        let mut members: Vec<_> = members.iter().collect();
-        members.sort_unstable_by(|(one, _), (other, _)| order(one, other));
-        write_in_order(members.into_iter(), text);
+/// Writes the value that is read.
+struct Value<'a>(&'a mut Writer);
+
+impl<'de> DeserializeSeed<'de> for Value<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
     }
-    text.push(b'}');
 }
 
-fn write_in_order<'a>(members: impl Iterator<Item = (&'a String, &'a Value)>, text: &mut Vec<u8>) {
-    for (at, (name, value)) in members.enumerate() {
-        if at > 0 {
-            text.push(b',');
+impl<'de> Visitor<'de> for Value<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.0.text.extend_from_slice(b"null");
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.0.text.extend_from_slice(if value { b"true" } else { b"false" });
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        write_number(&value.into(), &mut self.0.text);
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        write_number(&value.into(), &mut self.0.text);
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        let number = Number::from_f64(value).ok_or_else(|| E::custom("number out of range"))?;
+        write_number(&number, &mut self.0.text);
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        write_string(value, &mut self.0.text);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let writer = self.0;
+        writer.open.push(Open::Array(0));
+        writer.text.push(b'[');
+        let begin = writer.text.len();
+        while items.next_element_seed(Item { writer, begin })?.is_some() {
+            if let Some(Open::Array(item)) = writer.open.last_mut() {
+                *item += 1;
+            }
         }
+        writer.open.pop();
+        writer.text.push(b']');
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let writer = self.0;
+        let (begin, first) = (writer.text.len(), writer.members.len());
+        writer.open.push(Open::Object(first));
+        while members.next_key_seed(Name { writer, first })?.is_some() {
+            members.next_value_seed(Value(writer))?;
+            let end = writer.text.len();
+            if let Some(member) = writer.members.last_mut() {
+                member.text.end = end;
+            }
+        }
+        writer.end_object(begin, first).map_err(A::Error::custom)
+    }
+}
+
+/// Writes an item of an array, whose first one is at `begin`.
+struct Item<'a> {
+    writer: &'a mut Writer,
+    begin: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Item<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        if self.writer.text.len() > self.begin {
+            self.writer.text.push(b',');
+        }
+        Value(self.writer).deserialize(deserializer)
+    }
+}
+
+/// Writes a member's name, and its colon.
+struct Name<'a> {
+    writer: &'a mut Writer,
+    first: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<(), E> {
+        let Writer { text, names, members, .. } = self.writer;
+        text.push(if members.len() == self.first { b'{' } else { b',' });
+        members.push(Member { name: names.len()..names.len() + name.len(), text: text.len()..text.len() });
+        names.push_str(name);
         write_string(name, text);
         text.push(b':');
-        write(value, text);
+        Ok(())
     }
 }
 
@@ -95,17 +259,29 @@ fn order(one: &str, other: &str) -> Ordering {
     one.bytes().map(rank).cmp(other.bytes().map(rank))
 }
 
-fn write_number(any: &Number, text: &mut Vec<u8>) {
-    let number = number(any);
-    let begin = text.len();
-    write!(text, "{number}").expect("a vector takes all");
-    if !number.is_f64() {
-        return;
+/// Whether a number of canonical JSON stands for the digits that it has. Any other is a double, which stores write in shorter forms.
+pub fn is_integer(number: &str) -> bool {
+    number.parse::<i64>().is_ok_and(|integer| integer.unsigned_abs() <= INTEGER_MAX)
+}
+
+fn write_number(number: &Number, text: &mut Vec<u8>) {
+    let double = number.as_f64().expect("every number of JSON has a double");
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "within 2^53, and without a fraction"
+    )]
+    if double.fract() == 0.0 && double.abs() <= INTEGER_MAX as f64 {
+        return write!(text, "{}", double as i64).expect("a vector takes all");
     }
+    // Integers beyond 2^53 that are portable have a double of the same decimal value: one spelling for both.
+    let number = Number::from_f64(double).expect("it is finite");
     // The digits are the shortest that tell the double, in both; where the point stands is not.
-    let written = text.split_off(begin);
-    let written = std::str::from_utf8(&written).expect("digits");
-    let (mantissa, exponent) = written.split_once('e').unwrap_or((written, "0"));
+    let written = number.to_string();
+    if !written.contains('e') {
+        return text.extend_from_slice(written.strip_suffix(".0").unwrap_or(&written).as_bytes());
+    }
+    let (mantissa, exponent) = written.split_once('e').unwrap_or((&written, "0"));
     let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let all = format!("{whole}{fraction}");
@@ -136,14 +312,12 @@ fn placed(digits: &str, point: isize) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Map, Value, json};
 
     use super::*;
 
     fn text(value: &Value) -> String {
-        let mut text = Vec::new();
-        write(value, &mut text);
-        String::from_utf8(text).unwrap()
+        of(&value.to_string()).unwrap()
     }
 
     /// RFC 8785, appendix B.
@@ -203,9 +377,14 @@ mod tests {
 
     #[test]
     fn one_value_has_one_spelling() {
-        let mut members = json!({"a": [1.0, 1, -0.0, 0, 1e21, 123_456_789_012_345_680_u64, {"b": 1.5e2}]});
-        spell(members.as_object_mut().unwrap());
-        assert_eq!(members.to_string(), r#"{"a":[1,1,0,0,1e+21,1.2345678901234568e+17,{"b":150}]}"#);
+        let canonical =
+            of(r#"{"a": [1.0, 1, -0.0, -0, 1e21, 123456789012345680, 1.2345678901234568e17, {"b": 1.5e2}]}"#);
+        assert_eq!(canonical.unwrap(), r#"{"a":[1,1,0,0,1e+21,123456789012345680,123456789012345680,{"b":150}]}"#);
+        for (number, integer) in
+            [("1", true), ("-9007199254740992", true), ("9007199254740994", false), ("1.5", false), ("1e+21", false)]
+        {
+            assert_eq!(is_integer(number), integer, "{number}");
+        }
     }
 
     proptest! {

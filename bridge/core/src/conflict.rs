@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     content::ContentDigest,
@@ -98,8 +98,8 @@ impl Conflict {
         let event_id = self.lost.event_id();
         let slot = usize::try_from(event_id.as_u128() % CONFLICTS_KEPT as u128).unwrap_or_default();
         let write = |version: &Version| json!({ "version": version.as_str() });
-        let payload = [("key", self.key.as_str().into()), ("lost", write(&self.lost)), ("won", write(&self.won))];
-        let payload: Payload = payload.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let entry = json!({ "key": self.key.as_str(), "lost": write(&self.lost), "won": write(&self.won) });
+        let payload: Payload = entry.to_string().parse().expect("an object without a member that occurs twice");
         let (key, op, timestamp) = (ledger_key(site, slot), Op::Upsert, rfc3339(now));
         let content = ContentDigest::of(op, &timestamp, &key, Some(&payload));
         Record {
@@ -118,11 +118,24 @@ impl Conflict {
 
     /// Reads a place of the ledger: the conflict, and when it was seen.
     pub fn read(record: &Record) -> Option<(Self, DateTime<Utc>)> {
-        let payload: &Payload = record.payload.as_ref()?;
-        let version = |side: &str| payload.get(side)?.get("version").and_then(Value::as_str)?.parse().ok();
-        let key = payload.get("key").and_then(Value::as_str)?.parse().ok()?;
-        Some((Self::between(&key, &version("lost")?, &version("won")?)?, record.version.timestamp()))
+        let Entry { key, lost, won } = serde_json::from_str(record.payload.as_ref()?.as_str()).ok()?;
+        let version = |side: &Side| side.version.parse().ok();
+        let conflict = Self::between(&key.parse().ok()?, &version(&lost)?, &version(&won)?)?;
+        Some((conflict, record.version.timestamp()))
     }
+}
+
+/// A place of the ledger, as [`Conflict::record`] writes it.
+#[derive(Deserialize)]
+struct Entry {
+    key: String,
+    lost: Side,
+    won: Side,
+}
+
+#[derive(Deserialize)]
+struct Side {
+    version: String,
 }
 
 /// The key of a place in the ledger of `site`; `slot` is below [`CONFLICTS_KEPT`].

@@ -22,25 +22,23 @@ impl ContentDigest {
     /// The digest of a content. How its numbers are spelled, in what order members stand and which envelope it came in
     /// make no difference.
     pub fn of(op: Op, timestamp: &str, key: &Key, payload: Option<&Payload>) -> Self {
-        let hash = Sha256::digest(text(op, timestamp, key, payload));
+        let hash = hash(Sha256::new(), op, timestamp, key, payload).finalize();
         Self(u64::from_be_bytes(hash[..8].try_into().expect("8 bytes are 8 bytes")))
     }
 }
 
-/// The text that stands for a content.
-pub fn text(op: Op, timestamp: &str, key: &Key, payload: Option<&Payload>) -> Vec<u8> {
-    let mut text = Vec::with_capacity(1024);
+/// Takes in the text that stands for a content.
+pub fn hash(hash: Sha256, op: Op, timestamp: &str, key: &Key, payload: Option<&Payload>) -> Sha256 {
+    let mut text = Vec::with_capacity(256);
     text.push(b'[');
     for part in [op.as_str(), timestamp, key.as_str()] {
         canonical::write_string(part, &mut text);
         text.push(b',');
     }
-    match payload {
-        Some(payload) => canonical::write_members(payload, &mut text),
-        None => drop(text.pop()),
+    if payload.is_none() {
+        text.pop();
     }
-    text.push(b']');
-    text
+    hash.chain_update(text).chain_update(payload.map_or("", Payload::as_str)).chain_update("]")
 }
 
 /// Sixteen hexadecimal digits.
@@ -77,7 +75,7 @@ mod tests {
     use super::*;
 
     fn of(op: Op, timestamp: &str, key: &str, payload: Option<Value>) -> String {
-        let payload = payload.map(|payload| payload.as_object().cloned().unwrap());
+        let payload = payload.map(|payload| payload.to_string().parse().unwrap());
         ContentDigest::of(op, timestamp, &key.parse().unwrap(), payload.as_ref()).to_string()
     }
 

@@ -3,13 +3,11 @@
 use std::{fmt, ops::Deref, str::FromStr, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{canonical, content::ContentDigest, limits, trace::Carried, version::Version};
+use crate::{content::ContentDigest, limits, trace::Carried, version::Version};
 
-/// The whole state of an entity.
-pub type Payload = Map<String, Value>;
+pub use crate::payload::Payload;
 
 /// One change of one key. Its wire form is read by [`envelope`](crate::envelope).
 #[derive(Clone, Debug, PartialEq)]
@@ -30,8 +28,7 @@ pub struct Change {
     pub trace: Option<Carried>,
 }
 
-/// A change and its place in the total order of all changes, which is computed once. The numbers of its payload are
-/// spelled as stores give them back.
+/// A change and its place in the total order of all changes, which is computed once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     change: Change,
@@ -51,8 +48,7 @@ impl Event {
 }
 
 impl From<Change> for Event {
-    fn from(mut change: Change) -> Self {
-        canonical::spell(&mut change.payload);
+    fn from(change: Change) -> Self {
         let payload = (change.op != Op::Delete).then_some(&change.payload);
         let content = ContentDigest::of(change.op, &change.timestamp.text, &change.key, payload);
         let version = Version::new(change.timestamp.utc, &change.origin, change.id, content);

@@ -81,11 +81,11 @@ pub struct Heard {
 impl Heard {
     /// Reads it from the record that it left.
     pub fn read(record: &Record) -> Option<Self> {
-        let status = record.payload.as_ref()?.get("worker").cloned();
+        let status = record.payload.as_ref()?.get("worker");
         Some(Self {
             sent: record.version.timestamp(),
             written: record.applied_at.parse().ok()?,
-            status: status.and_then(|status| serde_json::from_value(status).ok()),
+            status: status.and_then(|status| serde_json::from_str(status).ok()),
         })
     }
 }

@@ -1,129 +1,106 @@
 //! Reads JSON strictly: a member name that occurs twice in one object is refused, because parsers disagree about which
-//! of the two counts, and so two sites could store different payloads. Says where it went wrong as a JSON path.
+//! of the two counts, and so two sites could store different payloads. Says where it went wrong as a JSON pointer.
+//!
+//! Nothing here makes a tree: values are pieces of the text that they stand in.
 
-use std::{
-    cell::{Cell, RefCell},
-    fmt,
-};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// Why a text was not read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum JsonError {
     /// Not JSON; the parser's words, with line and column.
+    #[error("not JSON: {0}")]
     Syntax(String),
     /// The member at this path occurs a second time.
+    #[error("{0} occurs twice; parsers disagree which one counts")]
     DuplicateMember(String),
     /// JSON, but the value at this path is a number beyond every double, or lies too deep; in the parser's words.
+    #[error("{path}: no store can hold it: {what}")]
     Unreadable { path: String, what: String },
 }
 
-/// Reads one JSON value, and nothing behind it.
-///
-/// Nesting is bounded by the parser itself, at 127 levels.
-pub(crate) fn parse(text: &str) -> Result<Value, JsonError> {
-    let at = Path::default();
+impl JsonError {
+    /// As it is said of a text in which the value stands below `parent`.
+    pub(crate) fn below(self, parent: &str) -> Self {
+        match self {
+            Self::Syntax(what) => Self::Syntax(format!("{parent}: {what}")),
+            Self::DuplicateMember(path) => Self::DuplicateMember(format!("{parent}{path}")),
+            Self::Unreadable { path, what } => Self::Unreadable { path: format!("{parent}{path}"), what },
+        }
+    }
+}
+
+/// The members of an object, each with the text of its value. Whether the values are read strictly is left to
+/// [`canonical::of`](crate::canonical::of).
+pub(crate) fn members(text: &str) -> Result<BTreeMap<Cow<'_, str>, &str>, JsonError> {
+    let mut twice = None;
     let mut parser = serde_json::Deserializer::from_str(text);
-    let value = Strict(&at).deserialize(&mut parser).and_then(|value| parser.end().map(|()| value));
-    value.map_err(|error| {
-        let (path, what) = (at.pointer(), error.to_string());
-        // The parser has no other way to tell these from what is not JSON at all; a test holds it to its words.
-        let valid_json = what.starts_with("number out of range") || what.starts_with("recursion limit exceeded");
-        match at.duplicate.get() {
-            true => JsonError::DuplicateMember(path),
-            false if valid_json => JsonError::Unreadable { path, what },
-            false => JsonError::Syntax(what),
-        }
-    })
+    let members = Members { twice: &mut twice }.deserialize(&mut parser).and_then(|read| parser.end().map(|()| read));
+    members.map_err(|error| twice.map_or_else(|| JsonError::Syntax(error.to_string()), JsonError::DuplicateMember))
 }
 
-/// Where the parser stands, as segments of a JSON pointer; shared by the seeds of one parse, and left where an error
-/// was met.
-#[derive(Default)]
-struct Path {
-    segments: RefCell<Vec<String>>,
-    duplicate: Cell<bool>,
-}
-
-impl Path {
-    fn pointer(&self) -> String {
-        self.segments.borrow().iter().map(|segment| segment_text(segment)).collect()
+/// The text of the value at a JSON pointer (RFC 6901) of the JSON in `text`.
+pub(crate) fn pointer<'a>(text: &'a str, pointer: &str) -> Option<&'a str> {
+    if !pointer.is_empty() && !pointer.starts_with('/') {
+        return None;
     }
+    pointer
+        .split('/')
+        .skip(1)
+        .try_fold(text, |text, segment| child(text, &segment.replace("~1", "/").replace("~0", "~")))
 }
 
-struct Strict<'a>(&'a Path);
-
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
+/// The text of the value of a member, or of an item by its number.
+pub(crate) fn child<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let mut parser = serde_json::Deserializer::from_str(text);
+    match kind(text) {
+        Kind::Object => parser.deserialize_map(Child(name)).ok()?,
+        Kind::Array => parser.deserialize_seq(Child(name)).ok()?,
+        _ => None,
     }
 }
 
-impl<'de> Visitor<'de> for Strict<'_> {
-    type Value = Value;
+/// The text that a JSON string stands for, if `text` is one.
+pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
+    serde_json::Deserializer::from_str(text).deserialize_str(Text).ok()
+}
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Null,
+    Bool,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+/// Told by how a valid text begins.
+pub(crate) fn kind(text: &str) -> Kind {
+    match text.trim_start_matches([' ', '\t', '\n', '\r']).as_bytes().first() {
+        Some(b'{') => Kind::Object,
+        Some(b'[') => Kind::Array,
+        Some(b'"') => Kind::String,
+        Some(b't' | b'f') => Kind::Bool,
+        Some(b'n') => Kind::Null,
+        _ => Kind::Number,
     }
+}
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut array = Vec::new();
-        self.0.segments.borrow_mut().push(String::new());
-        loop {
-            if let Some(last) = self.0.segments.borrow_mut().last_mut() {
-                *last = array.len().to_string();
-            }
-            match items.next_element_seed(Strict(self.0))? {
-                Some(item) => array.push(item),
-                None => break,
-            }
-        }
-        self.0.segments.borrow_mut().pop();
-        Ok(Value::Array(array))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some(name) = members.next_key::<String>()? {
-            let seen = object.contains_key(&name);
-            self.0.segments.borrow_mut().push(name);
-            if seen {
-                self.0.duplicate.set(true);
-                return Err(A::Error::custom("duplicate member"));
-            }
-            let value = members.next_value_seed(Strict(self.0))?;
-            let name = self.0.segments.borrow_mut().pop().unwrap_or_default();
-            object.insert(name, value);
-        }
-        Ok(Value::Object(object))
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Null => "null",
+            Self::Bool => "a boolean",
+            Self::Number => "a number",
+            Self::String => "a string",
+            Self::Array => "an array",
+            Self::Object => "an object",
+        })
     }
 }
 
@@ -132,43 +109,177 @@ pub(crate) fn segment_text(segment: &str) -> String {
     format!("/{}", segment.replace('~', "~0").replace('/', "~1"))
 }
 
+/// Borrowed from the JSON, unless there are escapes in it.
+struct Text;
+
+impl<'de> DeserializeSeed<'de> for Text {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Text {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
+struct Members<'a> {
+    /// The path of the member that occurs a second time.
+    twice: &'a mut Option<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Members<'_> {
+    type Value = BTreeMap<Cow<'de, str>, &'de str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Members<'_> {
+    type Value = BTreeMap<Cow<'de, str>, &'de str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut members = BTreeMap::new();
+        while let Some(name) = access.next_key_seed(Text)? {
+            if members.contains_key(&name) {
+                *self.twice = Some(segment_text(&name));
+                return Err(A::Error::custom("duplicate member"));
+            }
+            members.insert(name, access.next_value::<&RawValue>()?.get());
+        }
+        Ok(members)
+    }
+}
+
+/// Finds one value and passes over the others.
+struct Child<'a>(&'a str);
+
+impl<'de> Visitor<'de> for Child<'_> {
+    type Value = Option<&'de str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or an array")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = members.next_key_seed(Text)? {
+            if name == self.0 {
+                found = Some(members.next_value::<&RawValue>()?.get());
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        // RFC 6901, section 4: digits, and no zero before others.
+        let wanted = self.0.parse::<usize>().ok().filter(|number| number.to_string() == self.0);
+        let mut found = None;
+        let mut at = 0;
+        while let Some(item) = items.next_element::<&RawValue>()? {
+            if wanted == Some(at) {
+                found = Some(item.get());
+            }
+            at += 1;
+        }
+        Ok(found)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+    use crate::canonical;
 
     #[test]
     fn reads_what_serde_json_reads() {
         for text in [r#"{"a":[1,-2,1.5,"x",null,true,{"b":{}}]}"#, "3", "\"é\\u00e9\"", "[]", "18446744073709551616"] {
-            assert_eq!(parse(text), Ok(serde_json::from_str(text).unwrap()), "{text}");
+            let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+            assert_eq!(read(&canonical::of(text).unwrap()), read(text), "{text}");
         }
     }
 
     #[test]
     fn names_the_member_that_occurs_twice() {
-        let duplicate = |text: &str| match parse(text) {
+        let duplicate = |text: &str| match canonical::of(text) {
             Err(JsonError::DuplicateMember(path)) => path,
             other => panic!("{text}: {other:?}"),
         };
         assert_eq!(duplicate(r#"{"a":1,"a":1}"#), "/a");
+        assert_eq!(duplicate(r#"{"b":1,"a":{"c":[]},"b":{"d":1}}"#), "/b");
         assert_eq!(duplicate(r#"{"x":[{},{"a/b":1,"a\/b":2}]}"#), "/x/1/a~1b");
         assert_eq!(duplicate(r#"{"a":1,"\u0061":2}"#), "/a", "escapes are read before names are compared");
+        assert_eq!(members(r#"{"a":1,"\u0061":2}"#), Err(JsonError::DuplicateMember("/a".to_owned())));
     }
 
     #[test]
     fn refuses_what_is_not_json() {
         for text in ["", "{", "{}x", "{'a':1}", "[1,]", "NaN", "\"\\ud800\"", "\u{feff}{}", "01"] {
-            assert!(matches!(parse(text), Err(JsonError::Syntax(_))), "{text}");
+            assert!(matches!(canonical::of(text), Err(JsonError::Syntax(_))), "{text}");
+        }
+        for text in ["", "{", "{}x", "{'a':1}", "[]", "{\"a\":01}", "\u{feff}{}"] {
+            assert!(matches!(members(text), Err(JsonError::Syntax(_))), "{text}");
         }
     }
 
     #[test]
     fn tells_what_it_cannot_read_from_what_is_not_json() {
-        let unreadable = |text: &str| match parse(text) {
+        let unreadable = |text: &str| match canonical::of(text) {
             Err(JsonError::Unreadable { path, .. }) => path,
             other => panic!("{text}: {other:?}"),
         };
-        assert_eq!(unreadable(r#"{"a":[0,-1e400]}"#), "/a/1");
+        assert_eq!(unreadable(r#"{"b":{"x":1,"y":2},"a":[0,-1e400]}"#), "/a/1");
+        assert_eq!(unreadable(r#"{"b":{"x":1,"y":1e400}}"#), "/b/y");
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200));
         assert!(unreadable(&deep).starts_with("/a/0/0/0"));
+    }
+
+    /// As `serde_json` finds it in a tree.
+    #[test]
+    fn a_pointer_finds_what_it_points_to() {
+        let text = r#" { "a/b" : [ 10 , {"\u0063~": "x"} ], "": 1, "0": null } "#;
+        let tree: Value = serde_json::from_str(text).unwrap();
+        for path in [
+            "",
+            "/a~1b/0",
+            "/a~1b/1/c~0",
+            "/",
+            "/0",
+            "/a~1b/01",
+            "/a~1b/+1",
+            "/a~1b/-",
+            "/a~1b/2",
+            "/0/x",
+            "a~1b",
+            "/no",
+        ] {
+            let found = pointer(text, path).map(|text| serde_json::from_str::<Value>(text).unwrap());
+            assert_eq!(found.as_ref(), tree.pointer(path), "{path}");
+        }
+        assert_eq!(string(r#""a\n""#), Some("a\n".into()));
+        assert!(matches!(string(r#""a""#), Some(Cow::Borrowed("a"))));
+        assert_eq!((string("1"), string("[]")), (None, None));
     }
 }

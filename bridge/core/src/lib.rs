@@ -17,9 +17,10 @@ pub mod version;
 
 pub mod decision;
 pub mod marks;
+pub mod payload;
 pub mod portable;
+pub mod portion;
 pub mod size;
-pub mod weight;
 
 pub mod books;
 pub mod carry_out;

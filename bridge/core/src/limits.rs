@@ -32,10 +32,6 @@ pub const NUMBER_MAGNITUDE: std::ops::Range<f64> = 1e-130..1e126;
 /// SQS message quotas"), so a longer one could never reach every site.
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
-/// Bytes of memory that an event's JSON may take once it is read ([`weight`](crate::weight)). Ours: no event whose record DynamoDB
-/// takes has more than 60 MB; a message of 1 MiB can have 100 MB, which ends a function of 128 MB at each delivery.
-pub const EVENT_WEIGHT_MAX: usize = 64 * 1024 * 1024;
-
 /// Bytes that a queue's message limit must leave beside the body, for the properties of a forwarded event and of a
 /// dead letter. Ours: reason, detail, source and the rest of a letter come to less than half of it; what a message came with gets the other
 /// half.

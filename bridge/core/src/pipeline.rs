@@ -28,6 +28,7 @@ use crate::{
     marks::Marks,
     peer::Peer,
     port::{Clock, Delivery, Message, Properties, PutOutcome, Store},
+    portion,
     record::Record,
     refusals::Refusals,
     retry::{Backoff, far},
@@ -35,7 +36,6 @@ use crate::{
     settlement::{Letter, Settlement, property},
     trace::{self, Carried, Step, StepKind, Trace, TraceParent},
     version::Version,
-    weight,
 };
 
 /// How hard a worker tries, and how much it does at once.
@@ -168,8 +168,7 @@ impl Worker {
     /// # Cancel safety
     /// As there; the verdicts that were told stand.
     pub async fn replicate_each(&self, batch: &[Delivery], tell: &(dyn Fn(usize, Verdict) + Send + Sync)) {
-        // Events take many times their bytes once they are read, so no more are read at once than fit into the memory together.
-        for portion in weight::portions(batch, weight::PORTION_BYTES_MAX) {
+        for portion in portion::portions(batch, portion::PORTION_BYTES_MAX) {
             let begin = portion.start;
             let tell = |index, verdict| tell(begin + index, verdict);
             self.replicate_portion(&batch[portion], &tell).await;

@@ -4,9 +4,14 @@
 //! Cosmos keeps them as IEEE doubles; so a number is portable if its decimal value survives the trip through a double
 //! and back (shortest form) and lies in DynamoDB's range. What is not portable is refused at its origin, never rounded.
 
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::value::RawValue;
 
-use crate::{json::segment_text, limits};
+use crate::{
+    event::Payload,
+    json::segment_text,
+    limits,
+    payload::{Token, end_of_string, unescaped_bytes},
+};
 
 /// What one of the stores cannot hold exactly.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,20 +23,14 @@ pub struct NotPortable {
     pub what: String,
 }
 
-impl NotPortable {
-    fn below(self, parent: &str) -> Self {
-        Self { path: format!("{parent}{}", self.path), what: self.what }
-    }
-}
-
 /// Checks a payload; `text` is the JSON that it was read from, and `path` where in the event it stands.
 ///
-/// The text is needed because a parsed number has already been through a double.
+/// That text is needed because numbers of the canonical one have already been through a double.
 ///
 /// # Errors
 /// The first thing in the payload that is not portable.
-pub fn check(payload: &Map<String, Value>, text: &str, path: &str) -> Result<(), NotPortable> {
-    check_shape(payload, 1).map_err(|error| error.below(path))?;
+pub fn check(payload: &Payload, text: &str, path: &str) -> Result<(), NotPortable> {
+    check_shape(payload, path)?;
     if numbers(text).all(|number| portable_number(number).is_ok()) {
         return Ok(());
     }
@@ -44,37 +43,63 @@ pub fn check(payload: &Map<String, Value>, text: &str, path: &str) -> Result<(),
 const RESERVED_NAME: &str = "$serde_json::private::RawValue";
 
 /// Nesting and member names.
-fn check_shape(members: &Map<String, Value>, level: usize) -> Result<(), NotPortable> {
-    members.iter().try_for_each(|(name, value)| {
-        if !limits::MEMBER_NAME_BYTES.contains(&name.len()) {
-            let (size, limit) = (name.len(), *limits::MEMBER_NAME_BYTES.end());
-            let what = format!("a member's name has {size} bytes; DynamoDB takes 1 to {limit}");
-            // A name too long to be stored is too long to be shown.
-            let path = if name.is_empty() { "/" } else { "" };
-            return Err(NotPortable { path: path.to_owned(), what });
+fn check_shape(payload: &Payload, path: &str) -> Result<(), NotPortable> {
+    /// Where an open object or array stands.
+    enum At<'a> {
+        Member(&'a str),
+        Item(usize),
+    }
+    let pointer = |open: &[At]| {
+        let segment = |at: &At| match at {
+            At::Member(name) => segment_text(&unescaped(name)),
+            At::Item(number) => format!("/{number}"),
+        };
+        format!("{path}{}", open.iter().map(segment).collect::<String>())
+    };
+    let mut open: Vec<At> = Vec::new();
+    for token in payload.tokens() {
+        match token {
+            Token::Object | Token::Array if open.len() == limits::PAYLOAD_LEVELS_MAX => {
+                let what =
+                    format!("more than {} levels of nesting; DynamoDB takes no more", limits::PAYLOAD_LEVELS_MAX);
+                return Err(NotPortable { path: pointer(&open), what });
+            }
+            Token::Object => open.push(At::Member("")),
+            Token::Array => open.push(At::Item(0)),
+            Token::ObjectEnd | Token::ArrayEnd => drop(open.pop()),
+            Token::Comma => {
+                if let Some(At::Item(number)) = open.last_mut() {
+                    *number += 1;
+                }
+            }
+            Token::Name(name) => {
+                open.pop();
+                let size = unescaped_bytes(name);
+                if !limits::MEMBER_NAME_BYTES.contains(&size) {
+                    let what = format!(
+                        "a member's name has {size} bytes; DynamoDB takes 1 to {}",
+                        limits::MEMBER_NAME_BYTES.end()
+                    );
+                    // A name too long to be stored is too long to be shown.
+                    let end = if name.is_empty() { "/" } else { "" };
+                    return Err(NotPortable { path: format!("{}{end}", pointer(&open)), what });
+                }
+                open.push(At::Member(name));
+                if name == RESERVED_NAME {
+                    let what =
+                        "a name that the workers' JSON library keeps for itself; the record would be read wrongly";
+                    return Err(NotPortable { path: pointer(&open), what: what.to_owned() });
+                }
+            }
+            Token::String(_) | Token::Number(_) | Token::Bool(_) | Token::Null => {}
         }
-        if name == RESERVED_NAME {
-            let what =
-                "a name that the workers' JSON library keeps for itself; the record would be read wrongly".to_owned();
-            return Err(NotPortable { path: segment_text(name), what });
-        }
-        check_nesting(value, level + 1).map_err(|error| error.below(&segment_text(name)))
-    })
+    }
+    Ok(())
 }
 
-fn check_nesting(value: &Value, level: usize) -> Result<(), NotPortable> {
-    match value {
-        Value::Array(_) | Value::Object(_) if level > limits::PAYLOAD_LEVELS_MAX => Err(NotPortable {
-            path: String::new(),
-            what: format!("more than {} levels of nesting; DynamoDB takes no more", limits::PAYLOAD_LEVELS_MAX),
-        }),
-        Value::Object(members) => check_shape(members, level),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(at, item)| check_nesting(item, level + 1).map_err(|error| error.below(&format!("/{at}")))),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
-    }
+/// The text that stands between quotes, with its escapes read.
+fn unescaped(text: &str) -> String {
+    serde_json::from_str(&format!("\"{text}\"")).expect("it was written as a string")
 }
 
 /// The number literals of a valid JSON text, in order.
@@ -84,13 +109,7 @@ fn numbers(text: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         while at < bytes.len() {
             match bytes[at] {
-                b'"' => {
-                    at += 1;
-                    while bytes[at] != b'"' {
-                        at += if bytes[at] == b'\\' { 2 } else { 1 };
-                    }
-                    at += 1;
-                }
+                b'"' => at += end_of_string(&text[at..]) + 1,
                 b'-' | b'0'..=b'9' => {
                     let start = at;
                     while at < bytes.len() && matches!(bytes[at], b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E') {
@@ -189,8 +208,7 @@ mod tests {
     use super::*;
 
     fn verdict(payload: &str) -> Result<(), NotPortable> {
-        let Value::Object(members) = serde_json::from_str(payload).unwrap() else { panic!("{payload} is no object") };
-        check(&members, payload, "/payload")
+        check(&payload.parse().unwrap(), payload, "/payload")
     }
 
     #[test]
@@ -257,6 +275,15 @@ mod tests {
         assert_eq!(verdict(&nested(limits::PAYLOAD_LEVELS_MAX)), Ok(()));
         assert!(verdict(&nested(limits::PAYLOAD_LEVELS_MAX + 1)).unwrap_err().what.contains("levels"));
         assert_eq!(verdict(r#"{"a":[{"":1}]}"#).unwrap_err().path, "/payload/a/0/");
+        let long = |bytes: usize| verdict(&format!(r#"{{"a":[0,{{"b":1,"{}":1}}]}}"#, "\\n".repeat(bytes)));
+        assert_eq!(long(*limits::MEMBER_NAME_BYTES.end()), Ok(()));
+        assert_eq!(long(limits::MEMBER_NAME_BYTES.end() + 1).unwrap_err().path, "/payload/a/1");
+        let deep = format!(r#"{{"a\n":[{{"b":1}},{}1{}]}}"#, "[".repeat(30), "]".repeat(30));
+        assert_eq!(verdict(&deep).unwrap_err().path, format!("/payload/a\n/1{}", "/0".repeat(29)));
+        assert_eq!(
+            verdict(r#"{"a":{"$serde_json::private::RawValue":"1"}}"#).unwrap_err().path,
+            "/payload/a/$serde_json::private::RawValue"
+        );
     }
 
     proptest! {

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use bridge_core::{event::SiteId, marks::Marks, record::Record};
+use bridge_core::{
+    event::{Payload, SiteId},
+    marks::Marks,
+    record::Record,
+};
 use bytes::Bytes;
 use chrono::{DateTime, FixedOffset, SecondsFormat, TimeDelta, Utc};
 use fastrand::Rng;
@@ -184,8 +188,8 @@ pub struct Fact {
     pub stamp: String,
     /// What it did.
     pub op: &'static str,
-    /// The entity's state; none of a delete.
-    pub payload: Option<Map<String, Value>>,
+    /// The entity's state as canonical text, written here and not by the code that is tested; none of a delete.
+    pub payload: Option<String>,
     /// What its version ends with, computed here and not by the code that is tested.
     pub content: String,
     /// The event that it renders anew, by number.
@@ -247,8 +251,8 @@ impl Fact {
             "payload": payload,
             "timestamp": self.stamp,
         });
-        let payload = (op != "delete").then_some(payload);
-        let content = content(op, &self.stamp, &self.key, payload.as_ref());
+        let payload = (op != "delete").then(|| canonical(&payload));
+        let content = content(op, &self.stamp, &self.key, payload.clone());
         Self { op, payload, content, body: body.to_string().into(), ..self.clone() }
     }
 
@@ -259,7 +263,8 @@ impl Fact {
 
     /// Whether a record holds this very content of this event.
     pub fn is_in(&self, record: &Record) -> bool {
-        record.event_id == self.id && record.op.as_str() == self.op && record.payload == self.payload
+        let payload = record.payload.as_ref().map(Payload::as_str);
+        record.event_id == self.id && record.op.as_str() == self.op && payload == self.payload.as_deref()
     }
 
     /// For a trace.
@@ -271,14 +276,16 @@ impl Fact {
     }
 }
 
-/// Sixteen digits for a content, as `schema/README.md` has it: of texts without escapes, and of small integers.
-fn content(op: &str, stamp: &str, key: &str, payload: Option<&Map<String, Value>>) -> String {
+/// The canonical text of members that are texts without escapes and small integers.
+fn canonical(members: &Map<String, Value>) -> String {
+    let mut members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    members.sort_unstable();
+    format!("{{{}}}", members.join(","))
+}
+
+/// Sixteen digits for a content, as `schema/README.md` has it.
+fn content(op: &str, stamp: &str, key: &str, payload: Option<String>) -> String {
     let texts = [op, stamp, key].map(|text| format!("\"{text}\""));
-    let payload = payload.map(|payload| {
-        let mut members: Vec<String> = payload.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
-        members.sort_unstable();
-        format!("{{{}}}", members.join(","))
-    });
     let parts: Vec<String> = texts.into_iter().chain(payload).collect();
     let hash = Sha256::digest(format!("[{}]", parts.join(",")));
     format!("{hash:x}")[..16].to_owned()

@@ -89,7 +89,8 @@ fn site_dark(cloud: &str, dark: &'static str, alive: &'static str) {
     }
     // The site that is alive has it all, at once; what the other is owed lies in the dead letters, or is on its way there.
     let deadline = Instant::now() + Duration::from_secs(60);
-    let arrived = |n: u64| left.get(&key(n)).is_some_and(|record| record.payload.unwrap()["number"] == n);
+    let arrived =
+        |n: u64| left.get(&key(n)).is_some_and(|record| record.payload.unwrap().get("number") == Some(&n.to_string()));
     while !(written - 50..written).all(arrived) || look(&*left.letters).len() as u64 != written - 50 {
         assert!(Instant::now() < deadline, "{} of {} letters", look(&*left.letters).len(), written - 50);
         std::thread::sleep(Duration::from_millis(200));

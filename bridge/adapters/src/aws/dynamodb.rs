@@ -22,9 +22,13 @@ use bridge_core::{
 
 use super::{
     dynamodb_item::{self, Item},
+    dynamodb_payload::Spliced,
     error::Failure,
 };
-use crate::{dynamodb_size::ITEM_BYTES_MAX, stored};
+use crate::{
+    dynamodb_size::{ITEM_BYTES_MAX, item_bytes},
+    stored,
+};
 
 /// What a write asks of the item that it would replace: that it is a record of the bridge, and an older one.
 ///
@@ -106,7 +110,7 @@ impl DynamodbStore {
             .send()
             .await
             .map_err(|error| Failure::from(&error).at(self.to_string(), operation))?;
-        let record = answer.item.map(dynamodb_item::to_record).transpose();
+        let record = answer.item.as_ref().map(dynamodb_item::to_record).transpose();
         record.map_err(|error| error.into_port_error(self.to_string(), operation, key))
     }
 
@@ -114,7 +118,7 @@ impl DynamodbStore {
     async fn kept(&self, record: &Record, held: Option<Item>) -> Result<PutOutcome, PortError> {
         let operation = "put_if_newer";
         let held = match held {
-            Some(item) => Some(dynamodb_item::to_record(item)),
+            Some(item) => Some(dynamodb_item::to_record(&item)),
             None => self.read(operation, &record.key).await?.map(Ok),
         };
         match held {
@@ -134,7 +138,6 @@ impl Store for DynamodbStore {
         let operation = "put_if_newer";
         let item = dynamodb_item::from_record(record)
             .map_err(|error| error.into_port_error(self.to_string(), operation, &record.key))?;
-        let size_bytes = dynamodb_item::size_bytes(&item);
         let request = self.client.put_item().table_name(&self.table).set_item(Some(item));
         let answer = request
             .condition_expression(NEWER)
@@ -142,6 +145,8 @@ impl Store for DynamodbStore {
             .set_expression_attribute_values(Some(values(&record.version)))
             .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .customize()
+            .interceptor(Spliced(record.payload.clone()))
             .send()
             .await;
         match answer {
@@ -157,6 +162,7 @@ impl Store for DynamodbStore {
             }
             Err(error) => {
                 let failure = Failure::from(&error);
+                let size_bytes = item_bytes(record);
                 // The service has no code of its own for it, so its word is joined with our count.
                 let kind = match failure.kind {
                     FailureKind::Rejected { .. } if size_bytes > ITEM_BYTES_MAX => {

@@ -54,7 +54,7 @@ fn read(item: Item) -> Result<Record, ForeignItem> {
         Some(AttributeValue::S(key)) => key.clone(),
         _ => String::new(),
     };
-    dynamodb_item::to_record(item).map_err(|error| {
+    dynamodb_item::to_record(&item).map_err(|error| {
         let key: Option<Key> = name.parse().ok();
         ForeignItem { key, name, what: error.to_string() }
     })

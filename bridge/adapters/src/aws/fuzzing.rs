@@ -2,11 +2,19 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, QueueAttributeName};
-use bridge_core::port::{Cursor, Delivery};
+use bridge_core::{
+    port::{Cursor, Delivery},
+    record::Record,
+};
 use bridge_ops::doctor::QueueFacts;
+use serde_json::Value;
 
-use super::{inspect, redrive, sqs_message};
+use super::{
+    dynamodb_item::{self, Item},
+    dynamodb_payload, inspect, redrive, sqs_message,
+};
 use crate::share::Share;
 
 /// A delivery of SQS.
@@ -30,4 +38,35 @@ pub fn redrive_address(queue_url: &str, policy: &str) -> Option<String> {
 /// A cursor of a scan by numbered shares: what it is read as, written again.
 pub fn cursor(cursor: &Cursor) -> Option<Cursor> {
     Share::read(cursor).map(|share| share.cursor())
+}
+
+/// The item of `record` as the service gives it back: what is sent, read as the SDK reads it.
+///
+/// # Panics
+/// If the record cannot be written.
+pub fn as_read(record: &Record) -> Item {
+    let mut item = dynamodb_item::from_record(record).expect("a record that can be written");
+    if let Some(payload) = &record.payload {
+        let mut text = String::new();
+        dynamodb_payload::write(payload, &mut text);
+        item.insert("payload".to_owned(), value(&serde_json::from_str(&text).expect("JSON")));
+    }
+    item
+}
+
+fn value(json: &Value) -> AttributeValue {
+    let (kind, value_of) = json.as_object().and_then(|members| members.iter().next()).expect("one kind");
+    let text = || value_of.as_str().expect("a text").to_owned();
+    match kind.as_str() {
+        "S" => AttributeValue::S(text()),
+        "N" => AttributeValue::N(text()),
+        "BOOL" => AttributeValue::Bool(value_of.as_bool().expect("a boolean")),
+        "NULL" => AttributeValue::Null(true),
+        "L" => AttributeValue::L(value_of.as_array().expect("a list").iter().map(value).collect()),
+        "M" => {
+            let members = value_of.as_object().expect("a map").iter();
+            AttributeValue::M(members.map(|(name, json)| (name.clone(), value(json))).collect())
+        }
+        other => panic!("{other} is never written"),
+    }
 }

@@ -4,6 +4,7 @@ mod client;
 mod depth;
 mod dynamodb;
 pub mod dynamodb_item;
+pub mod dynamodb_payload;
 mod dynamodb_scan;
 mod error;
 pub mod fifo;

@@ -6,7 +6,8 @@ use azure_core::credentials::{Secret, TokenCredential};
 use azure_data_cosmos::{
     AccountReference, ContainerClient, CosmosClient, CosmosError, RoutingStrategy,
     options::{
-        ContentResponseOnWrite, EndToEndOperationLatencyPolicy, OperationOptionsBuilder, ThrottlingRetryOptionsBuilder,
+        BinaryEncodingOptions, ContentResponseOnWrite, EndToEndOperationLatencyPolicy, OperationOptionsBuilder,
+        ThrottlingRetryOptionsBuilder,
     },
 };
 use url::Url;
@@ -68,7 +69,9 @@ pub(super) async fn connect(options: &CosmosOptions) -> Result<ContainerClient, 
         .with_content_response_on_write(ContentResponseOnWrite::Disabled)
         .build();
     // The account's own order of regions: the bridge runs in the region of its site, whose account has one write region.
+    // Text on the wire: binary JSON is a preview that the SDK begins with, and reads a whole item as a tree.
     let client = CosmosClient::builder()
+        .with_binary_encoding_options(BinaryEncodingOptions::new().with_enabled(false))
         .with_default_operation_options(operation)
         .build(account, RoutingStrategy::PreferredRegions(Vec::new()))
         .await?;

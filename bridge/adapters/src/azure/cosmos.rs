@@ -25,7 +25,7 @@ use tokio::sync::OnceCell;
 use super::{
     client::{self, CosmosOptions},
     cosmos_account,
-    cosmos_item::{self, ITEM_BYTES_MAX, Item},
+    cosmos_item::{self, ITEM_BYTES_MAX, Item, Written},
     error::port_error,
     inspect,
 };
@@ -88,7 +88,7 @@ impl CosmosStore {
         port_error(self.to_string(), operation, error)
     }
 
-    fn fail_write(&self, error: &CosmosError, item: &Item) -> PortError {
+    fn fail_write(&self, error: &CosmosError, item: &Written<'_>) -> PortError {
         let mut failure = self.fail(PUT, error);
         if u16::from(error.status().status_code()) == 413 {
             let size_bytes = cosmos_item::size_bytes(item);
@@ -109,9 +109,10 @@ impl CosmosStore {
             Err(error) => return Err(self.fail(PUT, &error)),
         };
         let etag = answer.headers().etag().cloned();
-        let item: Item = answer.into_model().map_err(|error| self.fail(PUT, &error))?;
+        let mut item: Item = answer.into_model().map_err(|error| self.fail(PUT, &error))?;
+        cosmos_item::lighten(&mut item);
         let etag = etag.ok_or_else(|| NotARecord::new("_etag", "missing"));
-        let held = cosmos_item::to_record(item).and_then(|record| Ok((record.version, etag?)));
+        let held = cosmos_item::to_record(&item).and_then(|record| Ok((record.version, etag?)));
         held.map(Some).map_err(|error| error.refuse(self.to_string(), PUT, key))
     }
 
@@ -165,7 +166,7 @@ impl CosmosStore {
             Err(error) => return Err(self.fail(GET, &error)),
         };
         let item: Item = answer.into_model().map_err(|error| self.fail(GET, &error))?;
-        cosmos_item::to_record(item).map(Some).map_err(|error| self.not_a_record(GET, key, error))
+        cosmos_item::to_record(&item).map(Some).map_err(|error| self.not_a_record(GET, key, error))
     }
 
     /// The settings of the container and its account.

@@ -22,7 +22,7 @@ use bridge_core::{
     record::Record,
 };
 use futures_util::TryStreamExt;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     cosmos::CosmosStore,
@@ -127,7 +127,7 @@ fn feed_range(min: &str, max: &str) -> Option<FeedRange> {
 }
 
 pub(super) fn read_item(item: Item) -> Result<Record, ForeignItem> {
-    let text = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |property| cosmos_item::text(&item, property).unwrap_or_default();
     let (id, pk) = (text("id"), text("pk"));
     let key: Option<Key> = pk.parse().ok();
     // Another id makes another item beside the key's own, which no read of the key meets.
@@ -135,11 +135,13 @@ pub(super) fn read_item(item: Item) -> Result<Record, ForeignItem> {
         let what = format!("the stored item is not a record of the bridge: id {id:?} is not that of pk {pk:?}");
         return Err(ForeignItem { name: if pk.is_empty() { id } else { pk }, key: None, what });
     };
-    cosmos_item::to_record(item).map_err(|error| ForeignItem { name: pk, key: Some(key), what: error.to_string() })
+    cosmos_item::to_record(&item).map_err(|error| ForeignItem { name: pk, key: Some(key), what: error.to_string() })
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -168,7 +170,7 @@ mod tests {
 
     #[test]
     fn an_item_beside_the_keys_own_is_foreign() {
-        let foreign = |item: Value| read_item(item.as_object().cloned().unwrap()).unwrap_err();
+        let foreign = |item: Value| read_item(serde_json::from_value(item).unwrap()).unwrap_err();
         assert_eq!(foreign(json!({"id": "a", "pk": "b"})).name, "b");
         assert_eq!(foreign(json!({"id": "a", "pk": "b"})).key, None);
         assert_eq!(foreign(json!({"id": "a"})).name, "a");

@@ -21,13 +21,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     dynamodb_size::{ITEM_BYTES_MAX, item_bytes},
     share::{Share, no_cursor},
-    stored::{NotARecord, applied_second, life_seconds, spelled},
+    stored::{NotARecord, applied_second, life_seconds},
 };
 
 /// A store in memory, by the strictest rules of both clouds.
 ///
-/// Numbers come back in the one spelling that the clouds share, and a record that DynamoDB would refuse for its size is
-/// refused. A tombstone is gone as soon as its life has ended.
+/// A record that DynamoDB would refuse for its size is refused. A tombstone is gone as soon as its life has ended.
 #[derive(Debug)]
 pub struct MemoryStore {
     name: String,
@@ -112,10 +111,7 @@ impl Store for MemoryStore {
         }
         let now = self.clock.now();
         let life = record.expires_after.map(|life| TimeDelta::seconds(life_seconds(life).cast_signed()));
-        let held = Held {
-            record: Record { payload: record.payload.clone().map(spelled), ..record.clone() },
-            expires_at: life.and_then(|life| now.checked_add_signed(life)),
-        };
+        let held = Held { record: record.clone(), expires_at: life.and_then(|life| now.checked_add_signed(life)) };
         let mut records = self.records();
         let current = records.get(&record.key).filter(|held| held.lives(now));
         let replaced = current.map(|held| held.record.version.clone());

@@ -122,7 +122,7 @@ fn record_json(record: &Record) -> Value {
         "applied_by": record.applied_by.as_str(),
     });
     if let Some(payload) = &record.payload {
-        value["payload"] = Value::Object(payload.clone());
+        value["payload"] = Value::Object(payload.to_map());
     }
     if let Some(what) = misfit(record) {
         value["misfit"] = what.into();
@@ -140,7 +140,7 @@ fn as_table(key: &Key, answers: &[Answer], code: Code) -> String {
             Ok(Held::Foreign(what)) => text += &format!("  foreign     {what}\n"),
             Ok(Held::Record(record)) => {
                 let state = match &record.payload {
-                    Some(payload) => Value::Object(payload.clone()).to_string(),
+                    Some(payload) => payload.to_string(),
                     None => "(deleted: a tombstone)".to_owned(),
                 };
                 for (name, value) in [

@@ -102,7 +102,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     .await?;
     let sites = serde_json::to_value(cloud.sites())?;
     let file = std::env::temp_dir().join(format!("bridge-local-{}.toml", std::process::id()));
-    write_whole(&file, &configuration(&sites, args.lease_seconds))?;
+    write_whole(&file, &configuration(&sites, args.lease_seconds, args.service_bus_premium))?;
     let environment = super::environment("BRIDGE_WORKER_");
     let config = Config::load(&Sources { file: Some(file.display().to_string()), site: None, environment })?;
 
@@ -168,7 +168,7 @@ fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// The configuration file for the sites that localcloud serves.
-fn configuration(sites: &Value, lease_seconds: u16) -> String {
+fn configuration(sites: &Value, lease_seconds: u16, service_bus_premium: bool) -> String {
     const AWS: &[(&str, &str)] = &[
         ("queue_url", "queue_url"),
         ("dead_letter_queue_url", "dead_letter_queue_url"),
@@ -196,6 +196,9 @@ fn configuration(sites: &Value, lease_seconds: u16) -> String {
         for (key, field) in names {
             // A JSON string is a TOML basic string too.
             text += &format!("{key} = {}\n", site[*field]);
+        }
+        if service_bus_premium && site["cloud"] == "azure" {
+            text += &format!("message_bytes_max = {}\n", Tier::PREMIUM_MESSAGE_BYTES);
         }
     }
     text
@@ -306,6 +309,14 @@ async fn trickle(config: &Config, stop: &CancellationToken) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The narrowest queue decides what a worker takes.
+    #[test]
+    fn workers_are_told_of_the_premium_tier() {
+        let sites = json!({ "aws:us-east-1": { "cloud": "aws" }, "azure:westeurope": { "cloud": "azure" } });
+        let told = |premium| configuration(&sites, 30, premium).matches("\nmessage_bytes_max = 1048576\n").count();
+        assert_eq!((told(false), told(true)), (0, 1));
+    }
 
     /// Without workers no drill can pass.
     #[test]

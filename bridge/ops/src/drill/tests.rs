@@ -29,7 +29,7 @@ fn event(number: u128, key: &str, op: Op, origin: &str, ms: i64) -> Event {
         origin: site(origin),
         op,
         key: key.parse().unwrap(),
-        payload: Payload::from_iter([("n".to_owned(), serde_json::json!(number.to_string()))]),
+        payload: format!(r#"{{"n":"{number}"}}"#).parse().unwrap(),
         timestamp: Timestamp { utc: at(ms), text: at(ms).to_rfc3339() },
         trace: None,
     })

@@ -200,7 +200,7 @@ pub fn misfit(record: &Record) -> Option<String> {
 mod tests {
     use super::*;
     use crate::verify::tests::{at, record};
-    use bridge_core::event::Op;
+    use bridge_core::event::{Op, Payload};
 
     const FUTURE_MAX: Duration = Duration::from_hours(1);
 
@@ -248,20 +248,19 @@ mod tests {
         assert_eq!(judged([Held::Absent, Held::Absent]), None);
         assert_eq!(judged([held(&old), Held::Absent]), Some(Kind::Missing));
         assert_eq!(judged([held(&old), held(&new)]), Some(Kind::Older));
-        // Two texts of one number: nothing else that differs has one digest.
         let [one, other] = ["{\"n\":1}", "{\"n\":1.0}"].map(|text| {
-            let payload = serde_json::from_str(text).unwrap();
+            let payload = text.parse().unwrap();
             let record = Record { payload: Some(payload), ..new.clone() };
             Record { version: of(&record), ..record }
         });
-        assert_eq!(judged([held(&one), held(&other)]), Some(Kind::Differs));
+        assert_eq!(judged([held(&one), held(&other)]), None, "two texts of one number");
         assert_eq!(judged([held(&new), Held::Foreign("no version".to_owned())]), Some(Kind::Foreign));
         for misfit in [
             Record { timestamp: "2026-11-21T00:00:09Z".to_owned(), ..new.clone() },
             Record { timestamp: "yesterday".to_owned(), ..new.clone() },
             Record { source_region: "azure:westeurope".parse().unwrap(), ..new.clone() },
             Record { event_id: uuid::Uuid::from_u128(99), ..new.clone() },
-            Record { payload: Some(serde_json::Map::new()), ..new.clone() },
+            Record { payload: Some(Payload::new()), ..new.clone() },
             Record { timestamp: new.timestamp.replace('Z', "+00:00"), ..new.clone() },
             Record { op: Op::Create, ..new.clone() },
             Record { key: "b".parse().unwrap(), ..new.clone() },

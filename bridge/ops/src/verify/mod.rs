@@ -113,7 +113,7 @@ pub(crate) mod tests {
             origin: "aws:us-east-1".parse().unwrap(),
             op: Op::Upsert,
             key: key.parse().unwrap(),
-            payload: json!({ "id": key, "second": second }).as_object().cloned().unwrap(),
+            payload: json!({ "id": key, "second": second }).to_string().parse().unwrap(),
             timestamp: Timestamp { utc, text: utc.to_rfc3339_opts(SecondsFormat::Nanos, true) },
             trace: None,
         });

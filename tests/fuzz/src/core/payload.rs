@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use bridge_core::{canonical, envelope, reason::Reason};
+use bridge_core::{envelope, reason::Reason};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
@@ -22,9 +22,9 @@ pub(crate) fn run(bytes: &[u8]) {
     match envelope::decode(body.as_bytes(), "/id") {
         Ok(event) => {
             assert!(!twice.get(), "a member occurs twice");
-            let mut oracle = oracle.unwrap()["payload"].as_object().cloned().unwrap();
-            canonical::spell(&mut oracle);
-            assert_eq!(oracle, event.payload);
+            let members = oracle.unwrap()["payload"].as_object().cloned().unwrap();
+            assert_eq!(doubles(Value::Object(event.payload.to_map())), doubles(Value::Object(members)));
+            assert_eq!(event.payload.as_str().parse().as_ref(), Ok(&event.payload), "read again it is another text");
         }
         Err(refusal) => {
             event::refused(&refusal);
@@ -34,6 +34,17 @@ pub(crate) fn run(bytes: &[u8]) {
                 _ => {}
             }
         }
+    }
+}
+
+/// As Cosmos DB keeps it: whoever spells a number, it is one double.
+fn doubles(value: Value) -> Value {
+    match value {
+        // Minus zero is zero.
+        Value::Number(number) => (number.as_f64().unwrap() + 0.0).into(),
+        Value::Array(items) => items.into_iter().map(doubles).collect(),
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, doubles(value))).collect(),
+        other => other,
     }
 }
 
