@@ -21,7 +21,7 @@ GLIBC = "2.28"
 TARGETS = {"x86_64": "x86_64-unknown-linux-gnu", "arm64": "aarch64-unknown-linux-gnu"}
 ZIP_BYTES_MAX = 12 * 1024 * 1024
 """The design's bound for the Lambda package; Lambda itself takes 50 MB."""
-FORBIDDEN = ("bridge-localcloud", "dynoxide-rs", "rusqlite")
+FORBIDDEN = ("localcloud", "dynoxide-rs", "rusqlite")
 """What runs clouds on loopback must not reach a cloud."""
 
 EXECUTABLE, PLAIN = 0o755, 0o644

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sends nasty traffic to both clouds with their vendors' own clients, and checks that both stores end as they must.
+"""Sends nasty traffic to all sites with the clouds' own clients, and checks that all stores end as they must.
 
 It knows the contract in schema/ and nothing of the bridge's code. Exit code 0 if all is as it must be, 1 if not.
 """
@@ -37,6 +37,8 @@ class State:
     present_before: dict[str, list[str]]
     """By site: keys that the store held before, which are not this run's business."""
     letters_before: dict[str, int]
+    arrived_before: dict[str, int]
+    """By site: messages that senders had brought to its queues before; empty if nobody counts."""
     sending_seconds: float
 
     def save(self, path: Path) -> None:
@@ -60,7 +62,7 @@ def main() -> int:
         if options.only == "check":
             state = State.load(options.state)
         else:
-            state = send(clouds, options.events, options.keys, options.seed)
+            state = send(clouds, options.events, options.keys, options.seed, once=options.once)
         if options.only == "send":
             state.save(options.state)
             say(f"sent {len(state.sent)} messages in {state.sending_seconds:.1f} s; state is in {options.state}")
@@ -68,23 +70,24 @@ def main() -> int:
         return check(clouds, state, options.timeout, options.tombstone_days * DAY_SECONDS)
 
 
-def send(clouds: Clouds, events: int, keys: int, seed: int) -> State:
-    """Sends the traffic of `seed` to both sites at the same time."""
+def send(clouds: Clouds, events: int, keys: int, seed: int, *, once: bool) -> State:
+    """Sends the traffic of `seed` to all sites at the same time."""
     names = [site.name for site in clouds.sites]
     sent = generate(names, events, keys, seed, datetime.now(UTC))
     present = {site.name: sorted(site.records()) for site in clouds.sites}
     letters = {site.name: site.letters_waiting() for site in clouds.sites}
+    arrived = clouds.arrived() if once else {}
     say(f"sending {len(sent)} messages of {events} events over {keys} keys, seed {seed}")
     begin = time.monotonic()
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(len(clouds.sites)) as pool:
         sending = [pool.submit(site.send, [one.body for one in sent if one.site == site.name]) for site in clouds.sites]
         for one in sending:
             one.result()
-    return State(sent, present, letters, time.monotonic() - begin)
+    return State(sent, present, letters, arrived, time.monotonic() - begin)
 
 
 def check(clouds: Clouds, state: State, timeout_seconds: float, tombstone_seconds: float) -> int:
-    """Waits until both stores are as they must be, and stay so once all queues are empty."""
+    """Waits until all stores are as they must be, and stay so once all queues are empty."""
     expected = state.expected
     if foreign := expected.keys() & {key for keys in state.present_before.values() for key in keys}:
         say(f"{len(foreign)} keys of this seed were there before; take another --seed or an empty store")
@@ -100,7 +103,7 @@ def check(clouds: Clouds, state: State, timeout_seconds: float, tombstone_second
     busy = _wait(lambda: _busy(clouds), end, "queues in use")
     if not wrong:
         wrong = compare() or _point_reads(clouds, expected, tombstone_seconds)
-    wrong += [f"{what} at the end of {timeout_seconds:.0f} s" for what in busy] + _letters(clouds, state)
+    wrong += [f"{what} at the end of {timeout_seconds:.0f} s" for what in busy] + _letters(clouds, state) + _crossings(clouds, state)
     _print_summary(clouds, state, expected, converged_seconds, wrong)
     return 1 if wrong else 0
 
@@ -147,6 +150,15 @@ def _letters(clouds: Clouds, state: State) -> list[str]:
     return [f"{name}: {count} dead letters, should be none" for name, count in more.items() if count]
 
 
+def _crossings(clouds: Clouds, state: State) -> list[str]:
+    """Every site must have got each message of every other site once, and nothing else but its own."""
+    if not state.arrived_before:
+        return []
+    arrived = {name: count - state.arrived_before[name] for name, count in clouds.arrived().items()}
+    wanted = len(state.sent)
+    return [f"{name}: {count} messages arrived, should be {wanted}" for name, count in arrived.items() if count != wanted]
+
+
 def _print_summary(
     clouds: Clouds, state: State, expected: Mapping[str, Event], converged_seconds: float, wrong: Sequence[str]
 ) -> None:
@@ -188,6 +200,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="a seed has its own keys (%(default)s)")
     parser.add_argument("--timeout", type=float, default=120, help="seconds to wait for equal stores (%(default)s)")
     parser.add_argument("--tombstone-days", type=float, default=60, help="life of a tombstone (%(default)s)")
+    parser.add_argument(
+        "--once", action="store_true", help="each message must cross each link once: for workers without heartbeats"
+    )
     parser.add_argument("--only", choices=("send", "check"), help="do the half of it")
     parser.add_argument(
         "--state", type=Path, default=Path("acceptance-state.json"), help="what --only send leaves to --only check"

@@ -1,39 +1,58 @@
-"""The two sites that a ready file names."""
+"""The sites that a ready file names."""
 
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TypeVar
 
 from aws_site import AwsSite
 from azure_site import AzureSite
 from site_port import Site
 
+SiteOf = TypeVar("SiteOf", bound=Site)
+KINDS = {"aws": AwsSite, "azure": AzureSite}
+QUEUES = {"aws": "sqs", "azure": "service-bus"}
+"""The service of each cloud that has its queues, as the admin endpoint names it."""
+
 
 @dataclass(frozen=True)
 class Clouds:
-    """The two sites of a ready file."""
+    """The sites of a ready file, those in AWS first."""
 
-    aws: AwsSite
-    azure: AzureSite
+    sites: tuple[Site, ...]
+    admin: str
+    """Where the admin endpoint is."""
 
     @property
-    def sites(self) -> tuple[Site, Site]:
-        return self.aws, self.azure
+    def aws(self) -> AwsSite:
+        """The one site in AWS."""
+        return self._only(AwsSite)
+
+    @property
+    def azure(self) -> AzureSite:
+        """The one site in Azure."""
+        return self._only(AzureSite)
+
+    def _only(self, kind: type[SiteOf]) -> SiteOf:
+        found = [site for site in self.sites if isinstance(site, kind)]
+        if len(found) != 1:
+            raise SystemExit(f"this script is for one site in each cloud, not for {', '.join(s.name for s in self.sites)}")
+        return found[0]
 
     def site(self, name: str) -> Site:
         """The site of that name."""
         return next(site for site in self.sites if site.name == name)
 
-    def both(self, what: str) -> tuple[Any, Any]:
-        """Asks both sites at the same time for what a method of that name answers."""
-        with ThreadPoolExecutor(2) as pool:
-            aws, azure = (pool.submit(getattr(site, what)) for site in self.sites)
-            return aws.result(), azure.result()
+    def arrived(self) -> dict[str, int]:
+        """How many messages senders brought to each site's queues so far, by its service's own count."""
+        with urllib.request.urlopen(f"{self.admin}/usage", timeout=5) as answer:
+            usage = json.load(answer)
+        services = {site.name: site.name.partition(":") for site in self.sites}
+        return {name: usage[f"{QUEUES[cloud]}@{region}"]["sent"] for name, (cloud, _, region) in services.items()}
 
     def __enter__(self) -> Self:
         return self
@@ -44,9 +63,7 @@ class Clouds:
 
 
 def connect(ready_file: Path) -> Clouds:
-    """Opens the sites of a ready file; there must be one in each cloud."""
-    sites = json.loads(ready_file.read_text())["sites"]
-    by_cloud = {site["cloud"]: (name, site) for name, site in sites.items()}
-    if len(sites) != 2 or set(by_cloud) != {"aws", "azure"}:
-        raise SystemExit(f"{ready_file} must name one AWS and one Azure site, it names {', '.join(sites)}")
-    return Clouds(AwsSite(*by_cloud["aws"]), AzureSite(*by_cloud["azure"]))
+    """Opens the sites of a ready file."""
+    ready = json.loads(ready_file.read_text())
+    sites = sorted(ready["sites"].items(), key=lambda named: (named[1]["cloud"], named[0]))
+    return Clouds(tuple(KINDS[site["cloud"]](name, site) for name, site in sites), ready.get("admin", ""))

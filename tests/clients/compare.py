@@ -24,19 +24,19 @@ def differences(
     return sorted(lines)
 
 
-def order_differences(
-    expected: Mapping[str, Event], aws: Mapping[str, Record], azure: Mapping[str, Record]
-) -> list[str]:
-    """Versions must be the same text in both stores, and greater for greater."""
-    shared = expected.keys() & aws.keys() & azure.keys()
+def order_differences(expected: Mapping[str, Event], *stores: Mapping[str, Record]) -> list[str]:
+    """Versions must be the same text in all stores, and greater for greater."""
+    first, *others = stores
+    shared = expected.keys() & first.keys()
     lines = [
-        f"{key!r}: versions differ: {aws[key].version!r} and {azure[key].version!r}"
-        for key in sorted(shared)
-        if aws[key].version != azure[key].version
+        f"{key!r}: versions differ: {first[key].version!r} and {other[key].version!r}"
+        for other in others
+        for key in sorted(shared & other.keys())
+        if first[key].version != other[key].version
     ]
     ascending = sorted(shared, key=lambda key: expected[key].version)
     for lower, greater in pairwise(ascending):
-        if not aws[lower].version.encode() < aws[greater].version.encode():
+        if not first[lower].version.encode() < first[greater].version.encode():
             lines.append(f"the version of {lower!r} should be less than that of {greater!r}")
     return lines
 

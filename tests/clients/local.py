@@ -67,9 +67,13 @@ class Local:
         return database.get_container_client(self.azure["container"])
 
     def usage(self) -> dict[str, dict[str, int]]:
-        """What each service holds, by its own account."""
+        """What each service holds now, by its own account: without the count of all that ever came."""
         with urllib.request.urlopen(self.ready["admin"] + "/usage", timeout=5) as answer:
-            return json.load(answer)
+            services = json.load(answer)
+        return {
+            name.partition("@")[0]: {what: count for what, count in usage.items() if what != "sent"}
+            for name, usage in services.items()
+        }
 
     def memory_mb(self) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()

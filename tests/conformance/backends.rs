@@ -17,14 +17,14 @@ use bridge_core::{
     port::{Clock, Queue, Scan, Store},
     record::Record,
 };
-use bridge_localcloud::{
-    LocalCloud,
-    service_bus::{QueueSettings, Tier},
-};
 use bridge_tests::{
     at,
     cloud::{aws_clients, aws_options, cosmos_options, local_cloud, runtime, skipped, url},
     seconds, unique,
+};
+use localcloud::{
+    LocalCloud,
+    service_bus::{QueueSettings, Tier},
 };
 
 use crate::{
@@ -92,7 +92,7 @@ pub(crate) fn sqs(clause_name: &str, clause: impl AsyncFnOnce(&QueueUnderTest)) 
         return;
     }
     runtime().block_on(async {
-        let queue_url = local_cloud().sqs().create_queue(&unique("conformance"), &[]).expect("a new name");
+        let queue_url = local_cloud().aws()[0].sqs.create_queue(&unique("conformance"), &[]).expect("a new name");
         let body_bytes = (SQS_BYTES, SQS_BYTES + 1);
         let queue = Arc::new(sqs_queue(&aws_clients(local_cloud()).await, queue_url));
         clause(&QueueUnderTest { queue, clock: Arc::new(SystemClock), any_bytes: false, body_bytes }).await;
@@ -113,8 +113,8 @@ pub(crate) fn sqs_deployment(clause_name: &str, clause: impl AsyncFnOnce(&Broken
     runtime().block_on(async {
         let clients = aws_clients(local_cloud()).await;
         let strange = AwsClients::new(&aws_options(local_cloud(), Some(strangers_key()))).await.expect("loopback");
-        let there = &local_cloud().sites().aws.queue_url;
-        let missing = Arc::new(sqs_queue(&clients, there.replace("bridge-events", "no-such-queue")));
+        let there = &local_cloud().aws()[0].site.queue_url;
+        let missing = Arc::new(sqs_queue(&clients, there.replace("events", "no-such-queue")));
         let forbidden = Arc::new(sqs_queue(&strange, there.clone()));
         clause(&BrokenQueues { missing, forbidden }).await;
     });
@@ -131,7 +131,7 @@ pub(crate) fn service_bus(clause_name: &str, clause: impl AsyncFnOnce(&QueueUnde
     runtime().block_on(async {
         let name = unique("conformance");
         let settings = QueueSettings { lock_duration: LEASE, ..QueueSettings::default() };
-        local_cloud().service_bus().create_queue(&name, settings);
+        local_cloud().azure()[0].service_bus.create_queue(&name, settings);
         let queue = Arc::new(ServiceBusQueue::new(service_bus_options(local_cloud(), &name, |text| text)));
         // The limit counts headers too, and what a text becomes within JSON; a letter's properties must fit beside it.
         let body_bytes = (Tier::STANDARD_MESSAGE_BYTES - 4 * 1024, Tier::STANDARD_MESSAGE_BYTES + 1);
@@ -146,7 +146,7 @@ pub(crate) fn service_bus_options(
     queue: &str,
     change: impl FnOnce(String) -> String,
 ) -> ServiceBusOptions {
-    let site = &cloud.sites().azure;
+    let site = &cloud.azure()[0].site;
     let connection: ServiceBusConnection =
         change(site.service_bus_connection_string.clone()).parse().expect("localcloud tells how to connect");
     ServiceBusOptions {
@@ -165,7 +165,7 @@ pub(crate) fn service_bus_deployment(clause_name: &str, clause: impl AsyncFnOnce
         return;
     }
     runtime().block_on(async {
-        let there = local_cloud().sites().azure.queue;
+        let there = &local_cloud().azure()[0].site.queue;
         let wrong = |text: String| {
             let (before, rest) = text.split_once("SharedAccessKey=").expect("a key");
             let (_, after) = rest.split_once(';').expect("more behind it");
@@ -236,7 +236,7 @@ pub(crate) fn dynamodb(clause_name: &str, clause: impl AsyncFnOnce(&StoreUnderTe
 }
 
 async fn dynamodb_table() -> (Arc<DynamodbStore>, Arc<dyn Outsider>) {
-    let (client, table) = (aws_clients(local_cloud()).await.dynamodb, local_cloud().sites().aws.table);
+    let (client, table) = (aws_clients(local_cloud()).await.dynamodb, &local_cloud().aws()[0].site.table);
     (Arc::new(DynamodbStore::new(client.clone(), table)), Arc::new(OnDynamodb { client, table: table.to_owned() }))
 }
 
@@ -262,7 +262,7 @@ impl<S: Scan + 'static> Deployment<S> {
 async fn dynamodb_in_trouble() -> Deployment<DynamodbStore> {
     let clients = aws_clients(local_cloud()).await;
     let strange = AwsClients::new(&aws_options(local_cloud(), Some(strangers_key()))).await.expect("loopback");
-    let table = local_cloud().sites().aws.table;
+    let table = &local_cloud().aws()[0].site.table;
     Deployment {
         missing: Arc::new(DynamodbStore::new(clients.dynamodb, "no-such-table")),
         forbidden: Arc::new(DynamodbStore::new(strange.dynamodb, table)),

@@ -8,12 +8,12 @@ use bridge_adapters::{
     memory::{ManualClock, MemoryQueue, MemoryQueueOptions},
 };
 use bridge_core::port::{Clock, Depth, Message, Properties, Queue};
-use bridge_localcloud::service_bus::QueueSettings;
 use bridge_tests::{
     at,
     cloud::{aws_clients, local_cloud, runtime, skipped, url},
     unique,
 };
+use localcloud::service_bus::QueueSettings;
 
 use crate::backends::{service_bus_options, sqs_queue};
 
@@ -53,7 +53,7 @@ fn sqs_counts_what_was_sent() {
         return;
     }
     runtime().block_on(async {
-        let queue_url = local_cloud().sqs().create_queue(&unique("depth"), &[]).expect("a new name");
+        let queue_url = local_cloud().aws()[0].sqs.create_queue(&unique("depth"), &[]).expect("a new name");
         let clients = aws_clients(local_cloud()).await;
         let queue = sqs_queue(&clients, queue_url.clone());
         counts_what_was_sent(&queue, &SqsDepth::new(clients, queue_url)).await;
@@ -67,9 +67,9 @@ fn service_bus_counts_what_was_sent() {
     }
     runtime().block_on(async {
         let name = unique("depth");
-        local_cloud().service_bus().create_queue(&name, QueueSettings::default());
+        local_cloud().azure()[0].service_bus.create_queue(&name, QueueSettings::default());
         let options = service_bus_options(local_cloud(), &name, |text| text);
-        let http = url(&local_cloud().sites().azure.service_bus_http_endpoint);
+        let http = url(&local_cloud().azure()[0].site.service_bus_http_endpoint);
         let descriptions = Arc::new(ServiceBusDescriptions::new(options.connection.clone(), Some(http)));
         let queue = Arc::new(ServiceBusQueue::new(options));
         let depth = ServiceBusDepth::of(descriptions, &name, Arc::clone(&queue));

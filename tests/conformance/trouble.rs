@@ -17,13 +17,13 @@ use bridge_core::{
     failure::FailureKind,
     port::{Message, PutOutcome, Queue, Store},
 };
-use bridge_localcloud::LocalCloud;
 use bridge_tests::{
     at, changed,
     cloud::{aws_clients, cosmos_options, runtime, skipped, start},
     event, message, record, seconds, unique,
 };
 use futures_util::future::join_all;
+use localcloud::LocalCloud;
 
 use crate::backends::{service_bus_options, sqs_queue};
 
@@ -50,14 +50,14 @@ fn trouble(cloud: &LocalCloud, faults: &[&str]) {
 }
 
 async fn queues(cloud: &LocalCloud) -> [(&'static str, Arc<dyn Queue>); 2] {
-    let site = cloud.sites();
-    let sqs = sqs_queue(&aws_clients(cloud).await, site.aws.queue_url.clone());
-    let service_bus = ServiceBusQueue::new(service_bus_options(cloud, site.azure.queue, |text| text));
+    let (aws, azure) = (&cloud.aws()[0].site, &cloud.azure()[0].site);
+    let sqs = sqs_queue(&aws_clients(cloud).await, aws.queue_url.clone());
+    let service_bus = ServiceBusQueue::new(service_bus_options(cloud, &azure.queue, |text| text));
     [("sqs", Arc::new(sqs)), ("service-bus", Arc::new(service_bus))]
 }
 
 async fn stores(cloud: &LocalCloud) -> [(&'static str, Arc<dyn Store>); 2] {
-    let dynamodb = DynamodbStore::new(aws_clients(cloud).await.dynamodb, cloud.sites().aws.table);
+    let dynamodb = DynamodbStore::new(aws_clients(cloud).await.dynamodb, &cloud.aws()[0].site.table);
     let cosmos = CosmosStore::new(cosmos_options(cloud)).unwrap();
     [("dynamodb", Arc::new(dynamodb)), ("cosmos", Arc::new(cosmos))]
 }
@@ -206,7 +206,7 @@ fn a_service_that_hangs_times_out() {
 fn a_limit_lower_than_configured_is_told_as_the_service_tells_it() {
     in_trouble(&["sqs"], "a lower limit", async |cloud| {
         let limit = [("MaximumMessageSize", "1024")];
-        let queue_url = cloud.sqs().create_queue(&unique("small"), &limit).unwrap();
+        let queue_url = cloud.aws()[0].sqs.create_queue(&unique("small"), &limit).unwrap();
         let queue = sqs_queue(&aws_clients(cloud).await, queue_url);
         let batch: Vec<Message> = [1, 2_000, 1_024].map(|bytes| message(vec![b'x'; bytes])).into();
         let mut results = queue.send(&batch).await.into_iter();

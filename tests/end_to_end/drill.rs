@@ -39,7 +39,7 @@ fn commands(report: &Value) -> Vec<&str> {
     report["commands"].as_array().unwrap().iter().map(|one| one["command"].as_str().unwrap()).collect()
 }
 
-/// The whole cloud goes dark, its users go on elsewhere, and what it is owed comes from the dead letters.
+/// All services of the site go dark, its users go on elsewhere, and what it is owed comes from the dead letters.
 #[test]
 fn a_dark_site_is_failed_over_and_gets_what_it_is_owed() {
     let clouds = Clouds::start(&[]);

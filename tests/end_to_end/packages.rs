@@ -42,7 +42,7 @@ fn no_package_has_localcloud() {
     tree.current_dir(env!("CARGO_MANIFEST_DIR"));
     let with = String::from_utf8(must(&mut tree).stdout).unwrap();
     let without = String::from_utf8(must(tree.arg("--no-default-features")).stdout).unwrap();
-    for package in ["bridge-localcloud ", "dynoxide-rs ", "rusqlite "] {
+    for package in ["localcloud ", "dynoxide-rs ", "rusqlite "] {
         assert!(with.contains(package), "{package}is where the test looks for it");
         assert!(!without.contains(package), "{package}is in the package");
     }

@@ -9,7 +9,7 @@ use bridge_adapters::{
     aws::{AwsClients, AwsCredentials, AwsOptions, StaticCredentials},
     azure::{CosmosCredential, CosmosOptions},
 };
-use bridge_localcloud::{LocalCloud, Options};
+use localcloud::{LocalCloud, Options};
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
@@ -61,19 +61,20 @@ pub fn local_cloud() -> &'static LocalCloud {
 /// # Panics
 /// If they do not start, with what to do about it.
 pub async fn start() -> LocalCloud {
-    let options = Options { service_bus_port: 0, ..Options::default() };
+    let mut options = Options::default();
+    options.azure[0].service_bus_port = 0;
     LocalCloud::start(options).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// How to reach the AWS side, with these credentials instead of its own if given.
 pub fn aws_options(cloud: &LocalCloud, credentials: Option<StaticCredentials>) -> AwsOptions {
-    let site = &cloud.sites().aws;
+    let site = &cloud.aws()[0].site;
     let own = || StaticCredentials {
-        access_key_id: site.access_key_id.to_owned(),
-        secret_access_key: site.secret_access_key.to_owned(),
+        access_key_id: site.access_key_id.clone(),
+        secret_access_key: site.secret_access_key.clone(),
     };
     AwsOptions {
-        region: site.region.to_owned(),
+        region: site.region.clone(),
         sqs_endpoint: Some(url(&site.sqs_endpoint)),
         dynamodb_endpoint: Some(url(&site.dynamodb_endpoint)),
         credentials: AwsCredentials::Static(credentials.unwrap_or_else(own)),
@@ -87,12 +88,12 @@ pub async fn aws_clients(cloud: &LocalCloud) -> AwsClients {
 
 /// How to reach the container on the Azure side.
 pub fn cosmos_options(cloud: &LocalCloud) -> CosmosOptions {
-    let site = &cloud.sites().azure;
+    let site = &cloud.azure()[0].site;
     CosmosOptions {
         endpoint: url(&site.cosmos_endpoint),
         credential: CosmosCredential::Key(site.cosmos_key.clone()),
-        database: site.database.to_owned(),
-        container: site.container.to_owned(),
+        database: site.database.clone(),
+        container: site.container.clone(),
     }
 }
 

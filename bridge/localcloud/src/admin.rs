@@ -6,12 +6,15 @@
 //! | `GET /faults` | the live faults with their ids and hits |
 //! | `POST /faults` | starts faults: a JSON object, an array of them, or lines of text (`dynamodb:PutItem:throttle,count=3`); answers 201 with their ids, or 400 with what is allowed, and then none is started |
 //! | `DELETE /faults`, `DELETE /faults/ID` | ends all, or one |
-//! | `POST /cut/SERVICE` | resets every connection that is open now, also idle and half-sent ones; answers how many; the names are those of faults: `sqs`, `azure`, `*` |
-//! | `GET /requests` | how often each operation of each service ended how; `?service=sqs` for one service |
+//! | `POST /cut/SERVICE` | resets every connection that is open now, also idle and half-sent ones; answers how many; the names are those of faults: `sqs`, `azure`, `aws@eu-west-1`, `*` |
+//! | `GET /requests` | how often each operation of each service ended how; `?service=sqs@eu-west-1` for some, by the names of faults |
 //! | `DELETE /requests` | the same, and starts counting anew |
-//! | `GET /usage` | what each service holds now: `connections`, and of those that have them `links`, `waiting`, `messages` |
+//! | `GET /usage` | what each service holds now: `connections`, and of those that have them `links`, `waiting`, `messages`; and `sent`, the messages that came since the start |
 //! | `GET /clocks` | how far each service's clock is ahead, in milliseconds |
-//! | `PUT /clocks/SERVICE` | sets it: `{"offset_ms": 60000}` |
+//! | `PUT /clocks/SERVICE` | sets it for all services of that name: `{"offset_ms": 60000}` |
+//!
+//! A service in a region is written `sqs@us-east-1`: so it is named in answers, and so, or without the region, in requests.
+//! What names no service that is there is refused.
 //!
 //! It has no key: it listens on loopback only, and refuses pages from elsewhere (a foreign `Origin`).
 
@@ -31,9 +34,9 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::fault::{Fault, Faults, RequestCount, Scope, Service};
+use crate::fault::{Fault, FaultError, Faults, RequestCount, Scope, ServiceAt, ServiceFaults};
 use crate::http::{self, Server};
-use crate::usage::{Gauge, Gauges, Usage};
+use crate::usage::{Gauges, Usage};
 
 /// Faults are lines of text; more than this is not a set of faults.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -83,7 +86,8 @@ async fn refuse_foreign_pages(request: Request, next: Next) -> Response {
 }
 
 async fn health(State(faults): State<Arc<Faults>>) -> Json<Value> {
-    let dark: Vec<Service> = Service::ALL.into_iter().filter(|service| faults.is_dark(*service)).collect();
+    let services = faults.services();
+    let dark: Vec<&ServiceAt> = services.iter().filter(|service| service.is_dark()).map(ServiceFaults::at).collect();
     Json(json!({ "status": "ok", "dark": dark }))
 }
 
@@ -97,7 +101,11 @@ async fn add_faults(State(faults): State<Arc<Faults>>, headers: HeaderMap, body:
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     let Ok(text) = std::str::from_utf8(&body) else { return refuse(StatusCode::BAD_REQUEST, "the body is not UTF-8") };
-    match parse_faults(text) {
+    let parsed = parse_faults(text).and_then(|new| {
+        let nowhere = new.iter().find_map(|fault| faults.covered(&fault.service).err());
+        nowhere.map_or(Ok(new), |error| Err(error.to_string()))
+    });
+    match parsed {
         Ok(new) if new.is_empty() => refuse(StatusCode::BAD_REQUEST, "the body names no fault"),
         Ok(new) => {
             let ids: Vec<u64> = new.into_iter().map(|fault| faults.add(fault)).collect();
@@ -132,21 +140,25 @@ async fn remove_fault(State(faults): State<Arc<Faults>>, Path(id): Path<String>)
 }
 
 async fn cut(State((faults, gauges)): State<(Arc<Faults>, Arc<Gauges>)>, Path(scope): Path<String>) -> Response {
-    let scope: Scope = match scope.parse() {
-        Ok(scope) => scope,
-        Err(error) => return refuse(StatusCode::NOT_FOUND, &format!("{error}")),
+    let services = match covered(&faults, &scope) {
+        Ok(services) => services,
+        Err(error) => return refuse(StatusCode::NOT_FOUND, &error.to_string()),
     };
-    let of = |(service, gauge): (&Service, &Gauge)| scope.covers(*service).then(|| (*service, gauge().connections));
-    let open: BTreeMap<Service, usize> = gauges.iter().filter_map(of).collect();
-    for service in open.keys() {
-        faults.cut(*service);
-    }
+    let connections = |at: &ServiceAt| gauges.get(at).map_or(0, |gauge| gauge().connections);
+    let open: BTreeMap<&ServiceAt, usize> =
+        services.iter().map(|service| (service.at(), connections(service.at()))).collect();
+    services.iter().for_each(ServiceFaults::cut);
     Json(json!({ "cut": open })).into_response()
 }
 
 #[derive(Deserialize)]
 struct Filter {
-    service: Option<Service>,
+    service: Option<String>,
+}
+
+/// The services of that name, such as `aws@eu-west-1`.
+fn covered(faults: &Arc<Faults>, name: &str) -> Result<Vec<ServiceFaults>, FaultError> {
+    faults.covered(&name.parse::<Scope>()?)
 }
 
 async fn requests(State(faults): State<Arc<Faults>>, filter: Result<Query<Filter>, QueryRejection>) -> Response {
@@ -154,7 +166,14 @@ async fn requests(State(faults): State<Arc<Faults>>, filter: Result<Query<Filter
         Ok(Query(filter)) => filter,
         Err(rejection) => return refuse(StatusCode::BAD_REQUEST, &rejection.body_text()),
     };
-    let wanted = |count: &RequestCount| filter.service.is_none_or(|service| service == count.service);
+    let name = filter.service.as_deref().unwrap_or("*");
+    let services = match covered(&faults, name) {
+        Ok(services) => services,
+        Err(error) => return refuse(StatusCode::NOT_FOUND, &error.to_string()),
+    };
+    let wanted = |count: &RequestCount| {
+        services.iter().any(|service| service.at().service == count.service && service.at().region == count.region)
+    };
     let counts: Vec<RequestCount> = faults.counts().into_iter().filter(wanted).collect();
     Json(json!({ "requests": counts })).into_response()
 }
@@ -163,13 +182,15 @@ async fn take_requests(State(faults): State<Arc<Faults>>) -> Json<Value> {
     Json(json!({ "requests": faults.take_counts() }))
 }
 
-async fn usage(State(gauges): State<Arc<Gauges>>) -> Json<BTreeMap<Service, Usage>> {
-    Json(gauges.iter().map(|(service, gauge)| (*service, gauge())).collect())
+async fn usage(State(gauges): State<Arc<Gauges>>) -> Json<BTreeMap<ServiceAt, Usage>> {
+    Json(gauges.iter().map(|(service, gauge)| (service.clone(), gauge())).collect())
 }
 
 async fn clocks(State(faults): State<Arc<Faults>>) -> Json<Value> {
-    let offset = |service: Service| (service.name().to_owned(), json!(faults.clock_offset_ms(service)));
-    Json(json!({ "offset_ms": Service::ALL.map(offset).into_iter().collect::<serde_json::Map<_, _>>() }))
+    let services = faults.services();
+    let offsets: BTreeMap<&ServiceAt, i64> =
+        services.iter().map(|service| (service.at(), service.clock_offset_ms())).collect();
+    Json(json!({ "offset_ms": offsets }))
 }
 
 #[derive(Deserialize)]
@@ -187,13 +208,16 @@ async fn set_clock(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let Some(service) = Service::ALL.into_iter().find(|known| known.name() == service) else {
-        return refuse(StatusCode::NOT_FOUND, "no such service; there are sqs, dynamodb, service-bus and cosmos");
+    let services = match covered(&faults, &service) {
+        Ok(services) => services,
+        Err(error) => return refuse(StatusCode::NOT_FOUND, &error.to_string()),
     };
     let body = http::read_body(&headers, body, BODY_BYTES_MAX).await.unwrap_or_default();
     match serde_json::from_slice::<Clock>(&body) {
         Ok(clock) if clock.offset_ms.unsigned_abs() <= CLOCK_OFFSET_MS_MAX => {
-            faults.set_clock_offset(service, clock.offset_ms);
+            for service in services {
+                service.set_clock_offset(clock.offset_ms);
+            }
             Json(json!({ "offset_ms": clock.offset_ms })).into_response()
         }
         _ => refuse(

@@ -25,7 +25,7 @@ use azure_core::http::Method;
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use crate::fault::{Faults, Service};
+use crate::fault::{Faults, Service, ServiceFaults};
 use crate::http::{self, BodyError, Call, Connection, Server};
 use crate::usage::{Gauge, Usage};
 use answer::Answer;
@@ -43,7 +43,7 @@ pub struct CosmosOptions {
     pub address: SocketAddr,
     /// Account key, in Base64 as the portal shows it.
     pub key: String,
-    /// Name of the region that the account claims to be in, as `West Europe`.
+    /// Where the account claims to be, as `westeurope`; clients are told its display name.
     pub region: String,
     /// A second region that takes writes, if the account is to have one.
     pub second_write_region: Option<String>,
@@ -59,7 +59,7 @@ pub struct Cosmos {
 struct App {
     gateway: Gateway,
     key: MasterKey,
-    faults: Arc<Faults>,
+    faults: ServiceFaults,
     expiry: Expiry,
     /// Held over a write and the note of its time to live, and over a patch's condition and the patch: without it, notes
     /// could come in another order than the writes they are about.
@@ -75,10 +75,11 @@ impl Cosmos {
         // The account document tells clients its own address, so the port must be known before the gateway is made.
         let listener = http::bind(address).await?;
         let gateway = Gateway::new(listener.local_addr()?, &region, second_write_region.as_deref())?;
-        let expiry = Expiry::new(Arc::clone(&faults));
-        let app = Arc::new(App { gateway, key, faults: Arc::clone(&faults), expiry, writing: Mutex::default() });
+        let faults = faults.service(Service::Cosmos, &region);
+        let expiry = Expiry::new(faults.clone());
+        let app = Arc::new(App { gateway, key, faults: faults.clone(), expiry, writing: Mutex::default() });
         let router = Router::new().fallback(answer_call).with_state(Arc::clone(&app));
-        let server = Server::on(listener, Service::Cosmos, faults, router)?;
+        let server = Server::on(listener, faults, router)?;
         Ok(Self { server, app })
     }
 
@@ -152,14 +153,14 @@ async fn answer_call(State(app): State<Arc<App>>, connection: Connection, reques
     let Some(message) = Message::of(&head, &body) else { return Answer::method_not_allowed().into_response() };
     let target = Target::of(&message);
     let name = target.operation.name();
-    let call = Call { faults: &app.faults, service: Service::Cosmos, operation: name, connection: &connection };
+    let call = Call { faults: &app.faults, operation: name, connection: &connection };
     let refuse = |refusal| Answer::refusal(refusal, target.operation).into_response();
     http::suffer(call, refuse, async { app.answer(&target, message).await.into_response() }).await
 }
 
 impl App {
     async fn answer(&self, target: &Target, message: Message) -> Answer {
-        let caller = match self.key.check(&message, self.faults.now(Service::Cosmos)) {
+        let caller = match self.key.check(&message, self.faults.now()) {
             Ok(caller) => caller,
             Err(answer) => return answer,
         };

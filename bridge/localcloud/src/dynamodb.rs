@@ -23,7 +23,7 @@ use axum::response::Response;
 use dynoxide::Database;
 use serde_json::{Value, json};
 
-use crate::fault::{Faults, Service};
+use crate::fault::{Faults, Service, ServiceFaults};
 use crate::http::{self, Call, Connection, Server};
 use crate::usage::{Gauge, Usage};
 use answer::Failed;
@@ -56,7 +56,7 @@ pub struct Dynamodb {
 struct App {
     database: Database,
     credential: Credential,
-    faults: Arc<Faults>,
+    faults: ServiceFaults,
     expiry: Arc<Expiry>,
     replicas: Replicas,
 }
@@ -66,15 +66,15 @@ impl Dynamodb {
     /// The address is not loopback or in use, or the engine could not open its memory.
     pub async fn start(options: DynamodbOptions) -> io::Result<Self> {
         let DynamodbOptions { address, region, access_key_id, faults } = options;
-        let clock = Arc::new(expiry::ServiceClock(Arc::clone(&faults)));
+        let faults = faults.service(Service::Dynamodb, &region);
+        let clock = Arc::new(expiry::ServiceClock(faults.clone()));
         let database = Database::memory_with_clock(clock).map_err(io::Error::other)?;
-        let expiry = Arc::new(Expiry::new(Arc::clone(&faults)));
+        let expiry = Arc::new(Expiry::new(faults.clone()));
         let replicas = Replicas::new(&region);
         let credential = Credential { access_key_id, region };
-        let app = App { database: database.clone(), credential, faults: Arc::clone(&faults), expiry, replicas };
-        let app = Arc::new(app);
+        let app = Arc::new(App { database: database.clone(), credential, faults: faults.clone(), expiry, replicas });
         let router = Router::new().fallback(answer_call).with_state(Arc::clone(&app));
-        let server = Server::start(address, Service::Dynamodb, faults, router).await?;
+        let server = Server::start(address, faults, router).await?;
         let sweeper = expiry::Sweeper::start(database, Arc::clone(&app.expiry));
         Ok(Self { server, app, _sweeper: sweeper })
     }
@@ -163,8 +163,7 @@ async fn answer_call(State(app): State<Arc<App>>, connection: Connection, reques
     match head.method {
         Method::POST if head.uri.path() == "/" => {}
         Method::GET if head.uri.path() == "/" => {
-            let call =
-                Call { faults: &app.faults, service: Service::Dynamodb, operation: "health", connection: &connection };
+            let call = Call { faults: &app.faults, operation: "health", connection: &connection };
             let refuse = |refusal| Failed::refusal(refusal, "health").into_response();
             return http::suffer(call, refuse, async { answer::healthy(&app.credential.region) }).await;
         }
@@ -176,14 +175,14 @@ async fn answer_call(State(app): State<Arc<App>>, connection: Connection, reques
     };
     let operation = dispatch::operation(&head.headers);
     let name = operation.unwrap_or("unknown");
-    let call = Call { faults: &app.faults, service: Service::Dynamodb, operation: name, connection: &connection };
+    let call = Call { faults: &app.faults, operation: name, connection: &connection };
     http::suffer(call, |refusal| Failed::refusal(refusal, name).into_response(), effect(&app, &head, operation, body))
         .await
 }
 
 async fn effect(app: &Arc<App>, head: &Parts, operation: Option<&'static str>, body: Bytes) -> Response {
     let Some(operation) = operation else { return Failed::unknown_operation().into_response() };
-    if let Err(failed) = app.credential.check(head, app.faults.now(Service::Dynamodb)) {
+    if let Err(failed) = app.credential.check(head, app.faults.now()) {
         return failed.into_response();
     }
     let result = if dispatch::is_long(operation) {

@@ -1,52 +1,26 @@
 //! What goes wrong on purpose, for every service alike.
 //!
-//! A [`Fault`] says what to do to which calls; [`Faults`] holds the live ones and answers one question per call:
-//! [`Faults::judge`]. Services carry the verdict out, because a throttled call looks different in each protocol. This module
-//! never sleeps and never touches a socket; time comes in through `judge_at`, so that expiry is tested without waiting.
+//! A [`Fault`] says what to do to which calls; [`Faults`] holds the live ones of all services. Each service holds its
+//! [`ServiceFaults`], and asks it one question per call: [`ServiceFaults::judge`]. Services carry the verdict out, because a
+//! throttled call looks different in each protocol. This module never sleeps and never touches a socket; time comes in
+//! through `judge_at`, so that expiry is tested without waiting.
 
 mod definition;
 mod notation;
 mod record;
+mod service;
 
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::watch;
 
-pub use definition::{Fault, Kind, Scope, When};
+pub use definition::{Fault, Kind, Scope, Services, When};
 pub use notation::FaultError;
 pub use record::RequestCount;
-
-/// One of the four services that this crate serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Service {
-    Sqs,
-    Dynamodb,
-    ServiceBus,
-    Cosmos,
-}
-
-impl Service {
-    pub const ALL: [Self; 4] = [Self::Sqs, Self::Dynamodb, Self::ServiceBus, Self::Cosmos];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sqs => "sqs",
-            Self::Dynamodb => "dynamodb",
-            Self::ServiceBus => "service-bus",
-            Self::Cosmos => "cosmos",
-        }
-    }
-}
-
-impl fmt::Display for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+pub use service::{Cuts, Service, ServiceAt, ServiceFaults};
 
 /// What one call must suffer. The default is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,28 +67,13 @@ pub struct Faults {
     record: Mutex<record::Record>,
     /// Counts changes of the fault list, so that open connections learn of darkness without polling.
     changes: watch::Sender<u64>,
-    /// Counts the cuts of each service's connections.
-    cuts: [watch::Sender<u64>; Service::ALL.len()],
-}
-
-/// Tells of the cuts of one service's connections, from when it was made.
-pub struct Cuts(watch::Receiver<u64>);
-
-impl Cuts {
-    /// Completes at the next cut, at once if there was one since the last.
-    ///
-    /// # Cancel safety
-    /// Safe: it only watches.
-    pub async fn next(&mut self) {
-        changed(&mut self.0).await;
-    }
+    services: Mutex<BTreeMap<ServiceAt, Arc<service::Own>>>,
 }
 
 #[derive(Default)]
 struct State {
     next_id: u64,
     entries: Vec<Entry>,
-    clock_offset_ms: [i64; Service::ALL.len()],
 }
 
 struct Entry {
@@ -134,23 +93,41 @@ impl Faults {
             state: Mutex::default(),
             record: Mutex::default(),
             changes: watch::Sender::new(0),
-            cuts: Service::ALL.map(|_| watch::Sender::new(0)),
+            services: Mutex::default(),
         })
     }
 
-    /// Decides one call's fate, and counts the hit of each fault that had a part in it.
-    ///
-    /// Delays add up; of several failures the oldest fault's wins.
-    pub fn judge(&self, service: Service, operation: &str) -> Verdict {
-        self.judge_at(Instant::now(), service, operation)
+    /// What a service in a region is given: its own faults, clock and counts. The same for each that asks.
+    pub fn service(self: &Arc<Self>, service: Service, region: &str) -> ServiceFaults {
+        let at = ServiceAt { service, region: region.into() };
+        let mut services = lock(&self.services);
+        let own = services.entry(at.clone()).or_insert_with(|| Arc::new(service::Own::new(at)));
+        ServiceFaults::new(Arc::clone(self), Arc::clone(own))
     }
 
-    pub(crate) fn judge_at(&self, now: Instant, service: Service, operation: &str) -> Verdict {
+    /// All services that were asked for, in order of service and region.
+    pub fn services(self: &Arc<Self>) -> Vec<ServiceFaults> {
+        let services = lock(&self.services);
+        services.values().map(|own| ServiceFaults::new(Arc::clone(self), Arc::clone(own))).collect()
+    }
+
+    /// The services that a scope covers.
+    ///
+    /// # Errors
+    /// There is none: what would hit nothing is a mistake, such as a region without a site.
+    pub fn covered(self: &Arc<Self>, scope: &Scope) -> Result<Vec<ServiceFaults>, FaultError> {
+        let all = self.services();
+        let known = || all.iter().map(|service| service.at().to_string()).collect::<Vec<_>>().join(", ");
+        let covered: Vec<_> = all.iter().filter(|service| scope.covers(service.at())).cloned().collect();
+        if covered.is_empty() { Err(FaultError::Nowhere { scope: scope.clone(), known: known() }) } else { Ok(covered) }
+    }
+
+    fn judge_at(&self, now: Instant, at: &ServiceAt, operation: &str) -> Verdict {
         let mut state = self.state();
         state.drop_ended(now);
         let mut verdict = Verdict::default();
         for entry in &mut state.entries {
-            if entry.fault.covers(service, operation) && entry.strikes() {
+            if entry.fault.covers(at, operation) && entry.strikes() {
                 entry.fault.kind.apply(&mut verdict, &mut entry.rng);
             }
         }
@@ -158,55 +135,13 @@ impl Faults {
         verdict
     }
 
-    /// Whether the service is away: it then refuses connections and answers nothing.
-    pub fn is_dark(&self, service: Service) -> bool {
-        self.is_dark_at(Instant::now(), service)
-    }
-
-    pub(crate) fn is_dark_at(&self, now: Instant, service: Service) -> bool {
-        self.dark_for(now, service).is_some()
-    }
-
     /// How long the first of the faults that darken the service still lasts; `None` if it is not dark.
-    fn dark_for(&self, now: Instant, service: Service) -> Option<Duration> {
+    fn dark_for(&self, now: Instant, at: &ServiceAt) -> Option<Duration> {
         let mut state = self.state();
         state.drop_ended(now);
-        let darkens = |entry: &&Entry| entry.fault.kind == Kind::Dark && entry.fault.service.covers(service);
+        let darkens = |entry: &&Entry| entry.fault.kind == Kind::Dark && entry.fault.service.covers(at);
         let remaining = |entry: &Entry| entry.ends.map_or(Duration::MAX, |ends| ends.saturating_duration_since(now));
         state.entries.iter().filter(darkens).map(remaining).min()
-    }
-
-    /// Completes once the service is dark, at once if it is already; for tearing down connections that sit idle.
-    ///
-    /// # Cancel safety
-    /// Safe: it only watches.
-    pub async fn darkness(&self, service: Service) {
-        let mut changes = self.changes.subscribe();
-        while !self.is_dark(service) {
-            changed(&mut changes).await;
-        }
-    }
-
-    /// Completes once the service is no longer dark, by itself or because the fault was removed.
-    ///
-    /// # Cancel safety
-    /// Safe: it only watches.
-    pub async fn daylight(&self, service: Service) {
-        let mut changes = self.changes.subscribe();
-        while let Some(remaining) = self.dark_for(Instant::now(), service) {
-            // Out of time is not out of darkness: another fault may hold on, so the loop looks again.
-            let _ = tokio::time::timeout(remaining, changed(&mut changes)).await;
-        }
-    }
-
-    /// Resets every connection to the service that is open now, whatever it is doing; new ones are welcome.
-    pub fn cut(&self, service: Service) {
-        self.cuts[service as usize].send_modify(|count| *count += 1);
-    }
-
-    /// For those who hold connections to the service.
-    pub fn cuts(&self, service: Service) -> Cuts {
-        Cuts(self.cuts[service as usize].subscribe())
     }
 
     /// Starts a fault, and returns the id under which it can be removed.
@@ -224,7 +159,7 @@ impl Faults {
             state.entries.push(Entry { id, fault, hits: 0, ends, rng });
             id
         };
-        self.changes.send_modify(|count| *count += 1);
+        self.changed();
         id
     }
 
@@ -252,44 +187,23 @@ impl Faults {
             .collect()
     }
 
-    /// Lets a service's clock run ahead of the machine's (behind it, if negative).
-    pub fn set_clock_offset(&self, service: Service, offset_ms: i64) {
-        self.state().clock_offset_ms[service as usize] = offset_ms;
-        self.changes.send_modify(|count| *count += 1);
-    }
-
-    /// Tells of every change to the faults and the clocks; for what sleeps until a time of day by a service's clock.
-    pub fn subscribe(&self) -> watch::Receiver<u64> {
+    /// Tells of every change to the faults and the clocks.
+    fn subscribe(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// How far the service's clock is ahead of the machine's, in milliseconds.
-    pub fn clock_offset_ms(&self, service: Service) -> i64 {
-        self.state().clock_offset_ms[service as usize]
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
     }
 
-    /// The time of day as this service sees it; for `Date` headers, time stamps and token expiry.
-    pub fn now(&self, service: Service) -> SystemTime {
-        let now = SystemTime::now();
-        let offset = self.clock_offset_ms(service);
-        let distance = Duration::from_millis(offset.unsigned_abs());
-        let shifted = if offset < 0 { now.checked_sub(distance) } else { now.checked_add(distance) };
-        shifted.unwrap_or(now)
-    }
-
-    /// Counts one answered (or dropped) call under what its caller saw: an HTTP status, an error's name, or `dropped`.
-    pub fn record(&self, service: Service, operation: &str, status: &str) {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner).add(service, operation, status);
-    }
-
-    /// The calls counted so far, in order of service, operation and status.
+    /// The calls counted so far, in order of service, region, operation and status.
     pub fn counts(&self) -> Vec<RequestCount> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner).counts()
+        lock(&self.record).counts()
     }
 
     /// Returns the calls counted so far and starts again from nothing, without losing a call in between.
     pub fn take_counts(&self) -> Vec<RequestCount> {
-        std::mem::take(&mut *self.record.lock().unwrap_or_else(PoisonError::into_inner)).counts()
+        std::mem::take(&mut *lock(&self.record)).counts()
     }
 
     fn retain(&self, keep: impl Fn(&Entry) -> bool) -> usize {
@@ -299,22 +213,18 @@ impl Faults {
             state.entries.retain(keep);
             before - state.entries.len()
         };
-        self.changes.send_modify(|count| *count += 1);
+        self.changed();
         removed
     }
 
-    /// A panic elsewhere while the lock was held leaves a list that is still whole: every change is a single step.
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 }
 
-async fn changed(changes: &mut watch::Receiver<u64>) {
-    if changes.changed().await.is_err() {
-        // The sender lives in the `Faults`, and whoever waits ends with it or before; to wait for ever is the harmless answer where
-        // nothing can change any more.
-        std::future::pending::<()>().await;
-    }
+/// A panic elsewhere while the lock was held leaves what it guards whole: every change is a single step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl State {
@@ -342,24 +252,35 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     fn fault(text: &str) -> Fault {
         text.parse().unwrap()
     }
 
+    fn sqs(faults: &Arc<Faults>) -> ServiceFaults {
+        faults.service(Service::Sqs, "us-east-1")
+    }
+
+    fn cosmos(faults: &Arc<Faults>) -> ServiceFaults {
+        faults.service(Service::Cosmos, "westeurope")
+    }
+
     #[test]
     fn a_call_without_faults_suffers_nothing() {
-        assert_eq!(Faults::new(1).judge(Service::Sqs, "SendMessage"), Verdict::default());
+        assert_eq!(sqs(&Faults::new(1)).judge("SendMessage"), Verdict::default());
     }
 
     #[test]
     fn a_fault_hits_only_its_service_and_operation() {
         let faults = Faults::new(1);
         faults.add(fault("dynamodb:Put*:error"));
-        assert_eq!(faults.judge(Service::Dynamodb, "PutItem").before, Some(Failure::Error));
-        assert_eq!(faults.judge(Service::Dynamodb, "GetItem").before, None);
-        assert_eq!(faults.judge(Service::Cosmos, "PutItem").before, None);
+        let dynamodb = faults.service(Service::Dynamodb, "us-east-1");
+        assert_eq!(dynamodb.judge("PutItem").before, Some(Failure::Error));
+        assert_eq!(dynamodb.judge("GetItem").before, None);
+        assert_eq!(cosmos(&faults).judge("PutItem").before, None);
     }
 
     #[test]
@@ -367,7 +288,7 @@ mod tests {
         let verdict = |text: &str| {
             let faults = Faults::new(1);
             faults.add(fault(text));
-            faults.judge(Service::Sqs, "SendMessage")
+            sqs(&faults).judge("SendMessage")
         };
         assert_eq!(verdict("sqs:*:denied"), Verdict { before: Some(Failure::Denied), ..Verdict::default() });
         let throttle = Failure::Throttle { retry_after: Duration::from_millis(250) };
@@ -389,7 +310,7 @@ mod tests {
         faults.add(fault("sqs:*:latency,fixed=2s"));
         faults.add(fault("sqs:*:drop"));
         faults.add(fault("sqs:*:error"));
-        let verdict = faults.judge(Service::Sqs, "SendMessage");
+        let verdict = sqs(&faults).judge("SendMessage");
         assert_eq!((verdict.delay, verdict.before), (Duration::from_secs(3), Some(Failure::Drop)));
     }
 
@@ -401,9 +322,9 @@ mod tests {
             faults.add(fault("sqs:*:error,probability=0.3"));
             let call = |_| {
                 for _ in 0..noise {
-                    faults.judge(Service::Cosmos, "read-item");
+                    cosmos(&faults).judge("read-item");
                 }
-                faults.judge(Service::Sqs, "SendMessage").before.is_some()
+                sqs(&faults).judge("SendMessage").before.is_some()
             };
             (0..200).map(call).collect()
         };
@@ -417,7 +338,7 @@ mod tests {
     fn a_fault_ends_after_its_count() {
         let faults = Faults::new(1);
         faults.add(fault("sqs:*:error,count=2"));
-        let hits: Vec<bool> = (0..4).map(|_| faults.judge(Service::Sqs, "x").before.is_some()).collect();
+        let hits: Vec<bool> = (0..4).map(|_| sqs(&faults).judge("x").before.is_some()).collect();
         assert_eq!(hits, [true, true, false, false]);
         assert_eq!(faults.list(), []);
     }
@@ -428,11 +349,12 @@ mod tests {
         let start = Instant::now();
         faults.add_at(start, fault("service-bus:*:dark,for=60s"));
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(faults.is_dark_at(at(59), Service::ServiceBus));
-        assert!(!faults.is_dark_at(at(59), Service::Cosmos));
-        assert_eq!(faults.judge_at(at(59), Service::ServiceBus, "send").before, Some(Failure::Dark));
-        assert!(!faults.is_dark_at(at(60), Service::ServiceBus));
-        assert_eq!(faults.judge_at(at(60), Service::ServiceBus, "send").before, None);
+        let [bus, cosmos] = [Service::ServiceBus, Service::Cosmos].map(|service| ServiceAt::new(service, "westeurope"));
+        assert_eq!(faults.dark_for(at(59), &bus), Some(Duration::from_secs(1)));
+        assert_eq!(faults.dark_for(at(59), &cosmos), None);
+        assert_eq!(faults.judge_at(at(59), &bus, "send").before, Some(Failure::Dark));
+        assert_eq!(faults.dark_for(at(60), &bus), None);
+        assert_eq!(faults.judge_at(at(60), &bus, "send").before, None);
     }
 
     #[test]
@@ -440,13 +362,13 @@ mod tests {
         let faults = Faults::new(1);
         let first = faults.add(fault("sqs:*:error"));
         let second = faults.add(fault("cosmos:*:drop"));
-        faults.judge(Service::Sqs, "x");
+        sqs(&faults).judge("x");
         let listed: Vec<(u64, u64)> = faults.list().iter().map(|live| (live.id, live.hits)).collect();
         assert_eq!(listed, [(first, 1), (second, 0)]);
         assert!(faults.remove(first));
         assert!(!faults.remove(first));
         assert_eq!(faults.clear(), 1);
-        assert_eq!(faults.judge(Service::Cosmos, "x"), Verdict::default());
+        assert_eq!(cosmos(&faults).judge("x"), Verdict::default());
     }
 
     #[tokio::test]
@@ -454,7 +376,7 @@ mod tests {
         let faults = Faults::new(1);
         let waiting = tokio::spawn({
             let faults = Arc::clone(&faults);
-            async move { faults.darkness(Service::Cosmos).await }
+            async move { cosmos(&faults).darkness().await }
         });
         tokio::task::yield_now().await;
         faults.add(fault("aws:*:dark"));
@@ -467,10 +389,11 @@ mod tests {
     #[tokio::test]
     async fn a_cut_is_told_to_those_who_hold_connections_of_that_service_and_to_nobody_later() {
         let faults = Faults::new(1);
-        let (mut cosmos, mut sqs) = (faults.cuts(Service::Cosmos), faults.cuts(Service::Sqs));
-        faults.cut(Service::Cosmos);
-        cosmos.next().await;
-        for mut other in [cosmos, faults.cuts(Service::Cosmos)] {
+        let (service, mut sqs) = (cosmos(&faults), sqs(&faults).cuts());
+        let mut cuts = service.cuts();
+        service.cut();
+        cuts.next().await;
+        for mut other in [cuts, service.cuts()] {
             assert!(futures_util::FutureExt::now_or_never(other.next()).is_none(), "it was one cut, and it is over");
         }
         assert!(futures_util::FutureExt::now_or_never(sqs.next()).is_none(), "another service's");
@@ -479,11 +402,45 @@ mod tests {
     #[test]
     fn a_clock_can_be_set_forward_and_back() {
         let faults = Faults::new(1);
-        faults.set_clock_offset(Service::Cosmos, 3_600_000);
-        faults.set_clock_offset(Service::Sqs, -3_600_000);
+        cosmos(&faults).set_clock_offset(3_600_000);
+        sqs(&faults).set_clock_offset(-3_600_000);
         let hour = Duration::from_hours(1);
-        assert!(faults.now(Service::Cosmos) >= SystemTime::now() + hour - Duration::from_secs(5));
-        assert!(faults.now(Service::Sqs) <= SystemTime::now() - hour + Duration::from_secs(5));
-        assert_eq!(faults.clock_offset_ms(Service::Dynamodb), 0);
+        assert!(cosmos(&faults).now() >= SystemTime::now() + hour - Duration::from_secs(5));
+        assert!(sqs(&faults).now() <= SystemTime::now() - hour + Duration::from_secs(5));
+        assert_eq!(faults.service(Service::Cosmos, "eastus").clock_offset_ms(), 0, "another region's");
+    }
+
+    /// Each region of a service is a service of its own: its faults, its darkness and its counts.
+    #[tokio::test]
+    async fn one_region_fails_alone() {
+        let faults = Faults::new(1);
+        let [here, there] = ["us-east-1", "eu-west-1"].map(|region| faults.service(Service::Sqs, region));
+        faults.add(fault("sqs@eu-west-1:SendMessage:error"));
+        assert_eq!(here.judge("SendMessage"), Verdict::default());
+        assert_eq!(there.judge("SendMessage").before, Some(Failure::Error));
+        faults.clear();
+        faults.add(fault("aws@eu-west-1:*:dark"));
+        there.darkness().await;
+        assert!(!here.is_dark() && there.is_dark());
+        there.record("SendMessage", "200");
+        let counted: Vec<_> = faults.counts().into_iter().map(|row| (row.service, row.region.to_string())).collect();
+        assert_eq!(counted, [(Service::Sqs, "eu-west-1".to_owned())]);
+    }
+
+    #[test]
+    fn a_scope_that_covers_nothing_is_refused_with_what_there_is() {
+        let faults = Faults::new(1);
+        let _services = (sqs(&faults), cosmos(&faults));
+        let covered = |scope: &str| {
+            let covered = faults.covered(&scope.parse().unwrap());
+            covered.map(|all| all.iter().map(|service| service.at().to_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(covered("aws").unwrap(), ["sqs@us-east-1"]);
+        assert_eq!(covered("*").unwrap(), ["sqs@us-east-1", "cosmos@westeurope"]);
+        assert_eq!(covered("*@westeurope").unwrap(), ["cosmos@westeurope"]);
+        for nowhere in ["sqs@westeurope", "dynamodb", "aws@eu-west-1"] {
+            let error = covered(nowhere).unwrap_err().to_string();
+            assert!(error.contains(nowhere) && error.contains("sqs@us-east-1, cosmos@westeurope"), "{error}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The HTTP side that SQS, DynamoDB, Cosmos DB and Service Bus's REST door share.
 //!
 //! [`Server`] accepts HTTP/1.1 and HTTP/2 with prior knowledge on one loopback port, stops within a bound, and refuses connections while
-//! its service is dark. [`suffer`] stands around each call: it asks [`Faults`] for the verdict and carries it out, so that
+//! its service is dark. [`suffer`] stands around each call: it asks [`ServiceFaults`] for the verdict and carries it out, so that
 //! a service only says what its own refusals look like. Nothing here knows a service's protocol.
 
 mod connection;
@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::fault::{Failure, Faults, Service, Verdict};
+use crate::fault::{Failure, ServiceFaults, Verdict};
 
 pub use connection::Connection;
 use connection::{Connections, Listener};
@@ -46,36 +46,36 @@ pub struct Server {
 impl Server {
     /// Listens on a loopback address and serves `router`, whose handlers may take a [`Connection`] as an extractor.
     ///
-    /// While `service` is dark, connections are reset as they are opened, and those that are open are reset at once.
+    /// While the service is dark, connections are reset as they are opened, and those that are open are reset at once.
     ///
     /// # Errors
     /// The address is not loopback (`InvalidInput`), or cannot be bound.
-    pub async fn start(address: SocketAddr, service: Service, faults: Arc<Faults>, router: Router) -> io::Result<Self> {
-        Self::on(bind(address).await?, service, faults, router)
+    pub async fn start(address: SocketAddr, faults: ServiceFaults, router: Router) -> io::Result<Self> {
+        Self::on(bind(address).await?, faults, router)
     }
 
     /// As [`Server::start`], on a listener of [`bind`]: for a service that must know its port before it can serve.
     ///
     /// # Errors
     /// The listener's address cannot be read.
-    pub fn on(listener: TcpListener, service: Service, faults: Arc<Faults>, router: Router) -> io::Result<Self> {
+    pub fn on(listener: TcpListener, faults: ServiceFaults, router: Router) -> io::Result<Self> {
         let connections = Arc::new(Connections::default());
         let watching = tokio::spawn({
-            let (faults, connections) = (Arc::clone(&faults), Arc::clone(&connections));
-            let mut cuts = faults.cuts(service);
+            let (faults, connections) = (faults.clone(), Arc::clone(&connections));
+            let mut cuts = faults.cuts();
             async move {
                 loop {
                     tokio::select! {
                         () = cuts.next() => connections.cut_all(),
-                        () = faults.darkness(service) => {
+                        () = faults.darkness() => {
                             connections.cut_all();
-                            faults.daylight(service).await;
+                            faults.daylight().await;
                         }
                     }
                 }
             }
         });
-        Self::serve(listener, Some((service, faults)), connections, router, Some(watching))
+        Self::serve(listener, Some(faults), connections, router, Some(watching))
     }
 
     /// Serves something that no fault can befall: the way to the faults themselves.
@@ -88,7 +88,7 @@ impl Server {
 
     fn serve(
         listener: TcpListener,
-        faults: Option<(Service, Arc<Faults>)>,
+        faults: Option<ServiceFaults>,
         connections: Arc<Connections>,
         router: Router,
         watching: Option<JoinHandle<()>>,
@@ -150,8 +150,7 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// One call, as its faults are judged and counted.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
-    pub faults: &'a Faults,
-    pub service: Service,
+    pub faults: &'a ServiceFaults,
     pub operation: &'a str,
     pub connection: &'a Connection,
 }
@@ -176,17 +175,17 @@ pub async fn suffer(
     refuse: impl Fn(Refusal) -> Response + Send + Sync,
     effect: impl Future<Output = Response> + Send,
 ) -> Response {
-    let verdict = call.faults.judge(call.service, call.operation);
+    let verdict = call.faults.judge(call.operation);
     let answer = obey(verdict, &refuse, effect).await;
     let Some(mut response) = answer else {
         call.connection.cut();
-        call.faults.record(call.service, call.operation, "dropped");
+        call.faults.record(call.operation, "dropped");
         // Never sent: nothing can be written to a connection that was cut.
         return status(StatusCode::SERVICE_UNAVAILABLE);
     };
-    call.faults.record(call.service, call.operation, response.status().as_str());
-    if call.faults.clock_offset_ms(call.service) != 0 {
-        let date = HeaderValue::try_from(http_date(call.faults.now(call.service))).expect("a date is ASCII");
+    call.faults.record(call.operation, response.status().as_str());
+    if call.faults.clock_offset_ms() != 0 {
+        let date = HeaderValue::try_from(http_date(call.faults.now())).expect("a date is ASCII");
         response.headers_mut().insert(DATE, date);
     }
     match verdict.drip {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::fault::Service;
+use crate::fault::ServiceAt;
 
 /// What one service holds; `None` is what it does not know or does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -20,9 +20,13 @@ pub struct Usage {
     /// Messages of all queues, whatever their state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub messages: Option<usize>,
+    /// Messages that all queues took in from senders since the start. It only grows; the services' own moves to dead
+    /// letters do not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<u64>,
 }
 
 /// Tells what a service holds whenever it is asked.
 pub type Gauge = Box<dyn Fn() -> Usage + Send + Sync>;
 
-pub type Gauges = BTreeMap<Service, Gauge>;
+pub type Gauges = BTreeMap<ServiceAt, Gauge>;

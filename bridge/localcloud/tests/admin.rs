@@ -6,15 +6,19 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bridge_localcloud::fault::{Failure, Service};
-use bridge_localcloud::{LocalCloud, Options};
+use localcloud::fault::{Failure, Service};
+use localcloud::{AwsOptions, AzureOptions, LocalCloud, Options};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use wire::{Answer, request};
 
 /// Ports of the system's choice, so that tests run side by side.
 fn options() -> Options {
-    Options { service_bus_port: 0, ..Options::default() }
+    Options { azure: vec![azure()], ..Options::default() }
+}
+
+fn azure() -> AzureOptions {
+    AzureOptions { service_bus_port: 0, ..AzureOptions::new("westeurope") }
 }
 
 async fn cloud() -> LocalCloud {
@@ -35,8 +39,12 @@ async fn faults_are_started_listed_and_ended() {
     assert_eq!(ask(&cloud, "POST", "/faults", &one).await.json(), json!({ "ids": [3] }));
     let many = json!([{ "service": "azure", "kind": "dark", "for": "1h" }]).to_string();
     assert_eq!(ask(&cloud, "POST", "/faults", &many).await.status, 201);
-    assert_eq!(cloud.faults().judge(Service::Cosmos, "read-item").before, Some(Failure::Error));
-    assert_eq!(ask(&cloud, "GET", "/health", "").await.json()["dark"], json!(["service-bus", "cosmos"]));
+    let cosmos = cloud.faults().service(Service::Cosmos, "westeurope");
+    assert_eq!(cosmos.judge("read-item").before, Some(Failure::Error));
+    assert_eq!(
+        ask(&cloud, "GET", "/health", "").await.json()["dark"],
+        json!(["service-bus@westeurope", "cosmos@westeurope"])
+    );
     assert_eq!(ask(&cloud, "DELETE", "/faults/4", "").await.status, 200);
     assert_eq!(ask(&cloud, "DELETE", "/faults/4", "").await.status, 404);
     let listed = ask(&cloud, "GET", "/faults", "").await.json();
@@ -58,10 +66,13 @@ async fn what_cannot_be_done_is_refused_with_what_can() {
         ("POST", "/faults", "{}", 400, "service"),
         ("POST", "/faults", "[{]", 400, "key must be"),
         ("DELETE", "/faults/x", "", 404, "no live fault"),
+        ("POST", "/faults", "sqs:*:drop\nsqs@eu-west-1:*:drop", 400, "`sqs@eu-west-1`; there are sqs@us-east-1"),
         ("PUT", "/clocks/s3", "{}", 404, "service-bus"),
+        ("PUT", "/clocks/cosmos@eastus", "{}", 404, "cosmos@westeurope"),
+        ("POST", "/cut/aws@westeurope", "", 404, "sqs@us-east-1"),
         ("POST", "/cut/s3", "", 404, "allowed: sqs"),
         ("PUT", "/clocks/sqs", "{\"offset_ms\": 1e99}", 400, "offset_ms"),
-        ("GET", "/requests?service=s3", "", 400, "dynamodb"),
+        ("GET", "/requests?service=s3", "", 404, "dynamodb"),
         ("GET", "/nowhere", "", 404, "/faults"),
     ] {
         let answer = ask(&cloud, method, path, body).await;
@@ -90,12 +101,14 @@ async fn pages_of_other_origins_are_kept_out() {
 #[tokio::test]
 async fn calls_are_counted_until_the_count_is_taken() {
     let cloud = cloud().await;
-    let dynamodb = cloud.sites().aws.dynamodb_endpoint.trim_start_matches("http://").parse().unwrap();
+    let dynamodb = cloud.aws()[0].site.dynamodb_endpoint.trim_start_matches("http://").parse().unwrap();
     let target = [("x-amz-target", "DynamoDB_20120810.ListTables")];
     for _ in 0..3 {
         request(dynamodb, "POST", "/", &target, b"{}").await.unwrap();
     }
-    let expected = json!([{ "service": "dynamodb", "operation": "ListTables", "status": "400", "count": 3 }]);
+    let expected = json!([
+        { "service": "dynamodb", "region": "us-east-1", "operation": "ListTables", "status": "400", "count": 3 },
+    ]);
     assert_eq!(ask(&cloud, "GET", "/requests?service=sqs", "").await.json()["requests"], json!([]));
     assert_eq!(ask(&cloud, "GET", "/requests", "").await.json()["requests"], expected);
     assert_eq!(ask(&cloud, "DELETE", "/requests", "").await.json()["requests"], expected);
@@ -107,14 +120,14 @@ async fn usage_tells_what_each_service_holds() {
     let cloud = cloud().await;
     let of_all = |sqs: usize| {
         json!({
-            "sqs": { "connections": sqs, "messages": 0 },
-            "dynamodb": { "connections": 0 },
-            "service-bus": { "connections": 0, "links": 0, "waiting": 0, "messages": 0 },
-            "cosmos": { "connections": 0 },
+            "sqs@us-east-1": { "connections": sqs, "messages": 0, "sent": 0 },
+            "dynamodb@us-east-1": { "connections": 0 },
+            "service-bus@westeurope": { "connections": 0, "links": 0, "waiting": 0, "messages": 0, "sent": 0 },
+            "cosmos@westeurope": { "connections": 0 },
         })
     };
     assert_eq!(ask(&cloud, "GET", "/usage", "").await.json(), of_all(0));
-    let sqs: SocketAddr = cloud.sites().aws.sqs_endpoint.trim_start_matches("http://").parse().unwrap();
+    let sqs: SocketAddr = cloud.aws()[0].site.sqs_endpoint.trim_start_matches("http://").parse().unwrap();
     let connection = tokio::net::TcpStream::connect(sqs).await.unwrap();
     become_usage(&cloud, &of_all(1)).await;
     drop(connection);
@@ -125,34 +138,34 @@ async fn usage_tells_what_each_service_holds() {
 #[tokio::test]
 async fn every_open_connection_of_a_service_is_cut() {
     let cloud = cloud().await;
-    let (sites, bus) = (cloud.sites(), cloud.service_bus());
+    let (aws, azure, bus) = (&cloud.aws()[0].site, &cloud.azure()[0].site, &cloud.azure()[0].service_bus);
     let http = |url: &str| url.trim_start_matches("http://").trim_end_matches('/').parse::<SocketAddr>().unwrap();
     let half = &b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345"[..];
-    for (service, address, half) in [
-        ("sqs", http(&sites.aws.sqs_endpoint), half),
-        ("dynamodb", http(&sites.aws.dynamodb_endpoint), half),
-        ("cosmos", http(&sites.azure.cosmos_endpoint), half),
-        ("service-bus", bus.http_address(), half),
-        ("service-bus", bus.amqp_address(), b"AMQP\0\x01"),
+    for (name, address, half) in [
+        ("sqs@us-east-1", http(&aws.sqs_endpoint), half),
+        ("dynamodb@us-east-1", http(&aws.dynamodb_endpoint), half),
+        ("cosmos@westeurope", http(&azure.cosmos_endpoint), half),
+        ("service-bus@westeurope", bus.http_address(), half),
+        ("service-bus@westeurope", bus.amqp_address(), b"AMQP\0\x01"),
     ] {
-        let other = if service == "sqs" { bus.amqp_address() } else { http(&sites.aws.sqs_endpoint) };
+        let other = if name.starts_with("sqs") { bus.amqp_address() } else { http(&aws.sqs_endpoint) };
         let mut kept = tokio::net::TcpStream::connect(other).await.unwrap();
         let mut cut = [(); 2].map(|()| std::net::TcpStream::connect(address).unwrap());
         cut[1].write_all(half).unwrap();
-        become_connections(&cloud, service, 2).await;
-        let answer = ask(&cloud, "POST", &format!("/cut/{service}"), "").await;
-        assert_eq!(answer.json(), json!({ "cut": { service: 2 } }));
-        become_connections(&cloud, service, 0).await;
+        become_connections(&cloud, name, 2).await;
+        let answer = ask(&cloud, "POST", &format!("/cut/{}", name.split('@').next().unwrap_or_default()), "").await;
+        assert_eq!(answer.json(), json!({ "cut": { name: 2 } }));
+        become_connections(&cloud, name, 0).await;
         for stream in &mut cut {
             let end = stream.read(&mut [0; 64]).map_err(|error| error.kind());
-            assert_eq!(end, Err(std::io::ErrorKind::ConnectionReset), "{service} at {address}");
+            assert_eq!(end, Err(std::io::ErrorKind::ConnectionReset), "{name} at {address}");
         }
         let silence = tokio::time::timeout(Duration::from_millis(20), kept.read_u8()).await;
-        assert!(silence.is_err(), "{service}: another service's connection was cut");
+        assert!(silence.is_err(), "{name}: another service's connection was cut");
         let _new = tokio::net::TcpStream::connect(address).await.unwrap();
-        become_connections(&cloud, service, 1).await;
-        assert_eq!(ask(&cloud, "POST", "/cut/*", "").await.json()["cut"][service], 1);
-        become_connections(&cloud, service, 0).await;
+        become_connections(&cloud, name, 1).await;
+        assert_eq!(ask(&cloud, "POST", "/cut/*", "").await.json()["cut"][name], 1);
+        become_connections(&cloud, name, 0).await;
     }
 }
 
@@ -197,17 +210,25 @@ async fn the_sites_have_every_key_of_the_ready_file() {
     }
 }
 
+fn with_aws(aws: AwsOptions) -> Options {
+    Options { aws: vec![aws], ..options() }
+}
+
+fn with_azure(azure: AzureOptions) -> Options {
+    Options { azure: vec![azure], ..Options::default() }
+}
+
 #[tokio::test]
 async fn a_taken_port_is_named_with_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     for (options, words) in [
-        (Options { cosmos_port: port, ..options() }, "--cosmos-port"),
-        (Options { dynamodb_port: port, ..options() }, "--dynamodb-port"),
-        (Options { sqs_port: port, ..options() }, "--sqs-port"),
+        (with_azure(AzureOptions { cosmos_port: port, ..azure() }), "--cosmos-port"),
+        (with_aws(AwsOptions { dynamodb_port: port, ..AwsOptions::new("us-east-1") }), "--dynamodb-port"),
+        (with_aws(AwsOptions { sqs_port: port, ..AwsOptions::new("us-east-1") }), "--sqs-port"),
         (Options { admin_port: port, ..options() }, "--admin-port"),
-        (Options { service_bus_port: port, ..options() }, "--service-bus-address 127.0.0.2"),
-        (Options { service_bus_address: [192, 0, 2, 1].into(), ..options() }, "stays on this machine"),
+        (with_azure(AzureOptions { service_bus_port: port, ..azure() }), "--service-bus-address 127.0.0.2"),
+        (with_azure(AzureOptions { service_bus_address: [192, 0, 2, 1].into(), ..azure() }), "stays on this machine"),
     ] {
         let error = LocalCloud::start(options).await.err().expect("the port is taken").to_string();
         assert!(error.contains(words), "{error}");

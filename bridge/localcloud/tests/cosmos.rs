@@ -8,16 +8,16 @@ use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use bridge_localcloud::cosmos::{Cosmos, CosmosOptions};
-use bridge_localcloud::fault::{Faults, Service};
-use bridge_localcloud::http::http_date;
 use hmac::{Hmac, Mac};
+use localcloud::cosmos::{Cosmos, CosmosOptions};
+use localcloud::fault::{Faults, Service, ServiceFaults};
+use localcloud::http::http_date;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use wire::{Answer, deep, request, throw_garbage};
 
 const KEY: &[u8] = b"a key of the account";
-const ITEMS: &str = "/dbs/bridge/colls/records/docs";
+const ITEMS: &str = "/dbs/shop/colls/records/docs";
 
 struct World {
     cosmos: Cosmos,
@@ -34,17 +34,21 @@ async fn world_written_in(second: Option<&str>) -> World {
     let options = CosmosOptions {
         address: ([127, 0, 0, 1], 0).into(),
         key: STANDARD.encode(KEY),
-        region: "West Europe".to_owned(),
+        region: "westeurope".to_owned(),
         second_write_region: second.map(str::to_owned),
         faults: Arc::clone(&faults),
     };
     let cosmos = Cosmos::start(options).await.expect("a free port");
-    cosmos.create_database("bridge").await.expect("a database");
-    cosmos.create_container("bridge", "records", "/pk", Some(-1)).await.expect("a container");
+    cosmos.create_database("shop").await.expect("a database");
+    cosmos.create_container("shop", "records", "/pk", Some(-1)).await.expect("a container");
     World { cosmos, faults }
 }
 
 impl World {
+    fn service(&self) -> ServiceFaults {
+        self.faults.service(Service::Cosmos, "westeurope")
+    }
+
     /// A call with a bearer token, in the partition `p`.
     async fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
         let authorization = encoded(&format!("type=aad&ver=1.0&sig={}", token(4_000_000_000)));
@@ -113,14 +117,14 @@ async fn paths_and_methods_that_lead_nowhere_are_refused() {
     let world = world().await;
     for (method, path, expected) in [
         ("GET", "/dbs/none/colls/records/docs/a", 404),
-        ("GET", "/dbs/bridge/colls/none", 404),
+        ("GET", "/dbs/shop/colls/none", 404),
         ("GET", "/nothing", 501),
-        ("POST", "/dbs/bridge/colls/records/sprocs", 501),
+        ("POST", "/dbs/shop/colls/records/sprocs", 501),
         ("BREW", "/", 405),
-        ("GET", "/dbs/bridge/colls/records/docs/%ff%fe", 404),
-        ("GET", "/dbs/bridge/colls/records/docs/..%2f..%2f", 404),
-        ("GET", "//dbs//bridge", 200),
-        ("GET", "/dbs/bridge/", 200),
+        ("GET", "/dbs/shop/colls/records/docs/%ff%fe", 404),
+        ("GET", "/dbs/shop/colls/records/docs/..%2f..%2f", 404),
+        ("GET", "//dbs//shop", 200),
+        ("GET", "/dbs/shop/", 200),
     ] {
         assert_eq!(world.ask(method, path, "").await.status, expected, "{method} {path}");
     }
@@ -141,14 +145,14 @@ async fn the_account_key_signs_the_decoded_link_at_about_this_time() {
     let world = world().await;
     world.create(&json!({ "id": "a b+c%", "pk": "p" })).await;
     let path = format!("{ITEMS}/a%20b%2Bc%25");
-    let link = "dbs/bridge/colls/records/docs/a b+c%";
+    let link = "dbs/shop/colls/records/docs/a b+c%";
     let now = http_date(SystemTime::now());
     assert_eq!(world.signed_read(&path, link, &now).await, 200);
-    assert_eq!(world.signed_read(&path, "dbs/bridge/colls/records/docs/other", &now).await, 401);
+    assert_eq!(world.signed_read(&path, "dbs/shop/colls/records/docs/other", &now).await, 401);
     assert_eq!(world.signed_read(&path, link, "yesterday").await, 401);
     let hour_ago = http_date(SystemTime::now() - std::time::Duration::from_hours(1));
     assert_eq!(world.signed_read(&path, link, &hour_ago).await, 403);
-    world.faults.set_clock_offset(Service::Cosmos, -3_600_000);
+    world.service().set_clock_offset(-3_600_000);
     assert_eq!(world.signed_read(&path, link, &hour_ago).await, 200);
 }
 
@@ -203,9 +207,9 @@ async fn an_expired_item_is_gone_to_the_second_and_a_rewrite_saves_it() {
     }
     let saved = format!("{ITEMS}/saved");
     assert_eq!(world.ask("PUT", &saved, r#"{"id":"saved","pk":"p"}"#).await.status, 200);
-    world.faults.set_clock_offset(Service::Cosmos, 58_000);
+    world.service().set_clock_offset(58_000);
     assert_eq!(world.ask("GET", &format!("{ITEMS}/gone"), "").await.status, 200);
-    world.faults.set_clock_offset(Service::Cosmos, 61_000);
+    world.service().set_clock_offset(61_000);
     assert_eq!(world.ask("GET", &format!("{ITEMS}/gone"), "").await.status, 404);
     assert_eq!(world.ask("GET", &saved, "").await.status, 200);
 }

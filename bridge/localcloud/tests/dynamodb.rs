@@ -6,8 +6,8 @@ mod wire;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bridge_localcloud::dynamodb::{Dynamodb, DynamodbOptions};
-use bridge_localcloud::fault::{Faults, Service};
+use localcloud::dynamodb::{Dynamodb, DynamodbOptions};
+use localcloud::fault::{Faults, Service, ServiceFaults};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -32,9 +32,13 @@ async fn world() -> World {
 }
 
 impl World {
+    fn service(&self) -> ServiceFaults {
+        self.faults.service(Service::Dynamodb, "us-east-1")
+    }
+
     /// Signs by the service's own clock, as a client does that has learnt it from a `Date` header.
     async fn send(&self, operation: &str, body: &str) -> Option<Answer> {
-        self.send_at(self.faults.now(Service::Dynamodb), operation, body).await
+        self.send_at(self.service().now(), operation, body).await
     }
 
     async fn send_at(&self, time: SystemTime, operation: &str, body: &str) -> Option<Answer> {
@@ -233,7 +237,7 @@ async fn a_shifted_clock_expires_items_and_is_told_to_clients() {
     let month = 30 * 86_400;
     world.put(&json!({ "pk": { "S": "tombstone" }, "expires_at": { "N": (now + month).to_string() } })).await;
     world.put(&json!({ "pk": { "S": "later" }, "expires_at": { "N": (now + 3 * month).to_string() } })).await;
-    world.faults.set_clock_offset(Service::Dynamodb, i64::try_from(2 * month * 1_000).unwrap());
+    world.service().set_clock_offset(i64::try_from(2 * month * 1_000).unwrap());
     let refused = world.send_at(SystemTime::now(), "ListTables", "{}").await.unwrap();
     assert_eq!(error(&refused), (400, "InvalidSignatureException".to_owned()));
     let told = chrono::DateTime::parse_from_rfc2822(refused.header("date").unwrap()).unwrap();

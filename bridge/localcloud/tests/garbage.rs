@@ -7,8 +7,8 @@ mod wire;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bridge_localcloud::{LocalCloud, Options};
 use futures_util::future::join_all;
+use localcloud::{AzureOptions, LocalCloud, Options};
 use wire::{exchange, request, throw_garbage};
 
 /// Generous beside the millisecond that an answer takes, little beside the ten seconds that half a request may wait.
@@ -18,18 +18,18 @@ const AMQP_HEADER: &[u8] = b"AMQP\x00\x01\x00\x00";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_on_every_port_harms_nobody() {
-    let cloud = LocalCloud::start(Options { service_bus_port: 0, ..Options::default() }).await.unwrap();
-    let sites = cloud.sites();
+    let cloud = LocalCloud::start(options()).await.unwrap();
+    let (aws, azure) = (&cloud.aws()[0].site, &cloud.azure()[0].site);
     let http: Vec<SocketAddr> = [
-        &sites.aws.sqs_endpoint,
-        &sites.aws.dynamodb_endpoint,
-        &sites.azure.service_bus_http_endpoint,
-        &sites.azure.cosmos_endpoint,
+        &aws.sqs_endpoint,
+        &aws.dynamodb_endpoint,
+        &azure.service_bus_http_endpoint,
+        &azure.cosmos_endpoint,
         &cloud.admin(),
     ]
     .map(|endpoint| endpoint.trim_start_matches("http://").trim_end_matches('/').parse().unwrap())
     .into();
-    let amqp = cloud.service_bus().amqp_address();
+    let amqp = cloud.azure()[0].service_bus.amqp_address();
 
     let throwing = async {
         tokio::join!(join_all(http.iter().map(|address| throw_garbage(*address))), throw_amqp_garbage(amqp));
@@ -44,6 +44,11 @@ async fn garbage_on_every_port_harms_nobody() {
     }
     all_answer(&http, amqp).await;
     cloud.stop().await;
+}
+
+fn options() -> Options {
+    let azure = AzureOptions { service_bus_port: 0, ..AzureOptions::new("westeurope") };
+    Options { azure: vec![azure], ..Options::default() }
 }
 
 async fn all_answer(http: &[SocketAddr], amqp: SocketAddr) {

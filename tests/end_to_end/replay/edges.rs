@@ -11,8 +11,8 @@ use std::{
 
 use bridge_adapters::azure::service_bus::{ServiceBusOptions, ServiceBusQueue, Timeouts};
 use bridge_core::port::Queue;
-use bridge_localcloud::{LocalCloud, service_bus::QueueSettings};
 use bridge_tests::cloud::{runtime, start};
+use localcloud::{LocalCloud, service_bus::QueueSettings};
 
 use super::sites::{HERE, Site, THERE, body, fill, letter, look, outcome, replay};
 use crate::program::{Clouds, bridge, day};
@@ -20,8 +20,8 @@ use crate::program::{Clouds, bridge, day};
 /// A cloud of the test's own whose queue on Azure has these settings, and a configuration for it.
 fn cloud(settings: &QueueSettings) -> (LocalCloud, String, Arc<dyn Queue>) {
     let cloud = runtime().block_on(start());
-    cloud.service_bus().create_queue("special", settings.clone());
-    let (aws, azure) = (&cloud.sites().aws, &cloud.sites().azure);
+    cloud.azure()[0].service_bus.create_queue("special", settings.clone());
+    let (aws, azure) = (&cloud.aws()[0].site, &cloud.azure()[0].site);
     let config = format!(
         r#"
         [sites."aws:us-east-1"]
@@ -108,7 +108,7 @@ fn the_brokers_own_dead_letters_are_seen_and_brought() {
     assert_eq!(look(&*queue).len(), 1, "it is back in the queue");
 
     // SQS: the queue that the redrive policy names.
-    let aside = cloud.sites().aws.queue_url.replace("bridge-events", "bridge-events-dlq");
+    let aside = cloud.aws()[0].site.queue_url.replace("events", "events-dlq");
     let clients = runtime().block_on(bridge_tests::cloud::aws_clients(&cloud));
     let send = clients.sqs.send_message().queue_url(aside).message_body(body(2, HERE, "order-2", 1)).send();
     runtime().block_on(send).unwrap();

@@ -1,5 +1,6 @@
 //! `bridge config`: each key with its value, unit and origin; secrets as `***`.
 
+use super::SiteArg;
 use crate::{
     config::{Config, ConfigErrors, keys},
     exit::Code,
@@ -8,6 +9,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: bridge config --config bridge.toml")]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(super) site: SiteArg,
     /// List every key with what it is for, whether it is set or not; needs no configuration
     #[arg(long)]
     explain: bool,

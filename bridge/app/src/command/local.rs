@@ -1,7 +1,7 @@
 //! `bridge local`: both clouds on this machine, and a worker for each.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -12,8 +12,8 @@ use bridge_core::{
     port::{Clock, Message, Properties},
     settlement::rfc3339,
 };
-use bridge_localcloud::{LocalCloud, Options, fault::Fault, service_bus::Tier};
 use futures_util::future;
+use localcloud::{Contents, LocalCloud, cli, service_bus::Tier};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -22,14 +22,14 @@ use crate::{
     assemble,
     config::{Config, Sources},
     doctor::OwnSite,
-    exit::Code,
+    exit::{Code, Misuse},
     host,
     telemetry::{Settings, Telemetry},
 };
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "SQS, DynamoDB, Service Bus and Cosmos DB on loopback, with their own wire protocols; nothing leaves this machine and nothing is kept. Any client of theirs works against it.\n\nExample: bridge local"
+    after_help = "SQS, DynamoDB, Service Bus and Cosmos DB on loopback, with their own wire protocols; nothing leaves this machine and nothing is kept. Any client of theirs works against it.\n\nExample: bridge local --site aws:us-east-1 --site aws:eu-west-1 --site azure:westeurope"
 )]
 pub(crate) struct Args {
     /// No sample traffic, and no words on how to use it
@@ -41,68 +41,24 @@ pub(crate) struct Args {
     /// The clouds alone, for a worker or a function of one's own
     #[arg(long)]
     without_workers: bool,
-    /// The loopback address of Service Bus, whose clients insist on port 5672
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    service_bus_address: IpAddr,
-    /// A Premium namespace of Service Bus: messages of 1 MB, and of more where a queue allows it
-    #[arg(long)]
-    service_bus_premium: bool,
-    /// A second region in which the Cosmos DB account takes writes, for the doctor to find
-    #[arg(long, value_name = "REGION")]
-    cosmos_second_write_region: Option<String>,
-    /// Port of SQS; 0 lets the system choose, as for all ports here
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    sqs_port: u16,
-    /// Port of DynamoDB
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    dynamodb_port: u16,
-    /// Port of Cosmos DB
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    cosmos_port: u16,
-    /// Port of Service Bus over HTTP
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    service_bus_http_port: u16,
-    /// Port of the admin endpoint: faults, counts of requests, what the services hold
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    admin_port: u16,
     /// Port of the metrics, for Prometheus
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     metrics_port: u16,
     /// Port of the dashboard
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     dashboard_port: u16,
-    /// Lease of the queues, in seconds: a short one shows within seconds what becomes of messages whose worker is gone
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(2..=300))]
-    lease_seconds: u16,
-    /// A fault from the start on, as in `dynamodb:PutItem:throttle,probability=0.2`; may be repeated
-    #[arg(long, value_name = "FAULT")]
-    fault: Vec<Fault>,
-    /// Seed of the faults
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    #[command(flatten)]
+    cloud: cli::CloudArgs,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     let started = Instant::now();
     let stop = host::stop_signal()?;
-    let cloud = LocalCloud::start(Options {
-        seed: args.seed,
-        sqs_port: args.sqs_port,
-        dynamodb_port: args.dynamodb_port,
-        cosmos_port: args.cosmos_port,
-        service_bus_address: args.service_bus_address,
-        service_bus_http_port: args.service_bus_http_port,
-        service_bus_tier: if args.service_bus_premium { Tier::premium() } else { Tier::Standard },
-        cosmos_second_write_region: args.cosmos_second_write_region.clone(),
-        admin_port: args.admin_port,
-        lease: Duration::from_secs(args.lease_seconds.into()),
-        faults: args.fault.clone(),
-        ..Options::default()
-    })
-    .await?;
+    let options = args.cloud.options(contents()).map_err(|error| Misuse(error.to_string()))?;
+    let cloud = LocalCloud::start(options).await?;
     let sites = serde_json::to_value(cloud.sites())?;
     let file = std::env::temp_dir().join(format!("bridge-local-{}.toml", std::process::id()));
-    write_whole(&file, &configuration(&sites, args.lease_seconds, args.service_bus_premium))?;
+    write_whole(&file, &configuration(&sites, args.cloud.lease_seconds, args.cloud.service_bus_premium))?;
     let environment = super::environment("BRIDGE_WORKER_");
     let config = Config::load(&Sources { file: Some(file.display().to_string()), site: None, environment })?;
 
@@ -158,13 +114,24 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     Ok(Code::Done)
 }
 
-/// Writes a file so that nobody ever reads half of it.
 fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let draft = folder.join(format!(".{}.{}", path.file_name().unwrap_or_default().display(), std::process::id()));
-    std::fs::write(&draft, text)
-        .and_then(|()| std::fs::rename(&draft, path))
-        .with_context(|| format!("{} cannot be written", path.display()))
+    cli::write_whole(path, text).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// What the bridge needs in each site, under the names of its documents.
+fn contents() -> Contents {
+    Contents {
+        queue: "bridge-events".to_owned(),
+        dead_letter_queue: "bridge-events-dead".to_owned(),
+        redrive_queue: "bridge-events-dlq".to_owned(),
+        // SQS counts the worker's own retries, of which there are up to 20, so it needs room above them. In Service Bus each
+        // retry is a new message, and only crashes count.
+        sqs_deliveries_max: 40,
+        service_bus_deliveries_max: 10,
+        table: "bridge-records".to_owned(),
+        database: "bridge".to_owned(),
+        ..Contents::default()
+    }
 }
 
 /// The configuration file for the sites that localcloud serves.
@@ -205,67 +172,101 @@ fn configuration(sites: &Value, lease_seconds: u16, service_bus_premium: bool) -
 }
 
 fn welcome(ready: &Value, took: Duration, workers: bool) -> String {
-    let field = |site: &str, name: &str| ready["sites"][site][name].as_str().unwrap_or("?").to_owned();
-    let aws = |name: &str| field("aws:us-east-1", name);
-    let azure = |name: &str| field("azure:westeurope", name);
-    let config = ready["config"].as_str().unwrap_or_default();
-    let admin = ready["admin"].as_str().unwrap_or_default();
-    let metrics = ready["metrics"].as_str().unwrap_or_default();
-    let dashboard = ready["dashboard"].as_str().unwrap_or_default();
+    let text = |name: &str| ready[name].as_str().unwrap_or_default();
+    let (config, admin) = (text("config"), text("admin"));
+    let sites: Vec<(&str, &Value)> =
+        ready["sites"].as_object().into_iter().flatten().map(|(name, site)| (name.as_str(), site)).collect();
+    let (origin, _) = sites.first().copied().unwrap_or(("aws:us-east-1", &Value::Null));
     let program = std::env::args().next().unwrap_or_else(|| "bridge".to_owned());
     let drill = if workers {
-        format!("Make a cloud fail, and measure what that does:\n\n  {program} drill aws:us-east-1 --admin {admin}\n\n")
+        format!("Make a site fail, and measure what that does:\n\n  {program} drill {origin} --admin {admin}\n\n")
     } else {
         String::new()
     };
     let workers = if workers { "a worker for each, and a trickle of sample orders" } else { "no workers" };
-    let head =
-        r#"{"event_id":"01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11","source_region":"aws:us-east-1","op_type":"create","#;
-    let payload = r#""payload":{"id":"order-42","total":1999,"currency":"EUR"}"#;
-    let event = format!(r#"{head}{payload},"timestamp":"{}"}}"#, rfc3339(SystemClock.now()));
+    let event = |origin: &str| {
+        let head = format!(
+            r#"{{"event_id":"01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11","source_region":"{origin}","op_type":"create","#
+        );
+        let payload = r#""payload":{"id":"order-42","total":1999,"currency":"EUR"}"#;
+        format!(r#"{head}{payload},"timestamp":"{}"}}"#, rfc3339(SystemClock.now()))
+    };
     format!(
-        "Both clouds are up on this machine after {took:.1?}, with {workers}.
+        "{count} sites are up on this machine after {took:.1?}, with {workers}.
 
-  aws:us-east-1      SQS          {sqs}
-                     queue        {queue}
-                     DynamoDB     {dynamodb}  table {table}
-  azure:westeurope   Service Bus  {bus}:5672 and {bus_http}  queue {bus_queue}
-                     Cosmos DB    {cosmos}  {database}/{container}
-
+{places}
   dashboard          {dashboard}
   configuration      {config}
   faults, counts     {admin}
   metrics            {metrics}
 
-Send an order in one cloud and look at it in both, from a second terminal:
+Send an order at one site and look at it at all, from a second terminal:
 
   export BRIDGE_CONFIG={config}
-  echo '{event}' | {program} publish -
+  echo '{first}' | {program} publish -
   {program} get order-42
 
 With the clouds' own tools:
 
-  AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret} aws --region us-east-1 --endpoint-url {sqs} \\
-    sqs send-message --queue-url {queue} --message-body '{event}'
-  python3 -c 'import sys, azure.servicebus as s; s.ServiceBusClient.from_connection_string(sys.argv[1]).get_queue_sender(\"{bus_queue}\").send_messages(s.ServiceBusMessage(sys.argv[2]))' \\
-    '{connection}' '{event}'
-
+{tools}
 {drill}Ctrl-C ends it; nothing is kept.
 ",
-        took = took,
-        sqs = aws("sqs_endpoint"),
-        queue = aws("queue_url"),
-        dynamodb = aws("dynamodb_endpoint"),
-        table = aws("table"),
-        bus = azure("service_bus_connection_string").split(['/', ';']).nth(2).unwrap_or("127.0.0.1"),
-        bus_http = azure("service_bus_http_endpoint"),
-        bus_queue = azure("queue"),
-        cosmos = azure("cosmos_endpoint"),
-        database = azure("database"),
-        container = azure("container"),
-        id = aws("access_key_id"),
-        secret = aws("secret_access_key"),
-        connection = azure("service_bus_connection_string"),
+        count = sites.len(),
+        places = sites.iter().map(|(name, site)| place(name, site)).collect::<String>(),
+        dashboard = text("dashboard"),
+        metrics = text("metrics"),
+        first = event(origin),
+        tools = ["aws", "azure"]
+            .iter()
+            .filter_map(|cloud| sites.iter().find(|(_, site)| site["cloud"] == *cloud))
+            .map(|(name, site)| tool(site, &event(name)))
+            .collect::<String>(),
+    )
+}
+
+/// Where a site's services are.
+fn place(name: &str, site: &Value) -> String {
+    let field = |name: &str| site[name].as_str().unwrap_or("?");
+    if site["cloud"] == "aws" {
+        return format!(
+            "  {name:<18} SQS          {}\n{:21}queue        {}\n{:21}DynamoDB     {}  table {}\n",
+            field("sqs_endpoint"),
+            "",
+            field("queue_url"),
+            "",
+            field("dynamodb_endpoint"),
+            field("table")
+        );
+    }
+    let bus = field("service_bus_connection_string").split(['/', ';']).nth(2).unwrap_or("127.0.0.1");
+    format!(
+        "  {name:<18} Service Bus  {bus}:5672 and {}  queue {}\n{:21}Cosmos DB    {}  {}/{}\n",
+        field("service_bus_http_endpoint"),
+        field("queue"),
+        "",
+        field("cosmos_endpoint"),
+        field("database"),
+        field("container")
+    )
+}
+
+/// How the cloud's own tool sends an event to the site.
+fn tool(site: &Value, event: &str) -> String {
+    let field = |name: &str| site[name].as_str().unwrap_or("?");
+    if site["cloud"] == "aws" {
+        return format!(
+            "  AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={} aws --region {} --endpoint-url {} \\\n    sqs send-message --queue-url {} --message-body '{event}'\n",
+            field("access_key_id"),
+            field("secret_access_key"),
+            field("region"),
+            field("sqs_endpoint"),
+            field("queue_url"),
+        );
+    }
+    format!(
+        "  python3 -c 'import sys, azure.servicebus as s; s.ServiceBusClient.from_connection_string(sys.argv[1]).get_queue_sender(\"{}\").send_messages(s.ServiceBusMessage(sys.argv[2]))' \\\n    '{}' '{event}'\n",
+        field("queue"),
+        field("service_bus_connection_string"),
     )
 }
 
@@ -323,5 +324,28 @@ mod tests {
     fn a_drill_is_offered_where_it_can_pass() {
         let offered = |workers| welcome(&json!({}), Duration::ZERO, workers).contains(" drill aws:us-east-1 --admin ");
         assert!(offered(true) && !offered(false));
+    }
+
+    /// Whatever the sites are, each is shown with its own addresses, and there is one example for each cloud.
+    #[test]
+    fn every_site_is_shown_and_every_cloud_has_an_example() {
+        let site = |cloud: &str, endpoint: &str| {
+            json!({
+                "cloud": cloud, "region": "here", "sqs_endpoint": endpoint, "cosmos_endpoint": endpoint,
+                "service_bus_connection_string": format!("Endpoint=sb://{endpoint};"),
+            })
+        };
+        let sites = json!({
+            "azure:eastus": site("azure", "one"), "azure:westus": site("azure", "two"), "azure:uksouth": site("azure", "three"),
+        });
+        let shown = welcome(&json!({ "sites": sites, "admin": "http://admin" }), Duration::ZERO, true);
+        for words in
+            ["3 sites are up", "azure:eastus       Service Bus  one:5672", "azure:westus       Service Bus  two:5672"]
+        {
+            assert!(shown.contains(words), "{shown}");
+        }
+        assert!(shown.contains(" drill azure:eastus --admin http://admin"), "{shown}");
+        assert_eq!((shown.matches("python3 -c").count(), shown.matches("aws --region").count()), (1, 0), "{shown}");
+        assert!(!shown.contains("us-east-1"), "{shown}");
     }
 }

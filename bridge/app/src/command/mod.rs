@@ -75,14 +75,26 @@ struct SourceArgs {
     #[arg(long, env = "BRIDGE_CONFIG", global = true, value_name = "FILE", hide_env_values = true)]
     config: Option<String>,
     /// The site that this process works for, as in aws:us-east-1
-    #[arg(long, env = "BRIDGE_SITE", global = true, value_name = "SITE")]
+    #[arg(long, env = "BRIDGE_SITE", value_name = "SITE")]
+    site: Option<String>,
+}
+
+/// For a command that is about one site. Not a global flag, as `bridge local` takes several.
+#[derive(Debug, clap::Args)]
+struct SiteArg {
+    /// The site that this process works for, as in aws:us-east-1 [env: BRIDGE_SITE]
+    #[arg(long, value_name = "SITE")]
     site: Option<String>,
 }
 
 impl SourceArgs {
     fn load(&self) -> Result<Config, ConfigErrors> {
-        let environment = environment("BRIDGE_");
-        Config::load(&Sources { file: self.config.clone(), site: self.site.clone(), environment })
+        self.load_for(None)
+    }
+
+    fn load_for(&self, named: Option<&SiteArg>) -> Result<Config, ConfigErrors> {
+        let site = named.and_then(|named| named.site.clone()).or_else(|| self.site.clone());
+        Config::load(&Sources { file: self.config.clone(), site, environment: environment("BRIDGE_") })
     }
 
     /// The configuration, where a flag names it and not the environment.
@@ -149,7 +161,7 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
     match command {
         #[cfg(feature = "local")]
         Command::Local(args) => local::run(args).await,
-        Command::Run(args) => run::run(args, load()?).await,
+        Command::Run(args) => run::run(cli.sources.load_for(Some(&args.site))?).await,
         Command::Publish(args) => publish::run(args, load()?).await,
         Command::Replay(args) => replay::run(*args, load()?, cli.sources.config_flag()).await,
         Command::Get(args) => get::run(args, load()?).await,
@@ -158,10 +170,10 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Verify(args) => verify::run(args, load()?).await,
         Command::Backfill(args) => backfill::run(args, load()?).await,
         Command::Drill(args) => drill::run(*args, load()?, cli.sources.config.clone()).await,
-        Command::Doctor(args) => doctor::run(&args, load()?).await,
+        Command::Doctor(args) => doctor::run(&args, cli.sources.load_for(Some(&args.site))?).await,
         #[cfg(feature = "local")]
         Command::Simulate(args) => simulate::run(args).await,
-        Command::Config(args) => config::run(&args, load),
+        Command::Config(args) => config::run(&args, || cli.sources.load_for(Some(&args.site))),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
+use super::SiteArg;
 use crate::{
     assemble,
     config::Config,
@@ -16,9 +17,12 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: bridge run --config bridge.toml --site aws:us-east-1")]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(super) site: SiteArg,
+}
 
-pub(crate) async fn run(Args {}: Args, config: Config) -> anyhow::Result<Code> {
+pub(crate) async fn run(config: Config) -> anyhow::Result<Code> {
     let site = config.own_site()?.clone();
     let stop = host::stop_signal()?;
     let listen = config.telemetry.metrics_listen;

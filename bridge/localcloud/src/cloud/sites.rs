@@ -1,38 +1,53 @@
 //! What a client must know to reach the services; serialises as the `sites` of the ready file, whose keys are a contract.
 
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+use crate::site::{Cloud, SiteName};
+
+/// Every site; in writing a map by the site's name, such as `aws:us-east-1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sites {
-    #[serde(rename = "aws:us-east-1")]
-    pub aws: AwsSite,
-    #[serde(rename = "azure:westeurope")]
-    pub azure: AzureSite,
+    pub aws: Vec<AwsSite>,
+    pub azure: Vec<AzureSite>,
+}
+
+impl Serialize for Sites {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.aws.len() + self.azure.len()))?;
+        for site in &self.aws {
+            map.serialize_entry(&SiteName::new(Cloud::Aws, &site.region).to_string(), site)?;
+        }
+        for site in &self.azure {
+            map.serialize_entry(&SiteName::new(Cloud::Azure, &site.region).to_string(), site)?;
+        }
+        map.end()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AwsSite {
     pub cloud: &'static str,
-    pub region: &'static str,
-    pub access_key_id: &'static str,
-    pub secret_access_key: &'static str,
+    pub region: String,
+    pub access_key_id: String,
+    pub secret_access_key: String,
     pub sqs_endpoint: String,
     pub queue_url: String,
     pub dead_letter_queue_url: String,
     pub dynamodb_endpoint: String,
-    pub table: &'static str,
+    pub table: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AzureSite {
     pub cloud: &'static str,
-    pub region: &'static str,
+    pub region: String,
     pub service_bus_connection_string: String,
     pub service_bus_http_endpoint: String,
-    pub queue: &'static str,
-    pub dead_letter_queue: &'static str,
+    pub queue: String,
+    pub dead_letter_queue: String,
     pub cosmos_endpoint: String,
     pub cosmos_key: String,
-    pub database: &'static str,
-    pub container: &'static str,
+    pub database: String,
+    pub container: String,
 }

@@ -40,8 +40,8 @@ fn query(condition: &str, id: &str) -> Option<Value> {
         return None;
     }
     Some(json!({
-        "query": format!("SELECT * FROM {alias} WHERE ({predicate}) AND {alias}.id = @bridge_id"),
-        "parameters": [{ "name": "@bridge_id", "value": id }],
+        "query": format!("SELECT * FROM {alias} WHERE ({predicate}) AND {alias}.id = @item_id"),
+        "parameters": [{ "name": "@item_id", "value": id }],
     }))
 }
 
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn a_condition_becomes_a_query_for_one_item() {
         let query = query("from item  Where item.a = 1 OR item.b", "x").unwrap();
-        assert_eq!(query["query"], "SELECT * FROM item WHERE ( item.a = 1 OR item.b) AND item.id = @bridge_id");
+        assert_eq!(query["query"], "SELECT * FROM item WHERE ( item.a = 1 OR item.b) AND item.id = @item_id");
         for bad in ["", "c.a = 1", "FROM", "FROM c", "FROM c HAVING x", "FROM WHERE x", "FROM c WHEREx"] {
             assert_eq!(super::query(bad, "x"), None, "{bad}");
         }

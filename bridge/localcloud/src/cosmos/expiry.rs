@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use super::gateway::{self, Message};
 use super::operation::Target;
-use crate::fault::{Faults, Service};
+use crate::fault::ServiceFaults;
 
 pub(super) struct Expiry {
-    faults: Arc<Faults>,
+    faults: ServiceFaults,
     state: Mutex<State>,
 }
 
@@ -44,7 +44,7 @@ struct Item {
 }
 
 impl Expiry {
-    pub(super) fn new(faults: Arc<Faults>) -> Self {
+    pub(super) fn new(faults: ServiceFaults) -> Self {
         Self { faults, state: Mutex::default() }
     }
 
@@ -128,7 +128,7 @@ impl Expiry {
     }
 
     fn now(&self) -> u64 {
-        self.faults.now(Service::Cosmos).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+        self.faults.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

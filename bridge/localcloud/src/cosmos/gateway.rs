@@ -17,6 +17,7 @@ use azure_data_cosmos_driver::in_memory_emulator::{
     ConsistencyLevel, ContainerConfig, InMemoryEmulatorHttpClient, VirtualAccountConfig, VirtualRegion, WriteMode,
 };
 use azure_data_cosmos_driver::models::PartitionKeyDefinition;
+use azure_data_cosmos_driver::options::Region;
 use futures_util::FutureExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -37,7 +38,10 @@ impl Gateway {
     /// An account that takes writes in `region`, and in a second one if there is one. Both have one address, whose calls go to the first.
     pub(super) fn new(address: SocketAddr, region: &str, second: Option<&str>) -> io::Result<Self> {
         let base = Url::parse(&format!("http://{address}/")).map_err(io::Error::other)?;
-        let regions = [region].into_iter().chain(second).map(|name| VirtualRegion::new(name, base.clone()));
+        let regions = [region]
+            .into_iter()
+            .chain(second)
+            .map(|name| VirtualRegion::new(Region::new(name.to_owned()).display_name(), base.clone()));
         let mode = if second.is_some() { WriteMode::Multi } else { WriteMode::Single };
         let account = VirtualAccountConfig::new(regions.collect())
             .map_err(io::Error::other)?

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::fault::{Faults, Service};
+use crate::fault::ServiceFaults;
 
 /// Sweeps no more often than this, however much expires.
 const SWEEP_PAUSE: Duration = Duration::from_secs(1);
@@ -23,15 +23,15 @@ const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 const SWEEP_SHARE: u32 = 20;
 
 /// The engine's clock: the time of day as the service sees it, so that a shifted clock also expires items.
-pub(super) struct ServiceClock(pub(super) Arc<Faults>);
+pub(super) struct ServiceClock(pub(super) ServiceFaults);
 
 impl Clock for ServiceClock {
     fn now_unix_secs(&self) -> u64 {
-        unix_time(self.0.now(Service::Dynamodb)).as_secs()
+        unix_time(self.0.now()).as_secs()
     }
 
     fn now_unix_secs_f64(&self) -> f64 {
-        unix_time(self.0.now(Service::Dynamodb)).as_secs_f64()
+        unix_time(self.0.now()).as_secs_f64()
     }
 }
 
@@ -41,7 +41,7 @@ fn unix_time(time: SystemTime) -> Duration {
 
 /// The notes: which attribute each table expires by, and when something may.
 pub(super) struct Expiry {
-    faults: Arc<Faults>,
+    faults: ServiceFaults,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -55,7 +55,7 @@ struct State {
 }
 
 impl Expiry {
-    pub(super) fn new(faults: Arc<Faults>) -> Self {
+    pub(super) fn new(faults: ServiceFaults) -> Self {
         Self { faults, state: Mutex::default(), changed: Notify::new() }
     }
 
@@ -145,7 +145,7 @@ impl Expiry {
     }
 
     fn now(&self) -> u64 {
-        unix_time(self.faults.now(Service::Dynamodb)).as_secs()
+        unix_time(self.faults.now()).as_secs()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -221,6 +221,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::fault::{Faults, Service};
 
     fn times(request: &Value) -> Vec<u64> {
         let mut times = Vec::new();
@@ -245,8 +246,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_shifted_clock_makes_far_times_due() {
-        let faults = Faults::new(1);
-        let expiry = Arc::new(Expiry::new(Arc::clone(&faults)));
+        let faults = Faults::new(1).service(Service::Dynamodb, "us-east-1");
+        let expiry = Arc::new(Expiry::new(faults.clone()));
         expiry.state().attributes.insert("t".to_owned(), "expires_at".to_owned());
         let body = json!({ "Item": { "expires_at": { "N": (expiry.now() + 86_400).to_string() } } }).to_string();
         expiry.note("PutItem", body.as_bytes());
@@ -256,7 +257,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        faults.set_clock_offset(Service::Dynamodb, 2 * 86_400_000);
+        faults.set_clock_offset(2 * 86_400_000);
         tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("the shift went unseen").unwrap();
     }
 

@@ -1,11 +1,12 @@
 //! What a fault is: which calls it hits, and what it does to them.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::notation::Document;
-use super::{Failure, Service, Verdict};
+use super::{Failure, Service, ServiceAt, Verdict};
 
 /// What goes wrong, where, how often and for how long.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,9 +24,17 @@ pub struct Fault {
     pub lasts: Option<Duration>,
 }
 
-/// Which services a fault is for.
+/// Which services a fault is for; in writing `sqs`, `aws`, `*`, and with a region `aws@eu-west-1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    pub services: Services,
+    /// Every region, if none is named.
+    pub region: Option<String>,
+}
+
+/// One service, those of one cloud, or all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum Services {
     One(Service),
     Aws,
     Azure,
@@ -64,13 +73,32 @@ pub enum When {
 }
 
 impl Fault {
-    pub(super) fn covers(&self, service: Service, operation: &str) -> bool {
-        self.service.covers(service) && glob(self.operation.as_bytes(), operation.as_bytes())
+    pub(super) fn covers(&self, at: &ServiceAt, operation: &str) -> bool {
+        self.service.covers(at) && glob(self.operation.as_bytes(), operation.as_bytes())
     }
 }
 
 impl Scope {
-    pub fn covers(self, service: Service) -> bool {
+    pub fn covers(&self, at: &ServiceAt) -> bool {
+        self.services.covers(at.service) && self.region.as_deref().is_none_or(|region| region == &*at.region)
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.services.name())?;
+        self.region.iter().try_for_each(|region| write!(f, "@{region}"))
+    }
+}
+
+impl From<Service> for Scope {
+    fn from(service: Service) -> Self {
+        Self { services: Services::One(service), region: None }
+    }
+}
+
+impl Services {
+    fn covers(self, service: Service) -> bool {
         match self {
             Self::One(one) => one == service,
             Self::Aws => matches!(service, Service::Sqs | Service::Dynamodb),
@@ -79,19 +107,13 @@ impl Scope {
         }
     }
 
-    pub fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::One(service) => service.name(),
             Self::Aws => "aws",
             Self::Azure => "azure",
             Self::All => "*",
         }
-    }
-}
-
-impl From<Service> for Scope {
-    fn from(service: Service) -> Self {
-        Self::One(service)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A fault as a person writes it: one line of text for a flag, a JSON object for the admin endpoint.
 //!
-//! Text: `SERVICE:OPERATION:KIND[,KEY=VALUE...]`, for example `dynamodb:PutItem:throttle,probability=0.2` or
-//! `azure:*:dark,for=60s`. JSON: the same words as members, `{"service": "azure", "kind": "dark", "for": "60s"}`.
+//! Text: `SERVICE[@REGION]:OPERATION:KIND[,KEY=VALUE...]`, for example `dynamodb:PutItem:throttle,probability=0.2` or
+//! `azure@westeurope:*:dark,for=60s`. JSON: the same words as members, `{"service": "azure", "kind": "dark", "for": "60s"}`.
 //! Both go through one door, [`Document`], so that they allow the same things and refuse the rest in the same words.
 
 use std::fmt;
@@ -11,13 +11,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Service;
-use super::definition::{Fault, Kind, Scope, When};
+use super::definition::{Fault, Kind, Scope, Services, When};
+use crate::site;
 
 /// Why a fault was refused; the text says what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
     #[error(
-        "`{0}` is not a fault: write SERVICE:OPERATION:KIND[,KEY=VALUE...], \
+        "`{0}` is not a fault: write SERVICE[@REGION]:OPERATION:KIND[,KEY=VALUE...], \
          for example dynamodb:PutItem:throttle,probability=0.2 or service-bus:*:dark,for=60s"
     )]
     Shape(String),
@@ -27,10 +28,12 @@ pub enum FaultError {
     Value { key: &'static str, given: String, expected: &'static str },
     #[error("fault: {kind} takes no `{key}`; it takes: {takes}")]
     NotTaken { kind: &'static str, key: &'static str, takes: &'static str },
+    #[error("no service here is `{scope}`; there are {known}")]
+    Nowhere { scope: Scope, known: String },
 }
 
-const SERVICES: &str =
-    "sqs, dynamodb, service-bus, cosmos, aws (sqs and dynamodb), azure (service-bus and cosmos), * (all)";
+const SERVICES: &str = "sqs, dynamodb, service-bus, cosmos, aws (sqs and dynamodb), azure (service-bus and cosmos), * (all); \
+                        each with @REGION for one region alone";
 const KINDS: &str = "latency, throttle, error, denied, drop, drip, dark";
 const KEYS: &str = "probability, count, for, fixed, jitter, retry_after, when, pause";
 const DURATION: &str = "a whole number with its unit (ms, s, m or h), at most 24h";
@@ -180,13 +183,22 @@ impl FromStr for Scope {
     type Err = FaultError;
 
     fn from_str(text: &str) -> Result<Self, FaultError> {
-        let unknown = || FaultError::Unknown { what: "service", given: text.to_owned(), allowed: SERVICES };
-        match text {
-            "aws" => Ok(Self::Aws),
-            "azure" => Ok(Self::Azure),
-            "*" => Ok(Self::All),
-            name => Service::ALL.into_iter().find(|service| service.name() == name).map(Self::One).ok_or_else(unknown),
+        let (name, region) = text.split_once('@').map_or((text, None), |(name, region)| (name, Some(region)));
+        if region.is_some_and(|region| !site::is_region(region)) {
+            let expected = "a name alone, or with a region as in aws@eu-west-1";
+            return Err(FaultError::Value { key: "service", given: text.to_owned(), expected });
         }
+        let services = match name {
+            "aws" => Services::Aws,
+            "azure" => Services::Azure,
+            "*" => Services::All,
+            name => {
+                let one = Service::ALL.into_iter().find(|service| service.name() == name).map(Services::One);
+                let given = name.to_owned();
+                one.ok_or(FaultError::Unknown { what: "service", given, allowed: SERVICES })?
+            }
+        };
+        Ok(Self { services, region: region.map(str::to_owned) })
     }
 }
 
@@ -216,7 +228,7 @@ impl TryFrom<Document> for Fault {
 impl From<Fault> for Document {
     fn from(fault: Fault) -> Self {
         let mut document = Self {
-            service: fault.service.name().to_owned(),
+            service: fault.service.to_string(),
             operation: fault.operation,
             kind: fault.kind.name().to_owned(),
             probability: (fault.probability < 1.0).then_some(fault.probability),
@@ -308,6 +320,8 @@ mod tests {
             ),
             ("*:*:drop,when=after", r#"{"service":"*","operation":"*","kind":"drop","when":"after"}"#),
             ("sqs:*:denied,for=1s", r#"{"service":"sqs","kind":"denied","for":"1s"}"#),
+            ("aws@eu-west-1:*:denied", r#"{"service":"aws@eu-west-1","kind":"denied"}"#),
+            ("*@eastus2:*:dark", r#"{"service":"*@eastus2","kind":"dark"}"#),
             ("cosmos:*:drip,pause=1m", r#"{"service":"cosmos","kind":"drip","pause":"1m"}"#),
         ] {
             let fault: Fault = text.parse().unwrap();
@@ -335,10 +349,13 @@ mod tests {
     #[test]
     fn a_refusal_says_what_is_allowed() {
         for (text, words) in [
-            ("nonsense", "SERVICE:OPERATION:KIND"),
-            ("", "SERVICE:OPERATION:KIND"),
-            ("sqs:*:drop,after", "SERVICE:OPERATION:KIND"),
+            ("nonsense", "OPERATION:KIND"),
+            ("", "OPERATION:KIND"),
+            ("sqs:*:drop,after", "OPERATION:KIND"),
             ("s3:*:drop", "`s3` is not a service; allowed: sqs, dynamodb"),
+            ("s3@eu-west-1:*:drop", "`s3` is not a service"),
+            ("sqs@:*:drop", "aws@eu-west-1"),
+            ("sqs@EU:*:drop", "service=sqs@EU is not allowed"),
             ("sqs:*:explode", "`explode` is not a kind; allowed: latency, throttle"),
             ("sqs:*:drop,color=red", "`color` is not a key; allowed: probability"),
             ("sqs:*:drop,probability=2", "a number from 0 to 1"),

@@ -1,31 +1,33 @@
 //! Counts what was asked of each service and what the caller saw: the books that tests and benchmarks read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::Service;
+use super::{Service, ServiceAt};
 
 /// Names come from outside, so their number is bounded; whatever comes later is counted as [`OTHER`].
 const NAMES_MAX: usize = 2_000;
 const NAME_CHARS_MAX: usize = 64;
 const OTHER: &str = "other";
 
-/// How often one operation of one service ended in one way.
+/// How often one operation of one service in one region ended in one way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RequestCount {
     pub service: Service,
+    pub region: Arc<str>,
     pub operation: String,
     pub status: String,
     pub count: u64,
 }
 
 #[derive(Default)]
-pub(super) struct Record(BTreeMap<Service, BTreeMap<(String, String), u64>>);
+pub(super) struct Record(BTreeMap<ServiceAt, BTreeMap<(String, String), u64>>);
 
 impl Record {
-    pub(super) fn add(&mut self, service: Service, operation: &str, status: &str) {
-        let counts = self.0.entry(service).or_default();
+    pub(super) fn add(&mut self, at: &ServiceAt, operation: &str, status: &str) {
+        let counts = self.0.entry(at.clone()).or_default();
         let key = (shorten(operation), shorten(status));
         let key =
             if counts.len() < NAMES_MAX || counts.contains_key(&key) { key } else { (OTHER.into(), OTHER.into()) };
@@ -33,10 +35,10 @@ impl Record {
     }
 
     pub(super) fn counts(&self) -> Vec<RequestCount> {
-        let of_service = |(service, counts): (&Service, &BTreeMap<(String, String), u64>)| {
-            let service = *service;
+        let of_service = |(at, counts): (&ServiceAt, &BTreeMap<(String, String), u64>)| {
             let count = |((operation, status), count): (&(String, String), &u64)| RequestCount {
-                service,
+                service: at.service,
+                region: Arc::clone(&at.region),
                 operation: operation.clone(),
                 status: status.clone(),
                 count: *count,
@@ -57,11 +59,11 @@ mod tests {
 
     #[test]
     fn calls_are_counted_per_service_operation_and_status() {
-        let mut record = Record::default();
-        record.add(Service::Cosmos, "read-item", "404");
-        record.add(Service::Sqs, "SendMessage", "200");
-        record.add(Service::Sqs, "SendMessage", "200");
-        record.add(Service::Sqs, "SendMessage", "dropped");
+        let (mut record, sqs) = (Record::default(), ServiceAt::new(Service::Sqs, "us-east-1"));
+        record.add(&ServiceAt::new(Service::Cosmos, "westeurope"), "read-item", "404");
+        record.add(&sqs, "SendMessage", "200");
+        record.add(&sqs, "SendMessage", "200");
+        record.add(&sqs, "SendMessage", "dropped");
         let rows: Vec<_> =
             record.counts().into_iter().map(|row| (row.service, row.operation, row.status, row.count)).collect();
         assert_eq!(
@@ -76,10 +78,10 @@ mod tests {
 
     #[test]
     fn names_from_outside_cannot_fill_the_memory() {
-        let mut record = Record::default();
+        let (mut record, sqs) = (Record::default(), ServiceAt::new(Service::Sqs, "us-east-1"));
         for number in 0..NAMES_MAX * 2 {
-            record.add(Service::Sqs, &format!("{number:0>100}x"), "200");
-            record.add(Service::Sqs, &format!("{number}"), "200");
+            record.add(&sqs, &format!("{number:0>100}x"), "200");
+            record.add(&sqs, &format!("{number}"), "200");
         }
         let counts = record.counts();
         assert!(counts.len() <= NAMES_MAX + 1, "{}", counts.len());

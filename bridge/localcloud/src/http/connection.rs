@@ -21,7 +21,7 @@ use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::fault::{Faults, Service};
+use crate::fault::ServiceFaults;
 
 /// A handle on the connection that a request came over.
 #[derive(Clone)]
@@ -112,25 +112,21 @@ impl Drop for Registration {
 pub(super) struct Listener {
     socket: TcpListener,
     /// Whose darkness counts here; `None` for what is never dark.
-    faults: Option<(Service, Arc<Faults>)>,
+    faults: Option<ServiceFaults>,
     connections: Arc<Connections>,
 }
 
 impl Listener {
-    pub(super) fn new(
-        socket: TcpListener,
-        faults: Option<(Service, Arc<Faults>)>,
-        connections: Arc<Connections>,
-    ) -> Self {
+    pub(super) fn new(socket: TcpListener, faults: Option<ServiceFaults>, connections: Arc<Connections>) -> Self {
         Self { socket, faults, connections }
     }
 
     /// Whether a connection must be turned away now.
     fn is_dark(&self) -> bool {
-        let Some((service, faults)) = &self.faults else { return false };
-        let dark = faults.is_dark(*service);
+        let Some(faults) = &self.faults else { return false };
+        let dark = faults.is_dark();
         if dark {
-            faults.record(*service, "connect", "dropped");
+            faults.record("connect", "dropped");
         }
         dark
     }

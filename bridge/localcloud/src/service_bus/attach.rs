@@ -16,7 +16,7 @@ use super::problem::{self, Trouble, problem};
 use super::queue::Part;
 use super::session::{Inbound, Link, Node, Outbound};
 use super::settings::Tier;
-use crate::fault::{Failure, Service};
+use crate::fault::Failure;
 
 const CBS: &str = "$cbs";
 const MANAGEMENT_SUFFIX: &str = "/$management";
@@ -36,7 +36,7 @@ impl Connection {
             let text = format!("the handle {handle} is in use");
             return Err(Trouble::end(channel, SessionError::HandleInUse, text));
         }
-        let verdict = self.broker.faults.judge(Service::ServiceBus, "attach");
+        let verdict = self.broker.faults.judge("attach");
         if verdict.delay.is_zero() {
             return self.attach(channel, attach, verdict.before.or(verdict.after));
         }
@@ -67,11 +67,11 @@ impl Connection {
         };
         match answer {
             Ok(link) => {
-                self.broker.faults.record(Service::ServiceBus, "attach", "ok");
+                self.broker.faults.record("attach", "ok");
                 self.accept_link(channel, attach, link)
             }
             Err(error) => {
-                self.broker.faults.record(Service::ServiceBus, "attach", &problem::name(&error));
+                self.broker.faults.record("attach", &problem::name(&error));
                 self.refuse(channel, attach, error)
             }
         }
@@ -80,7 +80,7 @@ impl Connection {
     /// The error that an injected failure gives to the peer; the connection is cut for those that give none.
     pub(super) fn fail(&self, operation: &str, failure: Failure) -> Result<Error, Trouble> {
         problem::injected(failure).ok_or_else(|| {
-            self.broker.faults.record(Service::ServiceBus, operation, "dropped");
+            self.broker.faults.record(operation, "dropped");
             Trouble::Cut
         })
     }
@@ -148,7 +148,7 @@ impl Connection {
         if path == CBS {
             return Ok(Node::Cbs);
         }
-        if !self.is_authorized(path, self.broker.faults.now(Service::ServiceBus)) {
+        if !self.is_authorized(path, self.broker.faults.now()) {
             let text = format!("Unauthorized access. No valid token for '{path}' was put into $cbs.");
             return Err(problem(AmqpError::UnauthorizedAccess, text));
         }
@@ -241,7 +241,7 @@ impl Connection {
 
     /// Ends the links whose token has expired without a new one.
     pub(super) fn detach_unauthorized(&mut self) -> Result<(), Trouble> {
-        let now = self.broker.faults.now(Service::ServiceBus);
+        let now = self.broker.faults.now();
         if self.grants.iter().all(|grant| grant.expires > now) {
             return Ok(());
         }
@@ -264,7 +264,7 @@ impl Connection {
     /// When the first token ends; a little later, so that it has ended for certain.
     pub(super) fn next_token_end(&self) -> Option<Instant> {
         let ends = self.grants.iter().map(|grant| grant.expires).min()?;
-        let now = self.broker.faults.now(Service::ServiceBus);
+        let now = self.broker.faults.now();
         let left = ends.duration_since(now).unwrap_or_default() + Duration::from_millis(10);
         // Far ends are looked at again tomorrow, which keeps arithmetic far from overflow.
         Some(Instant::now() + left.min(Duration::from_hours(24)))

@@ -11,14 +11,14 @@ use tokio::sync::Notify;
 
 use super::queue::{Delivery, Mode, Now, Part, Queue};
 use super::settings::{Counts, QueueSettings, Tier};
-use crate::fault::{Faults, Service};
+use crate::fault::ServiceFaults;
 
 /// The longest sleep of the janitor; only to keep arithmetic far from overflow.
 const NAP_MAX: Duration = Duration::from_hours(24);
 const DEAD_LETTER_SUFFIX: &str = "/$deadletterqueue";
 
 pub(crate) struct Broker {
-    pub(crate) faults: Arc<Faults>,
+    pub(crate) faults: ServiceFaults,
     tier: Tier,
     started: Instant,
     queues: RwLock<HashMap<String, Arc<Cell>>>,
@@ -49,7 +49,7 @@ pub(crate) struct Place {
 }
 
 impl Broker {
-    pub(crate) fn new(tier: Tier, faults: Arc<Faults>) -> Arc<Self> {
+    pub(crate) fn new(tier: Tier, faults: ServiceFaults) -> Arc<Self> {
         Arc::new(Self {
             faults,
             tier,
@@ -67,7 +67,7 @@ impl Broker {
 
     pub(crate) fn now(&self) -> Now {
         let tick = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
-        let wall = self.faults.now(Service::ServiceBus).duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall = self.faults.now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { tick, wall: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX) }
     }
 
@@ -156,6 +156,11 @@ impl Broker {
             total(queue.counts())
         };
         self.all().iter().map(|cell| self.with(cell, of_queue)).sum()
+    }
+
+    /// The messages that all queues took in from senders, since each was made.
+    pub(crate) fn sent(&self) -> u64 {
+        self.all().iter().map(|cell| cell.inner().queue.sent()).sum()
     }
 
     pub(crate) fn message_bytes_max(&self, cell: &Cell) -> usize {

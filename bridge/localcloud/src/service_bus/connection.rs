@@ -25,7 +25,7 @@ use super::problem::{self, Trouble};
 use super::session::{Link, Session};
 use super::transfer::Late;
 use super::wire::{self, Frame, Identity, MAX_FRAME, MIN_MAX_FRAME};
-use crate::fault::{Failure, Service};
+use crate::fault::Failure;
 
 /// The peer must speak within twice this time, or is taken for dead.
 /// Source: AMQP 1.0 in Azure Service Bus protocol guide, read 2026-11: 4 minutes.
@@ -74,11 +74,11 @@ pub(super) struct Connection {
 
 /// Serves one client until it goes, or `stopping` is cancelled.
 pub(super) async fn serve(mut stream: TcpStream, broker: Arc<Broker>, key: Arc<Key>, stopping: CancellationToken) {
-    let faults = Arc::clone(&broker.faults);
-    let mut cuts = faults.cuts(Service::ServiceBus);
+    let faults = broker.faults.clone();
+    let mut cuts = faults.cuts();
     let outcome = tokio::select! {
         outcome = run(&mut stream, broker, key, stopping) => outcome,
-        () = faults.darkness(Service::ServiceBus) => Err(cut()),
+        () = faults.darkness() => Err(cut()),
         () = cuts.next() => Err(cut()),
     };
     match outcome {
@@ -102,18 +102,18 @@ async fn run(
     stopping: CancellationToken,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let verdict = broker.faults.judge(Service::ServiceBus, "connect");
+    let verdict = broker.faults.judge("connect");
     tokio::time::sleep(verdict.delay).await;
     let refusal = match verdict.before.or(verdict.after) {
         Some(Failure::Drop | Failure::Dark) => {
-            broker.faults.record(Service::ServiceBus, "connect", "dropped");
+            broker.faults.record("connect", "dropped");
             return Err(cut());
         }
         Some(failure) => problem::injected(failure),
         None => None,
     };
     let status = refusal.as_ref().map_or_else(|| "ok".to_owned(), problem::name);
-    broker.faults.record(Service::ServiceBus, "connect", &status);
+    broker.faults.record("connect", &status);
 
     let mut buffer = BytesMut::new();
     let identity = timeout(HANDSHAKE_TIMEOUT, wire::handshake(stream, &mut buffer, &key)).await??;

@@ -11,7 +11,7 @@ use super::problem::{self, Trouble, problem};
 use super::queue::{Delivery, Mode, Verdict};
 use super::session::{Link, Node, Outbound, Session, Unsettled};
 use super::transfer::Late;
-use crate::fault::{Failure, Service};
+use crate::fault::Failure;
 
 impl Connection {
     /// Takes messages until nothing more can be taken, or enough waits to be written.
@@ -66,7 +66,7 @@ impl Connection {
         let presettled = link.presettled;
         let mode = if presettled { Mode::ReceiveAndDelete } else { Mode::PeekLock };
         // What is deleted as it is taken must be judged before.
-        let early = (presettled && place.has_ready()).then(|| broker.faults.judge(Service::ServiceBus, "receive"));
+        let early = (presettled && place.has_ready()).then(|| broker.faults.judge("receive"));
         if let Some(failure) = early.and_then(|verdict| verdict.before) {
             self.fail_link(channel, handle, failure)?;
             return Ok(false);
@@ -80,7 +80,7 @@ impl Connection {
             }
             return Ok(false);
         };
-        let verdict = early.unwrap_or_else(|| broker.faults.judge(Service::ServiceBus, "receive"));
+        let verdict = early.unwrap_or_else(|| broker.faults.judge("receive"));
         self.drip = self.drip.max(verdict.drip);
         if let Some(failure) = verdict.before.or(verdict.after) {
             // Without effect the message is given back as it was; with effect its lock stays until it runs out.
@@ -104,7 +104,7 @@ impl Connection {
 
     fn fail_link(&mut self, channel: u16, handle: u32, failure: Failure) -> Result<(), Trouble> {
         let error = self.fail("receive", failure)?;
-        self.broker.faults.record(Service::ServiceBus, "receive", &problem::name(&error));
+        self.broker.faults.record("receive", &problem::name(&error));
         self.detach(channel, handle, error)
     }
 
@@ -141,7 +141,7 @@ impl Connection {
                 session.unsettled.insert(id, Unsettled { handle, place: place.clone(), token });
             }
             session.empty_outbox(channel, out)?;
-            broker.faults.record(Service::ServiceBus, "receive", "ok");
+            broker.faults.record("receive", "ok");
         }
         Ok(())
     }

@@ -53,6 +53,8 @@ const STOP_GRACE: Duration = Duration::from_millis(500);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub struct ServiceBusOptions {
+    /// Where the namespace claims to be, as `westeurope`: the name that faults and counts have for it.
+    pub region: String,
     /// Where AMQP is spoken; official clients insist on port 5672. Port 0 lets the system choose.
     pub address: SocketAddr,
     /// Where HTTP is spoken.
@@ -82,14 +84,13 @@ impl ServiceBus {
     pub async fn start(options: ServiceBusOptions, queues: Vec<(String, QueueSettings)>) -> io::Result<Self> {
         let listener = http::bind(options.address).await?;
         let address = listener.local_addr()?;
-        let broker = Broker::new(options.tier, options.faults);
+        let broker = Broker::new(options.tier, options.faults.service(Service::ServiceBus, &options.region));
         let key = Arc::new(Key { name: options.key_name, key: options.key });
         for (name, settings) in queues {
             broker.create(&name, settings);
         }
         let router = rest::router(Arc::clone(&broker), Arc::clone(&key));
-        let http =
-            http::Server::start(options.http_address, Service::ServiceBus, Arc::clone(&broker.faults), router).await?;
+        let http = http::Server::start(options.http_address, broker.faults.clone(), router).await?;
         let (connections, stopping) = (TaskTracker::new(), CancellationToken::new());
         tokio::spawn({
             let (broker, stopping) = (Arc::clone(&broker), stopping.clone());
@@ -138,6 +139,7 @@ impl ServiceBus {
             links: Some(broker.links()),
             waiting: Some(broker.waiting()),
             messages: Some(broker.messages()),
+            sent: Some(broker.sent()),
         })
     }
 
@@ -165,7 +167,7 @@ async fn accept(
         };
         match accepted {
             // Dark: the peer is reset, as by a host without a listener.
-            Ok((stream, _)) if broker.faults.is_dark(Service::ServiceBus) => drop(stream.set_zero_linger()),
+            Ok((stream, _)) if broker.faults.is_dark() => drop(stream.set_zero_linger()),
             Ok((stream, _)) => {
                 let (broker, key, stopping) = (Arc::clone(&broker), Arc::clone(&key), stopping.clone());
                 connections.spawn(connection::serve(stream, broker, key, stopping));

@@ -95,6 +95,8 @@ pub(crate) struct Queue {
     /// Milliseconds since 1970.
     created: i64,
     updated: i64,
+    /// Messages that senders brought since it was made; the broker's own moves are none.
+    sent: u64,
     /// Messages that became ready since somebody last asked, for each part.
     offered: [usize; 2],
 }
@@ -112,6 +114,7 @@ impl Queue {
             random,
             created: now.wall,
             updated: now.wall,
+            sent: 0,
             offered: [0; 2],
         }
     }
@@ -139,6 +142,10 @@ impl Queue {
 
     pub(crate) fn updated(&self) -> i64 {
         self.updated
+    }
+
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Takes in all messages, or none. The answer has a sequence number for each, or `None` for a dropped duplicate.
@@ -179,6 +186,7 @@ impl Queue {
             }
             None => self.enqueue(now, sequence, entry),
         }
+        self.sent += 1;
         Some(sequence)
     }
 

@@ -15,7 +15,7 @@ use super::problem::{Trouble, problem};
 use super::session::{Link, Node};
 use super::transfer::Late;
 use super::wire::bad;
-use crate::fault::{Failure, Service, Verdict};
+use crate::fault::{Failure, Verdict};
 
 /// Of answers that wait for a peer who gives no credit for them; its link ends then.
 const REPLY_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -36,7 +36,7 @@ impl Connection {
         let content = serde_amqp::from_slice::<Deserializable<Content>>(bytes).map_err(bad)?.0;
         let request = Request { node, path: auth::path(address), content };
         let verdict = match management::fault_name(operation(&request.content)) {
-            Some(name) => self.broker.faults.judge(Service::ServiceBus, name),
+            Some(name) => self.broker.faults.judge(name),
             None => Verdict::default(),
         };
         if verdict.delay.is_zero() {
@@ -64,7 +64,7 @@ impl Connection {
         };
         if let Some(name) = name {
             let status = outcome.as_ref().map_or_else(|denial| denial.code, |(code, _)| *code).to_string();
-            self.broker.faults.record(Service::ServiceBus, name, &status);
+            self.broker.faults.record(name, &status);
         }
         self.reply(request, outcome)
     }
@@ -94,7 +94,7 @@ impl Connection {
             Body::Value(AmqpValue(Value::String(token))) => token.as_str(),
             _ => return Err(Denial::new(400, "amqp:invalid-field", "the token must be a string")),
         };
-        let now = self.broker.faults.now(Service::ServiceBus);
+        let now = self.broker.faults.now();
         // What kind of token it is shows in the token: the Python client says "jwt" of its SAS tokens, too.
         if !matches!(property("type"), Some("servicebus.windows.net:sastoken" | "jwt")) {
             return Err(Denial::new(400, "amqp:invalid-field", "tokens must be SAS tokens or jwt"));

@@ -26,7 +26,6 @@ use percent_encoding::percent_decode_str;
 use super::auth::Key;
 use super::broker::Broker;
 use super::problem;
-use crate::fault::Service;
 use crate::http::{self, Call, Connection, Refusal};
 
 /// A description of a queue takes about two kilobytes.
@@ -101,12 +100,7 @@ async fn answer(State(app): State<App>, connection: Connection, request: Request
     let segments: Vec<&str> = path.split('/').collect();
     let target = Target::new(&parts.method, &segments);
     let body = read_body(body, app.body_bytes_max(&target)).await;
-    let call = Call {
-        faults: &app.broker.faults,
-        service: Service::ServiceBus,
-        operation: target.operation(),
-        connection: &connection,
-    };
+    let call = Call { faults: &app.broker.faults, operation: target.operation(), connection: &connection };
     let effect = async {
         let outcome = async {
             app.authorize(&parts, target.entity())?;
@@ -216,7 +210,7 @@ impl App {
         let Some(token) = text(&parts.headers, "authorization") else {
             return Err(refused("MissingToken: the request has no Authorization header.".into()));
         };
-        let now = self.broker.faults.now(Service::ServiceBus);
+        let now = self.broker.faults.now();
         match self.key.check(token, entity, now) {
             Ok(_) => Ok(()),
             Err(refusal) => Err(refused(refusal.to_string())),

@@ -12,7 +12,7 @@ use super::problem::{self, LOCK_LOST, LOCK_LOST_TEXT, Trouble, custom, problem};
 use super::queue::{LockLost, Verdict};
 use super::session::{Unsettled, put_settled};
 use super::transfer::Late;
-use crate::fault::{self, Service};
+use crate::fault;
 
 /// One delivery that the peer wants settled.
 pub(super) struct Settlement {
@@ -47,7 +47,7 @@ impl Connection {
                 echo: echo.clone(),
                 awaited: !disposition.settled,
             };
-            let verdict = self.broker.faults.judge(Service::ServiceBus, "settle");
+            let verdict = self.broker.faults.judge("settle");
             if verdict.delay.is_zero() {
                 self.settle(settlement, verdict)?;
             } else {
@@ -72,7 +72,7 @@ impl Connection {
             None => settled,
         };
         let status = outcome.as_ref().map_or_else(problem::name, |()| "ok".to_owned());
-        self.broker.faults.record(Service::ServiceBus, "settle", &status);
+        self.broker.faults.record("settle", &status);
         if awaited && matches!(self.sessions.get(&channel), Some(Some(_))) {
             let answer = match outcome {
                 Ok(()) => echo,

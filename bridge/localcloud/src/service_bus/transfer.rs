@@ -17,7 +17,7 @@ use super::queue::Delivery;
 use super::requests::Request;
 use super::session::{CREDIT, Inbound, Link, Node, Partial, put_settled};
 use super::settle::Settlement;
-use crate::fault::{Service, Verdict};
+use crate::fault::Verdict;
 
 /// Message format of a batch: every data section of the body is an encoded message.
 /// Source: AMQP 1.0 in Azure Service Bus protocol guide, "message batching", read 2026-11.
@@ -120,7 +120,7 @@ impl Connection {
             Node::Queue(place) => {
                 let format = first.message_format.unwrap_or(0);
                 let incoming = Incoming { channel, handle, place, id, format, bytes, too_large };
-                let verdict = self.broker.faults.judge(Service::ServiceBus, "send");
+                let verdict = self.broker.faults.judge("send");
                 if verdict.delay.is_zero() {
                     return self.carry_out(&incoming, verdict);
                 }
@@ -152,7 +152,7 @@ impl Connection {
             None => refused,
         };
         let status = outcome.as_ref().map_or_else(problem::name, |()| "ok".to_owned());
-        self.broker.faults.record(Service::ServiceBus, "send", &status);
+        self.broker.faults.record("send", &status);
         let Some(id) = incoming.id else { return Ok(()) };
         // A session that has ended meanwhile hears nothing.
         if matches!(self.sessions.get(&incoming.channel), Some(Some(_))) {

@@ -44,7 +44,7 @@ use axum::Router;
 use tokio::time::sleep_until;
 use tokio_util::sync::DropGuard;
 
-use crate::fault::{self, Faults};
+use crate::fault::Faults;
 use crate::http::Server;
 use crate::usage::{Gauge, Usage};
 
@@ -83,7 +83,7 @@ impl Sqs {
     pub async fn start(options: SqsOptions) -> io::Result<Self> {
         let service = Arc::new(service::Service::new(&options));
         let router = Router::new().fallback(service::handle).with_state(Arc::clone(&service));
-        let server = Server::start(options.address, fault::Service::Sqs, options.faults, router).await?;
+        let server = Server::start(options.address, service.faults.clone(), router).await?;
         // The port may be the system's choice, so it is known only now; nobody else knows it before this.
         service.registry().place.endpoint = format!("http://{}", server.address());
         tokio::spawn(keep_time(Arc::clone(&service)));
@@ -115,8 +115,9 @@ impl Sqs {
     pub fn gauge(&self) -> Gauge {
         let (connections, service) = (self.server.connections(), Arc::clone(&self.service));
         Box::new(move || {
-            let messages = service.registry().messages(service.now().elapsed);
-            Usage { connections: connections(), messages: Some(messages), ..Usage::default() }
+            let mut registry = service.registry();
+            let messages = Some(registry.messages(service.now().elapsed));
+            Usage { connections: connections(), messages, sent: Some(registry.sent()), ..Usage::default() }
         })
     }
 

@@ -77,6 +77,8 @@ pub(super) struct Registry {
     deleted: BTreeMap<String, Duration>,
     next_id: u64,
     sequence: u128,
+    /// Messages that senders brought since the start.
+    sent: u64,
     alarm: Alarm,
 }
 
@@ -97,6 +99,7 @@ impl Registry {
             deleted: BTreeMap::new(),
             next_id: 1,
             sequence: SEQUENCE_START,
+            sent: 0,
             alarm: Alarm { set_for: None, moved: Arc::default() },
         }
     }
@@ -233,6 +236,7 @@ impl Registry {
         slot.arrivals.notify_one();
         let wake = slot.queue.next_wake();
         self.alarm.at_latest(wake);
+        self.sent += 1;
         self.sequence += if fifo { SEQUENCE_STEP } else { 0 };
         Ok(Accepted { sent, fifo })
     }
@@ -335,6 +339,11 @@ impl Registry {
             slot.queue.counts().total()
         };
         self.queues.values_mut().map(of_queue).sum()
+    }
+
+    /// The messages that all queues took in from senders, since the start.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Deletes a message, or changes for how long it stays hidden.

@@ -20,7 +20,7 @@ use super::queue::Now;
 use super::receipt::{Receipt, Seal};
 use super::registry::{Place, Registry};
 use super::{SqsOptions, auth, limits};
-use crate::fault::{Faults, Service as FaultService};
+use crate::fault::{self, ServiceFaults};
 use crate::http::{BodyError, Call, Connection, Refusal, read_body, suffer};
 
 const TARGET: &str = "x-amz-target";
@@ -36,7 +36,7 @@ pub(super) struct Service {
     pub(super) stopping: CancellationToken,
     access_key_id: String,
     region: String,
-    faults: Arc<Faults>,
+    pub(super) faults: ServiceFaults,
     started: Instant,
     registry: Mutex<Registry>,
 }
@@ -49,14 +49,14 @@ impl Service {
             region: options.region.clone(),
             seal: Seal::new(fastrand::u64(..)),
             stopping: CancellationToken::new(),
-            faults: Arc::clone(&options.faults),
+            faults: options.faults.service(fault::Service::Sqs, &options.region),
             started: Instant::now(),
             registry: Mutex::new(Registry::new(place)),
         }
     }
 
     pub(super) fn now(&self) -> Now {
-        let wall = self.faults.now(FaultService::Sqs).duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall = self.faults.now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { elapsed: self.started.elapsed(), wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) }
     }
 
@@ -154,19 +154,19 @@ pub(super) async fn handle(State(service): State<Arc<Service>>, connection: Conn
         Ok(body) => body,
         Err(error) => {
             let refused = refuse_body(error).into_response();
-            service.faults.record(FaultService::Sqs, operation, refused.status().as_str());
+            service.faults.record(operation, refused.status().as_str());
             return refused;
         }
     };
     let effect = async {
         let answer = async {
-            let now = service.faults.now(FaultService::Sqs);
+            let now = service.faults.now();
             auth::check(&head.headers, &service.access_key_id, &service.region, now)?;
             service.perform(action?, &body).await
         };
         answer.await.unwrap_or_else(SqsError::into_response)
     };
-    let call = Call { faults: &service.faults, service: FaultService::Sqs, operation, connection: &connection };
+    let call = Call { faults: &service.faults, operation, connection: &connection };
     suffer(call, refuse, effect).await
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bridge_localcloud::fault::Faults;
-use bridge_localcloud::service_bus::{ServiceBus, Tier};
 use fe2o3_amqp_types::messaging::{Accepted, DeliveryState};
 use fe2o3_amqp_types::performatives::Performative;
+use localcloud::fault::Faults;
+use localcloud::service_bus::{ServiceBus, Tier};
 
 use super::http::{authorization, call};
 use super::peer::{self, Peer, condition, encoded, message, rejection};

@@ -16,8 +16,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge_localcloud::fault::Faults;
-use bridge_localcloud::service_bus::{QueueSettings, ServiceBus, ServiceBusOptions, Tier};
+use localcloud::fault::Faults;
+use localcloud::service_bus::{QueueSettings, ServiceBus, ServiceBusOptions, Tier};
 
 const KEY_NAME: &str = "RootManageSharedAccessKey";
 const KEY: &str = "secret";
@@ -33,6 +33,7 @@ async fn start() -> ServiceBus {
 
 async fn start_with(tier: Tier, faults: Arc<Faults>) -> ServiceBus {
     let options = ServiceBusOptions {
+        region: "westeurope".to_owned(),
         address: loopback(),
         http_address: loopback(),
         key_name: KEY_NAME.into(),

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bridge_localcloud::fault::Faults;
-use bridge_localcloud::service_bus::Tier;
 use fe2o3_amqp_types::messaging::{Accepted, DeliveryState, Modified, Rejected, Released};
 use fe2o3_amqp_types::performatives::{Flow, Performative, Transfer};
+use localcloud::fault::Faults;
+use localcloud::service_bus::Tier;
 
 use super::peer::{self, Peer, encoded, message, rejection};
 use super::{start, start_with};

@@ -54,7 +54,7 @@ async fn a_dark_service_resets_its_callers_and_comes_back_with_its_messages() {
 #[tokio::test]
 async fn the_services_own_clock_shows_in_dates_stamps_and_signatures() {
     let world = world().await;
-    world.faults.set_clock_offset(Service::Sqs, 3_600_000);
+    world.service().set_clock_offset(3_600_000);
     let headers = [
         ("x-amz-target", "AmazonSQS.ListQueues"),
         ("x-amz-date", &date(SystemTime::now())),

@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bridge_localcloud::fault::{Faults, Service};
-use bridge_localcloud::sqs::{Code, Counts, Sqs, SqsOptions};
+use localcloud::fault::{Faults, Service, ServiceFaults};
+use localcloud::sqs::{Code, Counts, Sqs, SqsOptions};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -60,12 +60,16 @@ fn date(time: SystemTime) -> String {
 }
 
 impl World {
+    fn service(&self) -> ServiceFaults {
+        self.faults.service(Service::Sqs, "us-east-1")
+    }
+
     fn address(&self) -> SocketAddr {
         self.sqs.endpoint().strip_prefix("http://").expect("plain HTTP").parse().expect("an address")
     }
 
     async fn send_raw(&self, target: &str, body: &[u8]) -> Option<Answer> {
-        let date = date(self.faults.now(Service::Sqs));
+        let date = date(self.service().now());
         let headers = [("x-amz-target", target), ("x-amz-date", date.as_str()), ("authorization", CREDENTIAL)];
         request(self.address(), "POST", "/", &headers, body).await
     }

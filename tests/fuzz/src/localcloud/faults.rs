@@ -1,6 +1,6 @@
 //! Faults, as the admin endpoint takes them: lines of the short notation, or JSON.
 
-use bridge_localcloud::{fault::Fault, fuzzing::faults};
+use localcloud::{fault::Fault, fuzzing::faults};
 
 use crate::text;
 

@@ -1,6 +1,6 @@
 //! The frames of a connection, after its handshake.
 
-use bridge_localcloud::service_bus::fuzzing::frames;
+use localcloud::service_bus::fuzzing::frames;
 
 /// However the stream is cut in pieces, the same frames are in it. The first byte says into which.
 pub(crate) fn run(bytes: &[u8]) {

@@ -1,7 +1,7 @@
 //! A message that a client sends over AMQP.
 
 use bridge_adapters::azure::service_bus;
-use bridge_localcloud::service_bus::fuzzing::message;
+use localcloud::service_bus::fuzzing::message;
 
 /// What is taken into the queue is a message as it is handed out: it is taken again, and the bridge reads it.
 pub(crate) fn run(bytes: &[u8]) {

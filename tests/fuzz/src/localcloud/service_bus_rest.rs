@@ -1,7 +1,7 @@
 //! What clients send over HTTP: batches, broker properties, descriptions of queues, tokens.
 
 use bridge_adapters::azure::service_bus;
-use bridge_localcloud::service_bus::fuzzing::{lets_in, message, sent, settings};
+use localcloud::service_bus::fuzzing::{lets_in, message, sent, settings};
 
 use crate::text;
 

@@ -1,6 +1,6 @@
 //! Requests of SQS, one a line: an action, a blank, its JSON.
 
-use bridge_localcloud::sqs::fuzzing::Actions;
+use localcloud::sqs::fuzzing::Actions;
 
 /// Every action is answered, and whatever clients do, none of it is the service's own fault.
 pub(crate) fn run(bytes: &[u8]) {

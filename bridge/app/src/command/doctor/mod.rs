@@ -10,6 +10,7 @@ use bridge_ops::doctor::{Finding, SiteFacts, State, Tries, examine};
 use futures_util::future;
 use uuid::Uuid;
 
+use super::SiteArg;
 use crate::{assemble, config::Config, doctor, exit::Code, host, telemetry::Telemetry};
 
 #[derive(Debug, clap::Args)]
@@ -17,6 +18,8 @@ use crate::{assemble, config::Config, doctor, exit::Code, host, telemetry::Telem
     after_help = "Looks at every site (or at --site alone), and tries what a worker does: it reads and writes a record under the reserved key _bridge/doctor/SITE, which expires after an hour, and sends a heartbeat. Dead-letter queues are looked at only.\n\nExit codes: 0 all good, 1 nothing could be looked at, 2 something is to be mended.\n\nExample: bridge doctor --config bridge.toml"
 )]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(super) site: SiteArg,
     /// Look only: write no record and send no heartbeat
     #[arg(long)]
     read_only: bool,

@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// The site that fails
     #[arg(value_name = "SITE")]
     failing: SiteId,
-    /// The admin endpoint of `bridge local`: the site's whole cloud goes dark there
+    /// The admin endpoint of `bridge local`: all services of the site go dark there
     #[arg(long, value_name = "URL", conflicts_with_all = ["fail", "restore"])]
     admin: Option<Url>,
     /// Makes the site fail (by `sh -c`), as by switching off its function's trigger; without it the drill asks you to

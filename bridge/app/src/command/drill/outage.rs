@@ -22,7 +22,7 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 /// How a site is made to fail, and how it is brought back.
 #[derive(Debug)]
 pub(super) enum Outage {
-    /// localcloud lets the site's whole cloud go dark: no connections and no answers, for workers neither.
+    /// localcloud lets the site go dark: no connections and no answers, for workers neither.
     Localcloud {
         admin: Url,
         /// The fault, once it is there.
@@ -44,7 +44,7 @@ impl Outage {
     pub(super) fn words(&self, site: &SiteId) -> String {
         match self {
             Self::Localcloud { .. } => {
-                format!("localcloud's fault {}:*:dark: no connections and no answers", site.cloud())
+                format!("localcloud's fault {}:*:dark: no connections and no answers", place(site))
             }
             Self::Commands { fail, restore } => format!("by the commands `{fail}` and `{restore}`"),
             Self::ByHand => "by hand".to_owned(),
@@ -89,7 +89,7 @@ impl Outage {
                 struct Started {
                     ids: Vec<u64>,
                 }
-                let fault = format!("{}:*:dark,for={}s", site.cloud(), at_most.as_secs());
+                let fault = format!("{}:*:dark,for={}s", place(site), at_most.as_secs());
                 let answer = ask(admin, "/faults", reqwest::Method::POST, fault).await?;
                 *id = serde_json::from_str::<Started>(&answer)?.ids.first().copied();
             }
@@ -130,6 +130,11 @@ impl Outage {
             }
         }
     }
+}
+
+/// All services of the site, as localcloud's faults name them.
+fn place(site: &SiteId) -> String {
+    format!("{}@{}", site.cloud(), site.region())
 }
 
 async fn ask(admin: &Url, path: &str, method: reqwest::Method, body: String) -> anyhow::Result<String> {
