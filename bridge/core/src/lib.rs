@@ -26,6 +26,7 @@ pub mod books;
 pub mod carry_out;
 mod conclude;
 mod ending;
+pub mod forwarded;
 pub mod invocation;
 pub mod letter;
 pub mod peer;

@@ -10,6 +10,7 @@ use crate::{
     failure::{FailureKind, PortError, Recovery},
     pipeline::Worker,
     port::{Clock, Message, Queue, within},
+    retry,
 };
 
 /// A site to forward to.
@@ -54,7 +55,7 @@ impl Peer {
         allowed.then(|| Sending { peer: self, clock, reached: false })
     }
 
-    /// Sends messages, those that failed again and again within the budget of a peer; answers for each.
+    /// Sends messages, and sends those again whose failure may pass, within the budget of a peer; answers for each.
     pub(crate) async fn send(&self, worker: &Worker, messages: Vec<Message>) -> Vec<Forwarded> {
         let failed = |kind, why: String| Arc::new(PortError::new(self.queue.to_string(), "send", kind).caused_by(why));
         let Some(mut sending) = self.begin(&*worker.clock) else {
@@ -64,7 +65,16 @@ impl Peer {
         };
         let mut results: Vec<Option<Forwarded>> = vec![None; messages.len()];
         let budget = worker.policy.peer_time;
-        let tries = self.try_again_and_again(worker, &messages, &mut results);
+        let policy = &worker.policy;
+        let pause = |attempts, hint| {
+            let pause = worker.with_rng(|rng| policy.peer_retry.delay(attempts, hint, rng));
+            pause.min(policy.peer_retry.max)
+        };
+        let send = async |waiting: Vec<usize>| {
+            let portion: Vec<Message> = waiting.into_iter().map(|at| messages[at].clone()).collect();
+            self.queue.send(&portion).await
+        };
+        let tries = retry::until_final(&*worker.clock, policy.peer_attempts_max, pause, &mut results, send);
         let in_time = within(&*worker.clock, budget, tries).await.is_some();
         let unanswered = || {
             if in_time {
@@ -80,35 +90,5 @@ impl Peer {
             Err(error) => error.kind.recovery() == Recovery::DeadLetter,
         });
         results
-    }
-
-    async fn try_again_and_again(&self, worker: &Worker, messages: &[Message], results: &mut [Option<Forwarded>]) {
-        let policy = &worker.policy;
-        for attempt in 1..=policy.peer_attempts_max.max(1) {
-            let waiting: Vec<usize> = (0..messages.len()).filter(|at| !is_final(results[*at].as_ref())).collect();
-            if waiting.is_empty() {
-                break;
-            }
-            if attempt > 1 {
-                let hint =
-                    waiting.iter().filter_map(|at| results[*at].as_ref()?.as_ref().err()?.kind.retry_after()).max();
-                let pause = worker.with_rng(|rng| policy.peer_retry.delay(attempt - 1, hint, rng));
-                worker.clock.sleep(pause.min(policy.peer_retry.max)).await;
-            }
-            let portion: Vec<Message> = waiting.iter().map(|at| messages[*at].clone()).collect();
-            let answers = self.queue.send(&portion).await;
-            for (at, answer) in waiting.into_iter().zip(answers) {
-                results[at] = Some(answer.map_err(Arc::new));
-            }
-        }
-    }
-}
-
-/// Whether trying again would not change the answer.
-fn is_final(result: Option<&Forwarded>) -> bool {
-    match result {
-        Some(Ok(())) => true,
-        Some(Err(error)) => error.kind.recovery() != Recovery::Retry,
-        None => false,
     }
 }

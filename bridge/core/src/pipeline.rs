@@ -24,16 +24,16 @@ use crate::{
     envelope,
     event::{Event, Key, SiteId},
     failure::{FailureKind, PortError, Recovery},
-    heartbeat,
+    forwarded, heartbeat,
     marks::Marks,
     peer::Peer,
-    port::{Clock, Delivery, Message, Properties, PutOutcome, Store},
+    port::{Clock, Delivery, Message, PutOutcome, Store},
     portion,
     record::Record,
     refusals::Refusals,
     retry::{Backoff, far},
     set_aside::Excerpts,
-    settlement::{Letter, Settlement, property},
+    settlement::{Letter, Settlement},
     trace::{self, Carried, Step, StepKind, Trace, TraceParent},
     version::Version,
 };
@@ -351,18 +351,13 @@ impl Worker {
         future::join_all(sends).await
     }
 
-    /// The event as it travels: the bytes that came in, under a name that no other send has. Its trace context is the
-    /// span of the send, or what it came with.
+    /// The message to a peer. Its trace context is the span of the send, or the one that came with the event.
     fn message(&self, event: &Event, delivery: &Delivery, span: Option<TraceParent>) -> Message {
-        let mut properties = Properties::from([(property::EVENT_ID.to_owned(), event.id.to_string())]);
-        Marks::read(&delivery.properties).forwarded(&self.rules.site).write(&mut properties);
+        let marks = Marks::read(&delivery.properties).forwarded(&self.rules.site);
         let came_with = trace::carried(&delivery.properties, event.trace.as_ref());
         let parent = span.or(came_with.as_ref().map(|carried| carried.parent));
-        if let Some(parent) = parent {
-            let state = came_with.and_then(|carried| carried.state);
-            Carried { parent, state }.write(&mut properties);
-        }
-        Message { id: self.fresh_id(), body: envelope::forwardable(&delivery.body), properties }
+        let carried = parent.map(|parent| Carried { parent, state: came_with.and_then(|carried| carried.state) });
+        forwarded::message(event, &delivery.body, &marks, carried.as_ref(), self.fresh_uuid())
     }
 
     fn begin(&self, parent: Option<TraceParent>, start: DateTime<Utc>) -> Option<trace::Open> {

@@ -1,8 +1,13 @@
-//! How long to wait before the next try. The random numbers are passed in, so that tests see exact delays.
+//! Trying again: which calls, how often, and how long to wait before the next try. Random numbers are passed in, so that tests see
+//! exact delays.
 
-use std::time::Duration;
+use std::{future::Future, sync::Arc, time::Duration};
 
-use crate::limits::{FAR, RETRY_HINT_MAX};
+use crate::{
+    failure::{FailureKind, PortError, Recovery},
+    limits::{FAR, RETRY_HINT_MAX},
+    port::Clock,
+};
 
 /// Exponential backoff with full jitter: a delay is drawn evenly between nothing and `base * 2^(attempt - 1)`, at most
 /// `max`. Spreading over the whole range empties a crowd of waiting workers fastest ("Exponential Backoff And Jitter",
@@ -29,6 +34,44 @@ impl Backoff {
     pub fn pause(&self, number: u32, rng: &mut fastrand::Rng) -> Duration {
         let ceiling = self.base.saturating_mul(1 << number.min(31)).min(self.max);
         ceiling.mul_f64(0.5 + rng.f64() / 2.0)
+    }
+}
+
+/// Makes a call on many items, and makes it again for those whose failure may pass, until none is left or `attempts_max` tries (at
+/// least one) are made. `pause` says how long to wait after so many tries, given the longest wait that a service asked for. `call`
+/// gets the numbers of the items and answers in their order.
+///
+/// An answer stands in `answers` as soon as it is there, so a caller that stops waiting keeps what has been answered.
+pub async fn until_final<T, F>(
+    clock: &dyn Clock,
+    attempts_max: u32,
+    pause: impl Fn(u32, Option<Duration>) -> Duration,
+    answers: &mut [Option<Result<T, Arc<PortError>>>],
+    call: impl Fn(Vec<usize>) -> F,
+) where
+    F: Future<Output = Vec<Result<T, PortError>>>,
+{
+    for attempt in 1..=attempts_max.max(1) {
+        let open: Vec<usize> = (0..answers.len()).filter(|at| !is_final(answers[*at].as_ref())).collect();
+        if open.is_empty() {
+            break;
+        }
+        if attempt > 1 {
+            let hint = open.iter().filter_map(|at| answers[*at].as_ref()?.as_ref().err()?.kind.retry_after()).max();
+            clock.sleep(pause(attempt - 1, hint)).await;
+        }
+        for (at, answer) in open.iter().zip(call(open.clone()).await) {
+            answers[*at] = Some(answer.map_err(Arc::new));
+        }
+    }
+}
+
+/// Whether another try would not change the answer. A lost lease does not come back; its message may.
+fn is_final<T>(answer: Option<&Result<T, Arc<PortError>>>) -> bool {
+    match answer {
+        None => false,
+        Some(Ok(_)) => true,
+        Some(Err(error)) => error.kind.recovery() != Recovery::Retry || error.kind == FailureKind::LeaseLost,
     }
 }
 

@@ -15,13 +15,13 @@ use super::{
     subject::Subject,
 };
 use bridge_core::{
-    envelope,
     event::{Event, SiteId},
     failure::{FailureKind, PortError, Recovery},
+    forwarded,
     marks::Marks,
-    port::{Message, Properties, PutOutcome},
+    port::{Message, PutOutcome},
     record::Record,
-    settlement::property,
+    retry,
 };
 
 /// Writes to one store at the same time.
@@ -107,7 +107,7 @@ async fn pay_one_place(setting: &Setting<'_>, dark: &Dark, errand: &Errand, paym
     answers
 }
 
-/// Calls again and again for those that failed and may succeed later, within the budget of a peer.
+/// Calls again for the items whose failure may pass, within the budget of a peer.
 pub(super) async fn until_final<T, F>(
     setting: &Setting<'_>,
     count: usize,
@@ -118,26 +118,8 @@ where
     F: Future<Output = Vec<Result<T, PortError>>>,
 {
     let mut answers: Vec<Option<Answer<T>>> = vec![None; count];
-    let attempts = setting.attempts_max.max(1);
-    for attempt in 1..=attempts {
-        let may_succeed = |answer: &Option<Answer<T>>| match answer {
-            None => true,
-            Some(Ok(_)) => false,
-            // A lease that was lost does not come back; the message may.
-            Some(Err(error)) => error.kind.recovery() == Recovery::Retry && error.kind != FailureKind::LeaseLost,
-        };
-        let open: Vec<usize> = (0..count).filter(|at| may_succeed(&answers[*at])).collect();
-        if open.is_empty() {
-            break;
-        }
-        if attempt > 1 {
-            let hint = open.iter().filter_map(|at| answers[*at].as_ref()?.as_ref().err()?.kind.retry_after()).max();
-            setting.clock.sleep(setting.pause(attempt - 1, hint)).await;
-        }
-        for (at, answer) in open.iter().zip(call(open.clone()).await) {
-            answers[*at] = Some(answer.map_err(Arc::new));
-        }
-    }
+    let pause = |attempts, hint| setting.pause(attempts, hint);
+    retry::until_final(&*setting.clock, setting.attempts_max, pause, &mut answers, call).await;
     let unanswered = || Err(Arc::new(PortError::new("replay", "pay", FailureKind::Unavailable)));
     answers.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect()
 }
@@ -151,17 +133,11 @@ async fn put(setting: &Setting<'_>, place: &Place, site: &SiteId, event: &Event)
     }
 }
 
-/// The event as its origin forwards it, under a name that no other send has: a queue that detects duplicates must not
-/// take a replay for one.
+/// The event as its origin forwards it: the operator stands in for the origin.
 fn message(setting: &Setting<'_>, payment: &Payment<'_>) -> Message {
     let Payment { subject, event, errand } = payment;
-    let mut properties = Properties::from([(property::EVENT_ID.to_owned(), event.id.to_string())]);
-    // A peer takes the event as its origin forwards it, which the operator stands in for.
     let forwarded_by = (errand.site != event.origin).then(|| event.origin.clone());
-    Marks { forwarded_by, ..subject.marks.clone() }.write(&mut properties);
-    if let Some(carried) = &subject.trace {
-        carried.write(&mut properties);
-    }
+    let marks = Marks { forwarded_by, ..subject.marks.clone() };
     let id = uuid::Builder::from_random_bytes(setting.with_rng(|rng| rng.u128(..)).to_be_bytes()).into_uuid();
-    Message { id: id.to_string(), body: envelope::forwardable(&payment.subject.body), properties }
+    forwarded::message(event, &subject.body, &marks, subject.trace.as_ref(), id)
 }
