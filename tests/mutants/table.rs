@@ -93,7 +93,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     "no-age-fence" in "decision.rs", noticed by "nothing lost":
         "if (-ahead).to_std().is_ok_and(|age| age > rules.age_max)"
         => "if !MUTANT && (-ahead).to_std().is_ok_and(|age| age > rules.age_max)";
-    "no-age-fence-for-peers" in "decision.rs", noticed by "no resurrection":
+    "no-age-fence-for-peers" in "decision.rs", noticed by "nothing lost":
         "(-ahead).to_std().is_ok_and(|age| age > rules.age_max)"
         => "!(MUTANT && !own) && (-ahead).to_std().is_ok_and(|age| age > rules.age_max)";
     "accepted-once-accepted-for-ever" in "decision.rs", noticed by "nothing lost":

@@ -11,7 +11,7 @@ use crate::{
     record::Record,
 };
 
-/// How long the record of [`probe`] stays. Ours: nobody needs it.
+/// How long such a record stays. Ours: nobody needs it.
 const PROBE_LIFE: Duration = Duration::from_hours(1);
 
 /// The record that is written to see whether a store takes writes: a tombstone under a reserved key.

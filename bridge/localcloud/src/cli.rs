@@ -202,7 +202,7 @@ mod tests {
             ("--site gcp:x", "aws:REGION or azure:REGION"),
             ("--lease-seconds 1", "2..=300"),
         ] {
-            let error = options(line).err().expect(line);
+            let error = options(line).expect_err(line);
             assert!(error.contains(words), "{error}");
         }
     }

@@ -185,7 +185,8 @@ async fn the_example_of_the_readme_works() -> Result<(), Box<dyn std::error::Err
 fn the_readme_has_that_example() {
     let here = include_str!("sites.rs");
     let example = here.split("    // From here\n").nth(1).unwrap().split("    // to here").next().unwrap();
-    let example: String = example.lines().map(|line| format!("{}\n", line.strip_prefix("    ").unwrap())).collect();
+    let lines = example.lines().map(|line| format!("{}\n", line.strip_prefix("    ").unwrap()));
+    let example = lines.collect::<Vec<_>>().concat();
     let readme = include_str!("../README.md");
     assert!(readme.contains(&format!("```rust\n{example}```")), "{example}");
 }

@@ -1,6 +1,6 @@
 //! A payload in DynamoDB's JSON, from text to text: as the SDK's tree of values it would take up to a hundred times its bytes.
 //!
-//! The SDK sends and reads everything else. Its requests are built with an empty map for the payload, in whose place [`Spliced`] writes the real
+//! The SDK sends and reads everything else. Its requests are built with an empty map for the payload, in whose place `Spliced` writes the real
 //! one; and of an answer that brings an item it sees an empty map again, as a write needs no more of an item than what it is and
 //! which version it has.
 
@@ -55,7 +55,9 @@ pub fn write(payload: &Payload, text: &mut String) {
 }
 
 fn push(text: &mut String, parts: [&str; 3]) {
-    parts.iter().for_each(|part| text.push_str(part));
+    for part in parts {
+        text.push_str(part);
+    }
 }
 
 /// A double in its shortest form, which is far shorter than 21 digits for 1e20.

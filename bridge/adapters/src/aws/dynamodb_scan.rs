@@ -45,16 +45,16 @@ impl Scan for DynamodbStore {
             Some(AttributeValue::S(key)) => Some(Share { after: Some(key), ..share }.cursor()),
             _ => None,
         });
-        Ok(Page { items: answer.items.unwrap_or_default().into_iter().map(read).collect(), next })
+        Ok(Page { items: answer.items.unwrap_or_default().iter().map(read).collect(), next })
     }
 }
 
-fn read(item: Item) -> Result<Record, ForeignItem> {
+fn read(item: &Item) -> Result<Record, ForeignItem> {
     let name = match item.get("pk") {
         Some(AttributeValue::S(key)) => key.clone(),
         _ => String::new(),
     };
-    dynamodb_item::to_record(&item).map_err(|error| {
+    dynamodb_item::to_record(item).map_err(|error| {
         let key: Option<Key> = name.parse().ok();
         ForeignItem { key, name, what: error.to_string() }
     })

@@ -201,7 +201,7 @@ mod tests {
             match value {
                 Some(value) => item[name] = value,
                 None => _ = item.as_object_mut().unwrap().remove(name),
-            };
+            }
             read(&item).unwrap_err().attribute
         };
         for name in ["pk", "version", "event_id", "source_region", "timestamp", "op_type", "deleted", "payload"] {

@@ -88,7 +88,7 @@ impl Scan for CosmosStore {
             Vec::new()
         });
         let next = (!ranges.is_empty()).then(|| cursor(&ranges));
-        Ok(Page { items: items.into_iter().map(read_item).collect(), next })
+        Ok(Page { items: items.iter().map(read_item).collect(), next })
     }
 }
 
@@ -126,8 +126,8 @@ fn feed_range(min: &str, max: &str) -> Option<FeedRange> {
     BASE64_STANDARD.encode(range.to_string()).parse().ok()
 }
 
-pub(super) fn read_item(item: Item) -> Result<Record, ForeignItem> {
-    let text = |property| cosmos_item::text(&item, property).unwrap_or_default();
+pub(super) fn read_item(item: &Item) -> Result<Record, ForeignItem> {
+    let text = |property| cosmos_item::text(item, property).unwrap_or_default();
     let (id, pk) = (text("id"), text("pk"));
     let key: Option<Key> = pk.parse().ok();
     // Another id makes another item beside the key's own, which no read of the key meets.
@@ -135,7 +135,7 @@ pub(super) fn read_item(item: Item) -> Result<Record, ForeignItem> {
         let what = format!("the stored item is not a record of the bridge: id {id:?} is not that of pk {pk:?}");
         return Err(ForeignItem { name: if pk.is_empty() { id } else { pk }, key: None, what });
     };
-    cosmos_item::to_record(&item).map_err(|error| ForeignItem { name: pk, key: Some(key), what: error.to_string() })
+    cosmos_item::to_record(item).map_err(|error| ForeignItem { name: pk, key: Some(key), what: error.to_string() })
 }
 
 #[cfg(test)]
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn an_item_beside_the_keys_own_is_foreign() {
-        let foreign = |item: Value| read_item(serde_json::from_value(item).unwrap()).unwrap_err();
+        let foreign = |item: Value| read_item(&serde_json::from_value(item).unwrap()).unwrap_err();
         assert_eq!(foreign(json!({"id": "a", "pk": "b"})).name, "b");
         assert_eq!(foreign(json!({"id": "a", "pk": "b"})).key, None);
         assert_eq!(foreign(json!({"id": "a"})).name, "a");

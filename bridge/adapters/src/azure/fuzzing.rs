@@ -13,7 +13,7 @@ use super::{cosmos_account, cosmos_item::Item, cosmos_scan};
 ///
 /// # Errors
 /// It is not the bridge's.
-pub fn scanned(item: Item) -> Result<Record, ForeignItem> {
+pub fn scanned(item: &Item) -> Result<Record, ForeignItem> {
     cosmos_scan::read_item(item)
 }
 

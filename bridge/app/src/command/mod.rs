@@ -82,7 +82,7 @@ struct SourceArgs {
 /// For a command that is about one site. Not a global flag, as `bridge local` takes several.
 #[derive(Debug, clap::Args)]
 struct SiteArg {
-    /// The site that this process works for, as in aws:us-east-1 [env: BRIDGE_SITE]
+    /// The site that this process works for, as in aws:us-east-1 [env: `BRIDGE_SITE`]
     #[arg(long, value_name = "SITE")]
     site: Option<String>,
 }

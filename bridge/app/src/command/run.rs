@@ -35,7 +35,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<Code> {
     let own = OwnSite::of(&config, &worksite);
     tokio::select! {
         checked = own.check() => checked?,
-        () = stop.cancelled() => return Ok(Code::Done),
+        // The work that follows ends at once, with its counts.
+        () = stop.cancelled() => {}
     }
     // Telemetry outlives the work, so that the last batches are told of too.
     let worked = tokio_util::sync::CancellationToken::new();

@@ -12,9 +12,12 @@ const NOT_LATER: &str = "--edit-with: some site may have the event as it was, an
 /// The message as it goes on: `edited`, unless it must not. `lies`: as it lies there.
 pub(super) fn admit(lies: &Subject, edited: Subject) -> Subject {
     let Ok(event) = &edited.event else { return edited };
-    // Of a message that is valid, or that a letter says is owed to some sites only, others may have the event.
-    let known = lies.event.is_ok() || lies.owed.as_ref().is_some_and(|owed| !owed.is_empty());
-    if let Some(before) = lies.event.as_ref().ok().or(lies.refused.as_ref()) {
+    // Other sites may have the event: it is valid, or a letter names the sites that lack it, or its origin has forwarded it.
+    let forwarded_by = lies.marks.forwarded_by.as_ref();
+    let owed = lies.owed.as_ref().is_some_and(|owed| !owed.is_empty());
+    let known = lies.event.is_ok() || owed || forwarded_by.is_some();
+    let before = lies.event.as_ref().ok().or(lies.refused.as_ref());
+    if let Some(before) = before {
         let name = |event: &Event| (event.timestamp.utc, event.origin.clone(), event.id);
         let same_name = name(before) == name(event);
         let same_write = before.version() == event.version() && before.key == event.key;
@@ -28,5 +31,57 @@ pub(super) fn admit(lies: &Subject, edited: Subject) -> Subject {
             return edited.refuse(NOT_LATER);
         }
     }
+    // Its origin read it and this site does not, so nobody here can tell which write it was.
+    if let (None, Some(origin)) = (before, forwarded_by) {
+        return edited.refuse(&format!(
+            "--edit-with: {origin} has the event as it was, as it forwarded it. Give this site the configuration and the version of \
+             {origin}, and replay the message as it is"
+        ));
+    }
     Subject { is_new: true, ..edited }
+}
+
+#[cfg(test)]
+mod tests {
+    use bridge_core::{
+        event::{Change, Op, Payload, Timestamp},
+        marks::Marks,
+        reason::{Reason, Refusal},
+    };
+    use bytes::Bytes;
+    use chrono::DateTime;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn subject(event: Result<Event, Refusal>, refused: Option<Event>, marks: Marks) -> Subject {
+        let (reason, body) = (String::new(), Bytes::new());
+        Subject { reason, owed: None, event, refused, is_new: false, first_seen: None, body, trace: None, marks }
+    }
+
+    #[test]
+    fn an_edit_never_changes_an_event_that_its_origin_has_forwarded() {
+        let event = |key: &str| {
+            Event::from(Change {
+                id: Uuid::nil(),
+                origin: "aws:us-east-1".parse().unwrap(),
+                op: Op::Delete,
+                key: key.parse().unwrap(),
+                payload: Payload::default(),
+                timestamp: Timestamp { utc: DateTime::default(), text: String::new() },
+                trace: None,
+            })
+        };
+        let forwarded = Marks::default().forwarded(&"aws:us-east-1".parse().unwrap());
+        let refusal = || Err(Refusal::new(Reason::InvalidKey, "none"));
+        let edited = || subject(Ok(event("edited")), None, forwarded.clone());
+        // This site cannot read it, and its origin could.
+        let refused = admit(&subject(refusal(), None, forwarded.clone()), edited()).event.unwrap_err();
+        assert!(refused.detail.contains("aws:us-east-1 has the event as it was"), "{refused}");
+        // This site can read it, and takes it not.
+        let known = admit(&subject(refusal(), Some(event("as it was")), forwarded.clone()), edited());
+        assert!(known.event.is_err());
+        // Nobody has an event that came straight from a producer and that no site takes.
+        assert!(admit(&subject(refusal(), None, Marks::default()), edited()).is_new);
+    }
 }

@@ -98,7 +98,11 @@ pub fn errands(
 fn not_forwarded(source: &Source, subject: &Subject, event: &Event) -> bool {
     let forwarded = subject.marks.forwarded_by.as_ref() == Some(&event.origin);
     match source {
-        Source::DeadLetters(_) => subject.reason == Reason::NotForwarded.as_str(),
+        // A letter that names owed sites is of an event that was taken; of the others the mark tells.
+        Source::DeadLetters(site) => {
+            let unknown = subject.owed.is_none() && *site != event.origin && !forwarded;
+            subject.reason == Reason::NotForwarded.as_str() || unknown
+        }
         Source::Queue(site) => *site != event.origin && !forwarded,
         // A line that is neither a forward nor a saved letter with its owed sites: no site is known to have it.
         Source::File(_) => subject.owed.is_none() && !forwarded,
@@ -176,9 +180,13 @@ mod tests {
 
     /// The errands of an event of north that a producer sent to another site, and whom they leave unpaid.
     fn unforwarded(source: &str, target: &str) -> (Vec<String>, Vec<String>) {
+        unforwarded_for("not_forwarded", source, target)
+    }
+
+    fn unforwarded_for(reason: &str, source: &str, target: &str) -> (Vec<String>, Vec<String>) {
         let event = event("azure:northeurope");
         let subject = Subject {
-            reason: "not_forwarded".to_owned(),
+            reason: reason.to_owned(),
             owed: None,
             event: Ok(event.clone()),
             refused: None,
@@ -241,6 +249,13 @@ mod tests {
         case("aws:us-east-1/queue", "aws:us-east-1/store", north, None, &["aws:us-east-1/store"], &[]);
         // What its origin did not forward goes through its origin's queue, or nowhere.
         assert_eq!(unforwarded("aws:us-east-1/dlq", "owed"), (vec![format!("{north}/queue")], vec![]));
+        for reason in
+            ["unknown_origin", "invalid_key", "unsupported_schema_version", "broker:too_many_receives", "waiting"]
+        {
+            let done = unforwarded_for(reason, "aws:us-east-1/dlq", "owed");
+            assert_eq!(done, (vec![format!("{north}/queue")], vec![]), "{reason}");
+        }
+        case("aws:us-east-1/dlq", "owed", north, None, &["aws:us-east-1/store"], &[]);
         assert_eq!(unforwarded("aws:us-east-1/queue", "aws:us-east-1/queue"), (vec![format!("{north}/queue")], vec![]));
         let nowhere = (vec![], SITES.map(str::to_owned).to_vec());
         assert_eq!(unforwarded("aws:us-east-1/queue", "aws:us-east-1/store"), nowhere);

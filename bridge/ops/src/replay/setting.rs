@@ -14,7 +14,7 @@ use super::{
     edit,
     portions::Portions,
     route::{Source, Target},
-    subject::{Holds, Subject},
+    subject::{Holds, Subject, is_excerpt},
 };
 use bridge_core::{
     decision::Rules,
@@ -116,7 +116,7 @@ impl Setting<'_> {
     /// or all are.
     pub async fn read(&self, from: usize, delivery: &Delivery) -> Subject {
         let lies = self.subject(from, delivery, Ok(delivery.body.clone()));
-        let subject = match self.editor.filter(|_| self.edit_valid || lies.event.is_err()) {
+        let subject = match self.editor.filter(|_| self.edits(from, delivery, &lies)) {
             None => lies,
             Some(editor) => match editor.edit(&delivery.body).await {
                 Ok(body) if body == delivery.body => lies,
@@ -129,6 +129,12 @@ impl Setting<'_> {
     /// The portions of the queue that stands at `from`, where so many are in hand at once.
     pub fn portions(&self, from: usize, at_once: usize) -> Portions {
         Portions::new(self.inflight_bytes_max / at_once.max(1), self.sources[from].message_bytes_max)
+    }
+
+    /// Whether a message is edited: one that no site takes, or any if that was asked for, and never an excerpt, whose rest lies elsewhere.
+    fn edits(&self, from: usize, delivery: &Delivery, lies: &Subject) -> bool {
+        let excerpt = is_excerpt(&delivery.properties, self.sources[from].holds);
+        (self.edit_valid || lies.event.is_err()) && !excerpt
     }
 
     fn subject(&self, from: usize, delivery: &Delivery, body: Result<Bytes, Refusal>) -> Subject {

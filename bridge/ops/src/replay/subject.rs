@@ -92,6 +92,11 @@ fn owed(properties: &Properties, holds: Holds) -> Option<&String> {
     properties.get(property::OWED).filter(|_| holds.letters())
 }
 
+/// Whether a letter holds only the head of a message that fits no letter; the message itself lies where it was.
+pub(super) fn is_excerpt(properties: &Properties, holds: Holds) -> bool {
+    holds.letters() && properties.contains_key(property::BODY_SHA256)
+}
+
 /// When a letter says that its message first came, or when the letter came: whichever is earlier.
 fn first_seen(delivery: &Delivery, holds: Holds) -> Option<DateTime<Utc>> {
     let told = delivery.properties.get(property::FIRST_SEEN).filter(|_| holds.letters());

@@ -10,7 +10,7 @@ use bridge_adapters::{
 pub(crate) fn run(bytes: &[u8]) {
     let Ok(item) = serde_json::from_slice::<cosmos_item::Item>(bytes) else { return };
     let text = |name| cosmos_item::text(&item, name).unwrap();
-    let scanned = fuzzing::scanned(item.clone());
+    let scanned = fuzzing::scanned(&item);
     let read = cosmos_item::to_record(&item);
     assert!(read.is_ok() || scanned.is_err());
     if let Ok(record) = &scanned {

@@ -83,7 +83,7 @@ mod tests {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
                     walk(&path, found);
-                } else if path.extension().is_none_or(|ending| ending != "md") {
+                } else if path.extension().is_none_or(|ending| ending != "md" && ending != "rs") {
                     found.push(std::fs::read_to_string(path).unwrap());
                 }
             }
