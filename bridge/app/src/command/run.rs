@@ -33,16 +33,19 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<Code> {
     };
     let worksite = assemble::worksite(&config, &site, &telemetry).await?;
     let own = OwnSite::of(&config, &worksite);
-    tokio::select! {
-        checked = own.check() => checked?,
-        // The work that follows ends at once, with its counts.
-        () = stop.cancelled() => {}
-    }
     // Telemetry outlives the work, so that the last batches are told of too.
     let worked = tokio_util::sync::CancellationToken::new();
     let work = async {
-        host::container::work(&worksite, config.container_of(&site), stop).await;
+        let checked = tokio::select! {
+            checked = own.check() => checked,
+            // The work that follows ends at once, with its counts.
+            () = stop.cancelled() => Ok(()),
+        };
+        if checked.is_ok() {
+            host::container::work(&worksite, config.container_of(&site), stop).await;
+        }
         worked.cancel();
+        checked
     };
     let serve = async {
         if let Some(listener) = listener
@@ -51,8 +54,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<Code> {
             tracing::warn!(error = format!("{error:#}"), "the metrics are not served any more");
         }
     };
-    tokio::join!(work, serve, telemetry.send_until(worked.clone()));
-    Ok(Code::Done)
+    let (checked, (), ()) = tokio::join!(work, serve, telemetry.send_until(worked.clone()));
+    checked.map(|()| Code::Done)
 }
 
 /// A place for the metrics. One that is taken is an error: whoever scrapes there would read another process.
