@@ -9,7 +9,7 @@ use bridge_core::{
 };
 use hmac::{Hmac, Mac};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Client, StatusCode, Url, header::AUTHORIZATION, redirect};
+use reqwest::{StatusCode, Url, header::AUTHORIZATION};
 use serde::Deserialize;
 use sha2::Sha256;
 
@@ -60,13 +60,8 @@ pub(super) fn regions(text: &str) -> serde_json::Result<BTreeSet<String>> {
 async fn read(endpoint: &Url, credential: &CosmosCredential) -> Result<String, (FailureKind, String)> {
     let unavailable = |words: String| (FailureKind::Unavailable, words);
     let failed = |error: reqwest::Error| unavailable(chain(&error.without_url()));
-    let builder = Client::builder().http1_only().redirect(redirect::Policy::none()).connect_timeout(CONNECT_TIMEOUT);
-    let builder = if endpoint.scheme() == "https" {
-        let tls = tls::config().map_err(|error| unavailable(error.to_string()))?;
-        builder.tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
-    } else {
-        builder.no_proxy() // Loopback, as everywhere.
-    };
+    let builder = tls::http_client(endpoint.scheme() == "https").map_err(|error| unavailable(error.to_string()))?;
+    let builder = builder.connect_timeout(CONNECT_TIMEOUT);
     let date = SystemClock.now().format("%a, %d %b %Y %T GMT").to_string();
     let request = builder.build().map_err(failed)?.get(endpoint.clone());
     let request = request.header("x-ms-date", &date).header("x-ms-version", VERSION);

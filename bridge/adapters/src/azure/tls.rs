@@ -1,7 +1,8 @@
-//! TLS for what talks to Azure without an SDK.
+//! TLS and HTTP for what talks to Azure without an SDK.
 
 use std::sync::{Arc, OnceLock};
 
+use reqwest::{ClientBuilder, redirect};
 use rustls::{ClientConfig, crypto::aws_lc_rs};
 use rustls_platform_verifier::BuilderVerifierExt;
 
@@ -15,4 +16,14 @@ pub(super) fn config() -> Result<Arc<ClientConfig>, rustls::Error> {
     let builder = builder.with_safe_default_protocol_versions()?;
     let config = builder.with_platform_verifier()?.with_no_client_auth();
     Ok(Arc::clone(CONFIG.get_or_init(|| Arc::new(config))))
+}
+
+/// A client of a service that speaks nothing later than HTTP/1.1. Without encryption it talks to loopback, and to no proxy.
+pub(super) fn http_client(encrypted: bool) -> Result<ClientBuilder, rustls::Error> {
+    // A token goes where it was made for, and nowhere else.
+    let builder = ClientBuilder::new().http1_only().redirect(redirect::Policy::none());
+    if encrypted {
+        return Ok(builder.tls_backend_preconfigured(ClientConfig::clone(&*config()?)));
+    }
+    Ok(builder.no_proxy())
 }

@@ -82,8 +82,11 @@ struct SourceArgs {
 /// For a command that is about one site. Not a global flag, as `bridge local` takes several.
 #[derive(Debug, clap::Args)]
 struct SiteArg {
-    /// The site that this process works for, as in aws:us-east-1 [env: `BRIDGE_SITE`]
-    #[arg(long, value_name = "SITE")]
+    #[arg(
+        long,
+        value_name = "SITE",
+        help = "The site that this process works for, as in aws:us-east-1 [env: BRIDGE_SITE]"
+    )]
     site: Option<String>,
 }
 

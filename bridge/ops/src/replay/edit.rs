@@ -48,15 +48,13 @@ mod tests {
         marks::Marks,
         reason::{Reason, Refusal},
     };
-    use bytes::Bytes;
     use chrono::DateTime;
     use uuid::Uuid;
 
     use super::*;
 
     fn subject(event: Result<Event, Refusal>, refused: Option<Event>, marks: Marks) -> Subject {
-        let (reason, body) = (String::new(), Bytes::new());
-        Subject { reason, owed: None, event, refused, is_new: false, first_seen: None, body, trace: None, marks }
+        Subject { refused, marks, ..Subject::sample(event) }
     }
 
     #[test]

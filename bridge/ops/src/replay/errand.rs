@@ -131,7 +131,6 @@ fn without(mut sites: BTreeSet<SiteId>, site: &SiteId) -> BTreeSet<SiteId> {
 mod tests {
     use std::sync::Arc;
 
-    use bytes::Bytes;
     use chrono::DateTime;
     use proptest::prelude::*;
     use uuid::Uuid;
@@ -162,20 +161,15 @@ mod tests {
 
     fn of(source: &str, target: &str, origin: &str, owed: Option<&[&str]>) -> (Vec<String>, Vec<String>) {
         let event = event(origin);
-        let subject = Subject {
-            reason: String::new(),
-            owed: owed.map(set),
-            event: Ok(event.clone()),
-            refused: None,
-            is_new: false,
-            first_seen: None,
-            body: Bytes::new(),
-            trace: None,
-            marks: Marks::default().forwarded(&event.origin),
-        };
-        let done = errands(&source.parse().unwrap(), &target.parse().unwrap(), &subject, &event, &set(&SITES));
-        let texts = |unpaid: &BTreeSet<SiteId>| unpaid.iter().map(ToString::to_string).collect();
-        (done.run.iter().map(ToString::to_string).collect(), texts(&done.unpaid))
+        let marks = Marks::default().forwarded(&event.origin);
+        done(source, target, &event, &Subject { owed: owed.map(set), marks, ..Subject::sample(Ok(event.clone())) })
+    }
+
+    /// The errands of `event`, and whom they leave unpaid.
+    fn done(source: &str, target: &str, event: &Event, subject: &Subject) -> (Vec<String>, Vec<String>) {
+        let done = errands(&source.parse().unwrap(), &target.parse().unwrap(), subject, event, &set(&SITES));
+        let run = done.run.iter().map(ToString::to_string).collect();
+        (run, done.unpaid.iter().map(ToString::to_string).collect())
     }
 
     /// The errands of an event of north that a producer sent to another site, and whom they leave unpaid.
@@ -185,20 +179,7 @@ mod tests {
 
     fn unforwarded_for(reason: &str, source: &str, target: &str) -> (Vec<String>, Vec<String>) {
         let event = event("azure:northeurope");
-        let subject = Subject {
-            reason: reason.to_owned(),
-            owed: None,
-            event: Ok(event.clone()),
-            refused: None,
-            is_new: false,
-            first_seen: None,
-            body: Bytes::new(),
-            trace: None,
-            marks: Marks::default(),
-        };
-        let done = errands(&source.parse().unwrap(), &target.parse().unwrap(), &subject, &event, &set(&SITES));
-        let run = done.run.iter().map(ToString::to_string).collect();
-        (run, done.unpaid.iter().map(ToString::to_string).collect())
+        done(source, target, &event, &Subject { reason: reason.to_owned(), ..Subject::sample(Ok(event.clone())) })
     }
 
     #[test]

@@ -53,12 +53,9 @@ fn any<T: PartialEq>(wanted: &[T], given: Option<&T>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use bridge_core::{
         envelope,
-        marks::Marks,
         reason::{Reason, Refusal},
     };
 
@@ -67,14 +64,8 @@ mod tests {
         let refused = Err(Refusal::new(Reason::NotJson, "no"));
         Subject {
             reason: "not_json".to_owned(),
-            owed: None,
-            event: if event { envelope::decode(body.as_bytes(), "/id") } else { refused },
-            refused: None,
-            is_new: false,
             first_seen: Some("2026-11-21T02:00:00Z".parse().unwrap()),
-            body: Bytes::new(),
-            trace: None,
-            marks: Marks::default(),
+            ..Subject::sample(if event { envelope::decode(body.as_bytes(), "/id") } else { refused })
         }
     }
 

@@ -104,6 +104,24 @@ fn first_seen(delivery: &Delivery, holds: Holds) -> Option<DateTime<Utc>> {
     told.map(|told| told.to_utc()).into_iter().chain(delivery.first_seen).min()
 }
 
+#[cfg(test)]
+impl Subject {
+    /// A message of which nothing is known but its event.
+    pub(super) fn sample(event: Result<Event, Refusal>) -> Self {
+        Self {
+            reason: String::new(),
+            owed: None,
+            event,
+            refused: None,
+            is_new: false,
+            first_seen: None,
+            body: Bytes::new(),
+            trace: None,
+            marks: Marks::default(),
+        }
+    }
+}
+
 impl Subject {
     /// Reads a message whose body is `body` by now. `rules` are those of any site: an event is held against the fences of
     /// its own origin, which it may not have passed yet. `accept_old`: it may be older than deletes are remembered.

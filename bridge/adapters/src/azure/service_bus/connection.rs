@@ -13,6 +13,7 @@ use bridge_core::failure::FailureKind;
 use fe2o3_amqp::{
     Connection, Session, connection::ConnectionHandle, sasl_profile::SaslProfile, session::SessionHandle,
 };
+use reqwest::ClientBuilder;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     net::TcpStream,
@@ -248,8 +249,13 @@ impl Pass {
     }
 }
 
-pub(super) fn tls() -> Result<Arc<ClientConfig>, Failure> {
+fn tls() -> Result<Arc<ClientConfig>, Failure> {
     tls::config().map_err(Failure::unavailable)
+}
+
+/// A client of the namespace's REST interface.
+pub(super) fn http_client(encrypted: bool) -> Result<ClientBuilder, Failure> {
+    tls::http_client(encrypted).map_err(Failure::unavailable)
 }
 
 /// rustls reports as invalid data what another try cannot cure, such as a certificate that is not trusted.

@@ -5,7 +5,7 @@ use std::{sync::OnceLock, time::Duration};
 
 use bridge_core::failure::FailureKind;
 use bridge_ops::doctor::{Look, QueueFacts, Redrive};
-use reqwest::{Client, StatusCode, Url, header::AUTHORIZATION, redirect};
+use reqwest::{Client, StatusCode, Url, header::AUTHORIZATION};
 
 use super::{ServiceBusConnection, Timeouts, atom, connection, failure::Failure, sas};
 use crate::{
@@ -90,16 +90,9 @@ impl ServiceBusDescriptions {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let builder = Client::builder()
-            .http1_only()
-            .redirect(redirect::Policy::none()) // A token goes where it was made for, and nowhere else.
+        let builder = connection::http_client(self.target.encrypted)?
             .connect_timeout(self.timeouts.connect)
             .timeout(self.timeouts.operation);
-        let builder = if self.target.encrypted {
-            builder.tls_backend_preconfigured(rustls::ClientConfig::clone(&*connection::tls()?))
-        } else {
-            builder.no_proxy()
-        };
         let client = builder.build().map_err(|error| Failure::with_causes(FailureKind::Unavailable, &error))?;
         Ok(self.client.get_or_init(|| client))
     }

@@ -225,19 +225,12 @@ impl Sender {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let mut builder = Client::builder()
-            .http1_only() // The service speaks nothing later.
-            .redirect(reqwest::redirect::Policy::none()) // A token goes where it was made for, and nowhere else.
+        let builder = connection::http_client(self.target.encrypted)?
             .connect_timeout(self.timeouts.connect)
             .timeout(self.timeouts.operation)
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(CONCURRENT_MAX)
             .tcp_nodelay(true);
-        builder = if self.target.encrypted {
-            builder.tls_backend_preconfigured(rustls::ClientConfig::clone(&*connection::tls()?))
-        } else {
-            builder.no_proxy()
-        };
         let client = builder.build().map_err(|error| Failure::with_causes(FailureKind::Unavailable, &error))?;
         Ok(self.client.get_or_init(|| client))
     }
