@@ -1,7 +1,7 @@
 //! What `--edit-with` may change, and where a changed event goes.
 
 use async_trait::async_trait;
-use bridge_core::reason::Refusal;
+use bridge_core::{reason::Refusal, settlement::property};
 use bridge_ops::replay::setting::Editor;
 use bytes::Bytes;
 
@@ -114,6 +114,20 @@ fn a_mended_message_goes_to_all_sites_through_its_origin() {
     world.drain(10);
     assert_eq!(version(&world, HERE, "k"), version(&world, THERE, "k"));
     assert!(version(&world, HERE, "k").is_some());
+}
+
+/// An excerpt holds the head of a message, whose rest lies elsewhere: an event made of it would lose that rest.
+#[test]
+fn an_excerpt_is_never_edited() {
+    let world = world();
+    let mut excerpt = letter(1, &valid().replace("upsert", "upsrt"), "too_large", "");
+    excerpt.properties.insert(property::BODY_SHA256.to_owned(), "0".repeat(64));
+    world.clock.drive(world.site(HERE).letters.send(&[excerpt]));
+    let edit = Replace(&[("upsrt", "upsert")]);
+    for every_letter in [false, true] {
+        let (entry, removed) = replayed(&world, &edited(&world, "owed", &edit, every_letter));
+        assert!(!removed && entry.refused.is_some() && entry.errands.is_empty(), "{entry:?}");
+    }
 }
 
 /// The wrong origin, put right: the event is new to everybody, its right origin's worker brings it.
