@@ -1,5 +1,6 @@
 //! What the tests share: builders that read like the sentence they stand for, and the local cloud.
 
+#[cfg(feature = "clouds")]
 pub mod cloud;
 
 use std::{
