@@ -5,8 +5,13 @@ export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
 clients := justfile_directory() / "target/clients"
 # The cross compiler and linker of the packages.
 packager := justfile_directory() / "target/packager"
+# What builds without SDKs.
+without_clouds := "--package bridge-core --package bridge-ops --package bridge-simulation --package bridge-tests --no-default-features"
 export BRIDGE_PYTHON := clients / "bin/python"
-export BRIDGE_PACKAGE_DIR := justfile_directory() / "target/package/unpacked"
+# The packages as the hosts find them: with the program of the dev build, or as `just package` made them.
+laid_out := justfile_directory() / "target/package/laid-out"
+unpacked := justfile_directory() / "target/package/unpacked"
+export BRIDGE_PACKAGE_DIR := env("BRIDGE_PACKAGE_DIR", laid_out)
 export BRIDGE_NODE := clients / "node"
 # Prometheus and promtool, for the tests of deploy/observability.
 prometheus := justfile_directory() / "target/prometheus"
@@ -22,15 +27,46 @@ default:
 local *arguments:
     cargo run --bin bridge -- local {{arguments}}
 
-# All that CI does
-check: fmt spelling purity deny lint docs fuzz test
+# What needs no cloud: formatting, spelling, lints and tests of core, ops and simulation, 200 worlds (3 minutes once built)
+quick: fmt spelling
+    cargo clippy {{without_clouds}} --all-targets -- --deny warnings
+    BRIDGE_SEEDS=200 cargo nextest run {{without_clouds}}
+
+# All that CI does, and all that guards data
+check: fmt spelling purity deny lint docs test
+
+# What takes long: the packages, all mutants, fuzzing, chaos, bulk figures, lies (some hours)
+nightly: build clients packaged prometheus browser
+    BRIDGE_PACKAGE_DIR="{{unpacked}}" cargo nextest run --workspace --profile nightly
+    just fuzz all 60
+    just chaos 600 "$(date +%s)"
+    just replay-bulk
+    just verify-bulk
+    just measure-telemetry
+    just lies
+    just compare-sqs
+
+# The whole suite again and again beside a load on every core: a test that is red once is a finding
+stress runs="20": build clients laid-out prometheus browser
+    #!/usr/bin/env bash
+    set -euo pipefail
+    loads=()
+    trap 'kill "${loads[@]}"' EXIT
+    for ((core = 0; core < $(nproc); core++)); do
+        nice -n 5 sh -c 'while :; do :; done' &
+        loads+=("$!")
+    done
+    for ((run = 1; run <= {{runs}}; run++)); do
+        echo "run $run of {{runs}}"
+        cargo nextest run --workspace
+    done
 
 # What the clouds deploy, below target/package: lambda-x86_64.zip, lambda-arm64.zip, function.zip (arguments: architectures)
 package *architectures: packager
     PATH="{{packager}}/bin:$PATH" python3 deploy/package.py {{architectures}}
 
 # Every test: unit, property, contract, end to end, official clients (arguments: those of cargo-nextest)
-test *arguments: build clients packaged prometheus browser
+test *arguments: build clients laid-out prometheus browser
     cargo nextest run --workspace {{arguments}}
 
 # Build everything that the tests run
@@ -152,7 +188,7 @@ fuzz target="all" seconds="3":
 
 # The test of the tests: every wrong core must be noticed
 mutants:
-    cargo nextest run --workspace --no-capture -E 'binary(mutants)'
+    cargo nextest run --workspace --profile nightly --no-capture -E 'binary(mutants)'
 
 # Every small change of the core, or of these files of it, that cargo-mutants can think of: which is not noticed? (docs/mutants-core.md)
 mutants-core *files: cargo-mutants
@@ -168,7 +204,12 @@ cargo-mutants:
 # The packages for x86_64, unpacked for the tests
 [private]
 packaged: (package "x86_64")
-    python3 tests/clients/unpack.py target/package "$BRIDGE_PACKAGE_DIR"
+    python3 tests/clients/unpack.py target/package "{{unpacked}}"
+
+# The program of the dev build, where the packages have theirs
+[private]
+laid-out: build
+    python3 tests/clients/unpack.py --program target/debug/bridge "{{laid_out}}"
 
 # The packages' compiler, in a place of its own
 [private]
@@ -184,7 +225,7 @@ packager:
 
 # What telemetry costs, and a receiver that is gone or hangs: the figures of docs/observability.md (10 minutes)
 measure-telemetry events="4000" rounds="5": build clients packaged
-    BRIDGE_TELEMETRY_EVENTS={{events}} BRIDGE_TELEMETRY_ROUNDS={{rounds}} cargo nextest run --workspace --no-capture -E 'test(telemetry::harm)'
+    BRIDGE_PACKAGE_DIR="{{unpacked}}" BRIDGE_TELEMETRY_EVENTS={{events}} BRIDGE_TELEMETRY_ROUNDS={{rounds}} cargo nextest run --workspace --no-capture -E 'test(telemetry::harm)'
 
 # How many events a core reads, checks and judges in a second
 speed:

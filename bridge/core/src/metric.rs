@@ -105,7 +105,7 @@ pub const LAG: Metric = metric(
     Kind::Histogram,
     "s",
     &[label::FROM, label::TO],
-    "from an event's timestamp to its write in the store of `to`; heartbeats too, so it is known without traffic",
+    "time from an event's timestamp to its write in the store of `to`; heartbeats count too, so it is known without traffic",
 );
 /// Deliveries by what became of them.
 pub const EVENTS: Metric = metric(
@@ -113,7 +113,7 @@ pub const EVENTS: Metric = metric(
     Kind::Counter,
     "{event}",
     &[label::SITE, label::OUTCOME],
-    "deliveries by outcome: applied, superseded, duplicate, retried, dead_letter, halted, dropped (a heartbeat that was refused)",
+    "deliveries by outcome: applied, superseded, duplicate, retried, dead_letter, halted, dropped (a refused heartbeat)",
 );
 /// Seconds of a write to the site's store.
 pub const APPLY_DURATION: Metric = metric(
@@ -121,7 +121,7 @@ pub const APPLY_DURATION: Metric = metric(
     Kind::Histogram,
     "s",
     &[label::SITE, label::OUTCOME],
-    "one conditional write to the site's store; outcome is ok or the kind of failure",
+    "duration of one conditional write to the site's store; outcome is ok or the kind of failure",
 );
 /// Seconds of a send to a peer.
 pub const FORWARD_DURATION: Metric = metric(
@@ -129,7 +129,7 @@ pub const FORWARD_DURATION: Metric = metric(
     Kind::Histogram,
     "s",
     &[label::FROM, label::TO, label::OUTCOME],
-    "one send of a batch to a peer's queue; outcome is ok or the kind of failure",
+    "duration of one batch send to a peer's queue; outcome is ok or the kind of failure",
 );
 /// Messages set aside.
 pub const DEAD_LETTERS: Metric = metric(
@@ -137,7 +137,7 @@ pub const DEAD_LETTERS: Metric = metric(
     Kind::Counter,
     "{message}",
     &[label::SITE, label::REASON],
-    "messages that this site's worker set aside, by reason",
+    "messages that this site's worker moved to the dead letters, by reason",
 );
 /// Messages waiting.
 pub const BACKLOG: Metric = metric(
@@ -145,7 +145,7 @@ pub const BACKLOG: Metric = metric(
     Kind::Gauge,
     "{message}",
     &[label::SITE, label::QUEUE],
-    "messages in the site's queue, those in hands or put off included, or among its dead letters; as the brokers count them, and not a number where they do not say",
+    "messages in the site's queue (in flight and delayed ones included) or among its dead letters, as the broker counts them; NaN if the broker does not say",
 );
 /// Age of the oldest waiting message.
 pub const OLDEST_AGE: Metric = metric(
@@ -153,7 +153,7 @@ pub const OLDEST_AGE: Metric = metric(
     Kind::Gauge,
     "s",
     &[label::SITE],
-    "the greatest age of a message in the site's queue: as the broker says, or as it was when taken; 0 where none is known",
+    "age of the oldest message in the site's queue, as the broker reports it or as seen on receipt; 0 if none is known",
 );
 /// A peer's circuit breaker.
 pub const CIRCUIT: Metric = metric(
@@ -161,7 +161,7 @@ pub const CIRCUIT: Metric = metric(
     Kind::Gauge,
     "{state}",
     &[label::FROM, label::TO],
-    "the circuit breaker of a peer: 0 closed, 1 half-open, 2 open",
+    "state of the circuit breaker of a peer: 0 closed, 1 half-open, 2 open",
 );
 /// How far a worker's clock is ahead of its queue's.
 pub const CLOCK_SKEW: Metric = metric(
@@ -169,7 +169,7 @@ pub const CLOCK_SKEW: Metric = metric(
     Kind::Gauge,
     "s",
     &[label::SITE],
-    "how far the worker's clock is ahead of its queue's service, negative: behind; 0 while it may be right for all that is known",
+    "how far the worker's clock is ahead of its queue's service (negative: behind); 0 while no skew is proven",
 );
 /// Writes that lost to another site's, or to another content of the same event.
 pub const CONFLICTS: Metric = metric(
@@ -177,7 +177,7 @@ pub const CONFLICTS: Metric = metric(
     Kind::Counter,
     "{event}",
     &[label::SITE, label::KIND],
-    "writes that were lost: two_sites, to one that another site had accepted, counted where the loser arrives last; two_contents, to another content of the same event, a producer's mistake",
+    "lost writes: two_sites, to a write of another site, counted where the loser arrives last; two_contents, to another content of the same event, a producer's mistake",
 );
 /// Whether the worker is halted.
 pub const HALTED: Metric = metric(
@@ -185,7 +185,7 @@ pub const HALTED: Metric = metric(
     Kind::Gauge,
     "{worker}",
     &[label::SITE],
-    "1 while the worker takes nothing, because nothing can succeed until an operator acts; else 0",
+    "1 while the worker is halted and waits for an operator, else 0",
 );
 /// When the last heartbeat was written.
 pub const HEARTBEAT: Metric = metric(
@@ -193,7 +193,7 @@ pub const HEARTBEAT: Metric = metric(
     Kind::Gauge,
     "s",
     &[label::FROM, label::TO],
-    "the timestamp, in Unix time, of the last heartbeat of `from` that arrived in `to`: its age is silence",
+    "Unix timestamp of the last heartbeat of `from` that arrived in `to`; its age measures silence",
 );
 /// Telemetry that was given up.
 pub const DROPPED: Metric = Metric {
@@ -203,7 +203,7 @@ pub const DROPPED: Metric = Metric {
         Kind::Counter,
         "{span}",
         &[],
-        "spans that were given up because nothing took them in time",
+        "spans dropped because no receiver took them in time",
     )
 };
 

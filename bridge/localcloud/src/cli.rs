@@ -11,26 +11,26 @@ use crate::fault::Fault;
 use crate::service_bus::Tier;
 use crate::{AwsOptions, AzureOptions, Cloud, Contents, Options, SiteName};
 
-/// Which sites to serve, where, and what goes wrong in them.
+/// The sites to serve, their addresses, and their faults.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CloudArgs {
-    /// A site to serve; repeat it for more, also for several of one cloud
+    /// Site to serve; repeat it for more sites, also of one cloud
     #[arg(
         long = "site",
         value_name = "CLOUD:REGION",
         default_values_t = [SiteName::new(Cloud::Aws, "us-east-1"), SiteName::new(Cloud::Azure, "westeurope")]
     )]
     pub sites: Vec<SiteName>,
-    /// Loopback address of Service Bus, whose clients insist on port 5672; repeat it for further Azure sites, which otherwise take the addresses that follow [default: 127.0.0.1]
+    /// Loopback address of Service Bus, whose clients need port 5672. Repeat it for further Azure sites; otherwise they take the next addresses [default: 127.0.0.1]
     #[arg(long, value_name = "ADDRESS")]
     service_bus_address: Vec<IpAddr>,
-    /// Premium namespaces of Service Bus: messages of 1 MB, and of more where a queue allows it
+    /// Serve Premium namespaces of Service Bus: messages of 1 MB, or more if a queue allows it
     #[arg(long)]
     pub service_bus_premium: bool,
-    /// A second region in which every Cosmos DB account takes writes
+    /// Second write region of every Cosmos DB account
     #[arg(long, value_name = "REGION")]
     cosmos_second_write_region: Option<String>,
-    /// Port of SQS; repeat it for further AWS sites. The system chooses the ports that are not given
+    /// Port of SQS; repeat it for further AWS sites. The system chooses missing ports
     #[arg(long, value_name = "PORT")]
     sqs_port: Vec<u16>,
     /// Port of DynamoDB, likewise
@@ -42,13 +42,13 @@ pub struct CloudArgs {
     /// Port of Service Bus over HTTP, likewise
     #[arg(long, value_name = "PORT")]
     service_bus_http_port: Vec<u16>,
-    /// Port of the admin endpoint: faults, counts of requests, what the services hold
+    /// Port of the admin endpoint: faults, request counts, contents of the services
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     admin_port: u16,
-    /// Lease of the queues, in seconds: a short one shows within seconds what becomes of messages whose receiver is gone
+    /// Lease of the queues, in seconds. A short lease returns the messages of a dead receiver soon
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(2..=300))]
     pub lease_seconds: u16,
-    /// A fault from the start on, as in `dynamodb:PutItem:throttle,probability=0.2`; may be repeated
+    /// Fault that is active from the start, as in `dynamodb:PutItem:throttle,probability=0.2`; repeat it for more
     #[arg(long, value_name = "FAULT")]
     fault: Vec<Fault>,
     /// Seed of the faults

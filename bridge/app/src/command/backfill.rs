@@ -28,24 +28,24 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Every record of the one store, tombstones included, is written to the other unless that has it or something later: safe while traffic runs, and resumed by running it again. Start the new site's worker first, so that nothing is written behind its back.\n\nExit codes: 0 done, 2 something was left out (it is listed), 1 a store could not be read or written.\n\nExample: bridge backfill --from aws:us-east-1 --to azure:westeurope --dry-run --config bridge.toml"
+    after_help = "Copies every record, tombstones included, unless the target has the same or a later version. It is safe under traffic. Run it again to resume. Start the new site's worker first, so that it misses no event.\n\nExit codes: 0 done, 2 some items were left out (listed), 1 a store could not be read or written.\n\nExample: bridge backfill --from aws:us-east-1 --to azure:westeurope --dry-run --config bridge.toml"
 )]
 pub(crate) struct Args {
-    /// The site that has the records
+    /// Site to copy from
     #[arg(long, value_name = "SITE")]
     from: SiteId,
-    /// The site that is to have them
+    /// Site to copy to
     #[arg(long, value_name = "SITE")]
     to: SiteId,
     #[command(flatten)]
     reading: ReadingArgs,
-    /// Count what would be written and change nothing
+    /// Count the records it would write; change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask
+    /// Skip the confirmation
     #[arg(long)]
     yes: bool,
-    /// List so many of the items that were left out; all are counted
+    /// List at most this many left-out items; all are counted
     #[arg(long, value_name = "ITEMS", default_value_t = 100)]
     limit: usize,
     /// Print JSON

@@ -11,7 +11,7 @@ use crate::{
 pub(crate) struct Args {
     #[command(flatten)]
     pub(super) site: SiteArg,
-    /// List every key with what it is for, whether it is set or not; needs no configuration
+    /// List every key and its purpose, set or not; needs no configuration
     #[arg(long)]
     explain: bool,
     /// Print JSON

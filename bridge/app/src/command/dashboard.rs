@@ -20,13 +20,13 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Everything is in the binary; the page asks no other host. On loopback everybody on this machine may look; elsewhere a token is needed, and TLS in front of it.\n\nExample: bridge dashboard --config bridge.toml"
+    after_help = "The binary holds the whole page; it asks no other host. On loopback, everyone on this machine can read it. Elsewhere, set a token and put TLS in front.\n\nExample: bridge dashboard --config bridge.toml"
 )]
 pub(crate) struct Args {
-    /// Where to serve: ADDRESS:PORT, or a port of 127.0.0.1; 0 lets the system choose one
+    /// Listen on ADDRESS:PORT, or on this port of 127.0.0.1; port 0 lets the system choose
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8421", value_parser = address)]
     listen: SocketAddr,
-    /// What viewers have to know, 32 characters or more; needed beyond loopback. Open the page as `/?token=TOKEN` once
+    /// Token for viewers, at least 32 characters; required beyond loopback. Open the page once as `/?token=TOKEN`
     #[arg(long, env = "BRIDGE_DASHBOARD_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
 }

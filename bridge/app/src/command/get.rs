@@ -15,7 +15,7 @@ use crate::{assemble, config::Config, exit::Code};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: bridge get order-42 --config bridge.toml")]
 pub(crate) struct Args {
-    /// The entity's key
+    /// Key of the entity
     key: String,
     /// Print JSON
     #[arg(long)]

@@ -29,22 +29,22 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "SQS, DynamoDB, Service Bus and Cosmos DB on loopback, with their own wire protocols; nothing leaves this machine and nothing is kept. Any client of theirs works against it.\n\nExample: bridge local --site aws:us-east-1 --site aws:eu-west-1 --site azure:westeurope"
+    after_help = "Serves SQS, DynamoDB, Service Bus and Cosmos DB on loopback with their own wire protocols, so their ordinary clients work. Nothing leaves this machine. Everything is gone when it stops.\n\nExample: bridge local --site aws:us-east-1 --site aws:eu-west-1 --site azure:westeurope"
 )]
 pub(crate) struct Args {
-    /// No sample traffic, and no words on how to use it
+    /// Send no sample traffic and print no instructions
     #[arg(long)]
     quiet: bool,
-    /// Write where everything is, as JSON, once all is up
+    /// Write all addresses to this file, as JSON, once everything is up
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
-    /// The clouds alone, for a worker or a function of one's own
+    /// Run only the clouds, for your own worker or function
     #[arg(long)]
     without_workers: bool,
-    /// Port of the metrics, for Prometheus
+    /// Port of the metrics for Prometheus; 0 lets the system choose
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     metrics_port: u16,
-    /// Port of the dashboard
+    /// Port of the dashboard; 0 lets the system choose
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     dashboard_port: u16,
     #[command(flatten)]

@@ -36,12 +36,12 @@ use crate::{
     telemetry::{Settings, Telemetry, logs::LogArgs},
 };
 
-/// Replicates events between AWS and Azure: SQS and DynamoDB here, Service Bus and Cosmos DB there
+/// Replicates events between AWS (SQS, DynamoDB) and Azure (Service Bus, Cosmos DB)
 #[derive(Debug, Parser)]
 #[command(name = "bridge", version, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 drift, dead letters or findings left, 64 wrong flags or configuration.\n\
-                        Without a command, AWS Lambda and Azure Functions start it as their function.\n\
+                        AWS Lambda and Azure Functions start it without a command.\n\
                         Try it without any cloud: bridge local"
 )]
 pub(crate) struct Cli {
@@ -71,10 +71,17 @@ impl Cli {
 
 #[derive(Debug, clap::Args)]
 struct SourceArgs {
-    /// The configuration that all sites share: a path, or the TOML text itself
-    #[arg(long, env = "BRIDGE_CONFIG", global = true, value_name = "FILE", hide_env_values = true)]
+    /// Configuration that all sites share: a path, or the TOML text itself
+    #[arg(
+        long,
+        env = "BRIDGE_CONFIG",
+        global = true,
+        help_heading = "Global options",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
     config: Option<String>,
-    /// The site that this process works for, as in aws:us-east-1
+    /// Site that this process works for, as in aws:us-east-1
     #[arg(long, env = "BRIDGE_SITE", value_name = "SITE")]
     site: Option<String>,
 }
@@ -85,7 +92,7 @@ struct SiteArg {
     #[arg(
         long,
         value_name = "SITE",
-        help = "The site that this process works for, as in aws:us-east-1 [env: BRIDGE_SITE]"
+        help = "Site that this process works for, as in aws:us-east-1 [env: BRIDGE_SITE]"
     )]
     site: Option<String>,
 }
@@ -120,34 +127,34 @@ enum Command {
     /// Run both clouds on this machine, with a worker for each
     #[cfg(feature = "local")]
     Local(local::Args),
-    /// Work for one site until stopped: the container host
+    /// Run the worker of one site, in a container or on a machine
     Run(run::Args),
     /// Validate events and send them to a site's queue
     Publish(publish::Args),
-    /// Bring dead letters, a queue's backlog or a file to where they are owed
+    /// Deliver dead letters, a queue's backlog or a file to the sites that are owed them
     Replay(Box<replay::Args>),
     /// Show a key's record at every site, side by side
     Get(get::Args),
-    /// Show how far behind each site is, and what would be missing if one vanished now
+    /// Show how far behind each site is, and what would be lost if a site failed now
     Lag(lag::Args),
-    /// Serve the lag, and what to do about it, as a live page
+    /// Serve the lag and the next steps as a live page
     Dashboard(dashboard::Args),
-    /// Compare the stores of all sites, list what differs, and repair it
+    /// Compare the stores of all sites, list differences, and repair them
     Verify(verify::Args),
-    /// Fill the store of one site from another's
+    /// Copy one site's store to another site
     Backfill(backfill::Args),
-    /// Make a site fail, fail over and back, and measure what that did
+    /// Make a site fail, fail over and back, and measure the effect
     Drill(Box<drill::Args>),
-    /// Check every assumption against the accounts: settings, permissions, clocks, limits
+    /// Check settings, permissions, clocks and limits of the accounts
     Doctor(doctor::Args),
-    /// Run worlds of sites in which everything goes wrong by a seed, on virtual time
+    /// Run simulated worlds full of faults, each from a seed, on virtual time
     #[cfg(feature = "local")]
     Simulate(simulate::Args),
-    /// Show the configuration: each key with its value, unit and origin
+    /// Show the configuration: value, unit and origin of each key
     Config(config::Args),
     /// Print the contracts: JSON Schemas, dead-letter reasons, AsyncAPI
     Schema(schema::Args),
-    /// Print a completion script for a shell
+    /// Print a shell's completion script
     Completions(completions::Args),
 }
 

@@ -21,19 +21,19 @@ const PORTION: usize = 100;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Each line is one event. An event goes to the queue of the site that it names as its source_region, and to no other. Lines that its worker would not accept are reported and not sent.\n\nExample: bridge publish orders.jsonl --config bridge.toml"
+    after_help = "Each line is one event. An event goes only to the queue of the site in its source_region. publish reports each line that the worker would refuse, and does not send it.\n\nExample: bridge publish orders.jsonl --config bridge.toml"
 )]
 pub(crate) struct Args {
-    /// Files with one event a line; `-` is standard input
+    /// Files with one event per line; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Send events of this site alone; one of another is refused
+    /// Send only events of this site; refuse all others
     #[arg(long, value_name = "SITE")]
     to: Option<SiteId>,
-    /// A first import: take events that are older than deletes are remembered. Only for keys that were never deleted
+    /// Accept events that are older than the tombstones' life. Only for a first import, of keys that were never deleted
     #[arg(long)]
     import: bool,
-    /// Validate only
+    /// Only validate
     #[arg(long)]
     dry_run: bool,
     /// Print JSON

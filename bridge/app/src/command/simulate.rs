@@ -22,19 +22,19 @@ use crate::{
                   Prints the story of the first seed that breaks a rule, and the line that repeats it; exit code 1 then.\n\
                   No cloud and no configuration is needed.")]
 pub(crate) struct Args {
-    /// The first seed; the same seed is the same world, to the byte of its trace
+    /// First seed; a seed always makes the same world, with the same trace
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// How many seeds to run, one after the other on each core
+    /// Number of seeds to run, on all cores
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
-    /// How many sites each world has; as its seed has it if not given
+    /// Sites in each world; the seed decides if this is not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=SITES_MAX as i64))]
     sites: Option<u8>,
-    /// The rule by which stores write: the bridge's, or the one that people write by hand
+    /// Rule by which stores accept writes: the bridge's, or one that people write by hand
     #[arg(long, value_enum, default_value_t)]
     rule: RuleArg,
-    /// Print the story of the seed, also where nothing was wrong
+    /// Print the trace of the seed, even if no rule was broken
     #[arg(long, conflicts_with = "seeds")]
     trace: bool,
     /// Print JSON

@@ -74,14 +74,10 @@ fn row(site: &str, reason: &str, messages: u64, owed: u64) -> Row {
     // What would come back as it is can be looked at only; the runbook tells how to correct it on the way.
     let as_it_is = known.is_none_or(|known| known.replay.starts_with("Yes"));
     let look_only = if as_it_is { "" } else { " --dry-run" };
-    let command = format!("bridge replay --from {site}/dlq --to owed --reason {}{look_only}", quoted(reason));
+    // A broker's reasons are words of others: nothing in them may run. No argument holds a NUL.
+    let word = shlex::try_quote(reason).unwrap_or_default();
+    let command = format!("bridge replay --from {site}/dlq --to owed --reason {word}{look_only}");
     Row { site: site.to_owned(), reason: reason.to_owned(), messages, meaning, runbook, command }
-}
-
-/// As a shell takes it for one word. A broker's reasons are words of others: nothing in them may run.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.:".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// Whether a producer has to mend letters of this reason: no site has the write then, so the stores agree.

@@ -9,12 +9,12 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 /// Flags of logging, the same for every command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogArgs {
-    /// What to log: a level (off, error, warn, info, debug, trace), or levels by module as in `bridge=debug,warn`; info if not given,
-    /// and off for `bridge simulate`, whose workers are not real
-    #[arg(long, env = "BRIDGE_LOG", global = true, value_name = "FILTER")]
+    /// Log level (off, error, warn, info, debug, trace), or levels by module as in `bridge=debug,warn`. The default is info, and
+    /// off for `bridge simulate`
+    #[arg(long, env = "BRIDGE_LOG", global = true, help_heading = "Global options", value_name = "FILTER")]
     log: Option<String>,
-    /// How to log; a function logs in JSON
-    #[arg(long, env = "BRIDGE_LOG_FORMAT", default_value = "text", global = true)]
+    /// Log format; a function always logs JSON
+    #[arg(long, env = "BRIDGE_LOG_FORMAT", default_value = "text", global = true, help_heading = "Global options")]
     log_format: Format,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct LogArgs {
 enum Format {
     /// Lines for people
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 

@@ -244,13 +244,7 @@ pub(super) fn digest<'a>(attributes: impl IntoIterator<Item = &'a Attribute>) ->
         digest.update(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
         digest.update(bytes);
     }
-    Some(hex(&digest.finalize()))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    digits.map(char::from).collect()
+    Some(hex::encode(digest.finalize()))
 }
 
 /// Which attributes a receiver asked for.

@@ -14,7 +14,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 
-use super::attributes::{self, Choice, ReceivedAttribute, hex};
+use super::attributes::{self, Choice, ReceivedAttribute};
 use super::limits;
 use super::protocol::{self, Code, SqsError, parse, required};
 use super::queue::Delivery;
@@ -141,7 +141,7 @@ impl Service {
             ReceivedMessage {
                 message_id: message.id.to_string(),
                 receipt_handle: self.seal.write(&receipt),
-                body_md5: hex(&message.body_md5),
+                body_md5: hex::encode(message.body_md5),
                 body: &message.body,
                 system_attributes: wish.system_attributes_of(delivery),
                 attributes_md5: attributes::digest(picked.iter().copied()),

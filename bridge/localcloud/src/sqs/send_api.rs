@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::attributes::{self, WireAttributes, hex};
+use super::attributes::{self, WireAttributes};
 use super::batch;
 use super::limits;
 use super::message::Message;
@@ -133,7 +133,7 @@ impl Service {
     }
 
     fn hand_in(&self, now: Now, url: &str, id: Option<String>, ready: Ready) -> Result<Sent, SqsError> {
-        let body_md5 = hex(&ready.message.body_md5);
+        let body_md5 = hex::encode(ready.message.body_md5);
         let Accepted { sent, fifo } = self.registry().send(now, url, ready.message, ready.delay)?;
         Ok(Sent {
             id,
@@ -191,7 +191,7 @@ impl Draft {
         // The body's own digest stands in where the sender gave no id.
         let deduplication = match self.message_deduplication_id {
             Some(id) => Some(id.into()),
-            None => fifo.then(|| hex(&Sha256::digest(&body)).into()),
+            None => fifo.then(|| hex::encode(Sha256::digest(&body)).into()),
         };
         Ok(Ready {
             delay,

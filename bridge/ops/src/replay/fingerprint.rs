@@ -1,9 +1,6 @@
 //! Names a message for a plan and its journal, so that the same message is known again however often it is delivered.
 
-use std::{
-    fmt::{self, Write},
-    str::FromStr,
-};
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -30,26 +27,17 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        f.write_str(&hex::encode(self.0))
     }
-}
-
-/// Bytes in lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes all");
-        text
-    })
 }
 
 impl FromStr for Fingerprint {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // As it is written and in no other way: numbers could also have a sign.
-        let hexadecimal = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let number = hexadecimal.then(|| u128::from_str_radix(text, 16).ok()).flatten();
-        number.map(|number| Self(number.to_be_bytes())).ok_or_else(|| format!("{text:?} is no fingerprint"))
+        let mut bytes = [0; 16];
+        let read = hex::decode_to_slice(text, &mut bytes).map(|()| Self(bytes)).ok();
+        read.filter(|read| read.to_string() == text).ok_or_else(|| format!("{text:?} is no fingerprint"))
     }
 }
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{
     effect::Effect,
     errand::{Errand, errands},
-    fingerprint::{Fingerprint, hex},
+    fingerprint::Fingerprint,
     frame::Frame,
     setting::Setting,
     subject::Subject,
@@ -207,7 +207,7 @@ impl Hash {
 
     /// The foot that belongs under these lines.
     pub fn foot(&self) -> Foot {
-        Foot { entries: self.entries, sha256: hex(&self.state.clone().finalize()) }
+        Foot { entries: self.entries, sha256: hex::encode(self.state.clone().finalize()) }
     }
 }
 

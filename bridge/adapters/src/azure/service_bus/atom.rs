@@ -1,24 +1,26 @@
 //! The little ATOM that a queue's description needs: the text of flat elements, and durations.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
+
+use quick_xml::{Reader, escape::unescape, events::Event};
 
 /// Longer than anybody means: the service says "for ever" as .NET's `TimeSpan.MaxValue`, 10,675,199 days ("Service Bus
 /// queues", `DefaultMessageTimeToLive`, read 2026-11).
 const FOR_EVER: Duration = Duration::from_hours(1_000_000 * 24);
 
-/// The text of the first element of that name, whatever its prefix.
-pub(super) fn text<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
-    let mut rest = xml;
-    while let Some((_, after)) = rest.split_once('<') {
-        let (tag, content) = after.split_once('>')?;
-        let label = tag.split_whitespace().next().unwrap_or(tag);
-        let local = label.rsplit(':').next().unwrap_or(label);
-        if local == name && !tag.starts_with('/') && !tag.ends_with('/') {
-            return content.split('<').next().map(str::trim);
+/// The text of the first element of that name, whatever its prefix; none if it is missing, empty or not XML.
+pub(super) fn text(xml: &str, name: &str) -> Option<String> {
+    let mut reader = Reader::from_str(xml);
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(tag) if tag.local_name().as_ref() == name => {
+                let text = reader.read_text(tag.name()).ok()?.into_inner();
+                return unescape(text.trim()).ok().map(Cow::into_owned);
+            }
+            Event::Eof => return None,
+            _ => {}
         }
-        rest = content;
     }
-    None
 }
 
 /// A text that is no duration.
@@ -55,8 +57,9 @@ mod tests {
     fn elements_are_found_with_and_without_a_prefix() {
         let xml =
             r#"<entry><content type="x"><a:LockDuration xmlns:a="u"> PT30S </a:LockDuration><Empty/><Last>1</Last>"#;
-        assert_eq!(text(xml, "LockDuration"), Some("PT30S"));
-        assert_eq!(text(xml, "Last"), Some("1"));
+        assert_eq!(text(xml, "LockDuration").as_deref(), Some("PT30S"));
+        assert_eq!(text(xml, "Last").as_deref(), Some("1"));
+        assert_eq!(text("<a>1 &lt; 2 &amp; 3</a>", "a").as_deref(), Some("1 < 2 & 3"));
         for absent in ["Empty", "Lock", "content type"] {
             assert_eq!(text(xml, absent), None, "{absent}");
         }

@@ -81,7 +81,7 @@ impl ServiceBusDescriptions {
             StatusCode::TOO_MANY_REQUESTS => FailureKind::Throttled { retry_after: None },
             _ => FailureKind::Unavailable,
         };
-        let words = atom::text(&text, "Detail").unwrap_or(&text);
+        let words = atom::text(&text, "Detail").unwrap_or(text);
         let detail: String = format!("HTTP {} {words}", status.as_u16()).chars().take(DETAIL_CHARS_MAX).collect();
         Err(Failure::new(kind, detail.trim_end()))
     }
@@ -109,7 +109,7 @@ pub(super) fn facts(name: &str, xml: &str) -> Result<QueueFacts, Failure> {
     };
     let duration = |element: &'static str| -> Result<Option<Duration>, Failure> {
         let text = atom::text(xml, element).ok_or_else(|| strange(element))?;
-        atom::duration(text).map_err(|_| strange(element))
+        atom::duration(&text).map_err(|_| strange(element))
     };
     let is = |element: &str| atom::text(xml, element).is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let number = |element: &str| atom::text(xml, element).and_then(|text| text.parse::<u64>().ok());
@@ -130,9 +130,9 @@ pub(super) fn facts(name: &str, xml: &str) -> Result<QueueFacts, Failure> {
             None
         },
         sessions: is("RequiresSession"),
-        forwards_to: atom::text(xml, "ForwardTo").filter(|target| !target.is_empty()).map(str::to_owned),
+        forwards_to: atom::text(xml, "ForwardTo").filter(|target| !target.is_empty()),
         idle_life: match atom::text(xml, "AutoDeleteOnIdle") {
-            Some(text) => atom::duration(text).map_err(|_| strange("AutoDeleteOnIdle"))?,
+            Some(text) => atom::duration(&text).map_err(|_| strange("AutoDeleteOnIdle"))?,
             None => None,
         },
     })

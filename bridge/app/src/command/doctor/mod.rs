@@ -15,12 +15,12 @@ use crate::{assemble, config::Config, doctor, exit::Code, host, telemetry::Telem
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Looks at every site (or at --site alone), and tries what a worker does: it reads and writes a record under the reserved key _bridge/doctor/SITE, which expires after an hour, and sends a heartbeat. Dead-letter queues are looked at only.\n\nExit codes: 0 all good, 1 nothing could be looked at, 2 something is to be mended.\n\nExample: bridge doctor --config bridge.toml"
+    after_help = "Checks every site, or --site alone. It does what a worker does: it reads and writes a record under the reserved key _bridge/doctor/SITE, which expires after an hour, and sends a heartbeat. It only reads dead-letter queues.\n\nExit codes: 0 all good, 1 no site could be checked, 2 something needs a fix.\n\nExample: bridge doctor --config bridge.toml"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(super) site: SiteArg,
-    /// Look only: write no record and send no heartbeat
+    /// Only read: write no record and send no heartbeat
     #[arg(long)]
     read_only: bool,
     /// Print JSON

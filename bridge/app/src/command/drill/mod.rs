@@ -42,53 +42,53 @@ const PATIENCE_SECONDS: u32 = 300;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Users of every site write a little, all the time, under keys of their own (_bridge/drill/...). The site is made to fail, its users are sent to another, what waits is brought over by the same commands as in the runbooks, the site comes back and gets what it is owed, and all stores are compared. Each write is followed from outside: when its queue confirmed it, when each store showed it.\n\nWrites three files: the report for people (.md), for machines (.json), and every write (.jsonl).\n\nExit codes: 0 passed, 1 failed, 2 nothing is lost but something is still owed or differs.\n\nExample: bridge drill aws:us-east-1 --admin http://127.0.0.1:PORT (which bridge local prints)"
+    after_help = "Simulated users write at every site, under keys of their own (_bridge/drill/...). The drill makes the site fail and moves its users to another site. It replays the waiting events with the commands of the runbooks. It restores the site, replays what the site is still owed, and compares all stores. It times each write from outside: when the queue confirmed it, and when each store showed it.\n\nIt writes three files: a report for people (.md), one for machines (.json), and every write (.jsonl).\n\nExit codes: 0 passed, 1 failed, 2 nothing is lost, but something is still owed or differs.\n\nExample: bridge drill aws:us-east-1 --admin http://127.0.0.1:PORT (which bridge local prints)"
 )]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
-    /// The site that fails
+    /// Site to make fail
     #[arg(value_name = "SITE")]
     failing: SiteId,
-    /// The admin endpoint of `bridge local`: all services of the site go dark there
+    /// Admin endpoint of `bridge local`, which makes all services of the site unreachable
     #[arg(long, value_name = "URL", conflicts_with_all = ["fail", "restore"])]
     admin: Option<Url>,
-    /// Makes the site fail (by `sh -c`), as by switching off its function's trigger; without it the drill asks you to
+    /// Shell command that makes the site fail, for example by disabling its trigger; without it the drill asks you to
     #[arg(long, value_name = "COMMAND", requires = "restore")]
     fail: Option<String>,
-    /// Brings the site back (by `sh -c`); run whatever happens
+    /// Shell command that restores the site; always run
     #[arg(long, value_name = "COMMAND", requires = "fail")]
     restore: Option<String>,
-    /// Writes a second, of the users of each site
+    /// Writes per second at each site
     #[arg(long, value_name = "PER SECOND", default_value_t = 10.0, value_parser = rate)]
     rate: f64,
-    /// How long all is well before the site fails
+    /// Seconds of normal operation before the site fails
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     steady: u32,
-    /// How long the site is away at least
+    /// Minimum seconds that the site stays away
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     outage: u32,
-    /// How long to wait for what should happen before it counts as not happening
+    /// Seconds to wait for an expected change before it counts as missing
     #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE_SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
     patience: u32,
-    /// A confirmed write that takes longer than this to every site is late
+    /// A confirmed write is late if it takes longer than this to reach every site
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     late_after: u32,
-    /// Fail the drill if recovery took longer
+    /// Fail the drill if recovery takes longer
     #[arg(long, value_name = "SECONDS")]
     rto_max: Option<f64>,
-    /// Fail the drill if more events would have been lost, had the site never come back
+    /// Fail the drill if more events would be lost should the site never return
     #[arg(long, value_name = "EVENTS")]
     rpo_max: Option<usize>,
-    /// Replay nothing: you do, by the runbooks, while the drill measures
+    /// Replay nothing: you follow the runbooks while the drill measures
     #[arg(long)]
     by_hand: bool,
-    /// Do not compare the stores as a whole in the end, which reads them from end to end
+    /// Skip the final comparison, which reads all stores from end to end
     #[arg(long)]
     without_verify: bool,
-    /// Where the report goes: PATH.md, PATH.json and PATH.jsonl; none of them may be there yet
+    /// Write the report to PATH.md, PATH.json and PATH.jsonl; none may exist yet
     #[arg(long, value_name = "PATH")]
     report: Option<PathBuf>,
-    /// Do it without asking, on real clouds too
+    /// Skip the confirmation, also on real clouds
     #[arg(long)]
     yes: bool,
     /// Print the report as JSON

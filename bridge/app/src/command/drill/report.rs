@@ -10,7 +10,6 @@ use bridge_core::settlement::rfc3339;
 use bridge_ops::{
     drill::{Aftermath, Answer, Entry, Fate, Figures},
     lag::report::RecoveryPoint,
-    replay::fingerprint::hex,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -135,7 +134,7 @@ impl Report {
             predicted: drill.predicted,
             timeline: std::mem::take(&mut drill.timeline),
             commands: std::mem::take(&mut drill.operator.done),
-            writes_sha256: hex(&Sha256::digest(&writes)),
+            writes_sha256: hex::encode(Sha256::digest(&writes)),
             writes,
             writes_file: path.with_added_extension("jsonl"),
         }

@@ -16,16 +16,16 @@ const WATCH: Duration = Duration::from_secs(2);
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The lag from one site to another is how long the last heartbeat of the one took to the store of the other. Once the next is overdue it is shown as late, with the lag that is known at least, and then as silent: never as zero.\n\nExit codes: 0 shown, 1 no site could be reached.\n\nExample: bridge lag --watch --config bridge.toml"
+    after_help = "The lag between two sites is the time that the last heartbeat took from one site to the other's store. When the next heartbeat is overdue, the lag shows as late, with its known minimum, and then as silent. It never shows as zero.\n\nExit codes: 0 shown, 1 no site could be reached.\n\nExample: bridge lag --watch --config bridge.toml"
 )]
 pub(crate) struct Args {
-    /// Look again every two seconds until stopped
+    /// Repeat every two seconds until stopped
     #[arg(long)]
     watch: bool,
-    /// Print JSON; with --watch a line a look
+    /// Print JSON; with --watch, one line each time
     #[arg(long)]
     json: bool,
-    /// List the latest lost writes too: to another site, or to another content of the same event (kept where worker.conflicts is keep)
+    /// Also list the latest lost writes: those that lost to another site, or to another content of the same event (needs worker.conflicts = keep)
     #[arg(long)]
     conflicts: bool,
 }

@@ -122,9 +122,13 @@ impl PlanFile {
 
     /// How to go on with it, in a shell; `config` and `rate` where they were given by flag.
     pub(super) fn resume(&self, config: Option<&str>, rate: Option<f64>) -> String {
-        let config = config.map(|path| format!(" --config {}", quoted(path))).unwrap_or_default();
+        let config =
+            config.map(|path| format!(" --config {}", shlex::try_quote(path).unwrap_or_default())).unwrap_or_default();
         let rate = rate.map(|rate| format!(" --rate {rate}")).unwrap_or_default();
-        format!("bridge replay --plan {} --resume --yes{rate}{config}", quoted(&self.path.display().to_string()))
+        format!(
+            "bridge replay --plan {} --resume --yes{rate}{config}",
+            shlex::try_quote(&self.path.display().to_string()).unwrap_or_default()
+        )
     }
 
     /// Removes what nobody asked to be kept, unless there is work left in it.
@@ -144,15 +148,6 @@ pub(super) struct Loaded {
     pub(super) sums: Sums,
     /// Bytes of the journal that are whole lines.
     pub(super) journal_bytes: u64,
-}
-
-/// One word for a shell.
-fn quoted(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:,@%=".contains(&byte);
-    if !text.is_empty() && text.bytes().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// A line of a plan, without its line feed.

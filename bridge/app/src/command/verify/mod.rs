@@ -35,21 +35,21 @@ const CONCURRENT: usize = 16;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Every store is read once, in segments; ranges of keys whose digests are equal are done with. What differs is looked at again after --settle, so that a write on its way is not taken for drift: it is safe while traffic runs, and repairs by the same conditional writes as the workers.\n\nExit codes: 0 the stores agree (or were made to), 2 drift is left, 1 a store could not be read or written.\n\nExample: bridge verify --repair --config bridge.toml"
+    after_help = "verify reads each store once, in segments, and compares digests of key ranges. It reads differing keys again after --settle, so that an event in flight does not count as drift. It is safe under traffic: a repair uses the workers' conditional writes.\n\nExit codes: 0 the stores agree (or were made to), 2 drift is left, 1 a store could not be read or written.\n\nExample: bridge verify --repair --config bridge.toml"
 )]
 pub(crate) struct Args {
-    /// Write the greatest version of a key to each site that lacks it
+    /// Write the latest version of a key to each site that lacks it
     #[arg(long)]
     repair: bool,
-    /// Compare these sites only; may be given several times
+    /// Compare only these sites; repeat it for each site
     #[arg(long, value_name = "SITE")]
     only: Vec<SiteId>,
     #[command(flatten)]
     reading: ReadingArgs,
-    /// How long a write may be on its way from one site to another before its absence is drift
+    /// Seconds that an event may be in flight between sites before its absence counts as drift
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     settle: u32,
-    /// List so many keys; all are counted
+    /// List at most this many keys; all are counted
     #[arg(long, value_name = "KEYS", default_value_t = 100)]
     limit: usize,
     /// Print JSON
@@ -60,10 +60,10 @@ pub(crate) struct Args {
 /// How stores are read from end to end.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReadingArgs {
-    /// Read so many segments of each store at the same time: one is gentle, more are faster on a large store
+    /// Read this many segments of each store at once: one is gentle, more are faster on a large store
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     segments: u16,
-    /// Read at most so many records a second from each store; as fast as it goes, unless given
+    /// Read at most this many records per second from each store; without it, there is no limit
     #[arg(long, value_name = "PER SECOND", value_parser = rate)]
     rate: Option<f64>,
 }

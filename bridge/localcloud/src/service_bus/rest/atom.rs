@@ -1,8 +1,9 @@
 //! ATOM as the management of queues speaks it: entries and feeds written, and the few elements that a description sets read.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use chrono::DateTime;
+use quick_xml::{Reader, escape::unescape, events::Event};
 
 use super::duration;
 use crate::service_bus::settings::{Counts, QueueSettings};
@@ -111,19 +112,19 @@ pub(super) fn namespace(base: &str, premium: bool, now: i64) -> String {
     )
 }
 
-/// The text of the first element of that name, whatever its prefix. Good for flat descriptions only, which these are.
-pub(super) fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
-    let mut rest = xml;
-    while let Some((_, after)) = rest.split_once('<') {
-        let (tag, content) = after.split_once('>')?;
-        let label = tag.split([' ', '\t', '\r', '\n']).next().unwrap_or(tag);
-        let local = label.rsplit(':').next().unwrap_or(label);
-        if local == name && !tag.starts_with('/') && !tag.ends_with('/') {
-            return content.split('<').next().map(str::trim);
+/// The text of the first element of that name, whatever its prefix; none if it is missing, empty or not XML.
+pub(super) fn element(xml: &str, name: &str) -> Option<String> {
+    let mut reader = Reader::from_str(xml);
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(tag) if tag.local_name().as_ref() == name => {
+                let text = reader.read_text(tag.name()).ok()?.into_inner();
+                return unescape(text.trim()).ok().map(Cow::into_owned);
+            }
+            Event::Eof => return None,
+            _ => {}
         }
-        rest = content;
     }
-    None
 }
 
 pub(super) fn escape(text: &str) -> String {
@@ -154,8 +155,8 @@ mod tests {
     #[test]
     fn elements_are_found_with_and_without_a_prefix() {
         let xml = r#"<?xml version="1.0"?><entry><a:content type="x"><ns0:QueueDescription xmlns:ns0="u"><ns0:LockDuration> PT5S </ns0:LockDuration><Empty/><MaxDeliveryCount i:x="1">3</MaxDeliveryCount></ns0:QueueDescription></a:content></entry>"#;
-        assert_eq!(element(xml, "LockDuration"), Some("PT5S"));
-        assert_eq!(element(xml, "MaxDeliveryCount"), Some("3"));
+        assert_eq!(element(xml, "LockDuration").as_deref(), Some("PT5S"));
+        assert_eq!(element(xml, "MaxDeliveryCount").as_deref(), Some("3"));
         assert_eq!(element(xml, "Empty"), None);
         assert_eq!(element("<<<", "x"), None);
         assert_eq!(element("<x", "x"), None);

@@ -104,14 +104,14 @@ fn describe(app: &App, cell: &Cell) -> Description {
 pub(super) fn read_settings(body: &str, mut settings: QueueSettings) -> Result<QueueSettings, Failed> {
     let wrong = |name: &str, value: &str| Failed::bad_request(format!("{name} cannot be '{value}'"));
     let length = |name: &str| match atom::element(body, name).filter(|text| !text.is_empty()) {
-        Some(text) => duration::parse(text).map(Some).ok_or_else(|| wrong(name, text)),
+        Some(text) => duration::parse(&text).map(Some).ok_or_else(|| wrong(name, &text)),
         None => Ok(None),
     };
     let number = |name: &str| match atom::element(body, name).filter(|text| !text.is_empty()) {
-        Some(text) => text.parse::<u32>().map(Some).map_err(|_| wrong(name, text)),
+        Some(text) => text.parse::<u32>().map(Some).map_err(|_| wrong(name, &text)),
         None => Ok(None),
     };
-    let switch = |name: &str| match atom::element(body, name).map(str::to_ascii_lowercase).as_deref() {
+    let switch = |name: &str| match atom::element(body, name).map(|text| text.to_ascii_lowercase()).as_deref() {
         Some("true") => Ok(Some(true)),
         Some("false") => Ok(Some(false)),
         Some("") | None => Ok(None),
@@ -119,7 +119,7 @@ pub(super) fn read_settings(body: &str, mut settings: QueueSettings) -> Result<Q
     };
     settings.sessions = switch("RequiresSession")?.unwrap_or(settings.sessions);
     if let Some(target) = atom::element(body, "ForwardTo") {
-        settings.forward_to = Some(target.to_owned()).filter(|target| !target.is_empty());
+        settings.forward_to = Some(target).filter(|target| !target.is_empty());
     }
     if let Some(life) = length("AutoDeleteOnIdle")? {
         settings.idle_life = lifetime(life);
@@ -128,7 +128,7 @@ pub(super) fn read_settings(body: &str, mut settings: QueueSettings) -> Result<Q
         let text = "forwarding is not available here; leave ForwardDeadLetteredMessagesTo out";
         return Err(Failed::bad_request(text));
     }
-    if let Some(status) = atom::element(body, "Status").filter(|status| !status.is_empty() && *status != "Active") {
+    if let Some(status) = atom::element(body, "Status").filter(|status| !status.is_empty() && status != "Active") {
         return Err(Failed::bad_request(format!("a queue cannot be '{status}' here; leave Status out")));
     }
     settings.lock_duration = length("LockDuration")?.unwrap_or(settings.lock_duration);
