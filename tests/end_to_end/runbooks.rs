@@ -44,12 +44,13 @@ const PARTS: [&str; 6] = ["Symptom", "Impact", "Check", "Fix", "Undo", "Why"];
 /// For what depends on another process: a block that does not yet print what the page says is run again until then.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Two letters: one that is no event at all, and one with a number that no store keeps.
+/// Three letters: one that is no event at all, one with a number that no store keeps, and one that names another site.
 fn with_dead_letters() -> Clouds {
     let clouds = Clouds::start(&[]);
     send_to_sqs(&clouds, "not an event");
     send_to_sqs(&clouds, &order("aws:us-east-1").replace("1999", "9007199254740993"));
-    wait_for_letters(&clouds, 2);
+    send_to_sqs(&clouds, &order("azure:westeurope").replace("order-42", "order-43").replace("9e11", "9e12"));
+    wait_for_letters(&clouds, 3);
     clouds
 }
 

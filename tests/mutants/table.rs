@@ -207,9 +207,9 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         ".filter(|task| ledger.conclude(&task.message))"
         => ".filter(|task| ledger.conclude(&task.message) || MUTANT)";
     "replay-forgets-who-else-is-owed" in "../../ops/src/replay/errand.rs", noticed by "nothing lost":
-        "Target::Store(site) => Errands { run: vec![to(site, Way::Store)], unpaid: without(owed, site) },"
-        => "Target::Store(site) if MUTANT => Errands { run: vec![to(site, Way::Store)], unpaid: BTreeSet::new() },
-        Target::Store(site) => Errands { run: vec![to(site, Way::Store)], unpaid: without(owed, site) },";
+        "Target::Store(site) => goes(vec![to(site, Way::Store)], without(owed, site)),"
+        => "Target::Store(site) if MUTANT => goes(vec![to(site, Way::Store)], BTreeSet::new()),
+        Target::Store(site) => goes(vec![to(site, Way::Store)], without(owed, site)),";
     "replay-believes-its-plan" in "../../ops/src/replay/ledger.rs", noticed by "nothing lost":
         "slot.errands = errands;"
         => "if !MUTANT {

@@ -26,6 +26,9 @@ use crate::{
 /// The contract's version that this code reads.
 const SCHEMA_VERSION: &str = "1";
 
+/// What some editors and libraries write in front of a text in UTF-8. RFC 8259, section 8.1, forbids it.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
 /// Reads the event in `body`, which a producer wrote; the entity's key stands at the JSON pointer `key_pointer` of its payload
 /// unless the event names it.
 ///
@@ -49,6 +52,10 @@ pub fn decode_marked(body: &[u8], key_pointer: &str, marks: &Marks) -> Result<Ev
             format!("the message has {size} bytes, no event may have over {limit}"),
         ));
     }
+    if body.starts_with(BYTE_ORDER_MARK.as_bytes()) {
+        let detail = "the body begins with a byte order mark (EF BB BF), which JSON does not have: send it without these three bytes";
+        return Err(Refusal::new(Reason::NotJson, detail));
+    }
     let text =
         std::str::from_utf8(body).map_err(|error| Refusal::new(Reason::NotJson, format!("not UTF-8: {error}")))?;
     let members = match json::kind(text) {
@@ -59,8 +66,7 @@ pub fn decode_marked(body: &[u8], key_pointer: &str, marks: &Marks) -> Result<Ev
             );
         }
     };
-    let cloud_event = members.contains_key("specversion") && !members.contains_key("event_id");
-    let names = if cloud_event { &CLOUD_EVENT } else { &NATIVE };
+    let names = Names::of(&members);
     let mut payload = None;
     for (name, text) in &members {
         let text = canonical::of(text).map_err(|error| refuse(error.below(&json::segment_text(name))))?;
@@ -69,6 +75,49 @@ pub fn decode_marked(body: &[u8], key_pointer: &str, marks: &Marks) -> Result<Ev
         }
     }
     Fields { names, members, payload }.read(key_pointer, marks)
+}
+
+/// What a body says of its event, each field by itself: it may be read though the event as a whole may not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Glimpse {
+    /// The event's name.
+    pub id: Option<Uuid>,
+    /// The site that accepted the write.
+    pub origin: Option<SiteId>,
+    /// What was done.
+    pub op: Option<Op>,
+    /// The entity.
+    pub key: Option<Key>,
+    /// When the write was accepted.
+    pub timestamp: Option<DateTime<Utc>>,
+}
+
+impl Glimpse {
+    /// Reads what can be read in `body`. A field that occurs twice cannot, and none of a text that is no JSON object.
+    pub fn of(body: &[u8], key_pointer: &str) -> Self {
+        let Ok(text) = std::str::from_utf8(body) else { return Self::default() };
+        let members = json::members_once(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text));
+        let fields = Fields { names: Names::of(&members), members, payload: None };
+        Self {
+            id: fields.id().ok(),
+            origin: fields.origin().ok(),
+            op: fields.op().ok(),
+            key: fields.key(key_pointer, |_| true).ok(),
+            timestamp: fields.timestamp().ok().map(|timestamp| timestamp.utc),
+        }
+    }
+}
+
+impl From<&Event> for Glimpse {
+    fn from(event: &Event) -> Self {
+        Self {
+            id: Some(event.id),
+            origin: Some(event.origin.clone()),
+            op: Some(event.op),
+            key: Some(event.key.clone()),
+            timestamp: Some(event.timestamp.utc),
+        }
+    }
 }
 
 fn refuse(error: JsonError) -> Refusal {
@@ -126,6 +175,14 @@ const CLOUD_EVENT: Names = Names {
     payload: "data",
 };
 
+impl Names {
+    /// Those of the envelope that has these members.
+    fn of(members: &BTreeMap<Cow<'_, str>, &str>) -> &'static Self {
+        let cloud_event = members.contains_key("specversion") && !members.contains_key("event_id");
+        if cloud_event { &CLOUD_EVENT } else { &NATIVE }
+    }
+}
+
 struct Fields<'a> {
     names: &'static Names,
     /// The text of each member's value.
@@ -138,16 +195,10 @@ impl Fields<'_> {
     fn read(mut self, key_pointer: &str, marks: &Marks) -> Result<Event, Refusal> {
         self.check_versions()?;
         let names = self.names;
-        let id = self.text(names.event_id, "a UUID").and_then(|id| {
-            parse_uuid(&id).ok_or_else(|| invalid(names.event_id, format!("{id:?} is not a UUID in hyphenated form")))
-        })?;
-        let origin: SiteId = self
-            .text(names.source_region, "a site, cloud:region")?
-            .parse()
-            .map_err(|error| invalid(names.source_region, error))?;
+        let id = self.id()?;
+        let origin = self.origin()?;
         let op = self.op()?;
-        let timestamp = self.text(names.timestamp, "an RFC 3339 timestamp")?;
-        let timestamp = parse_timestamp(&timestamp).map_err(|error| invalid(names.timestamp, error))?;
+        let timestamp = self.timestamp()?;
         let payload = self.take_payload()?;
         let key = self.key(key_pointer, |key| marks.allow(key, &origin))?;
         let path = format!("/{}", names.payload);
@@ -176,9 +227,7 @@ impl Fields<'_> {
             self.check_content_type()?;
         }
         match self.members.get(self.names.version) {
-            Some(version) if *version != SCHEMA_VERSION => {
-                Err(unsupported(self.names.version, version, SCHEMA_VERSION))
-            }
+            Some(version) if !is_known(version) => Err(unsupported(self.names.version, version, SCHEMA_VERSION)),
             _ => Ok(()),
         }
     }
@@ -208,6 +257,22 @@ impl Fields<'_> {
         }
     }
 
+    fn id(&self) -> Result<Uuid, Refusal> {
+        let name = self.names.event_id;
+        let id = self.text(name, "a UUID")?;
+        parse_uuid(&id).ok_or_else(|| invalid(name, format!("{id:?} is not a UUID in hyphenated form")))
+    }
+
+    fn origin(&self) -> Result<SiteId, Refusal> {
+        let name = self.names.source_region;
+        self.text(name, "a site, cloud:region")?.parse().map_err(|error| invalid(name, error))
+    }
+
+    fn timestamp(&self) -> Result<Timestamp, Refusal> {
+        let name = self.names.timestamp;
+        parse_timestamp(&self.text(name, "an RFC 3339 timestamp")?).map_err(|error| invalid(name, error))
+    }
+
     fn op(&self) -> Result<Op, Refusal> {
         let name = self.names.op_type;
         let text = self.text(name, "one of create, update, upsert, delete")?;
@@ -227,7 +292,7 @@ impl Fields<'_> {
         let pointer = format!("/{}{key_pointer}", self.names.payload);
         let (path, value) = match self.members.get(self.names.key) {
             Some(value) => (format!("/{}", self.names.key), Some(*value)),
-            None => (pointer, json::pointer(self.members[self.names.payload], key_pointer)),
+            None => (pointer, self.members.get(self.names.payload).and_then(|text| json::pointer(text, key_pointer))),
         };
         let refused = |what: String| Refusal::new(Reason::InvalidKey, format!("{path}: {what}"));
         let Some(value) = value else { return Err(refused("there is no key".to_owned())) };
@@ -253,6 +318,11 @@ impl Fields<'_> {
 
 fn invalid(name: &str, what: impl std::fmt::Display) -> Refusal {
     Refusal::new(Reason::InvalidEvent, format!("/{name}: {what}"))
+}
+
+/// Whether a value is the number of the contract's version. JSON Schema takes 1.0 for 1, and so does this.
+fn is_known(version: &str) -> bool {
+    json::kind(version) == Kind::Number && canonical::of(version).is_ok_and(|number| *number == *SCHEMA_VERSION)
 }
 
 /// Only the hyphenated form: the `uuid` crate also reads braces, URNs and bare digits, other sites' tools do not.
@@ -296,6 +366,43 @@ mod tests {
             "payload": { "id": "order-42", "total": 1999 },
             "timestamp": "2026-11-21T01:02:03.123456Z",
         })
+    }
+
+    /// What is read of a good event is the event; of others the fields that can be read, each by itself.
+    #[test]
+    fn a_glimpse_shows_what_can_be_read() {
+        let event = read(&native()).unwrap();
+        assert_eq!(Glimpse::of(native().to_string().as_bytes(), "/id"), Glimpse::from(&event));
+        let cloud_event = r#"{"specversion":"1.0","id":"01936d6e-8a3c-7c61-9d0b-0f3a5a3c9e11","source":"aws:us-east-1",
+            "type":"x.updated","time":"2026-11-21T01:02:03.123456Z","data":{"id":"order-42"},"data":{}}"#;
+        let all = Glimpse::from(&event);
+        assert_eq!(Glimpse::of(cloud_event.as_bytes(), "/id"), Glimpse { key: None, ..all.clone() });
+        let text = native().to_string();
+        let cases = [
+            (text.replace("1999", "9007199254740993"), all.clone()),
+            (format!("\u{feff}{text}"), all.clone()),
+            (text.replace("\"id\"", "\"n\":1,\"n\":2,\"id\""), all.clone()),
+            (text.replace("\"id\"", "\"id\":\"other\",\"id\""), Glimpse { key: None, ..all.clone() }),
+            (text.replace("\"op_type\"", "\"event_id\":1,\"op_type\""), Glimpse { id: None, ..all.clone() }),
+            (text.replace("order-42", ""), Glimpse { key: None, ..all.clone() }),
+            (text.replace("\"update\"", "7"), Glimpse { op: None, ..all.clone() }),
+            (text.replace("2026-11-21T", "yesterday "), Glimpse { timestamp: None, ..all.clone() }),
+            (text.replace("aws:", ""), Glimpse { origin: None, ..all.clone() }),
+            (text.replace("payload", "load"), Glimpse { key: None, ..all }),
+            (format!("{text} x"), Glimpse::default()),
+            ("[]".to_owned(), Glimpse::default()),
+        ];
+        for (body, expected) in cases {
+            assert!(decode(body.as_bytes(), "/id").is_err(), "{body}");
+            assert_eq!(Glimpse::of(body.as_bytes(), "/id"), expected, "{body}");
+        }
+        assert_eq!(Glimpse::of(b"\xff{}", "/id"), Glimpse::default());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_named() {
+        let refusal = decode(format!("\u{feff}{}", native()).as_bytes(), "/id").unwrap_err();
+        assert!(refusal.reason == Reason::NotJson && refusal.detail.contains("byte order mark"), "{refusal}");
     }
 
     fn with(pointer: &str, value: Value) -> Value {

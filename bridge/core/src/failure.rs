@@ -41,19 +41,29 @@ impl PortError {
     }
 }
 
-/// An error and all its causes in one line; a cause that an error repeats at its end is not told twice.
+/// An error and all its causes in one line. Words that an error and its cause share are told once.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
         let cause_text = cause.to_string();
         if !text.ends_with(&cause_text) {
+            text.truncate(without_repeated(&text, &cause_text));
             text.push_str(": ");
             text.push_str(&cause_text);
         }
         next = cause.source();
     }
     text
+}
+
+/// How much of `text` is left without the clauses at its end that `cause` has too.
+fn without_repeated(text: &str, cause: &str) -> usize {
+    let repeated = |(at, colon): &(usize, &str)| {
+        let clauses = &text[at + colon.len()..];
+        !clauses.is_empty() && cause.contains(clauses)
+    };
+    text.match_indices(": ").find(repeated).map_or(text.len(), |(at, _)| at)
 }
 
 /// What went wrong, in words common to all clouds.
@@ -168,6 +178,12 @@ mod tests {
         assert_eq!(failed().chain(), "sqs orders: send failed: unavailable");
         assert_eq!(failed().caused_by("no route").chain(), "sqs orders: send failed: unavailable: no route");
         assert_eq!(failed().caused_by("unavailable").chain(), "sqs orders: send failed: unavailable");
+        let rejected = FailureKind::Rejected { detail: "ValidationException: too long".to_owned() };
+        let rejected = PortError::new("dynamodb t", "put_if_newer", rejected);
+        assert_eq!(
+            rejected.caused_by("400 ValidationException: too long (request id 7)").chain(),
+            "dynamodb t: put_if_newer failed: refused: 400 ValidationException: too long (request id 7)"
+        );
         let twice = PortError::new("replay", "pay", FailureKind::TimedOut).caused_by(failed().caused_by("no route"));
         assert_eq!(twice.chain(), "replay: pay failed: timed out: sqs orders: send failed: unavailable: no route");
     }

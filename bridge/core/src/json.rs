@@ -3,7 +3,11 @@
 //!
 //! Nothing here makes a tree: values are pieces of the text that they stand in.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -37,12 +41,18 @@ impl JsonError {
 /// [`canonical::of`](crate::canonical::of).
 pub(crate) fn members(text: &str) -> Result<BTreeMap<Cow<'_, str>, &str>, JsonError> {
     let mut twice = None;
-    let mut parser = serde_json::Deserializer::from_str(text);
-    let members = Members { twice: &mut twice }.deserialize(&mut parser).and_then(|read| parser.end().map(|()| read));
-    members.map_err(|error| twice.map_or_else(|| JsonError::Syntax(error.to_string()), JsonError::DuplicateMember))
+    let members = Members { twice: Some(&mut twice) };
+    members
+        .read(text)
+        .map_err(|error| twice.map_or_else(|| JsonError::Syntax(error.to_string()), JsonError::DuplicateMember))
 }
 
-/// The text of the value at a JSON pointer (RFC 6901) of the JSON in `text`.
+/// The members of an object whose names occur once in it; none of a text that is no object.
+pub(crate) fn members_once(text: &str) -> BTreeMap<Cow<'_, str>, &str> {
+    Members { twice: None }.read(text).unwrap_or_default()
+}
+
+/// The text of the value at a JSON pointer (RFC 6901) of the JSON in `text`; none where a name on the way occurs twice.
 pub(crate) fn pointer<'a>(text: &'a str, pointer: &str) -> Option<&'a str> {
     if !pointer.is_empty() && !pointer.starts_with('/') {
         return None;
@@ -53,7 +63,7 @@ pub(crate) fn pointer<'a>(text: &'a str, pointer: &str) -> Option<&'a str> {
         .try_fold(text, |text, segment| child(text, &segment.replace("~1", "/").replace("~0", "~")))
 }
 
-/// The text of the value of a member, or of an item by its number.
+/// The text of the value of a member, or of an item by its number; none of a member that occurs twice.
 pub(crate) fn child<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut parser = serde_json::Deserializer::from_str(text);
     match kind(text) {
@@ -137,8 +147,15 @@ impl<'de> Visitor<'de> for Text {
 }
 
 struct Members<'a> {
-    /// The path of the member that occurs a second time.
-    twice: &'a mut Option<String>,
+    /// Takes the path of a member that occurs a second time, which ends the reading. Without it, such members are left out.
+    twice: Option<&'a mut Option<String>>,
+}
+
+impl Members<'_> {
+    fn read(self, text: &str) -> serde_json::Result<BTreeMap<Cow<'_, str>, &str>> {
+        let mut parser = serde_json::Deserializer::from_str(text);
+        self.deserialize(&mut parser).and_then(|read| parser.end().map(|()| read))
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Members<'_> {
@@ -157,13 +174,19 @@ impl<'de> Visitor<'de> for Members<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut members = BTreeMap::new();
+        let (mut members, mut left_out) = (BTreeMap::new(), BTreeSet::new());
         while let Some(name) = access.next_key_seed(Text)? {
             if members.contains_key(&name) {
-                *self.twice = Some(segment_text(&name));
-                return Err(A::Error::custom("duplicate member"));
+                if let Some(twice) = self.twice {
+                    *twice = Some(segment_text(&name));
+                    return Err(A::Error::custom("duplicate member"));
+                }
+                left_out.insert(name.clone());
             }
             members.insert(name, access.next_value::<&RawValue>()?.get());
+        }
+        for name in &left_out {
+            members.remove(name);
         }
         Ok(members)
     }
@@ -180,15 +203,16 @@ impl<'de> Visitor<'de> for Child<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
+        let (mut found, mut twice) = (None, false);
         while let Some(name) = members.next_key_seed(Text)? {
             if name == self.0 {
+                twice |= found.is_some();
                 found = Some(members.next_value::<&RawValue>()?.get());
             } else {
                 members.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(found)
+        Ok(found.filter(|_| !twice))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
@@ -232,6 +256,14 @@ mod tests {
         assert_eq!(duplicate(r#"{"x":[{},{"a/b":1,"a\/b":2}]}"#), "/x/1/a~1b");
         assert_eq!(duplicate(r#"{"a":1,"\u0061":2}"#), "/a", "escapes are read before names are compared");
         assert_eq!(members(r#"{"a":1,"\u0061":2}"#), Err(JsonError::DuplicateMember("/a".to_owned())));
+    }
+
+    #[test]
+    fn what_occurs_twice_is_not_found() {
+        let text = r#"{"a":1,"b":{"c":1,"d":2,"c":1},"a":2,"a":3}"#;
+        assert_eq!(members_once(text).into_keys().collect::<Vec<_>>(), ["b"]);
+        assert_eq!(["/a", "/b/c", "/b/d"].map(|path| pointer(text, path)), [None, None, Some("2")]);
+        assert!(members_once("[]").is_empty() && members_once("{\"a\":1}x").is_empty());
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub struct CloudArgs {
 
 /// More values than sites.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{flag}: {given} given, and {sites} sites in {cloud}; give at most one for each")]
+#[error("{flag}: values given: {given}, sites in {cloud}: {sites}; give at most one for each")]
 pub struct TooMany {
     flag: &'static str,
     given: usize,
@@ -197,8 +197,8 @@ mod tests {
     #[test]
     fn what_is_given_for_no_site_is_refused() {
         for (line, words) in [
-            ("--sqs-port 1 --sqs-port 2", "--sqs-port: 2 given, and 1 sites in aws"),
-            ("--site aws:us-east-1 --cosmos-port 1", "--cosmos-port: 1 given, and 0 sites in azure"),
+            ("--sqs-port 1 --sqs-port 2", "--sqs-port: values given: 2, sites in aws: 1"),
+            ("--site aws:us-east-1 --cosmos-port 1", "--cosmos-port: values given: 1, sites in azure: 0"),
             ("--site gcp:x", "aws:REGION or azure:REGION"),
             ("--lease-seconds 1", "2..=300"),
         ] {

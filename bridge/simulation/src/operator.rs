@@ -122,6 +122,7 @@ pub fn setting(world: &World, source: Source, target: Target, name: &str) -> Set
         editor: None,
         edit_valid: false,
         accept_old: false,
+        forget_sites: BTreeSet::new(),
         inflight_bytes_max: INFLIGHT_BYTES_MAX,
         clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
         rng: Mutex::new(stream(world.options.seed, &format!("operator {name}"))),

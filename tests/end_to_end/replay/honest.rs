@@ -34,7 +34,7 @@ fn letters_that_cannot_be_removed_are_told_of_and_removed_later() {
     let table = resumed(&[]).output().unwrap();
     let text = String::from_utf8_lossy(&table.stdout).into_owned();
     assert_eq!(table.status.code(), Some(2), "{text}");
-    assert!(text.contains("unremoved") && text.contains("5 are brought, and still in the source"), "{text}");
+    assert!(text.contains("unremoved") && text.contains("5 are done with, and still in the source"), "{text}");
     assert!(text.contains("0 messages brought in") && !text.contains("untried"), "{text}");
 
     clouds.clear_faults();

@@ -5,5 +5,6 @@ mod bulk;
 mod drill;
 mod edges;
 mod honest;
+mod letters;
 mod plans;
 pub(crate) mod sites;

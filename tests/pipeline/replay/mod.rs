@@ -30,6 +30,7 @@ use crate::world::{World, event, message, policy};
 
 mod all_or_none;
 mod changed;
+mod dropped;
 mod edits;
 mod in_hand;
 mod removal;

@@ -9,6 +9,7 @@ mod doctor;
 mod drill;
 mod get;
 pub(crate) mod lag;
+mod letter;
 #[cfg(feature = "local")]
 mod local;
 mod progress;
@@ -133,6 +134,8 @@ enum Command {
     Publish(publish::Args),
     /// Deliver dead letters, a queue's backlog or a file to the sites that are owed them
     Replay(Box<replay::Args>),
+    /// Show one dead letter: its properties and its body
+    Letter(letter::Args),
     /// Show a key's record at every site, side by side
     Get(get::Args),
     /// Show how far behind each site is, and what would be lost if a site failed now
@@ -174,6 +177,7 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Run(args) => run::run(cli.sources.load_for(Some(&args.site))?).await,
         Command::Publish(args) => publish::run(args, load()?).await,
         Command::Replay(args) => replay::run(*args, load()?, cli.sources.config_flag()).await,
+        Command::Letter(args) => letter::run(args, load()?).await,
         Command::Get(args) => get::run(args, load()?).await,
         Command::Lag(args) => lag::run(args, load()?).await,
         Command::Dashboard(args) => dashboard::run(args, load()?).await,

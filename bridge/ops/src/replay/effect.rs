@@ -26,6 +26,8 @@ pub enum Effect {
     Apply,
     /// The site cannot be reached now: it would stay owed.
     StillOwed,
+    /// It would be dropped: it leaves its source, and no site gets it.
+    Dropped,
     /// Too large for the narrowest site.
     TooLarge,
     /// No site would take it.
@@ -34,8 +36,8 @@ pub enum Effect {
 
 impl Effect {
     /// All of them, in the order of a table's columns.
-    pub const ALL: [Self; 6] =
-        [Self::Apply, Self::Superseded, Self::Duplicate, Self::Invalid, Self::TooLarge, Self::StillOwed];
+    pub const ALL: [Self; 7] =
+        [Self::Apply, Self::Superseded, Self::Duplicate, Self::Invalid, Self::TooLarge, Self::StillOwed, Self::Dropped];
 
     /// What `version` would do to a store that holds `held` of its key.
     pub fn of(version: &Version, held: Option<&Version>) -> Self {
@@ -60,6 +62,7 @@ impl Effect {
             Self::Invalid => "invalid",
             Self::TooLarge => "too_large",
             Self::StillOwed => "still_owed",
+            Self::Dropped => "dropped",
         }
     }
 }

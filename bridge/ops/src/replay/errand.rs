@@ -44,7 +44,7 @@ impl FromStr for Errand {
         match text.parse::<Target>()? {
             Target::Queue(site) => Ok(Self { site, way: Way::Queue }),
             Target::Store(site) => Ok(Self { site, way: Way::Store }),
-            Target::Owed => Err("owed names no site".to_owned()),
+            Target::Owed | Target::Nowhere => Err(format!("{text} names no site")),
         }
     }
 }
@@ -56,6 +56,15 @@ pub struct Errands {
     pub run: Vec<Errand>,
     /// Sites that are still owed the event when all of that is done: for their sake the message stays where it is.
     pub unpaid: BTreeSet<SiteId>,
+    /// Whether it leaves its source though nobody gets it: it is dropped, or only sites are owed it that the operator gave up.
+    pub dropped: bool,
+}
+
+impl Errands {
+    /// Those of a message that is dropped.
+    pub fn dropped() -> Self {
+        Self { dropped: true, ..Self::default() }
+    }
 }
 
 /// The errands of a message from `source` whose event is `event`. `sites` are those that are configured.
@@ -68,29 +77,31 @@ pub fn errands(
 ) -> Errands {
     let owed = owed(source, subject, event, sites);
     let to = |site: &SiteId, way| Errand { site: site.clone(), way };
+    let goes = |run, unpaid| Errands { run, unpaid, dropped: false };
+    if subject.given_up && owed.is_empty() && *target == Target::Owed {
+        return Errands::dropped();
+    }
     if not_forwarded(source, subject, event) {
         // No site has it. One alone must not get it: its origin's worker applies it and forwards it to all.
         return match target {
-            Target::Store(_) => Errands { run: Vec::new(), unpaid: sites.clone() },
-            Target::Owed | Target::Queue(_) => {
-                Errands { run: vec![to(&event.origin, Way::Queue)], unpaid: BTreeSet::new() }
-            }
+            Target::Store(_) => goes(Vec::new(), sites.clone()),
+            Target::Owed | Target::Queue(_) => goes(vec![to(&event.origin, Way::Queue)], BTreeSet::new()),
+            Target::Nowhere => Errands::dropped(),
         };
     }
     match target {
-        Target::Owed if subject.is_new => Errands { run: vec![to(&event.origin, Way::Queue)], unpaid: BTreeSet::new() },
+        Target::Nowhere => Errands::dropped(),
+        Target::Owed if subject.is_new => goes(vec![to(&event.origin, Way::Queue)], BTreeSet::new()),
         // A site's own failed write is made up for in its store; a peer's worker is reached through its queue.
         Target::Owed => {
             let way = |site: &SiteId| if source.site() == Some(site) { Way::Store } else { Way::Queue };
             let run = owed.iter().filter(|site| sites.contains(*site)).map(|site| to(site, way(site))).collect();
-            Errands { run, unpaid: owed.difference(sites).cloned().collect() }
+            goes(run, owed.difference(sites).cloned().collect())
         }
         // The origin's worker applies the event and forwards it to all others, so it pays for everybody.
-        Target::Queue(site) if *site == event.origin => {
-            Errands { run: vec![to(site, Way::Queue)], unpaid: BTreeSet::new() }
-        }
-        Target::Queue(site) => Errands { run: vec![to(site, Way::Queue)], unpaid: without(owed, site) },
-        Target::Store(site) => Errands { run: vec![to(site, Way::Store)], unpaid: without(owed, site) },
+        Target::Queue(site) if *site == event.origin => goes(vec![to(site, Way::Queue)], BTreeSet::new()),
+        Target::Queue(site) => goes(vec![to(site, Way::Queue)], without(owed, site)),
+        Target::Store(site) => goes(vec![to(site, Way::Store)], without(owed, site)),
     }
 }
 

@@ -39,6 +39,8 @@ struct Slot {
     phase: Phase,
     /// Whether it leaves its source once all errands are confirmed; found like these.
     leaves: bool,
+    /// Whether it leaves its source without any errand; found like these.
+    dropped: bool,
 }
 
 impl Slot {
@@ -100,7 +102,8 @@ impl Ledger {
             self.reasons.push(entry.reason.clone());
             self.reasons.len() - 1
         });
-        let actionable = errands != 0 && entry.refused.is_none();
+        let dropped = entry.effect() == Effect::Dropped;
+        let actionable = dropped || errands != 0 && entry.refused.is_none();
         let slot = Slot {
             confirmed: 0,
             errands,
@@ -110,6 +113,7 @@ impl Ledger {
             outcome: None,
             phase: if actionable { Phase::Waiting } else { Phase::Stays },
             leaves: entry.unpaid.is_empty() && !self.keeps,
+            dropped,
         };
         if self.waiting.len() <= entry.queue {
             self.waiting.resize(entry.queue + 1, 0);
@@ -171,6 +175,7 @@ impl Ledger {
         let Some(slot) = self.slots.get_mut(message) else { return Vec::new() };
         slot.errands = errands;
         slot.leaves = owed.unpaid.is_empty() && !self.keeps;
+        slot.dropped = owed.dropped;
         let confirmed = slot.confirmed;
         owed.run.into_iter().filter(|errand| self.bits(std::slice::from_ref(errand)) & !confirmed != 0).collect()
     }
@@ -183,7 +188,7 @@ impl Ledger {
     /// Ends the work on `message`: whether it may be removed now.
     pub fn conclude(&mut self, message: &Fingerprint) -> bool {
         let Some(slot) = self.slots.get_mut(message) else { return false };
-        let paid = slot.is_paid() && slot.leaves;
+        let paid = (slot.is_paid() || slot.dropped) && slot.leaves;
         slot.phase = if paid { Phase::Paid } else { Phase::Stays };
         paid
     }
@@ -309,6 +314,8 @@ mod tests {
             message_id: number.to_string(),
             reason: "peer_unavailable".to_owned(),
             first_seen: None,
+            detail: None,
+            dropped: false,
             bytes: 0,
             event_id: None,
             key: None,
@@ -329,6 +336,7 @@ mod tests {
         Errands {
             run: places.iter().map(|place| place.parse().unwrap()).collect(),
             unpaid: unpaid.iter().map(|site| site.parse().unwrap()).collect(),
+            dropped: false,
         }
     }
 

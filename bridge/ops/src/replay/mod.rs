@@ -7,6 +7,7 @@
 pub mod effect;
 pub mod errand;
 pub mod filter;
+pub mod find;
 pub mod fingerprint;
 pub mod frame;
 pub mod journal;

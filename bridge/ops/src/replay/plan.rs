@@ -2,18 +2,20 @@
 //!
 //! Streamed in and out, so that a plan of any length fits into no memory at all.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
     effect::Effect,
-    errand::{Errand, errands},
+    errand::{Errand, Errands},
     fingerprint::Fingerprint,
     frame::Frame,
     setting::Setting,
-    subject::Subject,
+    subject::{Subject, detail},
 };
-use bridge_core::{port::Delivery, reason::Refusal, settlement::rfc3339};
+use bridge_core::{envelope::Glimpse, port::Delivery, reason::Refusal, settlement::rfc3339};
 
 /// The version of the form that this code reads and writes.
 pub const FORM: u32 = 2;
@@ -37,6 +39,9 @@ pub struct Head {
     /// Messages that lay there and are not in the plan, as somebody had them in hand: about so many.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub hidden: u64,
+    /// Messages that the filters may be about, and whose fields cannot be read: by the flags of those filters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unreadable: BTreeMap<String, u64>,
     /// The configuration that it was made for.
     #[serde(default)]
     pub made_for: Frame,
@@ -49,6 +54,12 @@ pub struct Head {
     /// Whether events are brought that are older than deletes are remembered.
     #[serde(default, skip_serializing_if = "is_false")]
     pub accept_old: bool,
+    /// Sites that are not configured and that letters are owed to no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forget_sites: Vec<String>,
+    /// Why messages are dropped, in the operator's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
     /// The filters, as they were given; for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<String>,
@@ -78,9 +89,12 @@ pub struct Entry {
     /// When it first came, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seen: Option<String>,
+    /// What the letter says about its reason, unless it is refused now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// Bytes of the body.
     pub bytes: usize,
-    /// The event's name; that of an event which no site would take too, if it could be read.
+    /// The event's name; also of an event that no site would take, if it can be read. So it is with the key and the site.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<String>,
     /// The entity.
@@ -98,6 +112,9 @@ pub struct Entry {
     /// Sites that are owed the event even then; for their sake the message stays.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unpaid: Vec<String>,
+    /// Whether it leaves its source and nobody gets it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dropped: bool,
     /// Why it cannot be brought anywhere: it stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refused>,
@@ -147,10 +164,11 @@ impl Entry {
         delivery: &Delivery,
         subject: &Subject,
     ) -> Self {
-        let event = subject.event.as_ref().ok();
-        let errands = event.map(|event| errands(&setting.source, &setting.target, subject, event, setting.sites()));
-        let (run, unpaid) = errands.map(|errands| (errands.run, errands.unpaid)).unwrap_or_default();
-        let told = event.or(subject.refused.as_ref());
+        let Errands { run, unpaid, dropped } = setting.errands(subject);
+        let event = subject.event.as_ref().ok().or(subject.refused.as_ref());
+        let read = event.map_or_else(|| Glimpse::of(&delivery.body, &setting.key_pointer), Glimpse::from);
+        let refused = subject.event.as_ref().err().filter(|_| !dropped);
+        let detail = detail(&delivery.properties, setting.sources[queue].holds).filter(|_| refused.is_none());
         let unknown = |errand: Errand| Prediction { to: errand.to_string(), effect: Effect::StillOwed };
         Self {
             message,
@@ -158,19 +176,24 @@ impl Entry {
             message_id: delivery.message_id.clone(),
             reason: subject.reason.clone(),
             first_seen: subject.first_seen.map(rfc3339),
+            detail: detail.cloned(),
             bytes: delivery.body.len(),
-            event_id: told.map(|event| event.id.to_string()),
-            key: told.map(|event| event.key.to_string()),
-            version: told.map(|event| event.version().to_string()),
-            source_region: told.map(|event| event.origin.to_string()),
+            event_id: read.id.map(|id| id.to_string()),
+            key: read.key.map(|key| key.to_string()),
+            version: event.map(|event| event.version().to_string()),
+            source_region: read.origin.map(|origin| origin.to_string()),
             errands: run.into_iter().map(unknown).collect(),
             unpaid: unpaid.iter().map(ToString::to_string).collect(),
-            refused: subject.event.as_ref().err().map(Refused::from),
+            dropped,
+            refused: refused.map(Refused::from),
         }
     }
 
     /// The one word for what the message would do: of several sites', the one that matters most.
     pub fn effect(&self) -> Effect {
+        if self.dropped {
+            return Effect::Dropped;
+        }
         let errands = self.errands.iter().map(|errand| errand.effect).max();
         self.refused.as_ref().map(|refused| refused.effect).or(errands).unwrap_or(Effect::StillOwed)
     }
@@ -292,10 +315,13 @@ mod tests {
             to: "owed".to_owned(),
             queues: vec!["sqs dead".to_owned()],
             hidden: 0,
+            unreadable: BTreeMap::new(),
             made_for: Frame::default(),
             edit_with: None,
             edit_valid: false,
             accept_old: false,
+            forget_sites: vec![],
+            because: None,
             filters: vec![],
         };
         let entry = Entry {
@@ -304,6 +330,8 @@ mod tests {
             message_id: "m".to_owned(),
             reason: "not_json".to_owned(),
             first_seen: None,
+            detail: None,
+            dropped: false,
             bytes: 1,
             event_id: None,
             key: None,

@@ -22,11 +22,10 @@ use thiserror::Error;
 
 use super::{
     effect::{Effect, Greatest},
-    filter::Filter,
+    filter::{Admission, Filter},
     fingerprint::Fingerprint,
     plan::Entry,
     setting::Setting,
-    subject,
 };
 use bridge_core::{
     event::{Key, SiteId},
@@ -132,10 +131,19 @@ pub struct Planner<'a> {
     pub tell: &'a (dyn Fn(Notice<'_>) + Sync),
 }
 
+/// Messages that a plan does not have though it may be about them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missed {
+    /// About so many are in flight elsewhere.
+    pub hidden: u64,
+    /// Those whose fields cannot be read, by the flags of the filters that ask for them, with spaces between.
+    pub unreadable: BTreeMap<String, u64>,
+}
+
 /// The entries of a plan, predicted.
 pub struct Planned {
-    /// Messages that are in flight elsewhere, about: the plan does not have them.
-    pub hidden: u64,
+    /// Messages that the plan does not have though it may be about them.
+    pub missed: Missed,
     predicted: Box<dyn Spool>,
     greatest: Greatest,
 }
@@ -165,13 +173,13 @@ impl Planner<'_> {
     pub async fn plan(&self, stop: impl Future<Output = ()>) -> Result<Option<Planned>, PlanError> {
         let mut stop = pin!(stop);
         let mut drafts = (self.open)("draft")?;
-        let mut hidden = 0;
+        let mut missed = Missed::default();
         for from in 0..self.setting.sources.len() {
             let mut receipts = (self.open)("receipts")?;
-            let read = until(self.read_queue(from, &mut *drafts, &mut *receipts), stop.as_mut()).await;
+            let read = until(self.read_queue(from, &mut *drafts, &mut *receipts, &mut missed), stop.as_mut()).await;
             self.give_back(from, &mut *receipts).await?;
             match read {
-                Some(count) => hidden += count?,
+                Some(done) => done?,
                 None => return Ok(None),
             }
         }
@@ -179,17 +187,17 @@ impl Planner<'_> {
         let Some(greatest) = until(self.predict(&mut *drafts, &mut *predicted), stop.as_mut()).await else {
             return Ok(None);
         };
-        Ok(Some(Planned { hidden, predicted, greatest: greatest? }))
+        Ok(Some(Planned { missed, predicted, greatest: greatest? }))
     }
 
-    /// Writes down the messages of one queue that pass the filters; answers how many more are in flight elsewhere. Messages that
-    /// come meanwhile may be among them, and do not keep the planner from ending, however fast they come.
+    /// Writes down the messages of one queue that pass the filters, and counts those that it missed. Messages that come meanwhile may be among them, and do not keep the planner from ending, however fast they come.
     async fn read_queue(
         &self,
         from: usize,
         drafts: &mut dyn Spool,
         receipts: &mut dyn Spool,
-    ) -> Result<u64, PlanError> {
+        missed: &mut Missed,
+    ) -> Result<(), PlanError> {
         let source = &self.setting.sources[from];
         let (queue, name) = (&source.queue, source.queue.to_string());
         let (mut place, mut seen, mut admitted) = (Place::default(), HashSet::new(), 0);
@@ -221,12 +229,18 @@ impl Planner<'_> {
                 (self.tell)(Notice::MessagesKeepComing(&name, began));
                 break;
             }
-            let reason = |delivery: &Delivery| subject::reason(&delivery.properties, source.holds);
-            news.retain(|(_, delivery)| self.filter.admits_reason(&reason(delivery)));
+            news.retain(|(_, delivery)| match self.filter.judge(delivery, source.holds, &self.setting.key_pointer) {
+                Admission::Passes => true,
+                Admission::Fails => false,
+                Admission::Unreadable(fields) => {
+                    *missed.unreadable.entry(fields.join(" ")).or_default() += 1;
+                    false
+                }
+            });
             let read = news.into_iter().map(|(message, delivery)| self.read_message(from, message, delivery));
             let mut entries = stream::iter(read).buffered(EDITS);
             while let Some(entry) = entries.next().await {
-                if let Some(entry) = entry.filter(|_| admitted < self.limit) {
+                if admitted < self.limit {
                     drafts.push(&serde_json::to_string(&entry)?)?;
                     admitted += 1;
                 }
@@ -235,14 +249,15 @@ impl Planner<'_> {
         if hidden > 0 {
             (self.tell)(Notice::InFlightElsewhere(&name, hidden));
         }
+        missed.hidden += hidden;
         (self.tell)(Notice::QueueDone);
-        Ok(hidden)
+        Ok(())
     }
 
-    /// The entry of one message, without its effects; none if it does not pass the filters.
-    async fn read_message(&self, from: usize, message: Fingerprint, delivery: Delivery) -> Option<Entry> {
+    /// The entry of one message, without its effects.
+    async fn read_message(&self, from: usize, message: Fingerprint, delivery: Delivery) -> Entry {
         let subject = self.setting.read(from, &delivery).await;
-        self.filter.admits(&subject).then(|| Entry::draft(self.setting, from, message, &delivery, &subject))
+        Entry::draft(self.setting, from, message, &delivery, &subject)
     }
 
     /// Gives back the messages that a read had to take.

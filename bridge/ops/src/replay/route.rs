@@ -64,13 +64,15 @@ pub enum Target {
     Queue(SiteId),
     /// `SITE/store`: straight into a site's store, with the very write that its worker would make.
     Store(SiteId),
+    /// `nowhere`: it is dropped.
+    Nowhere,
 }
 
 impl Target {
     /// The site that it names.
     pub fn site(&self) -> Option<&SiteId> {
         match self {
-            Self::Owed => None,
+            Self::Owed | Self::Nowhere => None,
             Self::Queue(site) | Self::Store(site) => Some(site),
         }
     }
@@ -82,10 +84,11 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match part(text) {
             _ if text == "owed" => Ok(Self::Owed),
+            _ if text == "nowhere" => Ok(Self::Nowhere),
             Some((site, "queue")) => Ok(Self::Queue(site)),
             Some((site, "store")) => Ok(Self::Store(site)),
             _ => Err(format!(
-                "{text:?} is no target: write owed, SITE/queue or SITE/store, as in azure:westeurope/store"
+                "{text:?} is no target: write owed, SITE/queue or SITE/store, as in azure:westeurope/store, or nowhere to drop messages"
             )),
         }
     }
@@ -95,6 +98,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Owed => f.write_str("owed"),
+            Self::Nowhere => f.write_str("nowhere"),
             Self::Queue(site) => write!(f, "{site}/queue"),
             Self::Store(site) => write!(f, "{site}/store"),
         }
@@ -121,7 +125,7 @@ mod tests {
         assert!("aws:us-east-1/dql".parse::<Source>().unwrap_err().contains("aws:us-east-1/dlq"));
         assert!("azure:westeurope".parse::<Source>().unwrap_err().contains("azure:westeurope/dlq"));
         assert!(matches!("./azure:westeurope".parse(), Ok(Source::File(_))));
-        for text in ["owed", "aws:us-east-1/queue", "azure:westeurope/store"] {
+        for text in ["owed", "nowhere", "aws:us-east-1/queue", "azure:westeurope/store"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
         let aws: SiteId = "aws:us-east-1".parse().unwrap();

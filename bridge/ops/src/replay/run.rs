@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{self, Either};
 
 use super::{
-    errand::{Errand, Errands, errands},
+    errand::Errand,
     fingerprint::Fingerprint,
     held::Held,
     journal::{self, Journal},
@@ -265,11 +265,7 @@ impl<'a> Run<'a> {
     async fn task<'d>(&self, from: usize, message: Fingerprint, delivery: &'d Delivery) -> Task<'d> {
         let setting = self.setting;
         let subject = setting.read(from, delivery).await;
-        let owed = match &subject.event {
-            Ok(event) => errands(&setting.source, &setting.target, &subject, event, setting.sites()),
-            Err(_) => Errands::default(),
-        };
-        let errands = self.ledger().owe(&message, owed);
+        let errands = self.ledger().owe(&message, setting.errands(&subject));
         Task { message, delivery, subject, errands }
     }
 

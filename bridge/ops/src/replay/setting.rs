@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::{
     edit,
+    errand::{self, Errands},
     portions::Portions,
     route::{Source, Target},
     subject::{Holds, Subject, is_excerpt},
@@ -97,6 +98,8 @@ pub struct Setting<'a> {
     pub edit_valid: bool,
     /// Whether events are brought that are older than deletes are remembered.
     pub accept_old: bool,
+    /// Sites that are not configured and that no letter counts as owed to.
+    pub forget_sites: BTreeSet<SiteId>,
     /// Bytes of messages in hand, about.
     pub inflight_bytes_max: usize,
     /// Time.
@@ -126,6 +129,15 @@ impl Setting<'_> {
         subject.all_sites_or_none(&self.target)
     }
 
+    /// What has to be done for a message; nothing for one that no site takes, unless it is dropped.
+    pub fn errands(&self, subject: &Subject) -> Errands {
+        match &subject.event {
+            _ if self.target == Target::Nowhere => Errands::dropped(),
+            Ok(event) => errand::errands(&self.source, &self.target, subject, event, self.sites()),
+            Err(_) => Errands::default(),
+        }
+    }
+
     /// The portions of the queue that stands at `from`, where so many are in hand at once.
     pub fn portions(&self, from: usize, at_once: usize) -> Portions {
         Portions::new(self.inflight_bytes_max / at_once.max(1), self.sources[from].message_bytes_max)
@@ -140,6 +152,7 @@ impl Setting<'_> {
     fn subject(&self, from: usize, delivery: &Delivery, body: Result<Bytes, Refusal>) -> Subject {
         let holds = self.sources[from].holds;
         Subject::read(delivery, body, holds, self.accept_old, &self.rules, &self.key_pointer, self.clock.now())
+            .without(&self.forget_sites)
     }
 
     /// The sites that are configured.

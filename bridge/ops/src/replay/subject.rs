@@ -30,6 +30,8 @@ pub struct Subject {
     pub reason: String,
     /// The sites that its letter says have not confirmed the event; none where nobody wrote that down.
     pub owed: Option<BTreeSet<SiteId>>,
+    /// Whether its letter also named a site that the operator has given up.
+    pub given_up: bool,
     /// Its event, or why no site would take it.
     pub event: Result<Event, Refusal>,
     /// An event that no site would take though it could be read: it tells where it is from.
@@ -92,13 +94,18 @@ fn owed(properties: &Properties, holds: Holds) -> Option<&String> {
     properties.get(property::OWED).filter(|_| holds.letters())
 }
 
+/// What a letter says about its reason.
+pub(super) fn detail(properties: &Properties, holds: Holds) -> Option<&String> {
+    properties.get(property::DETAIL).filter(|_| holds.letters())
+}
+
 /// Whether a letter holds only the head of a message that fits no letter; the message itself lies where it was.
 pub(super) fn is_excerpt(properties: &Properties, holds: Holds) -> bool {
     holds.letters() && properties.contains_key(property::BODY_SHA256)
 }
 
 /// When a letter says that its message first came, or when the letter came: whichever is earlier.
-fn first_seen(delivery: &Delivery, holds: Holds) -> Option<DateTime<Utc>> {
+pub(super) fn first_seen(delivery: &Delivery, holds: Holds) -> Option<DateTime<Utc>> {
     let told = delivery.properties.get(property::FIRST_SEEN).filter(|_| holds.letters());
     let told = told.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
     told.map(|told| told.to_utc()).into_iter().chain(delivery.first_seen).min()
@@ -111,6 +118,7 @@ impl Subject {
         Self {
             reason: String::new(),
             owed: None,
+            given_up: false,
             event,
             refused: None,
             is_new: false,
@@ -165,6 +173,7 @@ impl Subject {
         Self {
             reason,
             owed: owed(&delivery.properties, holds).map(sites),
+            given_up: false,
             event,
             refused,
             is_new,
@@ -175,10 +184,20 @@ impl Subject {
         }
     }
 
+    /// The same, owed to none of `sites`, which are not there any more.
+    pub(super) fn without(mut self, sites: &BTreeSet<SiteId>) -> Self {
+        if let Some(owed) = &mut self.owed {
+            let named = owed.len();
+            owed.retain(|site| !sites.contains(site));
+            self.given_up = owed.len() < named;
+        }
+        self
+    }
+
     /// The same, refused where `target` would bring to some sites what has to reach all of them.
     pub(super) fn all_sites_or_none(self, target: &Target) -> Self {
         let reaches_all = |event: &Event| match target {
-            Target::Owed => true,
+            Target::Owed | Target::Nowhere => true,
             Target::Queue(site) => *site == event.origin,
             Target::Store(_) => false,
         };

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufWriter, Write},
+    io::{self, BufRead, BufReader, BufWriter, Seek, Write},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -81,6 +81,36 @@ impl PlanFile {
         }
     }
 
+    /// Gives its place to another plan where it has no message, so that nothing can be left of it.
+    pub(super) fn discard_if_empty(&mut self) -> anyhow::Result<()> {
+        if self.there && self.head()?.is_some() && self.is_empty()? {
+            fs::remove_file(&self.path).with_context(|| self.path.display().to_string())?;
+            match fs::remove_file(self.journal()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => self.there = false,
+            }
+        }
+        Ok(())
+    }
+
+    fn is_empty(&self) -> anyhow::Result<bool> {
+        let mut lines = lines::Lines::of(&self.path).map_err(misuse)?;
+        lines.read().map_err(misuse)?;
+        let second = lines.read().map_err(misuse)?;
+        Ok(second.is_some_and(|line| serde_json::from_slice::<Foot>(line.bytes).is_ok()))
+    }
+
+    /// Passes each entry of a plan that was [loaded](Self::load) to `each`.
+    pub(super) fn entries(&self, mut each: impl FnMut(Entry) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let mut lines = lines::Lines::of(&self.path).map_err(misuse)?;
+        while let Some(line) = lines.read().map_err(misuse)? {
+            if let Line::Entry(entry) = serde_json::from_slice(line.bytes)? {
+                each(*entry)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The words for a plan that cannot be run here. `why`: what is not as it was.
     pub(super) fn is_of_another(&self, why: &str) -> Misuse {
         let path = self.path.display();
@@ -95,7 +125,8 @@ impl PlanFile {
         beside(&self.path, name)
     }
 
-    /// Reads the whole plan, and what its journal has of it. Writes from before `forgotten` may have been deleted since, and the delete forgotten.
+    /// Reads the whole plan, and what its journal has of it. Writes from before `forgotten` may have been deleted since, and the delete
+    /// forgotten.
     pub(super) fn load(&self, forgotten: DateTime<Utc>) -> anyhow::Result<Loaded> {
         let wrong = |error: String| Misuse(format!("{}: {error}", self.path.display()));
         let mut reader = Reader::default();
@@ -197,6 +228,34 @@ impl PlanWriter {
     }
 }
 
+/// A file without a name, for what lies between two passes of the planner: it goes with its process, however that ends.
+pub(super) struct Nameless {
+    writer: BufWriter<File>,
+    reader: File,
+}
+
+impl Nameless {
+    /// In the place of `path`, which it has for a moment.
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        let writer = BufWriter::new(File::create(path)?);
+        let reader = File::open(path)?;
+        fs::remove_file(path)?;
+        Ok(Self { writer, reader })
+    }
+}
+
+impl Spool for Nameless {
+    fn push(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.writer, "{line}")
+    }
+
+    fn read(&mut self) -> io::Result<SpooledLines> {
+        self.writer.flush()?;
+        self.reader.rewind()?;
+        Ok(Box::new(BufReader::new(self.reader.try_clone()?).lines()))
+    }
+}
+
 /// A file that lines of JSON are written to; removed when dropped, if it still has its name.
 pub(super) struct Lines {
     path: PathBuf,
@@ -212,20 +271,8 @@ impl Lines {
     /// Writes a line; returns it.
     pub(super) fn write(&mut self, value: &impl serde::Serialize) -> anyhow::Result<String> {
         let line = serde_json::to_string(value)?;
-        self.push(&line)?;
+        writeln!(self.writer, "{line}")?;
         Ok(line)
-    }
-}
-
-impl Spool for Lines {
-    fn push(&mut self, line: &str) -> io::Result<()> {
-        self.writer.write_all(line.as_bytes())?;
-        self.writer.write_all(b"\n")
-    }
-
-    fn read(&mut self) -> io::Result<SpooledLines> {
-        self.writer.flush()?;
-        Ok(Box::new(io::BufRead::lines(io::BufReader::new(File::open(&self.path)?))))
     }
 }
 
@@ -287,6 +334,20 @@ impl Journal for FileJournal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whoever is killed while it plans leaves no file behind.
+    #[test]
+    fn a_spool_has_no_name() {
+        let folder = std::env::temp_dir().join(format!("bridge-test-{}", uuid::Uuid::now_v7()));
+        fs::create_dir(&folder).unwrap();
+        let mut spool = Nameless::create(&folder.join("plan.jsonl.draft")).unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        for lines in [&["a"][..], &["a", "b"]] {
+            spool.push(lines[lines.len() - 1]).unwrap();
+            assert_eq!(spool.read().unwrap().map(Result::unwrap).collect::<Vec<_>>(), lines);
+        }
+        fs::remove_dir(folder).unwrap();
+    }
 
     #[test]
     fn the_line_that_goes_on_is_whole_and_safe_for_a_shell() {

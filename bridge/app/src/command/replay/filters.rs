@@ -8,7 +8,10 @@ use super::options::Faults;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct FilterArgs {
-    /// Only letters with this reason; may be repeated, as all filters may
+    /// Only messages with this id, as a plan lists them; may be repeated, as all filters may
+    #[arg(long, value_name = "ID")]
+    pub(super) message_id: Vec<String>,
+    /// Only letters with this reason; `waiting` is the reason of a message that nobody has set aside
     #[arg(long, value_name = "CODE", value_delimiter = ',')]
     reason: Vec<String>,
     /// Only events of this key
@@ -23,10 +26,11 @@ pub(super) struct FilterArgs {
     /// Only events that did this: create, update, upsert or delete
     #[arg(long, value_name = "OP", value_delimiter = ',')]
     op: Vec<String>,
-    /// Only events from this instant on (RFC 3339); what is no event counts by when it was first seen
+    /// Only events from this instant on (RFC 3339), by their timestamp. Where it cannot be read, the time counts at which the message
+    /// was first seen
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Only events before this instant
+    /// Only events before this instant, by the same time
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     /// At most so many messages
@@ -37,6 +41,7 @@ pub(super) struct FilterArgs {
 impl FilterArgs {
     pub(super) fn read(&self, faults: &mut Faults) -> Filter {
         Filter {
+            message_ids: self.message_id.clone(),
             reasons: faults.all("--reason", &self.reason, reason),
             keys: faults.all("--key", &self.key, str::parse),
             event_ids: faults.all("--event-id", &self.event_id, str::parse),
@@ -50,6 +55,7 @@ impl FilterArgs {
     /// The filters as a person would write them, for the plan's head.
     pub(super) fn words(&self) -> Vec<String> {
         let lists = [
+            ("message-id", &self.message_id),
             ("reason", &self.reason),
             ("key", &self.key),
             ("event-id", &self.event_id),

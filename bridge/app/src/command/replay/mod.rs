@@ -17,10 +17,11 @@ use std::{
 };
 
 use bridge_adapters::clock::SystemClock;
-use bridge_core::{event::SiteId, port::Queue};
+use bridge_core::{event::SiteId, limits, port::Queue};
 use bridge_ops::replay::{
     frame::Frame,
-    plan::Head,
+    plan::{Entry, Head},
+    planner::Missed,
     setting::{Editor, Place, Setting},
 };
 
@@ -40,14 +41,15 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It is a plan first: which messages, where each goes, and what it will do there. --dry-run prints that and changes nothing. A message leaves its source only when all that it is owed to have confirmed it; a run that was killed goes on with --resume.\n\nExample: bridge replay --from aws:us-east-1/dlq --to owed --dry-run --config bridge.toml"
+    after_help = "It is a plan first: which messages, where each goes, and what it will do there. --dry-run prints that and changes nothing. A message leaves its source only when all that it is owed to have confirmed it; a run that was killed goes on with --resume. A filter looks at a message as it lies in its source, before --edit-with. Messages whose field cannot be read are counted and stay.\n\nExample: bridge replay --from aws:us-east-1/dlq --to owed --dry-run --config bridge.toml"
 )]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// Where messages are: SITE/dlq (the site's dead letters, its own and the broker's), SITE/queue, or a file of events
     #[arg(long, value_name = "SOURCE")]
     from: Option<String>,
-    /// Where they go: owed (each to just the sites that have not confirmed it), SITE/queue, or SITE/store
+    /// Where they go: owed (each to just the sites that have not confirmed it), SITE/queue, SITE/store, or nowhere: that drops the
+    /// dead letters that --message-id names
     #[arg(long, value_name = "TARGET")]
     to: Option<String>,
     #[command(flatten)]
@@ -58,6 +60,9 @@ pub(crate) struct Args {
     /// Print the plan and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// List every message of the plan, each with its reason, its effect and the detail
+    #[arg(long, requires = "dry_run")]
+    list: bool,
     /// Save the plan in this file, or run the one that is in it
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -75,6 +80,13 @@ pub(crate) struct Args {
     /// such an event, it is back
     #[arg(long)]
     accept_old: bool,
+    /// Give up what this site is owed: it is no longer configured. Letters that only such sites are owed leave their queue; may be
+    /// repeated
+    #[arg(long, value_name = "SITE", value_delimiter = ',')]
+    forget_site: Vec<String>,
+    /// Why messages are dropped; goes into the plan and the log
+    #[arg(long, value_name = "TEXT")]
+    because: Option<String>,
     /// Run the plan without asking
     #[arg(long)]
     yes: bool,
@@ -95,7 +107,10 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
     let stop = host::stop_signal()?;
 
     // 1. The plan: the one that is there, or a new one.
-    let file = files::PlanFile::at(args.plan.clone())?;
+    let mut file = files::PlanFile::at(args.plan.clone())?;
+    if request.can_plan() {
+        file.discard_if_empty()?;
+    }
     let route = request.route(file.head()?, &file, &config)?;
     if file.is_there() && !args.resume && !args.dry_run && file.journal().exists() {
         let (plan, journal) = (file.path().display(), file.journal());
@@ -125,14 +140,23 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
     }
 
     // 2. What it says.
-    let loaded = file.load(setting.clock.now() - setting.tombstone_life)?;
+    let loaded = file.load(setting.clock.now() - limits::age_max(setting.tombstone_life))?;
     let sums = &loaded.sums;
     if !args.dry_run && file.journal().exists() && loaded.ledger.open() == 0 {
         close(&setting).await;
         return Err(Misuse(sums.done_already(&file)).into());
     }
     if args.dry_run || (!args.yes && !args.json) {
-        super::print(&if args.json { sums::as_json(&file, sums) } else { sums::as_table(sums) })?;
+        let mut listed = Vec::new();
+        if args.list && args.json {
+            file.entries(|entry| Ok(listed.push(serde_json::to_value(entry)?)))?;
+        }
+        let listed = args.list.then_some(listed);
+        super::print(&if args.json { sums::as_json(&file, sums, listed) } else { sums::as_table(sums) })?;
+    }
+    if args.list && !args.json {
+        super::print("\nevery message of the plan:\n")?;
+        file.entries(|entry| super::print(&format!("  {}\n", sums::line(&entry))))?;
     }
     let answer = match args.dry_run {
         true => Some(false),
@@ -150,11 +174,24 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
     }
 
     // 3. Carry it out.
+    if sums.drops() > 0 {
+        let because = route.because.as_deref().unwrap_or("only sites that were given up are owed it");
+        file.entries(|entry| Ok(note_drop(&entry, because)))?;
+    }
     let resume = file.resume(config_flag, request.rate);
     let manner = run::Manner { rate: request.rate, json: args.json, resume, stop: &stop };
     let code = run::carry_out(&setting, loaded, &file, manner).await;
     close(&setting).await;
     code
+}
+
+/// Leaves a trace of a message that no site gets.
+fn note_drop(entry: &Entry, because: &str) {
+    if entry.dropped {
+        let Entry { message_id, reason, event_id, key, source_region, .. } = entry;
+        let (event_id, key, source_region) = (event_id.as_deref(), key.as_deref(), source_region.as_deref());
+        tracing::warn!(message_id, reason, event_id, key, source_region, because, "dropping a dead letter");
+    }
 }
 
 /// All that a plan and a run work with.
@@ -177,6 +214,7 @@ async fn setting<'a>(config: &Config, route: &Route, editor: Option<&'a dyn Edit
         editor,
         edit_valid: route.edit_valid,
         accept_old: route.accept_old,
+        forget_sites: route.forget_sites.clone(),
         inflight_bytes_max: config.inflight_bytes_max,
         clock: Arc::new(SystemClock),
         rng: Mutex::new(fastrand::Rng::new()),
@@ -199,19 +237,22 @@ fn labels(setting: &Setting<'_>) -> Vec<String> {
     setting.sources.iter().map(|from| from.queue.to_string()).collect()
 }
 
-/// The head of a plan that is to be made. `hidden`: messages that somebody had in hand meanwhile.
-fn head(setting: &Setting<'_>, request: &Request, made_for: Frame, hidden: u64) -> Head {
+/// The head of a plan that is to be made. `missed`: messages that it does not have.
+fn head(setting: &Setting<'_>, request: &Request, made_for: Frame, missed: Missed) -> Head {
     Head {
         bridge_replay_plan: bridge_ops::replay::plan::FORM,
         made_at: bridge_core::settlement::rfc3339(setting.clock.now()),
         from: setting.source.to_string(),
         to: setting.target.to_string(),
         queues: labels(setting),
-        hidden,
+        hidden: missed.hidden,
+        unreadable: missed.unreadable,
         made_for,
         edit_with: request.edit_with.clone(),
         edit_valid: request.edit_valid,
         accept_old: request.accept_old,
+        forget_sites: request.forget_sites.iter().map(ToString::to_string).collect(),
+        because: request.because.clone(),
         filters: request.words.clone(),
     }
 }

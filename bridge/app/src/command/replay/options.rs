@@ -1,8 +1,9 @@
 //! What was asked for, checked as a whole: every wrong flag is named at once, with what to write instead.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use bridge_adapters::lines::Lines;
+use bridge_core::{event::SiteId, limits, text};
 use bridge_ops::replay::{
     filter::Filter,
     plan::Head,
@@ -23,6 +24,8 @@ pub(super) struct Request {
     pub(super) edit_with: Option<String>,
     pub(super) edit_valid: bool,
     pub(super) accept_old: bool,
+    pub(super) forget_sites: BTreeSet<SiteId>,
+    pub(super) because: Option<String>,
     /// The filters as they were written.
     pub(super) words: Vec<String>,
 }
@@ -35,6 +38,8 @@ pub(super) struct Route {
     pub(super) edit_with: Option<String>,
     pub(super) edit_valid: bool,
     pub(super) accept_old: bool,
+    pub(super) forget_sites: BTreeSet<SiteId>,
+    pub(super) because: Option<String>,
     /// The queues in which the messages of the plan that is there lie.
     pub(super) queues: Option<Vec<String>>,
 }
@@ -89,6 +94,22 @@ impl Request {
         if args.edit_valid && args.edit_with.is_none() && args.plan.is_none() {
             faults.0.push("--edit-valid: --edit-with names the program that edits".into());
         }
+        let forget_sites: BTreeSet<SiteId> =
+            faults.all("--forget-site", &args.forget_site, str::parse).into_iter().collect();
+        for site in forget_sites.iter().filter(|site| config.knows(site).is_ok()) {
+            faults.0.push(format!(
+                "--forget-site: {site} is configured, so it can get what it is owed; remove it at every site first"
+            ));
+        }
+        let because = args
+            .because
+            .as_deref()
+            .map(|text| text::bounded(text.trim(), limits::DETAIL_CHARS_MAX, limits::DETAIL_BYTES_MAX));
+        if to == Some(Target::Nowhere) {
+            nowhere(args, from.as_ref(), because.as_deref(), &mut faults);
+        } else if because.is_some() && to.is_some() {
+            faults.0.push("--because: it goes with --to nowhere".into());
+        }
         if faults.0.is_empty() {
             let limit = args.filters.limit.unwrap_or(u64::MAX);
             Ok(Self {
@@ -100,6 +121,8 @@ impl Request {
                 edit_with: args.edit_with.clone(),
                 edit_valid: args.edit_valid,
                 accept_old: args.accept_old,
+                forget_sites,
+                because,
                 words: args.filters.words(),
             })
         } else {
@@ -115,9 +138,8 @@ impl Request {
                 let there_is_none = file.named().map(|path| format!("there is no plan at {}; ", path.display()));
                 return Err(Misuse(there_is_none.unwrap_or_default() + needed).into());
             };
-            let edit_with = self.edit_with.clone();
-            let Self { edit_valid, accept_old, .. } = *self;
-            return Ok(Route { from, to, edit_with, edit_valid, accept_old, queues: None });
+            let Self { edit_with, edit_valid, accept_old, forget_sites, because, .. } = self.clone();
+            return Ok(Route { from, to, edit_with, edit_valid, accept_old, forget_sites, because, queues: None });
         };
         let path = file.path().display();
         let mut other = Vec::new();
@@ -125,6 +147,7 @@ impl Request {
             ("--from", self.from.as_ref().map(ToString::to_string), Some(head.from.clone())),
             ("--to", self.to.as_ref().map(ToString::to_string), Some(head.to.clone())),
             ("--edit-with", self.edit_with.clone(), head.edit_with.clone()),
+            ("--because", self.because.clone(), head.because.clone()),
         ];
         for (flag, given, planned) in given {
             if given.is_some() && given != planned {
@@ -137,6 +160,10 @@ impl Request {
             if given && !planned {
                 other.push(format!("no {flag}"));
             }
+        }
+        let planned: BTreeSet<_> = head.forget_sites.iter().map(String::as_str).collect();
+        if !self.forget_sites.is_empty() && !self.forget_sites.iter().map(SiteId::as_str).eq(planned) {
+            other.push(format!("--forget-site [{}]", head.forget_sites.join(" ")));
         }
         if !self.words.is_empty() && self.words != head.filters {
             other.push(format!("the filters [{}]", head.filters.join(" ")));
@@ -156,7 +183,34 @@ impl Request {
         for site in from.site().into_iter().chain(to.site()) {
             config.knows(site).map_err(read)?;
         }
-        let Head { edit_with, edit_valid, accept_old, queues, .. } = head;
-        Ok(Route { from, to, edit_with, edit_valid, accept_old, queues: Some(queues) })
+        let forget_sites = head.forget_sites.iter().map(|site| site.parse()).collect::<Result<_, _>>();
+        let forget_sites = forget_sites.map_err(|error| Misuse(format!("{path}: {error}")))?;
+        let Head { edit_with, edit_valid, accept_old, because, queues, .. } = head;
+        Ok(Route { from, to, edit_with, edit_valid, accept_old, forget_sites, because, queues: Some(queues) })
     }
+
+    /// Whether it says enough for a plan to be made.
+    pub(super) fn can_plan(&self) -> bool {
+        self.from.is_some() && self.to.is_some()
+    }
+}
+
+/// Whoever drops messages names each one, and says why.
+fn nowhere(args: &Args, from: Option<&Source>, because: Option<&str>, faults: &mut Faults) {
+    let wrong = [
+        (
+            from.is_some_and(|from| !matches!(from, Source::DeadLetters(_))),
+            "--to nowhere: only dead letters are dropped: --from SITE/dlq",
+        ),
+        (
+            args.filters.message_id.is_empty(),
+            "--to nowhere: name each letter with --message-id, as --dry-run --list shows it",
+        ),
+        (because.is_none_or(str::is_empty), "--to nowhere: say why with --because; the plan and the log keep it"),
+        (
+            args.edit_with.is_some() || args.accept_old || !args.forget_site.is_empty(),
+            "--to nowhere: --edit-with, --accept-old and --forget-site are for messages that are brought",
+        ),
+    ];
+    faults.0.extend(wrong.into_iter().filter(|(wrong, _)| *wrong).map(|(_, words)| words.to_owned()));
 }

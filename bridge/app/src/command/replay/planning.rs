@@ -15,7 +15,7 @@ use chrono::SecondsFormat;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    files::{Lines, PlanFile, PlanWriter},
+    files::{Nameless, PlanFile, PlanWriter},
     options::Request,
 };
 use crate::{command::progress::Progress, tell::tell};
@@ -35,15 +35,18 @@ pub(super) async fn make(
         limit: request.limit,
         portion: PORTION,
         open: &|name| {
-            let lines = Lines::create(file.draft(name)).map_err(|error| io::Error::other(format!("{error:#}")))?;
-            Ok(Box::new(lines) as Box<dyn Spool>)
+            let path = file.draft(name);
+            let nameless = Nameless::create(&path);
+            let nameless =
+                nameless.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+            Ok(Box::new(nameless) as Box<dyn Spool>)
         },
         tell: &|notice| display.lock().unwrap_or_else(PoisonError::into_inner).show(notice),
     };
     let plan = planner.plan(stop.cancelled()).await;
     display.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
     let Some(mut plan) = plan.map_err(|error| with_advice(&error))? else { return Ok(false) };
-    let mut writer = PlanWriter::new(file.draft("new"), &super::head(setting, request, made_for, plan.hidden))?;
+    let mut writer = PlanWriter::new(file.draft("new"), &super::head(setting, request, made_for, plan.missed.clone()))?;
     for entry in plan.entries()? {
         writer.entry(&entry?)?;
     }
@@ -78,7 +81,7 @@ impl Display {
                 self.say(&format!("{queue}: messages keep coming; those since {since} are left for another replay"));
             }
             Notice::InFlightElsewhere(queue, count) => self.say(&format!(
-                "{queue}: about {count} more are in somebody's hands and not in this plan: a worker's, or those of a replay that was killed; these show again within two minutes, then run this once more"
+                "{queue}: about {count} more are in somebody's hands and not in this plan: a worker's, or those of a replay that was killed; these show again within two minutes; then make another plan"
             )),
             Notice::NotGivenBack(error) => tracing::warn!(
                 error = error.chain(),

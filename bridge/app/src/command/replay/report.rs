@@ -164,14 +164,14 @@ fn remarks(sums: &Sums, closing: &Closing<'_>, all: &Tally) -> String {
     };
     remark(all.kept, kept);
     let resume = format!(
-        "are brought, and still in the source: they could not be removed; once that is mended, go on with: {}",
+        "are done with, and still in the source: they could not be removed; once that is mended, go on with: {}",
         closing.resume
     );
     remark(
         all.unremoved,
-        if matches!(closing.end, End::Finished) { &resume } else { "are brought, and still in the source" },
+        if matches!(closing.end, End::Finished) { &resume } else { "are done with, and still in the source" },
     );
-    remark(all.left, "are left in the source; --dry-run lists why, runbooks/dead-letters.md what to do");
+    remark(all.left, "are left in the source; --dry-run --list shows why, runbooks/dead-letters.md what to do");
     let unseen = if file {
         "did not come: their lines were changed since the plan was made; name another file for a new plan"
     } else {
@@ -179,6 +179,9 @@ fn remarks(sums: &Sums, closing: &Closing<'_>, all: &Tally) -> String {
     };
     remark(all.unseen, unseen);
     remark(all.untried, "were not tried yet");
+    for told in sums.unreadable() {
+        text += &format!("{told}\n");
+    }
     if sums.hidden() > 0 {
         text += &format!(
             "about {} more were in somebody's hands when the plan was made, and are not in it: make another plan\n",

@@ -1,11 +1,11 @@
 //! What a plan comes to, as a table and as JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bridge_core::version::Version;
 use bridge_ops::replay::{
     effect::Effect,
-    plan::{Entry, Head},
+    plan::{Entry, Head, Refused},
     route::Source,
 };
 use chrono::{DateTime, Utc};
@@ -24,13 +24,16 @@ pub(super) struct Sums {
     reasons: BTreeMap<String, BTreeMap<Effect, u64>>,
     /// Messages that stay for the sites that are owed them beside the target.
     unpaid: BTreeMap<String, u64>,
-    /// Messages that would be applied though a delete of theirs may have been forgotten by now.
+    /// Messages whose effect is not known, by the store that gave no answer about their keys.
+    unasked: BTreeMap<String, u64>,
+    /// Messages that would be applied though a delete of theirs may have been forgotten by now, and some of their keys.
     old: u64,
+    old_keys: BTreeSet<String>,
     /// Messages that an earlier run has brought, and those that a run would still wait for.
     pub(super) brought: usize,
     pub(super) open: usize,
-    /// Some of those that no site takes: the broker's name, and why.
-    refused: Vec<(String, String)>,
+    /// Some of those that no site takes, a line each.
+    refused: Vec<String>,
 }
 
 impl Sums {
@@ -39,20 +42,21 @@ impl Sums {
         let old = version.is_some_and(|version| version.timestamp() < forgotten);
         // A store that could not be asked may apply it as well.
         let applies = |effect| matches!(effect, Effect::Apply | Effect::StillOwed);
-        self.old += u64::from(old && entry.errands.iter().any(|errand| applies(errand.effect)));
+        if old && entry.errands.iter().any(|errand| applies(errand.effect)) {
+            self.old += 1;
+            if self.old_keys.len() < LISTED_MAX {
+                self.old_keys.extend(entry.key.clone());
+            }
+        }
+        for errand in entry.errands.iter().filter(|errand| errand.effect == Effect::StillOwed) {
+            *self.unasked.entry(errand.to.clone()).or_default() += 1;
+        }
         *self.reasons.entry(entry.reason.clone()).or_default().entry(entry.effect()).or_default() += 1;
         if !entry.unpaid.is_empty() {
             *self.unpaid.entry(entry.unpaid.join(", ")).or_default() += 1;
         }
-        if let Some(refused) = entry.refused.as_ref().filter(|_| self.refused.len() < LISTED_MAX) {
-            let (reason, detail) = (&refused.reason, &refused.detail);
-            let event = match (&entry.event_id, &entry.key, &entry.source_region) {
-                (Some(event), Some(key), Some(site)) => {
-                    format!(" (event {event} of {} from {site})", key.escape_debug())
-                }
-                _ => String::new(),
-            };
-            self.refused.push((entry.message_id.clone(), format!("{reason}: {detail}{event}")));
+        if entry.refused.is_some() && self.refused.len() < LISTED_MAX {
+            self.refused.push(line(entry));
         }
     }
 
@@ -67,13 +71,36 @@ impl Sums {
         self.head.as_ref().map_or(0, |head| head.hidden)
     }
 
-    /// Whether letters are known of that the plan does not have. What a worker has in hand of its queue is none's loss.
+    /// Messages that the filters may be about, and whose fields cannot be read: how many, and what to do.
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = String> {
+        let counts = self.head.iter().flat_map(|head| &head.unreadable);
+        counts.map(|(flags, count)| {
+            let (names, flags) = (flags.replace(' ', " or "), flags.replace(' ', " and --"));
+            let (messages, them) = match count {
+                1 => ("1 message has".to_owned(), "it"),
+                _ => (format!("{count} messages have"), "them"),
+            };
+            format!("{messages} no readable {names}: run without --{flags} to see {them}")
+        })
+    }
+
+    /// Whether messages are known of that the plan does not have. What a worker has in hand of its queue is none's loss.
     pub(super) fn overlooks(&self) -> bool {
-        self.hidden() > 0 && matches!(self.source(), Some(Source::DeadLetters(_)))
+        let letters = matches!(self.source(), Some(Source::DeadLetters(_)));
+        self.hidden() > 0 && letters || self.unreadable().next().is_some()
+    }
+
+    /// Messages that leave their source and that nobody gets.
+    pub(super) fn drops(&self) -> u64 {
+        self.reasons.values().filter_map(|effects| effects.get(&Effect::Dropped)).sum()
     }
 
     fn source(&self) -> Option<Source> {
         self.head.as_ref().and_then(|head| head.from.parse().ok())
+    }
+
+    fn is_configured(&self, site: &str) -> bool {
+        self.head.as_ref().is_some_and(|head| head.made_for.sites.contains_key(site))
     }
 
     pub(super) fn is_of_a_file(&self) -> bool {
@@ -83,6 +110,12 @@ impl Sums {
     /// What there is to say to somebody who runs a plan once more that has no work left.
     pub(super) fn done_already(&self, file: &PlanFile) -> String {
         let made_at = self.head.as_ref().map_or("", |head| &head.made_at);
+        if self.messages() == 0 {
+            let path = file.path().display();
+            return format!(
+                "{path}: this plan of {made_at} has no message: add --from and --to to make a new one in its place"
+            );
+        }
         format!(
             "{}: this plan of {made_at} is done already; what came since is not in it: name another file for a new plan",
             file.path().display()
@@ -108,21 +141,54 @@ impl Sums {
             "made_at": head.map(|head| &head.made_at), "filters": head.map(|head| &head.filters),
             "predicted": self.reasons.iter().map(|(reason, effects)| (reason.clone(), counts(effects))).collect::<serde_json::Map<_, _>>(),
             "stay_for": self.unpaid, "older_than_tombstones": self.old, "hidden": self.hidden(),
+            "unreadable": head.map(|head| &head.unreadable),
             "brought": self.brought, "open": self.open,
         })
     }
 }
 
-pub(super) fn as_json(file: &PlanFile, sums: &Sums) -> String {
-    format!("{:#}\n", json!({ "dry_run": true, "plan": sums.json(file) }))
+/// `listed`: the messages, where they were asked for.
+pub(super) fn as_json(file: &PlanFile, sums: &Sums, listed: Option<Vec<Value>>) -> String {
+    let mut json = json!({ "dry_run": true, "plan": sums.json(file) });
+    if let Some(listed) = listed {
+        json["messages"] = listed.into();
+    }
+    format!("{json:#}\n")
+}
+
+/// One message of a plan.
+pub(super) fn line(entry: &Entry) -> String {
+    let event = match (&entry.event_id, &entry.key, &entry.source_region) {
+        (None, None, None) => String::new(),
+        (event, key, site) => {
+            let event = event.as_ref().map_or("an event".to_owned(), |event| format!("event {event}"));
+            let key = key.as_ref().map(|key| format!(" of {}", key.escape_debug())).unwrap_or_default();
+            let site = site.as_ref().map(|site| format!(" from {site}")).unwrap_or_default();
+            format!(" ({event}{key}{site})")
+        }
+    };
+    let id = entry.message_id.escape_debug();
+    if let Some(Refused { reason, detail, .. }) = &entry.refused {
+        return format!("{id}  {reason}: {detail}{event}");
+    }
+    let effects = entry.errands.iter().map(|errand| format!("{} {}", errand.to, errand.effect));
+    let stays = entry.unpaid.iter().map(|site| format!("{site} still owed"));
+    let mut effects: Vec<_> = effects.chain(stays).collect();
+    if entry.dropped {
+        effects.push(Effect::Dropped.to_string());
+    }
+    let detail = entry.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    format!("{id}  {} -> {}{event}{detail}", entry.reason, effects.join(", "))
 }
 
 pub(super) fn as_table(sums: &Sums) -> String {
-    let mut rows =
-        vec![["reason", "messages"].into_iter().chain(Effect::ALL.map(Effect::as_str)).map(str::to_owned).collect()];
+    let shown: Vec<Effect> =
+        Effect::ALL.into_iter().filter(|effect| *effect != Effect::Dropped || sums.drops() > 0).collect();
+    let names = shown.iter().map(|effect| effect.as_str());
+    let mut rows = vec![["reason", "messages"].into_iter().chain(names).map(str::to_owned).collect()];
     let row = |name: &str, effects: &BTreeMap<Effect, u64>| -> Vec<String> {
-        let counts = Effect::ALL.map(|effect| effects.get(&effect).copied().unwrap_or_default());
-        let all = counts.iter().sum::<u64>();
+        let counts = shown.iter().map(|effect| effects.get(effect).copied().unwrap_or_default());
+        let all = counts.clone().sum::<u64>();
         [name.to_owned(), all.to_string()].into_iter().chain(counts.map(|count| count.to_string())).collect()
     };
     let mut all: BTreeMap<Effect, u64> = BTreeMap::new();
@@ -146,24 +212,45 @@ pub(super) fn as_table(sums: &Sums) -> String {
             sums.hidden()
         );
     }
+    for told in sums.unreadable() {
+        text += &format!("\n{told}\n");
+    }
+    for (to, count) in &sums.unasked {
+        text += &format!(
+            "\n{count} count as still_owed: the store behind {to} does not say what it holds of their keys; a run brings them if it can\n"
+        );
+    }
     for (sites, count) in &sums.unpaid {
-        text += &format!("\n{count} stay in the source even so: they are owed to {sites} too\n");
+        text += &format!("\n{count} stay in the source, because they are still owed to {sites}\n");
+        for gone in sites.split(", ").filter(|site| !sums.is_configured(site)) {
+            text += &format!(
+                "{gone} is not configured: add it again, or give up what it is owed with --forget-site {gone}\n"
+            );
+        }
+    }
+    if sums.drops() > 0 {
+        text += &format!("\n{} leave the source, and no site gets them\n", sums.drops());
     }
     if sums.old > 0 {
+        let keys: Vec<_> = sums.old_keys.iter().map(|key| key.escape_debug().to_string()).collect();
         text += &format!(
-            "\n{} would or may be applied and are older than tombstones live: was their key deleted since, that is forgotten by now\n",
-            sums.old
+            "\n{} would or may be applied and are older than deletes are remembered. A key that was deleted since comes back; look at each with bridge get KEY:\n  {}\n",
+            sums.old,
+            keys.join("\n  ")
         );
+        if sums.old > keys.len() as u64 {
+            text += "  --list shows all\n";
+        }
     }
     if !sums.refused.is_empty() {
         text += "\nno site takes these, so they stay; --edit-with can mend them on the way:\n";
-        for (id, why) in &sums.refused {
-            text += &format!("  {id}  {why}\n");
+        for line in &sums.refused {
+            text += &format!("  {line}\n");
         }
         let more = all.get(&Effect::Invalid).copied().unwrap_or_default()
             + all.get(&Effect::TooLarge).copied().unwrap_or_default();
         if more > LISTED_MAX as u64 {
-            text += &format!("  and {} more; the plan's file has them all (--plan FILE)\n", more - LISTED_MAX as u64);
+            text += &format!("  and {} more; --list shows all\n", more - LISTED_MAX as u64);
         }
     }
     text
@@ -188,6 +275,8 @@ mod tests {
                 message_id: "m".to_owned(),
                 reason: "peer_unavailable".to_owned(),
                 first_seen: None,
+                detail: None,
+                dropped: false,
                 bytes: 0,
                 event_id: None,
                 key: Some("k".to_owned()),
