@@ -96,7 +96,9 @@ class Stores:
         held: dict[str, list[dict[str, Any]]] = {}
         for item in items:
             if not item["pk"].startswith(HEARTBEAT_PREFIX):
-                held.setdefault(item["pk"], []).append({name: item.get(name) for name in names})
+                mortal = not item.get("deleted") and not item.keys().isdisjoint(("expires_at", "ttl"))
+                compared = {name: item.get(name) for name in names}
+                held.setdefault(item["pk"], []).append({**compared, "mortal": mortal})
         return held
 
 
@@ -189,10 +191,16 @@ def plant(stores: Stores) -> dict[str, str]:
     for key, here, there, number in keys("older", 3, "undead"):
         stores.put(here, record(key, number, then + minute, "delete"))
         stores.put(there, record(key, number, then))
-    for key, here, there, number in keys("misfit", 4, "changed"):
+    for key, here, there, number in keys("misfit", 2, "changed"):
         good = record(key, number, then)
         stores.put(here, good)
         stores.put(there, {**good, "payload": {**good["payload"], "number": -1}})
+    for key, here, there, number in keys("misfit", 2, "mortal"):
+        # It lives, and its store will delete it.
+        good = record(key, number, then)
+        stores.put(here, good)
+        expiry = {SITES[0]: {"expires_at": int(NOW.timestamp()) + 86_400}, SITES[1]: {"id": cosmos_id(key), "ttl": 86_400}}
+        stores.put_raw(there, {**good, **expiry[there]})
     for key, here, there, number in keys("misfit", 3, "misfit"):
         good = record(key, number, then)
         stores.put(here, good)

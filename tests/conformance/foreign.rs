@@ -1,6 +1,8 @@
 //! The contract of [`Store`](bridge_core::port::Store) and [`Scan`](bridge_core::port::Scan) about items that somebody else
 //! wrote, and the somebody for each backend.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use bridge_adapters::{
@@ -9,7 +11,7 @@ use bridge_adapters::{
     memory::MemoryStore,
 };
 use bridge_core::{
-    event::Op,
+    event::{Event, Op},
     failure::{FailureKind, PortError},
     record::Record,
 };
@@ -113,6 +115,25 @@ pub(crate) async fn a_record_is_replaced_whoever_wrote_it(on: &StoreUnderTest) {
         assert_eq!(on.put(&later).await, stored_over(&planted));
         on.assert_holds(&later).await;
     }
+}
+
+/// The store will delete such a record some day. It is read with its expiry, by which `verify` knows it; the next write takes it away.
+pub(crate) async fn an_expiry_that_somebody_set_is_read_and_ends_with_the_next_write(on: &StoreUnderTest) {
+    let (planted, later) = (on.event("mortal", 2), on.event("mortal", 3));
+    on.outsider.plant(&mortal(&planted), &Spoil::Nothing).await;
+    assert_eq!(on.get(&planted).await.unwrap().expires_after, Some(FAR));
+    assert_eq!(on.put(&on.event("mortal", 1)).await, kept(&planted));
+    assert_eq!(on.put(&later).await, stored_over(&planted));
+    on.assert_holds(&later).await;
+    assert_eq!(on.get(&later).await.unwrap().expires_after, None);
+}
+
+/// Beyond the end of any test run.
+pub(crate) const FAR: Duration = Duration::from_hours(20 * 365 * 24);
+
+/// The record that `event` leaves, with an expiry that no worker writes.
+pub(crate) fn mortal(event: &Event) -> Record {
+    Record { expires_after: Some(FAR), ..record(event) }
 }
 
 #[async_trait]

@@ -9,7 +9,7 @@ use bridge_core::{
 };
 use bridge_tests::{assert_agree, at, delete, event, record};
 
-use crate::foreign::{Outsider, spoils};
+use crate::foreign::{Outsider, Spoil, mortal, spoils};
 
 /// A store whose keys under `prefix` nobody else uses.
 pub(crate) struct ScanUnderTest {
@@ -36,6 +36,7 @@ macro_rules! contract {
             a_cursor_can_be_asked_again
             what_is_no_cursor_is_rejected
             what_the_bridge_did_not_write_is_named_and_all_else_is_read
+            an_expiry_that_somebody_set_comes_with_its_record
         }
     };
 }
@@ -225,6 +226,12 @@ pub(crate) async fn what_the_bridge_did_not_write_is_named_and_all_else_is_read(
         assert_eq!(item.key.as_ref().map(ToString::to_string), Some(key(number)));
         assert!(item.what.contains(&format!("attribute {attribute}")), "{spoil:?}: {item:?}");
     }
+}
+
+pub(crate) async fn an_expiry_that_somebody_set_comes_with_its_record(on: &ScanUnderTest) {
+    let planted = mortal(&event(&on.key(1), at(1)));
+    on.outsider.plant(&planted, &Spoil::Nothing).await;
+    assert_all(&[planted], &on.read(SHARES).await);
 }
 
 /// A range of Cosmos DB comes whole, also one that has thousands of records in each of its partitions.

@@ -60,6 +60,7 @@ macro_rules! contract {
             two_contents_of_one_event_end_as_one_whatever_the_order
             what_the_bridge_did_not_write_is_never_overwritten
             a_record_is_replaced_whoever_wrote_it
+            an_expiry_that_somebody_set_is_read_and_ends_with_the_next_write
         }
     };
 }

@@ -8,14 +8,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aws_sdk_dynamodb::{
+    Client,
+    types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType},
+};
 use bridge_adapters::{
     aws::DynamodbStore,
-    azure::{CosmosStore, service_bus::ServiceBusQueue},
+    azure::{CosmosOptions, CosmosStore, service_bus::ServiceBusQueue},
 };
 use bridge_core::{
     event::{Event, Op},
     failure::FailureKind,
-    port::{Message, PutOutcome, Queue, Store},
+    port::{Message, PutOutcome, Queue, Scan, Store},
 };
 use bridge_tests::{
     at, changed,
@@ -25,7 +29,10 @@ use bridge_tests::{
 use futures_util::future::join_all;
 use localcloud::LocalCloud;
 
-use crate::backends::{service_bus_options, sqs_queue};
+use crate::{
+    backends::{service_bus_options, sqs_queue},
+    store::STORED_FIRST,
+};
 
 /// What no call may outlast in an outage: half the lease of a deployed queue.
 const OUTAGE_BOUND: Duration = seconds(15);
@@ -202,6 +209,81 @@ fn a_service_that_hangs_times_out() {
     });
 }
 
+/// A table of this name with these keys, in place of whatever is there.
+async fn make_table(client: &Client, name: &str, keys: &[(&str, ScalarAttributeType)]) {
+    let mut request = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+    for ((key, kind), role) in keys.iter().zip([KeyType::Hash, KeyType::Range]) {
+        let attribute = AttributeDefinition::builder().attribute_name(*key).attribute_type(kind.clone());
+        let element = KeySchemaElement::builder().attribute_name(*key).key_type(role);
+        request = request.attribute_definitions(attribute.build().unwrap()).key_schema(element.build().unwrap());
+    }
+    request.send().await.unwrap();
+}
+
+/// Some of these tables would take a record as an item that no later write of its key meets.
+#[test]
+fn a_table_that_is_replaced_by_one_with_another_key_takes_no_record() {
+    in_trouble(&["dynamodb"], "another table", async |cloud| {
+        let (client, table) = (aws_clients(cloud).await.dynamodb, &cloud.aws()[0].site.table);
+        let store = DynamodbStore::new(client.clone(), table);
+        let put = async |second| store.put_if_newer(&record(&event("a", at(second)))).await;
+        put(1).await.unwrap();
+        let remove_table = async || {
+            client.delete_table().table_name(table).send().await.unwrap();
+            assert_eq!(put(1).await.unwrap_err().kind, FailureKind::Missing);
+        };
+        let text = |key: &'static str| (key, ScalarAttributeType::S);
+        for keys in [
+            &[text("id")][..],
+            &[text("version")],
+            &[("pk", ScalarAttributeType::N)],
+            &[text("pk"), text("sk")],
+            &[text("pk"), text("version")],
+            &[text("pk"), text("applied_at")],
+            &[text("event_id"), text("pk")],
+        ] {
+            remove_table().await;
+            make_table(&client, table, keys).await;
+            let key = event("a", at(1)).key.clone();
+            let answers = [
+                put(2).await.map(drop),
+                put(3).await.map(drop),
+                store.get(&key).await.map(drop),
+                store.segments(1).await.map(drop),
+            ];
+            for error in answers.map(Result::unwrap_err) {
+                assert!(matches!(error.kind, FailureKind::Misshapen { .. }), "{keys:?}: {}", error.chain());
+            }
+            let held = client.scan().table_name(table).send().await.unwrap();
+            assert_eq!(held.count(), 0, "{keys:?}");
+        }
+        remove_table().await;
+        make_table(&client, table, &[text("pk")]).await;
+        assert_eq!(put(2).await.unwrap(), STORED_FIRST);
+    });
+}
+
+#[test]
+fn a_container_with_another_key_is_told_by_its_first_refusal() {
+    in_trouble(&["cosmos"], "another container", async |cloud| {
+        let good = cosmos_options(cloud);
+        for (number, (path, key)) in [("/other", "a"), ("/version", "a"), ("/id", "a/b")].into_iter().enumerate() {
+            let container = format!("other-{number}");
+            let cosmos = &cloud.azure()[0].cosmos;
+            cosmos.create_container(&good.database, &container, path, Some(-1)).await.unwrap();
+            let store = CosmosStore::new(CosmosOptions { container, ..good.clone() }).unwrap();
+            let upsert = event(key, at(1));
+            let create = changed(&upsert, |change| change.op = Op::Create);
+            for event in [upsert, create] {
+                let error = store.put_if_newer(&record(&event)).await.unwrap_err();
+                let told = |detail: &str| detail.contains(&format!("is partitioned by {path}"));
+                let is_told = matches!(&error.kind, FailureKind::Misshapen { detail } if told(detail));
+                assert!(is_told, "{path}: {}", error.chain());
+            }
+        }
+    });
+}
+
 #[test]
 fn a_limit_lower_than_configured_is_told_as_the_service_tells_it() {
     in_trouble(&["sqs"], "a lower limit", async |cloud| {
@@ -231,11 +313,16 @@ fn calls_cost_no_more_requests_than_they_must() {
         cosmos.get(&create(1).key).await.unwrap();
         requests(cloud, "cosmos");
 
+        // Beside each write at most one look at the table's key, and one a second at most.
+        let (start, mut looks) = (Instant::now(), 0);
         for (event, expected) in [(create(1), "new"), (create(2), "newer"), (create(1), "older"), (create(2), "again")]
         {
             put(&*dynamodb, &event).await;
-            assert_eq!(requests(cloud, "dynamodb"), [("PutItem".to_owned(), 1)].into(), "{expected}");
+            let mut requests = requests(cloud, "dynamodb");
+            looks += requests.remove("GetItem").unwrap_or_default();
+            assert_eq!(requests, [("PutItem".to_owned(), 1)].into(), "{expected}");
         }
+        assert!(looks <= 1 + start.elapsed().as_secs(), "{looks} looks");
         put(&*cosmos, &create(1)).await;
         counted("cosmos", &[("create-item", 1)]);
         put(&*cosmos, &event("updated", at(1))).await;

@@ -71,6 +71,38 @@ fn wrong_flags_and_configurations_exit_with_64_and_say_what_to_do() {
     }
 }
 
+/// A variable of a host that is set alone, or by hand, ended in a panic.
+#[test]
+fn a_hosts_variable_that_no_host_sets_so_is_refused() {
+    for (name, value, expected) in [
+        ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1", "AWS_LAMBDA_FUNCTION_NAME is not set, and AWS Lambda sets it"),
+        ("AWS_LAMBDA_RUNTIME_API", "", "AWS_LAMBDA_RUNTIME_API is \"\""),
+        ("FUNCTIONS_CUSTOMHANDLER_PORT", "70000", "FUNCTIONS_CUSTOMHANDLER_PORT is \"70000\""),
+    ] {
+        let output = bridge().env(name, value).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(&format!("bridge: {expected}")) && !said.contains("panic"), "{name}={value}: {said}");
+        assert_eq!(output.status.code(), Some(64), "{name}={value}: {said}");
+        // Whoever gives a command wants that.
+        let config = bridge().env(name, value).args(["config", "--config", CONFIG]).output().unwrap();
+        assert_eq!(config.status.code(), Some(0));
+    }
+}
+
+/// A terminal shows the characters, and not what they do to the line.
+#[test]
+fn nothing_that_turns_or_hides_text_reaches_a_terminal() {
+    for (key, shown) in [("a\u{202E}b", "a\\u202eb"), ("a\u{1b}[2Jb", "a\\u001b[2Jb")] {
+        let (_, table, _) = run(&["get", key, "--config", CONFIG]);
+        assert!(table.contains(shown) && !table.contains(key), "{table:?}");
+        let (_, json, _) = run(&["get", key, "--json", "--config", CONFIG]);
+        assert!(!json.contains(key), "{json:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["key"], key);
+    }
+    let (code, _, error) = run(&["run", "--config", CONFIG, "--site", "aws:\u{202E}mars"]);
+    assert!(code == Some(64) && error.contains("aws:\\u202emars"), "{error:?}");
+}
+
 #[test]
 fn the_configuration_is_shown_without_its_secrets() {
     let (code, shown, _) = run(&["config", "--config", CONFIG]);

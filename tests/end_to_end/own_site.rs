@@ -11,14 +11,18 @@ use aws_sdk_dynamodb::types::{
     ReplicationGroupUpdate, ScalarAttributeType,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
+use serde_json::{Value, json};
 
 use crate::{
     doctor::{AWS, AZURE, aws, clouds, field, set_queue, wait},
-    program::{Clouds, Running, bridge},
+    program::{Clouds, Running, bridge, day, must},
 };
 
 /// How long a start takes at most, with everything that does not answer.
 const START_MAX: Duration = Duration::from_secs(10);
+
+/// How long it takes at most until a halted worker sees the mend, and has caught up.
+const MEND_MAX: Duration = Duration::from_secs(60);
 
 /// A worker that was started, with its log.
 struct Worker<'a> {
@@ -245,6 +249,51 @@ fn a_missing_table_halts_its_worker_until_it_is_there() {
     let mut worker = Worker::start(&clouds, AWS, &[]);
     let log = worker.says("halted: nothing is lost", START_MAX);
     assert!(log.contains("DynamoDB table bridge-records: does not exist"), "{log}");
+}
+
+/// A container that is replaced while its worker runs. The first refusal halts the worker, so that no good event becomes a letter.
+#[test]
+fn a_container_that_is_replaced_by_a_misfit_costs_no_event() {
+    let clouds = clouds();
+    let mut worker = Worker::start(&clouds, AZURE, &[]);
+    worker.says(" working", START_MAX);
+    clouds.script("misfit.py", &["cosmos-key", "/other", "2"]);
+    let keys: Vec<String> = (0..20).map(|number| format!("order-{number}")).collect();
+    publish(&clouds, &keys);
+    let log = worker.says("halted: nothing is lost", START_MAX);
+    assert!(log.contains("is partitioned by /other, and has to be by /pk"), "{log}");
+    clouds.script("misfit.py", &["cosmos-key", "/pk", "2"]);
+    worker.says("mended: taking messages again", MEND_MAX);
+    let start = Instant::now();
+    for key in &keys {
+        while !is_at_azure(&clouds, key) {
+            assert!(start.elapsed() < MEND_MAX, "{key} is not there: {}", worker.log());
+        }
+    }
+    let report = must(bridge().args(["lag", "--json", "--config"]).arg(clouds.config()));
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    let site = report["sites"].as_array().unwrap().iter().find(|site| site["site"] == AZURE).unwrap();
+    assert_eq!(site["dead_letters"]["messages"], 0, "{site:#}");
+}
+
+/// Sends an event of Azure for each key.
+fn publish(clouds: &Clouds, keys: &[String]) {
+    let file = clouds.file("events.jsonl");
+    let lines = keys.iter().map(|key| {
+        json!({
+            "event_id": uuid::Uuid::new_v4().to_string(), "source_region": AZURE, "op_type": "upsert", "payload": {"id": key},
+            "timestamp": format!("{}T00:00:00Z", day()),
+        })
+        .to_string()
+    });
+    std::fs::write(&file, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    must(bridge().arg("publish").arg(file).arg("--config").arg(clouds.config()));
+}
+
+fn is_at_azure(clouds: &Clouds, key: &str) -> bool {
+    let output = bridge().args(["get", key, "--json", "--config"]).arg(clouds.config()).output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    !answer["sites"][AZURE]["record"].is_null()
 }
 
 #[test]

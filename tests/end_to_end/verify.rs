@@ -187,6 +187,28 @@ fn traffic_is_no_drift() {
     }
 }
 
+/// An item that no read of its key meets is shown under each of its names, and a record that somebody else has changed is not shown as good.
+#[test]
+fn get_shows_what_somebody_else_did_to_a_key() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let _: Value = told(&clouds, &["plant"]);
+    for key in ["beside/0", "beside"] {
+        let ran = run(&clouds, &["get", key, "--json"]);
+        assert_eq!((ran.code, &ran.report["agree"]), (2, &false.into()), "{key}: {:#}", ran.report);
+        let beside = ran.report["sites"][AZURE]["beside"].as_array().unwrap();
+        let is_told = |one: &Value| one.as_str().unwrap().contains(r#"id "beside" is not that of pk "beside/0""#);
+        assert!(beside.len() == 1 && is_told(&beside[0]), "{key}: {:#}", ran.report);
+        assert!(ran.report["sites"][AWS]["beside"].is_null(), "{key}: {:#}", ran.report);
+        let shown = bridge().args(["get", key, "--config"]).arg(clouds.config()).output().unwrap();
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert!(shown.contains("something else than the bridge wrote this key at azure:westeurope"), "{shown}");
+    }
+    let ran = run(&clouds, &["get", "mortal/0", "--json"]);
+    let misfit = ran.report["sites"][AZURE]["record"]["misfit"].as_str().unwrap();
+    assert!(ran.code == 2 && misfit.contains("its store deletes it"), "{:#}", ran.report);
+    assert_eq!(run(&clouds, &["get", "nothing", "--json"]).code, 0);
+}
+
 /// A store that cannot be read is named, and the exit code is that of a failure, not of drift.
 #[test]
 fn a_store_that_cannot_be_read_is_named() {

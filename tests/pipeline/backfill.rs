@@ -54,16 +54,20 @@ fn a_backfill_brings_all_that_is_newer_and_nothing_else() {
     stores.put(old, &event("_bridge/heartbeat/aws:us-east-1", at(1)));
     old.spoil(&"bad".parse().unwrap(), "version", "not a record");
     old.overwrite(Record { event_id: uuid::Uuid::from_u128(1), ..record(&event("odd", at(1))) });
+    old.overwrite(Record {
+        expires_after: Some(std::time::Duration::from_hours(1)),
+        ..record(&event("mortal", at(1)))
+    });
     old.overwrite(record(&delete("gone", at(NOW - 61 * 24 * 3600))));
 
     let dry = backfill(&stores, true);
-    assert_eq!((dry.read, dry.written, dry.kept, dry.expired, dry.foreign), (63, 58, 2, 1, 2));
+    assert_eq!((dry.read, dry.written, dry.kept, dry.expired, dry.foreign), (64, 58, 2, 1, 3));
     assert_eq!(new.snapshot().len(), 3, "a dry run writes nothing");
 
     let filled = backfill(&stores, false);
-    assert_eq!((filled.read, filled.written, filled.kept, filled.expired, filled.foreign), (63, 58, 2, 1, 2));
+    assert_eq!((filled.read, filled.written, filled.kept, filled.expired, filled.foreign), (64, 58, 2, 1, 3));
     let names: BTreeSet<_> = filled.left_out.iter().map(|item| item.key.as_str()).collect();
-    assert_eq!(names, ["bad", "odd"].into());
+    assert_eq!(names, ["bad", "mortal", "odd"].into());
     let (from, to) = (old.snapshot(), new.snapshot());
     assert_eq!(to.len(), 60);
     assert!(to[&"k7".parse().unwrap()].deleted());

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -21,8 +20,7 @@ use bridge_core::{
     failure::{FailureKind, PortError},
     heartbeat::{self, Status},
     marks::{Marks, Own},
-    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
-    reason::Refusal,
+    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
     settlement::property,
 };
 use bridge_ops::{
@@ -32,7 +30,11 @@ use bridge_ops::{
     },
     replay::subject::{BROKER_RECEIVES, Holds},
 };
-use bridge_tests::{at, aws, azure, changed, event, message, properties};
+use bridge_tests::{
+    at, aws, azure, changed, event, message,
+    over::{Answers, Change, Over},
+    properties,
+};
 use chrono::TimeDelta;
 use futures_util::future;
 use uuid::Uuid;
@@ -61,14 +63,12 @@ impl Taking {
     }
 }
 
-impl fmt::Display for Taking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.queue.fmt(f)
-    }
-}
-
 #[async_trait]
-impl Queue for Taking {
+impl Change for Taking {
+    fn queue(&self) -> &dyn Queue {
+        &*self.queue
+    }
+
     async fn browse(&self, _: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {
         self.looks.fetch_add(1, Ordering::Relaxed);
         let mut shown = self.queue.receive(max, Duration::ZERO).await?;
@@ -78,36 +78,10 @@ impl Queue for Taking {
         }
         Ok(shown)
     }
-    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, PortError> {
-        self.queue.receive(max, wait).await
-    }
-    fn lease(&self) -> Duration {
-        self.queue.lease()
-    }
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
-        self.queue.extend(receipts).await
-    }
-    async fn ack(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
-        self.queue.ack(receipts).await
-    }
-    async fn retry(&self, later: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>> {
-        self.queue.retry(later).await
-    }
-    async fn bury(&self, delivery: &Delivery, why: &Refusal) -> Result<bool, PortError> {
-        self.queue.bury(delivery, why).await
-    }
-    async fn probe(&self, what: Use) -> Result<(), PortError> {
-        self.queue.probe(what).await
-    }
-    async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
-        self.queue.send(messages).await
-    }
-    async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+
+    async fn release(&self, receipts: &[Receipt]) -> Answers {
         self.wait(&self.release_ms).await;
         self.queue.release(receipts).await
-    }
-    async fn close(&self) {
-        self.queue.close().await;
     }
 }
 
@@ -116,7 +90,7 @@ struct Dead {
     clock: Arc<ManualClock>,
     lies: Arc<MemoryQueue>,
     faults: Arc<FaultPlan>,
-    shown: Arc<Taking>,
+    shown: Arc<Over<Taking>>,
     letters: Letters,
 }
 
@@ -126,7 +100,7 @@ impl Dead {
         let faults = Arc::new(FaultPlan::new(1, Vec::new()));
         let queue: Arc<dyn Queue> =
             Arc::new(LayeredQueue::new(lies.clone(), Faults::new(faults.clone(), clock.clone())));
-        let shown = Arc::new(Taking::new(queue, clock));
+        let shown = Arc::new(Over(Taking::new(queue, clock)));
         let letters = Letters::new(lies.clone(), Reasons::Read { queue: shown.clone(), holds });
         Self { clock: clock.clone(), lies, faults, shown, letters }
     }
@@ -149,7 +123,7 @@ impl Dead {
 
     /// How often the letters themselves were looked at so far.
     fn looks(&self) -> u32 {
-        self.shown.looks.load(Ordering::Relaxed)
+        self.shown.0.looks.load(Ordering::Relaxed)
     }
 }
 
@@ -202,7 +176,7 @@ fn of_many_letters_a_thousand_are_read() {
 fn a_letter_that_is_shown_twice_counts_once() {
     let clock = ManualClock::new(at(0));
     let lies = Arc::new(MemoryQueue::new(MemoryQueueOptions::default(), clock.clone()));
-    let shown = Arc::new(Taking { twice: true, ..Taking::new(lies.clone(), &clock) });
+    let shown = Arc::new(Over(Taking { twice: true, ..Taking::new(lies.clone(), &clock) }));
     let dead = Letters::new(lies.clone(), Reasons::Read { queue: shown, holds: Holds::Letters });
     clock.drive(lies.send(&[message("one")]));
     assert_eq!(clock.drive(dead.look(&*clock, LIMIT)).unwrap().0, letters(1, [("waiting", 1)], 0));
@@ -263,8 +237,8 @@ fn a_look_that_runs_out_of_time_hides_nothing() {
     let slow = |browse_ms: u64, release_ms: u64| {
         let dead = Dead::new(&ManualClock::new(at(0)), Holds::Letters);
         dead.add("not_json", 900);
-        dead.shown.browse_ms.store(browse_ms, Ordering::Relaxed);
-        dead.shown.release_ms.store(release_ms, Ordering::Relaxed);
+        dead.shown.0.browse_ms.store(browse_ms, Ordering::Relaxed);
+        dead.shown.0.release_ms.store(release_ms, Ordering::Relaxed);
         let (seen, error) = dead.look();
         assert!(dead.clock.elapsed() <= LIMIT * 2, "{:?}", dead.clock.elapsed());
         let looks = dead.looks();
@@ -286,7 +260,7 @@ fn a_look_that_runs_out_of_time_hides_nothing() {
 fn a_look_that_was_dropped_is_not_repeated_at_once() {
     let dead = Dead::new(&ManualClock::new(at(0)), Holds::Letters);
     dead.add("not_json", 3);
-    dead.shown.browse_ms.store(1_000, Ordering::Relaxed);
+    dead.shown.0.browse_ms.store(1_000, Ordering::Relaxed);
     let dropped = dead.clock.sleep(Duration::from_millis(500));
     drop(dead.clock.drive(future::select(Box::pin(dead.letters.look(&*dead.clock, LIMIT)), dropped)));
     let looks = dead.looks();

@@ -15,7 +15,7 @@ use bridge_adapters::memory::{ManualClock, MemoryStore};
 use bridge_core::{
     event::{Event, Key, Payload, SiteId},
     failure::{FailureKind, PortError},
-    port::{Clock, Cursor, Page, Scan, Store},
+    port::{Clock, Cursor, ForeignItem, Page, Scan, Store},
     record::Record,
     retry::Backoff,
 };
@@ -82,6 +82,10 @@ impl Scan for Slow {
             return Err(PortError::new(self.to_string(), "page", FailureKind::Unavailable));
         }
         self.store.page(from).await
+    }
+
+    async fn beside(&self, key: &Key) -> Result<Vec<ForeignItem>, PortError> {
+        self.store.beside(key).await
     }
 }
 
@@ -155,6 +159,10 @@ pub(crate) enum Plant {
     OtherOperation,
     Misfit,
     MisfitEverywhere,
+    /// A record that lives, with an expiry that no worker writes.
+    Mortal,
+    /// The same where the other sites have nothing of the key: it is not spread.
+    MortalAlone,
     Foreign,
     ForeignOverOlder,
     /// A tombstone that has had its time, beside a live record that it ends.
@@ -166,7 +174,7 @@ pub(crate) enum Plant {
 }
 
 impl Plant {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Missing,
         Self::MissingTombstone,
         Self::Older,
@@ -175,6 +183,8 @@ impl Plant {
         Self::OtherOperation,
         Self::Misfit,
         Self::MisfitEverywhere,
+        Self::Mortal,
+        Self::MortalAlone,
         Self::Foreign,
         Self::ForeignOverOlder,
         Self::OlderThanExpiredTombstone,
@@ -235,6 +245,13 @@ impl Plant {
             Self::MisfitEverywhere => {
                 let misfit = Record { version: event(&name, at(3)).version().clone(), ..record(&new) };
                 stores.stores.values().for_each(|store| store.overwrite(misfit.clone()));
+                Some(Kind::Misfit)
+            }
+            Self::Mortal | Self::MortalAlone => {
+                if matches!(self, Self::Mortal) {
+                    elsewhere(&old);
+                }
+                store.overwrite(Record { expires_after: Some(Duration::from_secs(60)), ..record(&new) });
                 Some(Kind::Misfit)
             }
             Self::Foreign => {

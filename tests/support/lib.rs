@@ -2,6 +2,7 @@
 
 #[cfg(feature = "clouds")]
 pub mod cloud;
+pub mod over;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},

@@ -36,10 +36,17 @@ fn main() -> ExitCode {
             return exit::usage(&error);
         }
     };
-    let function = cli.function(host::Function::of(|name| std::env::var_os(name)));
+    let function = cli.function();
 
     // 2. Logs, before anything can go wrong.
-    telemetry::logs::init(&cli.log, cli.log_default(), function.is_some());
+    telemetry::logs::init(&cli.log, cli.log_default(), matches!(function, Ok(Some(_))));
+    let function = match function {
+        Ok(function) => function,
+        Err(misuse) => {
+            host::lambda::report_start_error(&misuse.to_string());
+            return exit::failed(&misuse.into());
+        }
+    };
 
     // 3. One runtime for all hosts and commands.
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

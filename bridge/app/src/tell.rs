@@ -3,6 +3,8 @@
 
 use std::{fmt, io::Write};
 
+use bridge_core::text::visible;
+
 /// Writes a line, made as `format!` makes it.
 macro_rules! tell {
     ($($words:tt)*) => {
@@ -13,5 +15,5 @@ macro_rules! tell {
 pub(crate) use tell;
 
 pub(crate) fn line(words: fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr().lock(), "{words}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", visible(&words.to_string()));
 }

@@ -5,10 +5,10 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use std::time::Duration;
+use std::{error::Error, sync::Arc, time::Duration};
 
 /// A failed operation on a queue or a store.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{backend}: {operation} failed: {kind}")]
 pub struct PortError {
     /// The adapter that failed, and what it was talking to, for example `dynamodb bridge-records`.
@@ -17,9 +17,9 @@ pub struct PortError {
     pub operation: &'static str,
     /// What went wrong.
     pub kind: FailureKind,
-    /// The vendor's own error, with its request id where there is one.
+    /// The vendor's own error, with its request id where there is one. Shared, so that several callers can fail with it.
     #[source]
-    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    pub source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl PortError {
@@ -30,8 +30,8 @@ impl PortError {
 
     /// Adds the vendor's own error.
     #[must_use]
-    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -42,7 +42,7 @@ impl PortError {
 }
 
 /// An error and all its causes in one line. Words that an error and its cause share are told once.
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

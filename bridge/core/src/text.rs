@@ -1,6 +1,6 @@
 //! Text that the bridge writes beside a body: what every queue carries, and how the rest is escaped and bounded.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 /// Whether every queue carries this character in a property's value. `SendMessage` in the Amazon SQS API Reference, read 2026-11:
 /// #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD, #x10000 to #x10FFFF. Service Bus takes any text.
@@ -23,15 +23,59 @@ pub fn is_carried_name(name: &str) -> bool {
         && !name.contains("..")
 }
 
-/// Whether a text that the bridge writes shows this character as it is. Stricter than any queue: a line's end would break a log, and some
-/// parser on the way refuses what Unicode calls a noncharacter.
+/// Whether a text that the bridge writes shows this character as it is. Stricter than any queue: a line's end would break a log, some parser
+/// on the way refuses what Unicode calls a noncharacter, and what is invisible or turns the direction of a line shows a reader something else
+/// than is there.
 fn is_shown(c: char) -> bool {
-    let code = u32::from(c);
-    let noncharacter = (0xFDD0..=0xFDEF).contains(&code) || code & 0xFFFE == 0xFFFE;
-    !c.is_control() && !noncharacter
+    matches!(c, '"' | '\'' | '\\') || is_printable(c) && !is_ignorable(c)
 }
 
-/// `text` as one line that every queue carries: control characters and noncharacters as `\u{..}`, and `…` in place of what is over
+/// Whether the standard library shows it: nothing of the categories Cc, Cf, Co, Cs and Cn, and no separator but the blank.
+fn is_printable(c: char) -> bool {
+    // Behind a letter, where marks that combine with it are shown too.
+    let mut text = *b"a\0\0\0\0";
+    let bytes = 1 + c.encode_utf8(&mut text[1..]).len();
+    let text = std::str::from_utf8(&text[..bytes]).unwrap_or_default();
+    text.escape_debug().nth(1) == Some(c)
+}
+
+/// Letters and marks that show nothing: `Default_Ignorable_Code_Point` of Unicode 17, as far as [`is_printable`] lets it through.
+fn is_ignorable(c: char) -> bool {
+    matches!(
+        c,
+        '\u{34F}'
+            | '\u{115F}'
+            | '\u{1160}'
+            | '\u{17B4}'
+            | '\u{17B5}'
+            | '\u{180B}'..='\u{180F}'
+            | '\u{3164}'
+            | '\u{FE00}'..='\u{FE0F}'
+            | '\u{FFA0}'
+            | '\u{E0100}'..='\u{E01EF}'
+    )
+}
+
+/// `text`, whatever lines it has, with everything that is not shown as JSON escapes it: both text for people and JSON stay what they are.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let stays = |c: char| matches!(c, '\n' | '\t') || is_shown(c);
+    if text.bytes().all(|byte| matches!(byte, b'\n' | b'\t' | b' '..=b'~')) || text.chars().all(stays) {
+        return Cow::Borrowed(text);
+    }
+    let mut visible = String::with_capacity(text.len());
+    for c in text.chars() {
+        if stays(c) {
+            visible.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(visible, "\\u{unit:04x}").expect("a String takes all");
+            }
+        }
+    }
+    Cow::Owned(visible)
+}
+
+/// `text` as one line that every queue carries: characters that are not shown as `\u{..}`, and `…` in place of what is over
 /// `chars` characters or `bytes` bytes.
 pub fn bounded(text: &str, chars: usize, bytes: usize) -> String {
     let mut bounded = String::new();
@@ -71,6 +115,41 @@ mod tests {
     }
 
     #[test]
+    fn what_misleads_a_reader_is_escaped() {
+        let bounded = |text: &str| super::bounded(text, 100, 1_000);
+        for c in [
+            '\u{AD}',
+            '\u{61C}',
+            '\u{200B}',
+            '\u{200E}',
+            '\u{202E}',
+            '\u{2028}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{FEFF}',
+            '\u{E0041}',
+            '\u{E000}',
+            '\u{378}',
+            '\u{3164}',
+            '\u{FE0F}',
+            '\u{A0}',
+        ] {
+            assert_eq!(bounded(&format!("x{c}y")), format!("x\\u{{{:X}}}y", u32::from(c)));
+        }
+        assert_eq!(bounded("e\u{301} é ج ש हि ‘’ ’"), "e\u{301} é ج ש हि ‘’ ’", "marks and other scripts are shown");
+    }
+
+    #[test]
+    fn lines_and_json_stay_what_they_are() {
+        assert_eq!(visible("a\tb\n\"ü\"\\ 日本語\n"), "a\tb\n\"ü\"\\ 日本語\n");
+        assert_eq!(visible("gpj\u{202E}.exe\u{1b}[2J\u{E0041}"), "gpj\\u202e.exe\\u001b[2J\\udb40\\udc41");
+        let json = serde_json::to_string("a\u{202E}\u{E0041}").unwrap();
+        let shown = visible(&json);
+        assert_ne!(shown, json);
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), "a\u{202E}\u{E0041}");
+    }
+
+    #[test]
     fn what_is_too_long_is_cut_between_characters() {
         assert_eq!(bounded("größe", 5, 7), "größe");
         assert_eq!(bounded("größe", 4, 100), "größ…");
@@ -90,6 +169,17 @@ mod tests {
     }
 
     proptest! {
+        /// The one copy of a category is the standard library's; this one is Unicode's, by range.
+        #[test]
+        fn nothing_that_turns_or_hides_text_is_shown(text in "[\\p{Cc}\\p{Cf}\\p{Co}\\p{Zl}\\p{Zp}\\p{Bidi_Control}a-zé日]{0,20}") {
+            let is_odd = |c: char| !matches!(c, 'a'..='z' | 'é' | '日');
+            let (line, lines) = (bounded(&text, 1_000, 10_000), visible(&text));
+            prop_assert!(!line.chars().any(|c| is_odd(c) && !r"\{}u".contains(c) && !c.is_ascii_hexdigit()), "{line:?}");
+            prop_assert!(lines.chars().all(|c| matches!(c, '\n' | '\t') || is_shown(c)), "{lines:?}");
+            let json = serde_json::to_string(&text).unwrap();
+            prop_assert_eq!(serde_json::from_str::<String>(&visible(&json)).unwrap(), text);
+        }
+
         #[test]
         fn every_text_becomes_one_that_every_queue_carries(text in any::<String>(), chars in 0_usize..80, bytes in 0_usize..200) {
             let bounded = bounded(&text, chars, bytes);

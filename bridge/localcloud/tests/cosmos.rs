@@ -112,6 +112,24 @@ async fn bodies_that_are_no_item_are_refused() {
     assert_eq!(world.create(&json!({ "id": "a", "pk": "p" })).await.status, 201);
 }
 
+/// Clients tell by the substatus that the container is partitioned by something else.
+#[tokio::test]
+async fn an_item_of_another_partition_is_refused_as_the_service_does_it() {
+    let world = world().await;
+    assert_eq!(world.create(&json!({ "id": "a", "pk": "p" })).await.status, 201);
+    let other = json!({ "id": "a", "pk": "q" }).to_string();
+    for (method, path) in [("POST", ITEMS.to_owned()), ("PUT", format!("{ITEMS}/a"))] {
+        for body in [other.as_str(), r#"{"id":"a"}"#] {
+            let answer = world.ask(method, &path, body).await;
+            assert_eq!((answer.status, answer.header("x-ms-substatus")), (400, Some("1001")), "{method} {body}");
+            let words = "PartitionKey extracted from document doesn't match the one specified in the header";
+            assert!(answer.json()["message"].as_str().unwrap().contains(words), "{method} {body}");
+        }
+    }
+    let bad = world.create(&json!({ "id": "a/b", "pk": "p" })).await;
+    assert_eq!((bad.status, bad.header("x-ms-substatus")), (400, None));
+}
+
 #[tokio::test]
 async fn paths_and_methods_that_lead_nowhere_are_refused() {
     let world = world().await;

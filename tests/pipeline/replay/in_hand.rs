@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    fmt,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -10,11 +9,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bridge_core::{
-    failure::PortError,
-    port::{Place, Receipt, Use},
-    reason::Refusal,
-};
+use bridge_core::{failure::PortError, port::Receipt};
+use bridge_tests::over::{Answers, Change, Over};
 
 use super::*;
 
@@ -35,14 +31,12 @@ impl Scales {
     }
 }
 
-impl fmt::Display for Scales {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.queue.fmt(f)
-    }
-}
-
 #[async_trait]
-impl Queue for Scales {
+impl Change for Scales {
+    fn queue(&self) -> &dyn Queue {
+        &*self.queue
+    }
+
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, PortError> {
         let batch = self.queue.receive(max, wait).await?;
         let mut in_hand = self.in_hand.lock().unwrap();
@@ -51,45 +45,15 @@ impl Queue for Scales {
         Ok(batch)
     }
 
-    fn lease(&self) -> Duration {
-        self.queue.lease()
-    }
-
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
-        self.queue.extend(receipts).await
-    }
-
-    async fn ack(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+    async fn ack(&self, receipts: &[Receipt]) -> Answers {
         self.forget(receipts);
         self.queue.ack(receipts).await
     }
 
-    async fn retry(&self, later: &[(&Delivery, Duration)]) -> Vec<Result<(), PortError>> {
-        self.queue.retry(later).await
-    }
-
-    async fn bury(&self, delivery: &Delivery, why: &Refusal) -> Result<bool, PortError> {
-        self.queue.bury(delivery, why).await
-    }
-
-    async fn probe(&self, what: Use) -> Result<(), PortError> {
-        self.queue.probe(what).await
-    }
-
-    async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
-        self.queue.send(messages).await
-    }
-
-    async fn browse(&self, place: &mut Place, max: usize) -> Result<Vec<Delivery>, PortError> {
-        self.queue.browse(place, max).await
-    }
-
-    async fn release(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+    async fn release(&self, receipts: &[Receipt]) -> Answers {
         self.forget(receipts);
         self.queue.release(receipts).await
     }
-
-    async fn close(&self) {}
 }
 
 /// The most bytes in hand while letters with bodies of these sizes were brought.
@@ -105,17 +69,17 @@ fn most_in_hand(sizes: &[usize]) -> usize {
     setting.rules.message_bytes_max = MIB;
     setting.sources[0].message_bytes_max = MIB;
     let entries = world.clock.drive(plan(&setting));
-    let scales = Arc::new(Scales {
+    let scales = Arc::new(Over(Scales {
         queue: Arc::clone(&setting.sources[0].queue),
         in_hand: Mutex::default(),
         most: AtomicUsize::new(0),
-    });
+    }));
     setting.sources[0].queue = scales.clone();
     setting.inflight_bytes_max = 16 * MIB;
     let (end, _) = world.clock.drive(run(&setting, &entries, &Kept::default()));
     assert!(matches!(end, End::Finished), "{end:?}");
     assert_eq!(world.site(THERE).queue.len(), sizes.len(), "all were brought");
-    scales.most.load(Ordering::Relaxed)
+    scales.0.most.load(Ordering::Relaxed)
 }
 
 #[test]

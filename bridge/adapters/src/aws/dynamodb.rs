@@ -8,13 +8,14 @@ use std::{collections::HashMap, fmt};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
     Client,
+    config::http::HttpResponse,
     error::SdkError,
-    operation::put_item::PutItemError,
+    operation::{get_item::GetItemError, put_item::PutItemError},
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 use bridge_core::{
     event::{Key, Op},
-    failure::{FailureKind, PortError},
+    failure::{FailureKind, PortError, Recovery},
     port::{PutOutcome, Store},
     record::Record,
     version::{self, Version},
@@ -23,6 +24,7 @@ use bridge_core::{
 use super::{
     dynamodb_item::{self, Item},
     dynamodb_payload::Spliced,
+    dynamodb_shape::Shape,
     error::Failure,
 };
 use crate::{
@@ -91,16 +93,48 @@ fn values(version: &Version) -> HashMap<String, AttributeValue> {
 pub struct DynamodbStore {
     pub(super) client: Client,
     pub(super) table: String,
+    shape: Shape,
 }
+
+/// A key of no record, to ask by. It costs half a read request unit, because nothing is there.
+const NO_RECORD: &str = "_bridge/shape";
 
 impl DynamodbStore {
     /// The table of that name, reached through `client`. Nothing is sent.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+        Self { client, table: table.into(), shape: Shape::default() }
     }
 
     fn fail(&self, operation: &'static str, kind: FailureKind) -> PortError {
         PortError::new(self.to_string(), operation, kind)
+    }
+
+    /// Whether the table has the key that a record needs, as [`Shape`] confirms it.
+    ///
+    /// A table with another key may take a record as an item that no later write of its key meets. A read names the whole key, so every
+    /// table with another one refuses it.
+    pub(super) async fn confirm_shape(&self, operation: &'static str) -> Result<(), PortError> {
+        let request = self.client.get_item().table_name(&self.table).key("pk", AttributeValue::S(NO_RECORD.to_owned()));
+        let look = async {
+            let answer = request.send().await;
+            answer.map(drop).map_err(|error| of_a_read(&error).at(self.to_string(), operation))
+        };
+        self.shape.confirm(look).await
+    }
+
+    /// What a failed write means for the table. One that has refused an item, or was not there, may be another one by now.
+    async fn judge(&self, operation: &'static str, failure: Failure) -> PortError {
+        let error = failure.at(self.to_string(), operation);
+        if !matches!(error.kind.recovery(), Recovery::Retry) {
+            self.shape.forget().await;
+        }
+        match error.kind {
+            FailureKind::Rejected { .. } => match self.confirm_shape(operation).await {
+                Err(shape) if matches!(shape.kind, FailureKind::Misshapen { .. }) => shape,
+                _ => error,
+            },
+            _ => error,
+        }
     }
 
     async fn read(&self, operation: &'static str, key: &Key) -> Result<Option<Record>, PortError> {
@@ -109,7 +143,7 @@ impl DynamodbStore {
             .set_key(Some(dynamodb_item::primary_key(key)))
             .send()
             .await
-            .map_err(|error| Failure::from(&error).at(self.to_string(), operation))?;
+            .map_err(|error| of_a_read(&error).at(self.to_string(), operation))?;
         let record = answer.item.as_ref().map(dynamodb_item::to_record).transpose();
         record.map_err(|error| error.into_port_error(self.to_string(), operation, key))
     }
@@ -132,12 +166,23 @@ impl DynamodbStore {
     }
 }
 
+/// Why a read by key failed. The right table answers every legal key, so one that refuses the request itself has another key, whatever the
+/// service says.
+fn of_a_read(error: &SdkError<GetItemError, HttpResponse>) -> Failure {
+    let mut failure = Failure::from(error);
+    if let FailureKind::Rejected { detail } = failure.kind {
+        failure.kind = FailureKind::Misshapen { detail };
+    }
+    failure
+}
+
 #[async_trait]
 impl Store for DynamodbStore {
     async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
         let operation = "put_if_newer";
         let item = dynamodb_item::from_record(record)
             .map_err(|error| error.into_port_error(self.to_string(), operation, &record.key))?;
+        self.confirm_shape(operation).await?;
         let request = self.client.put_item().table_name(&self.table).set_item(Some(item));
         let answer = request
             .condition_expression(NEWER)
@@ -170,7 +215,7 @@ impl Store for DynamodbStore {
                     }
                     kind => kind,
                 };
-                Err(Failure { kind, ..failure }.at(self.to_string(), operation))
+                Err(self.judge(operation, Failure { kind, ..failure }).await)
             }
         }
     }

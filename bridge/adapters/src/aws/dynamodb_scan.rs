@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bridge_core::{
     event::Key,
-    failure::PortError,
+    failure::{FailureKind, PortError},
     port::{Cursor, ForeignItem, Page, Scan},
     record::Record,
 };
@@ -26,6 +26,7 @@ const SEGMENTS_MAX: usize = 1_000_000;
 #[async_trait]
 impl Scan for DynamodbStore {
     async fn segments(&self, wanted: usize) -> Result<Vec<Cursor>, PortError> {
+        self.confirm_shape("segments").await?;
         Ok(Share::all(wanted.clamp(1, SEGMENTS_MAX)))
     }
 
@@ -41,11 +42,20 @@ impl Scan for DynamodbStore {
             .send()
             .await
             .map_err(|error| Failure::from(&error).at(self.to_string(), "page"))?;
-        let next = answer.last_evaluated_key.and_then(|mut key| match key.remove("pk") {
-            Some(AttributeValue::S(key)) => Some(Share { after: Some(key), ..share }.cursor()),
-            _ => None,
+        let next = answer.last_evaluated_key.map(|key| match (key.len(), key.get("pk")) {
+            (1, Some(AttributeValue::S(key))) => Ok(Share { after: Some(key.clone()), ..share }.cursor()),
+            _ => {
+                let detail = format!("it reads on by {:?}, and not by pk alone", key.keys());
+                Err(PortError::new(self.to_string(), "page", FailureKind::Misshapen { detail }))
+            }
         });
+        let next = next.transpose()?;
         Ok(Page { items: answer.items.unwrap_or_default().iter().map(read).collect(), next })
+    }
+
+    /// An item has no other name than its key.
+    async fn beside(&self, _: &Key) -> Result<Vec<ForeignItem>, PortError> {
+        Ok(Vec::new())
     }
 }
 

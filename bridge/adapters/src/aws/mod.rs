@@ -6,6 +6,7 @@ mod dynamodb;
 pub mod dynamodb_item;
 pub mod dynamodb_payload;
 mod dynamodb_scan;
+mod dynamodb_shape;
 mod error;
 pub mod fifo;
 #[doc(hidden)]

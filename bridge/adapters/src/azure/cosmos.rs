@@ -19,7 +19,7 @@ use bridge_core::{
     record::Record,
     version::Version,
 };
-use bridge_ops::doctor::{Look, StoreFacts};
+use bridge_ops::doctor::{Look, PartitionKey, StoreFacts};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -88,8 +88,23 @@ impl CosmosStore {
         port_error(self.to_string(), operation, error)
     }
 
-    fn fail_write(&self, error: &CosmosError, item: &Written<'_>) -> PortError {
-        let mut failure = self.fail(PUT, error);
+    /// As [`Self::fail`], for a call on one item. The service has several ways to say that the container is partitioned by something
+    /// else, and the SDK has its own. So a refusal of whatever words is a reason to look at the container.
+    async fn fail_item(&self, operation: &'static str, container: &ContainerClient, error: &CosmosError) -> PortError {
+        let mut failure = self.fail(operation, error);
+        if matches!(failure.kind, FailureKind::Rejected { .. } | FailureKind::Misshapen { .. })
+            && let Ok(answer) = container.read(None).await
+            && let Ok(settings) = answer.into_model()
+            && let PartitionKey::Other { is, must_be } = inspect::partition_key(&settings.partition_key)
+        {
+            let detail = format!("it is partitioned by {is}, and has to be by {must_be}");
+            failure.kind = FailureKind::Misshapen { detail };
+        }
+        failure
+    }
+
+    async fn fail_write(&self, container: &ContainerClient, error: &CosmosError, item: &Written<'_>) -> PortError {
+        let mut failure = self.fail_item(PUT, container, error).await;
         if u16::from(error.status().status_code()) == 413 {
             let size_bytes = cosmos_item::size_bytes(item);
             failure.kind = FailureKind::TooLarge { size_bytes, limit_bytes: ITEM_BYTES_MAX };
@@ -106,7 +121,7 @@ impl CosmosStore {
         let answer = match container.read_item(key.as_str().to_owned(), &cosmos_item::id(key), None).await {
             Ok(answer) => answer,
             Err(error) if error.status().is_not_found() => return Ok(None),
-            Err(error) => return Err(self.fail(PUT, &error)),
+            Err(error) => return Err(self.fail_item(PUT, container, &error).await),
         };
         let etag = answer.headers().etag().cloned();
         let mut item: Item = answer.into_model().map_err(|error| self.fail(PUT, &error))?;
@@ -130,7 +145,7 @@ impl CosmosStore {
                     Ok(_) => return Ok(PutOutcome::Stored { replaced: None }),
                     // Somebody else's, or our own whose answer was lost: the versions tell.
                     Err(error) if error.status().is_conflict() => {}
-                    Err(error) => return Err(self.fail_write(&error, &item)),
+                    Err(error) => return Err(self.fail_write(container, &error, &item).await),
                 }
             }
             let Some((current, etag)) = self.current(container, &record.key).await? else {
@@ -145,7 +160,7 @@ impl CosmosStore {
             match container.replace_item(pk.to_owned(), &id, &item, Some(unchanged)).await {
                 Ok(_) => return Ok(PutOutcome::Stored { replaced: Some(current) }),
                 Err(error) if error.status().is_precondition_failed() || error.status().is_not_found() => {}
-                Err(error) => return Err(self.fail_write(&error, &item)),
+                Err(error) => return Err(self.fail_write(container, &error, &item).await),
             }
         }
         // Every write was refused, so nothing happened; as if the service had asked for fewer.
@@ -163,7 +178,7 @@ impl CosmosStore {
         let answer = match container.read_item(key.as_str().to_owned(), &cosmos_item::id(key), Some(options)).await {
             Ok(answer) => answer,
             Err(error) if error.status().is_not_found() => return Ok(None),
-            Err(error) => return Err(self.fail(GET, &error)),
+            Err(error) => return Err(self.fail_item(GET, container, &error).await),
         };
         let item: Item = answer.into_model().map_err(|error| self.fail(GET, &error))?;
         cosmos_item::to_record(&item).map(Some).map_err(|error| self.not_a_record(GET, key, error))

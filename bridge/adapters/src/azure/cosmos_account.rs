@@ -9,7 +9,7 @@ use bridge_core::{
 };
 use hmac::{Hmac, Mac};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{StatusCode, Url, header::AUTHORIZATION};
+use reqwest::{Url, header::AUTHORIZATION};
 use serde::Deserialize;
 use sha2::Sha256;
 
@@ -72,13 +72,7 @@ async fn read(endpoint: &Url, credential: &CosmosCredential) -> Result<String, (
     if status.is_success() {
         return Ok(text);
     }
-    let kind = match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FailureKind::Unauthorized,
-        StatusCode::NOT_FOUND => FailureKind::Missing,
-        StatusCode::TOO_MANY_REQUESTS => FailureKind::Throttled { retry_after: None },
-        _ => FailureKind::Unavailable,
-    };
-    Err((kind, format!("HTTP {} {text}", status.as_u16()).chars().take(DETAIL_CHARS_MAX).collect()))
+    Err((tls::refusal(status), format!("HTTP {} {text}", status.as_u16()).chars().take(DETAIL_CHARS_MAX).collect()))
 }
 
 async fn authorization(credential: &CosmosCredential, date: &str) -> Result<String, (FailureKind, String)> {

@@ -11,7 +11,7 @@ use std::num::NonZeroU32;
 use async_trait::async_trait;
 use azure_data_cosmos::{
     CosmosError,
-    feed::{FeedRange, FeedScope},
+    feed::{FeedRange, FeedScope, Query},
     options::{MaxItemCountHint, QueryOptions},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -21,7 +21,7 @@ use bridge_core::{
     port::{Cursor, ForeignItem, Page, Scan},
     record::Record,
 };
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use serde_json::json;
 
 use super::{
@@ -32,6 +32,10 @@ use crate::share::no_cursor;
 
 const SEGMENTS: &str = "segments";
 const PAGE: &str = "page";
+const BESIDE: &str = "beside";
+
+/// Items beside a key that are told of. Ours: one is enough to know that somebody else writes to the container.
+const BESIDE_MAX: usize = 5;
 
 /// Ranges that a container is read in, at least. Ours: an empty one costs no more than some hundred request units then.
 const RANGES_MIN: usize = 256;
@@ -89,6 +93,24 @@ impl Scan for CosmosStore {
         });
         let next = (!ranges.is_empty()).then(|| cursor(&ranges));
         Ok(Page { items: items.iter().map(read_item).collect(), next })
+    }
+
+    /// An item has two names, its id and its partition key, and a record has its key for both.
+    async fn beside(&self, key: &Key) -> Result<Vec<ForeignItem>, PortError> {
+        let read = async {
+            let fail = |error: CosmosError| self.fail(BESIDE, &error);
+            let container = self.container(BESIDE).await?;
+            let query = Query::from("SELECT * FROM c WHERE c.pk = @key OR c.id = @key OR c.id = @id");
+            let query = query.with_parameter("@key", key.as_str()).map_err(fail)?;
+            let query = query.with_parameter("@id", cosmos_item::id(key)).map_err(fail)?;
+            let found = container.query_items::<Item>(query, FeedScope::full_container(), None).await.map_err(fail)?;
+            let beside = found.map_err(fail).try_filter_map(async |item| {
+                let foreign = read_item(&item).err();
+                Ok(foreign.filter(|item| item.key.is_none()))
+            });
+            beside.take(BESIDE_MAX).try_collect().await
+        };
+        self.within(BESIDE, read).await
     }
 }
 

@@ -75,10 +75,7 @@ pub(super) fn facts(
     default_ttl: &TimeToLive,
     write_regions: Result<BTreeSet<String>, PortError>,
 ) -> StoreFacts {
-    let partition_key = match key.paths() {
-        [path] if path == PARTITION_KEY => PartitionKey::Fits,
-        other => PartitionKey::Other { is: other.join(" and "), must_be: PARTITION_KEY },
-    };
+    let partition_key = partition_key(key);
     let key_bytes_max = if key.version() == PartitionKeyVersion::V1 { KEY_BYTES_OF_VERSION_1 } else { KEY_BYTES_MAX };
     let expiry = match default_ttl {
         TimeToLive::NoDefault => Expiry::ByRecord,
@@ -86,6 +83,14 @@ pub(super) fn facts(
         _ => Expiry::Off,
     };
     StoreFacts { partition_key, key_bytes_max, expiry: Ok(expiry), write_regions }
+}
+
+/// Whether records fit a container's partition key.
+pub(super) fn partition_key(key: &PartitionKeyDefinition) -> PartitionKey {
+    match key.paths() {
+        [path] if path == PARTITION_KEY => PartitionKey::Fits,
+        other => PartitionKey::Other { is: other.join(" and "), must_be: PARTITION_KEY },
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use reqwest::{ClientBuilder, redirect};
+use bridge_core::failure::FailureKind;
+use reqwest::{ClientBuilder, StatusCode, redirect};
 use rustls::{ClientConfig, crypto::aws_lc_rs};
 use rustls_platform_verifier::BuilderVerifierExt;
 
@@ -26,4 +27,14 @@ pub(super) fn http_client(encrypted: bool) -> Result<ClientBuilder, rustls::Erro
         return Ok(builder.tls_backend_preconfigured(ClientConfig::clone(&*config()?)));
     }
     Ok(builder.no_proxy())
+}
+
+/// Why a read of settings was refused: by its status alone, as Service Bus's management interface and a Cosmos DB account tell it.
+pub(super) fn refusal(status: StatusCode) -> FailureKind {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FailureKind::Unauthorized,
+        StatusCode::NOT_FOUND | StatusCode::GONE => FailureKind::Missing,
+        StatusCode::TOO_MANY_REQUESTS => FailureKind::Throttled { retry_after: None },
+        _ => FailureKind::Unavailable,
+    }
 }

@@ -164,6 +164,11 @@ impl Scan for MemoryStore {
         let next = last.map(|key| Share { after: Some(key), ..share.clone() }.cursor());
         Ok(Page { items: portion.into_iter().map(|(_, item)| item).collect(), next })
     }
+
+    /// An item has no other name than its key.
+    async fn beside(&self, _: &Key) -> Result<Vec<ForeignItem>, PortError> {
+        Ok(Vec::new())
+    }
 }
 
 impl fmt::Display for MemoryStore {

@@ -6,7 +6,7 @@ use bridge_core::{
     failure::FailureKind,
     record::Record,
 };
-use bridge_ops::verify::{Held, finding::misfit};
+use bridge_ops::verify::{Held, Target, finding::misfit};
 use futures_util::future;
 use serde_json::{Value, json};
 
@@ -23,21 +23,38 @@ pub(crate) struct Args {
 }
 
 /// What a site holds of the key, or why it could not be read.
-type Answer = (SiteId, Result<Held, String>);
+type Answer = (SiteId, Result<Found, String>);
+
+/// What a site holds of a key.
+struct Found {
+    held: Held,
+    /// What is wrong with items that lie beside it.
+    beside: Vec<String>,
+}
+
+impl Found {
+    /// Whether something else than the bridge wrote it.
+    fn is_strange(&self) -> bool {
+        let strange = matches!(self.held, Held::Foreign(_)) || self.held.record().and_then(misfit).is_some();
+        strange || !self.beside.is_empty()
+    }
+}
 
 pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let key: Key = args.key.parse().context("this cannot be a key")?;
     let answers: Vec<Answer> = future::join_all(config.sites.keys().map(|site| async {
         let read = async {
-            let ports = assemble::ports(&config, site).await.map_err(|error| format!("{error:#}"))?;
-            match ports.store.get(&key).await {
-                Ok(None) => Ok(Held::Absent),
-                Ok(Some(record)) => Ok(Held::Record(Box::new(record))),
+            let Target { store, scan } = assemble::target(&config, site).await.map_err(|error| format!("{error:#}"))?;
+            let held = match store.get(&key).await {
+                Ok(None) => Held::Absent,
+                Ok(Some(record)) => Held::Record(Box::new(record)),
                 Err(error) => match error.kind {
-                    FailureKind::Rejected { detail } => Ok(Held::Foreign(detail)),
-                    _ => Err(error.chain()),
+                    FailureKind::Rejected { detail } => Held::Foreign(detail),
+                    _ => return Err(error.chain()),
                 },
-            }
+            };
+            let beside = scan.beside(&key).await.map_err(|error| error.chain())?;
+            Ok(Found { held, beside: beside.into_iter().map(|item| item.what).collect() })
         };
         (site.clone(), read.await)
     }))
@@ -53,7 +70,7 @@ fn judge(answers: &[Answer]) -> Code {
         return Code::Failed;
     }
     let held: Vec<_> = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).collect();
-    let agree = held.windows(2).all(|pair| match (pair[0], pair[1]) {
+    let agree = held.windows(2).all(|pair| match (&pair[0].held, &pair[1].held) {
         (Held::Absent, Held::Absent) => true,
         (Held::Record(one), Held::Record(other)) => one.agrees_with(other),
         _ => false,
@@ -63,13 +80,12 @@ fn judge(answers: &[Answer]) -> Code {
 
 /// The sites that hold what something else than the bridge wrote.
 fn strangers(answers: &[Answer]) -> Vec<&str> {
-    let strange = |held: &Held| matches!(held, Held::Foreign(_)) || held.record().and_then(misfit).is_some();
-    let strange = answers.iter().filter(|(_, answer)| answer.as_ref().is_ok_and(strange));
+    let strange = answers.iter().filter(|(_, answer)| answer.as_ref().is_ok_and(Found::is_strange));
     strange.map(|(site, _)| site.as_str()).collect()
 }
 
 fn verdict(code: Code, answers: &[Answer]) -> String {
-    let absent = answers.iter().all(|(_, answer)| matches!(answer, Ok(Held::Absent)));
+    let absent = answers.iter().all(|(_, answer)| matches!(answer, Ok(Found { held: Held::Absent, .. })));
     let strangers = strangers(answers);
     match code {
         Code::Done if absent => "no site has this key".to_owned(),
@@ -94,8 +110,7 @@ fn as_json(key: &Key, answers: &[Answer], code: Code) -> String {
         .iter()
         .map(|(site, answer)| {
             let value = match answer {
-                Ok(Held::Foreign(what)) => json!({ "foreign": what }),
-                Ok(held) => json!({ "record": held.record().map(record_json) }),
+                Ok(found) => found_json(found),
                 Err(error) => json!({ "error": error }),
             };
             (site.to_string(), value)
@@ -108,6 +123,17 @@ fn as_json(key: &Key, answers: &[Answer], code: Code) -> String {
     };
     let answer = json!({ "key": key.as_str(), "agree": agree, "sites": sites });
     format!("{answer:#}\n")
+}
+
+fn found_json(Found { held, beside }: &Found) -> Value {
+    let mut value = match held {
+        Held::Foreign(what) => json!({ "foreign": what }),
+        held => json!({ "record": held.record().map(record_json) }),
+    };
+    if !beside.is_empty() {
+        value["beside"] = json!(beside);
+    }
+    value
 }
 
 fn record_json(record: &Record) -> Value {
@@ -134,30 +160,43 @@ fn as_table(key: &Key, answers: &[Answer], code: Code) -> String {
     let mut text = format!("{key}\n");
     for (site, answer) in answers {
         text += &format!("\n{site}\n");
-        match answer {
-            Err(error) => text += &format!("  error       {error}\n"),
-            Ok(Held::Absent) => text += "  absent\n",
-            Ok(Held::Foreign(what)) => text += &format!("  foreign     {what}\n"),
-            Ok(Held::Record(record)) => {
-                let state = match &record.payload {
-                    Some(payload) => payload.to_string(),
-                    None => "(deleted: a tombstone)".to_owned(),
-                };
-                for (name, value) in [
-                    ("op", record.op.as_str()),
-                    ("timestamp", &record.timestamp),
-                    ("origin", record.source_region.as_str()),
-                    ("event", &record.event_id.to_string()),
-                    ("applied", &format!("{} by {}", record.applied_at, record.applied_by)),
-                    ("payload", &state),
-                ] {
-                    text += &format!("  {name:10}  {value}\n");
-                }
-                if let Some(what) = misfit(record) {
-                    text += &format!("  misfit      {what}\n");
-                }
+        let Found { held, beside } = match answer {
+            Ok(found) => found,
+            Err(error) => {
+                text += &format!("  error       {error}\n");
+                continue;
             }
+        };
+        match held {
+            Held::Absent => text += "  absent\n",
+            Held::Foreign(what) => text += &format!("  foreign     {what}\n"),
+            Held::Record(record) => text += &record_lines(record),
+        }
+        for what in beside {
+            text += &format!("  foreign     {what}\n");
         }
     }
     format!("{text}\n{}\n", verdict(code, answers))
+}
+
+fn record_lines(record: &Record) -> String {
+    let state = match &record.payload {
+        Some(payload) => payload.to_string(),
+        None => "(deleted: a tombstone)".to_owned(),
+    };
+    let mut text = String::new();
+    for (name, value) in [
+        ("op", record.op.as_str()),
+        ("timestamp", &record.timestamp),
+        ("origin", record.source_region.as_str()),
+        ("event", &record.event_id.to_string()),
+        ("applied", &format!("{} by {}", record.applied_at, record.applied_by)),
+        ("payload", &state),
+    ] {
+        text += &format!("  {name:10}  {value}\n");
+    }
+    if let Some(what) = misfit(record) {
+        text += &format!("  misfit      {what}\n");
+    }
+    text
 }

@@ -6,7 +6,6 @@ use anyhow::Context;
 use bridge_core::{port::Properties, settlement::rfc3339, text};
 use bridge_ops::replay::{
     find::{Found, find},
-    fingerprint::hex,
     route::Source,
     setting::SourceQueue,
 };
@@ -83,7 +82,7 @@ fn as_json(letter: &Found, queue: &str) -> Value {
     // A body that is no text is no event either.
     match std::str::from_utf8(&delivery.body) {
         Ok(text) => object["body"] = text.into(),
-        Err(_) => object["body_hex"] = hex(&delivery.body).into(),
+        Err(_) => object["body_hex"] = hex::encode(&delivery.body).into(),
     }
     object
 }

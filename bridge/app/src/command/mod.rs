@@ -23,13 +23,14 @@ mod verify;
 
 use std::collections::BTreeMap;
 
+use bridge_core::text::visible;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     assemble::{self, Worksite},
     config::{Config, ConfigErrors, SiteConfig, Sources},
     doctor::Diagnosis,
-    exit::Code,
+    exit::{Code, Misuse},
     host::{
         self, Function,
         own_queue::{self, Trigger},
@@ -56,8 +57,8 @@ pub(crate) struct Cli {
 
 impl Cli {
     /// The host to serve, unless a command was given.
-    pub(crate) fn function(&self, started_by: Option<Function>) -> Option<Function> {
-        started_by.filter(|_| self.command.is_none())
+    pub(crate) fn function(&self) -> Result<Option<Function>, Misuse> {
+        if self.command.is_some() { Ok(None) } else { Function::of(|name| std::env::var_os(name)) }
     }
 
     /// What to log unless told otherwise: of workers that are simulated nothing, as it would read like trouble with real ones.
@@ -118,7 +119,8 @@ impl SourceArgs {
 /// The environment's variables that begin so.
 fn environment(prefix: &str) -> BTreeMap<String, String> {
     std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        // A value that is not UTF-8 is no value that anything takes, and is refused as what it is then.
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
         .filter(|(name, _)| name.starts_with(prefix))
         .collect()
 }
@@ -219,14 +221,21 @@ async fn serve(function: Function, config: Result<Config, ConfigErrors>) -> anyh
 async fn start(function: Function, config: Result<Config, ConfigErrors>) -> anyhow::Result<(Config, Worksite)> {
     let config = config?;
     let site = config.own_site()?.clone();
-    own_queue::check(function, &config, |name| std::env::var(name).ok(), own_queue::function_file().as_deref())?;
+    let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
+    own_queue::check(function, &config, variable, own_queue::function_file().as_deref())?;
     let telemetry = Telemetry::start(&Settings::of_process()?, false)?;
     let worksite = assemble::worksite(&config, &site, &telemetry).await?;
     Ok((config, worksite))
 }
 
-/// Writes to standard output; a reader that has gone away, as `head` does, is no error.
+/// Writes to standard output, with everything in it that a terminal would not show.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    print_styled(&visible(text))
+}
+
+/// Writes to standard output what has colours, and nothing of strangers that is not made visible. A reader that has gone away, as `head` does,
+/// is no error.
+pub(crate) fn print_styled(text: &str) -> anyhow::Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -32,6 +32,23 @@ pub(super) fn phrase(mend: Mend, site: Option<&SiteId>, config: &Config) -> Stri
     }
 }
 
+/// Before the command that makes a thing, where there is one that does not fit: `key` is where the configuration names it.
+fn replace(id: &SiteId, thing: Thing, key: &str, create: &str) -> String {
+    let fill = if thing == Thing::Store { "; then fill it from another site with bridge backfill" } else { "" };
+    format!(
+        "this cannot be changed. Make another one and name it in sites.\"{id}\".{key}, or delete this one with all that it holds, and make it \
+         anew: {create}{fill}"
+    )
+}
+
+/// Before the command that makes a thing, where there is one that refuses the bridge's own request.
+fn accept(create: &str) -> String {
+    format!(
+        "something in its settings refuses what the bridge asks, for example an index or a unique key of somebody else's: compare it with one that \
+         is made by {create}"
+    )
+}
+
 fn aws(mend: Mend, id: &SiteId, site: &AwsSite) -> String {
     let (region, table) = (id.region(), &site.table);
     let url = |thing| if thing == Thing::Queue { &site.queue_url } else { &site.dead_letter_queue_url };
@@ -47,6 +64,19 @@ fn aws(mend: Mend, id: &SiteId, site: &AwsSite) -> String {
             "aws sqs create-queue --region {region} --queue-name {} --attributes MessageRetentionPeriod=1209600",
             name(url(thing))
         ),
+        Mend::Replace(thing) => {
+            let key = match thing {
+                Thing::Queue => "queue_url",
+                Thing::DeadLetterQueue => "dead_letter_queue_url",
+                Thing::Store => "table",
+            };
+            replace(id, thing, key, &aws(Mend::Create(thing), id, site))
+        }
+        Mend::Accept(thing) => accept(&aws(Mend::Create(thing), id, site)),
+        Mend::Scale(Thing::Store) => format!(
+            "aws dynamodb update-table --region {region} --table-name {table} --billing-mode PAY_PER_REQUEST, or raise its capacity"
+        ),
+        Mend::Scale(_) => "look again later: SQS limits how many requests a second it takes".to_owned(),
         Mend::Keep(thing, time) => set(thing, &format!("MessageRetentionPeriod={}", time.as_secs())),
         Mend::Redrive { deliveries_max } => set(
             Thing::Queue,
@@ -54,10 +84,17 @@ fn aws(mend: Mend, id: &SiteId, site: &AwsSite) -> String {
                 r#"'{{"RedrivePolicy":"{{\"deadLetterTargetArn\":\"arn:aws:sqs:{region}:ACCOUNT:BROKEN\",\"maxReceiveCount\":\"{deliveries_max}\"}}"}}'"#
             ),
         ),
-        Mend::Expire => format!(
-            "aws dynamodb update-time-to-live --region {region} --table-name {table} \
-             --time-to-live-specification Enabled=true,AttributeName=expires_at"
-        ),
+        Mend::Expire { elsewhere } => {
+            let set = |enabled: bool, name: &str| {
+                format!(
+                    "aws dynamodb update-time-to-live --region {region} --table-name {table} \
+                     --time-to-live-specification Enabled={enabled},AttributeName={name}"
+                )
+            };
+            let on = set(true, "expires_at");
+            // `UpdateTimeToLive` in the Amazon DynamoDB API Reference, read 2026-11: one change an hour, and none of the attribute alone.
+            if elsewhere { format!("{}; an hour later: {on}", set(false, "OTHER")) } else { on }
+        }
         Mend::OneRegion => format!(
             "delete the replicas that DescribeTable names: aws dynamodb update-table --region {region} --table-name {table} \
              --replica-updates '[{{\"Delete\":{{\"RegionName\":\"REPLICA\"}}}}]'; or, where nobody writes there, neither an application nor \
@@ -110,11 +147,25 @@ fn azure(mend: Mend, id: &SiteId, site: &AzureSite) -> String {
                 format!("--lock-duration PT{lock}S --default-message-time-to-live P14D --max-delivery-count 10");
             bus("create", thing, &flags)
         }
+        Mend::Replace(thing) => {
+            let key = match thing {
+                Thing::Queue => "queue",
+                Thing::DeadLetterQueue => "dead_letter_queue",
+                Thing::Store => "container",
+            };
+            replace(id, thing, key, &azure(Mend::Create(thing), id, site))
+        }
+        Mend::Accept(thing) => accept(&azure(Mend::Create(thing), id, site)),
+        Mend::Scale(Thing::Store) => cosmos("throughput update", "--throughput UNITS"),
+        Mend::Scale(_) => format!(
+            "look again later, or take more messaging units in Premium: az servicebus namespace update --resource-group GROUP --name {namespace} \
+             --capacity UNITS"
+        ),
         Mend::Keep(thing, time) => bus("update", thing, &format!("--default-message-time-to-live P{}D", days(time))),
         Mend::Redrive { deliveries_max } => {
             bus("update", Thing::Queue, &format!("--max-delivery-count {deliveries_max}"))
         }
-        Mend::Expire => cosmos("update", "--ttl -1"),
+        Mend::Expire { .. } => cosmos("update", "--ttl -1"),
         Mend::OneRegion => format!(
             "az cosmosdb update --resource-group GROUP --name {account} --enable-multiple-write-locations false; or, where nobody writes in \
              another region, neither an application nor another site of the bridge, set sites.\"{id}\".allow = \"store.regions\""

@@ -2,11 +2,13 @@
 //! schedule. `docs/hosts.md` states the contract.
 
 use std::{
+    ffi::OsString,
     io::{Read, Write},
     net::{TcpStream, ToSocketAddrs},
     time::{Duration, Instant, SystemTime},
 };
 
+use axum::http::uri::Authority;
 use bridge_adapters::aws::{
     fifo,
     lambda_event::{LambdaEvent, LambdaRecord, answer, parse},
@@ -18,8 +20,8 @@ use bridge_core::{
 use lambda_runtime::{Diagnostic, LambdaEvent as Invocation, service_fn};
 use serde_json::{Value, json, value::RawValue};
 
-use super::{own_queue::Trigger, send_one_heartbeat, tell};
-use crate::{assemble::Worksite, doctor::Diagnosis};
+use super::{own_queue::Trigger, send_one_heartbeat, tell, variable};
+use crate::{assemble::Worksite, doctor::Diagnosis, exit::Misuse};
 
 /// Time of an invocation that is kept for the last letters, for giving back what was not done, and for the answer; a third of a short one. Ours:
 /// giving back ten messages is one request of some 10 ms, and there may be 1,000.
@@ -170,6 +172,23 @@ pub(crate) fn report_start_error(message: &str) {
 
 /// Names the Runtime API in the environment.
 pub(super) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+
+/// Refuses variables that the runtime's client would panic at. "Defined runtime environment variables" in the AWS Lambda Developer Guide, read
+/// 2026-11: Lambda sets all of them.
+pub(super) fn check_environment(environment: &impl Fn(&str) -> Option<OsString>) -> Result<(), Misuse> {
+    let check = |name, what, is_one: &dyn Fn(&str) -> bool| {
+        variable(environment, "AWS Lambda", name, what, |text| is_one(text).then_some(()))
+    };
+    let is_address = |text: &str| {
+        let address = text.parse::<Authority>();
+        address.is_ok_and(|address| !address.host().is_empty() && address.port_u16().is_some())
+    };
+    check(RUNTIME_API, "the host and port of its Runtime API", &is_address)?;
+    check("AWS_LAMBDA_FUNCTION_NAME", "the function's name", &|text| !text.is_empty())?;
+    check("AWS_LAMBDA_FUNCTION_VERSION", "the function's version", &|text| !text.is_empty())?;
+    let is_memory = |text: &str| text.parse::<i32>().is_ok_and(|memory| memory > 0);
+    check("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "the function's memory in MB", &is_memory)
+}
 
 /// What alarms can filter a failed start by.
 const START_ERROR: &str = "Bridge.Start";

@@ -18,7 +18,7 @@ use futures_util::future;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{assemble::Worksite, telemetry::queues};
+use crate::{assemble::Worksite, exit::Misuse, telemetry::queues};
 
 /// A host that starts the bridge without a command, and says so in the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +34,41 @@ pub(crate) enum Function {
 
 impl Function {
     /// The host that this process was started by, if any.
-    pub(crate) fn of(environment: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
+    ///
+    /// # Errors
+    /// A host's variables that no host sets so.
+    pub(crate) fn of(environment: impl Fn(&str) -> Option<OsString>) -> Result<Option<Self>, Misuse> {
         if environment(lambda::RUNTIME_API).is_some() {
-            return Some(Self::Lambda);
+            lambda::check_environment(&environment)?;
+            return Ok(Some(Self::Lambda));
         }
-        let port = environment("FUNCTIONS_CUSTOMHANDLER_PORT")?.to_str()?.parse().ok()?;
-        Some(Self::Azure { port })
+        if environment(HANDLER_PORT).is_none() {
+            return Ok(None);
+        }
+        let is_port = |text: &str| text.parse().ok().filter(|port| *port != 0);
+        let port = variable(&environment, "Azure Functions", HANDLER_PORT, "a port, from 1 to 65535", is_port)?;
+        Ok(Some(Self::Azure { port }))
     }
+}
+
+/// Names the port to serve in the environment of a custom handler.
+const HANDLER_PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
+
+/// A variable that `host` sets in the environment of every process that it starts; `read` makes a value of it, which is `what`.
+fn variable<T>(
+    environment: &impl Fn(&str) -> Option<OsString>,
+    host: &str,
+    name: &str,
+    what: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<T, Misuse> {
+    let value = environment(name);
+    value.as_ref().and_then(|value| value.to_str()).and_then(read).ok_or_else(|| {
+        let is = value.map_or_else(|| "is not set".to_owned(), |value| format!("is {value:?}"));
+        Misuse(format!(
+            "{name} {is}, and {host} sets it to {what}: give a command, such as `bridge run`, or let {host} start this process"
+        ))
+    })
 }
 
 /// Sends the site's heartbeat into its own queue.
@@ -125,6 +153,8 @@ fn ignores_hangup() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
     use super::*;
 
     #[test]
@@ -132,9 +162,51 @@ mod tests {
         let of = |variables: &[(&str, &str)]| {
             Function::of(|name| variables.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).into()))
         };
-        assert_eq!(of(&[]), None);
-        assert_eq!(of(&[("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")]), Some(Function::Lambda));
-        assert_eq!(of(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "7071")]), Some(Function::Azure { port: 7071 }));
-        assert_eq!(of(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "none")]), None);
+        assert_eq!(of(&[]).unwrap(), None);
+        assert_eq!(of(&LAMBDA).unwrap(), Some(Function::Lambda));
+        assert_eq!(of(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "7071")]).unwrap(), Some(Function::Azure { port: 7071 }));
+    }
+
+    const LAMBDA: [(&str, &str); 4] = [
+        ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "bridge"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+    ];
+
+    /// The runtime's client would panic.
+    #[test]
+    fn a_variable_that_no_host_sets_so_is_refused_by_name() {
+        let not_utf8 = || OsString::from_vec(b"a\xff".to_vec());
+        let refused = |variables: &[(&str, OsString)]| {
+            let find = |name: &str| variables.iter().find(|(one, _)| *one == name).map(|(_, value)| value.clone());
+            Function::of(find).unwrap_err().to_string()
+        };
+        for (wrong, values) in [
+            ("AWS_LAMBDA_RUNTIME_API", &["", "no host", "127.0.0.1", "127.0.0.1:99999", "http://127.0.0.1:9001/x"][..]),
+            ("AWS_LAMBDA_FUNCTION_NAME", &[""]),
+            ("AWS_LAMBDA_FUNCTION_VERSION", &[""]),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &["", "much", "-1", "0", "99999999999"]),
+        ] {
+            let with = |value: Option<OsString>| -> Vec<(&str, OsString)> {
+                let others =
+                    LAMBDA.iter().filter(|(name, _)| *name != wrong).map(|(name, value)| (*name, value.into()));
+                others.chain(value.map(|value| (wrong, value))).collect()
+            };
+            let values = values.iter().map(|value| Some(OsString::from(value))).chain([Some(not_utf8())]);
+            let missing = (wrong != "AWS_LAMBDA_RUNTIME_API").then_some(None);
+            for value in values.chain(missing) {
+                let error = refused(&with(value.clone()));
+                assert!(
+                    error.starts_with(&format!("{wrong} is ")) && error.contains("AWS Lambda"),
+                    "{value:?}: {error}"
+                );
+            }
+        }
+        for port in ["", "none", "0", "-1", "65536", " 7071"] {
+            let error = refused(&[("FUNCTIONS_CUSTOMHANDLER_PORT", port.into())]);
+            assert!(error.starts_with(&format!("FUNCTIONS_CUSTOMHANDLER_PORT is {port:?}")), "{error}");
+        }
+        refused(&[("FUNCTIONS_CUSTOMHANDLER_PORT", not_utf8())]);
     }
 }

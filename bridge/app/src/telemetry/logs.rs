@@ -1,8 +1,9 @@
 //! Logs: to standard error for commands, so that their output stays clean, and in JSON to standard output for functions,
 //! whose hosts take standard error for errors. Never a payload, never a secret.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
+use bridge_core::text::visible;
 use clap::ValueEnum;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -42,19 +43,37 @@ pub(crate) fn init(args: &LogArgs, default: &str, in_function: bool) {
     // A log that nobody reads any more must not end the work: of such an error nothing could be told anyway.
     match args.log_format {
         _ if in_function => {
-            registry.with(fmt::layer().json().flatten_event(true).log_internal_errors(false)).init();
+            let lines = fmt::layer().json().flatten_event(true).with_writer(|| Visible(io::stdout()));
+            registry.with(lines.log_internal_errors(false)).init();
         }
         Format::Text => {
-            let ansi = std::io::stderr().is_terminal();
-            let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(false);
+            let ansi = io::stderr().is_terminal();
+            let lines = fmt::layer().with_writer(|| Visible(io::stderr())).with_ansi(ansi).with_target(false);
             registry.with(lines.log_internal_errors(false)).init();
         }
         Format::Json => {
-            let lines = fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
+            let lines = fmt::layer().json().flatten_event(true).with_writer(|| Visible(io::stderr()));
             registry.with(lines.log_internal_errors(false)).init();
         }
     }
     if let Some(error) = refused {
         tracing::warn!(%error, "--log {:?} is not a filter; logging at info", log);
+    }
+}
+
+/// Where lines go. Texts of strangers are quoted in them, which must neither hide nor turn what is read. It is handed whole lines.
+struct Visible<W>(W);
+
+impl<W: Write> Write for Visible<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        // The colours of a terminal, which the layer below escapes in what it quotes.
+        let parts: Vec<_> = text.split('\u{1b}').map(visible).collect();
+        self.0.write_all(parts.join("\u{1b}").as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }

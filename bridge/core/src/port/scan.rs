@@ -49,4 +49,10 @@ pub trait Scan: fmt::Debug + fmt::Display + Send + Sync {
     /// # Errors
     /// Whatever the backend says of the store as a whole; `Rejected` for a cursor that is none.
     async fn page(&self, from: &Cursor) -> Result<Page, PortError>;
+
+    /// Items that go by the name of `key`, and that [`Store::get`](super::Store::get) does not meet; some of them, if there are many.
+    ///
+    /// # Errors
+    /// Whatever the backend says of the store as a whole.
+    async fn beside(&self, key: &Key) -> Result<Vec<ForeignItem>, PortError>;
 }

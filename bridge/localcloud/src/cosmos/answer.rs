@@ -96,6 +96,23 @@ impl Answer {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
     }
 
+    /// In the service's words where the engine has its own, and with the substatus that it leaves out.
+    ///
+    /// # Source
+    /// Substatus 1001 of 400, "partition key mismatch": status codes of the official Java client, read 2026-11. The words: issues of the
+    /// official clients, for example Azure/azure-sdk-for-js#15161.
+    pub(super) fn as_the_service_says(self) -> Self {
+        if self.status != StatusCode::BAD_REQUEST {
+            return self;
+        }
+        let engine = self.text().to_ascii_lowercase().replace("partition key", "partitionkey");
+        if !engine.contains("partitionkey") || !["not match", "n't match"].iter().any(|no| engine.contains(no)) {
+            return self;
+        }
+        let text = "Message: {\"Errors\":[\"PartitionKey extracted from document doesn't match the one specified in the header\"]}";
+        Self::bad_request(text).with("x-ms-substatus", &1001)
+    }
+
     pub(super) fn condition_not_met() -> Self {
         let text = "One of the specified pre-condition is not met.";
         Self::new(StatusCode::PRECONDITION_FAILED, "PreconditionFailed", text).with("x-ms-substatus", &1110)

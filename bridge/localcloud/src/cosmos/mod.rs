@@ -186,7 +186,7 @@ impl App {
                 Err(answer) => return answer,
             }
         }
-        let answer = self.gateway.call(&message).await;
+        let answer = self.gateway.call(&message).await.as_the_service_says();
         if answer.status.is_success() {
             self.note(target, &message, item).await;
         }

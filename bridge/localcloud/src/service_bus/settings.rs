@@ -102,7 +102,7 @@ impl Default for QueueSettings {
 /// How many messages a queue holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Waiting or locked, as the service's own `ActiveMessageCount`.
+    /// Waiting or locked. The service's own `ActiveMessageCount` adds the deferred ones.
     pub active: usize,
     pub dead_letter: usize,
     pub scheduled: usize,

@@ -22,19 +22,25 @@ pub(super) enum Use {
 pub(super) fn failed(check: &'static str, at: &str, purpose: Use, error: &PortError, out: &mut Findings) {
     let (Use::Look(thing) | Use::Work(thing)) = purpose;
     match (&error.kind, purpose) {
-        (FailureKind::Misshapen { .. }, _) => {
-            out.amiss(check, at, format!("{}: {}", error.kind, said(error)), Mend::Create(thing));
-        }
-        (FailureKind::Missing, _) => out.amiss(check, at, "does not exist", Mend::Create(thing)),
         // A worker does not need to read settings, so nothing is broken by it.
         (FailureKind::Unauthorized, Use::Look(_)) => {
             let found = format!("its settings may not be read: {}", said(error));
             out.warning(check, at, found, Mend::AllowLook(thing));
         }
-        (FailureKind::Unauthorized, Use::Work(_)) => {
-            out.amiss(check, at, format!("access denied: {}", said(error)), Mend::AllowUse(thing));
-        }
-        _ => out.amiss(check, at, format!("{}: {}", error.kind, said(error)), Mend::Reach),
+        (FailureKind::Missing, _) => out.amiss(check, at, "does not exist", Mend::Create(thing)),
+        (kind, _) => out.amiss(check, at, format!("{kind}: {}", said(error)), against(kind, thing)),
+    }
+}
+
+/// What mends a failure.
+fn against(kind: &FailureKind, thing: Thing) -> Mend {
+    match kind {
+        FailureKind::Throttled { .. } => Mend::Scale(thing),
+        FailureKind::Rejected { .. } | FailureKind::TooLarge { .. } => Mend::Accept(thing),
+        FailureKind::Misshapen { .. } => Mend::Replace(thing),
+        FailureKind::Missing => Mend::Create(thing),
+        FailureKind::Unauthorized => Mend::AllowUse(thing),
+        FailureKind::Unavailable | FailureKind::TimedOut | FailureKind::LeaseLost => Mend::Reach,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a legal event could hit on its way through all sites.
 
-use super::{Findings, Mend, SiteFacts, Thing};
+use super::{ALL_SITES, Findings, Mend, SiteFacts, Thing};
 use bridge_core::limits;
 
 pub(super) fn examine(sites: &[SiteFacts], out: &mut Findings) {
@@ -8,7 +8,7 @@ pub(super) fn examine(sites: &[SiteFacts], out: &mut Findings) {
     let event = narrowest.message_bytes_max.saturating_sub(limits::PROPERTIES_BYTES as u64);
     out.good(
         "limits",
-        "all sites",
+        ALL_SITES,
         format!(
             "an event may have {event} bytes ({}'s queue, less {} for properties), its record {} bytes (DynamoDB's item), its key {} bytes",
             narrowest.site,
@@ -26,7 +26,7 @@ fn carry(sites: &[SiteFacts], narrowest: &SiteFacts, out: &mut Findings) {
     let widest = sites.iter().max_by_key(|facts| facts.message_bytes_max).unwrap_or(narrowest);
     let (least, most) = (narrowest.message_bytes_max, widest.message_bytes_max);
     if least == most {
-        return out.good("limits.queues", "all sites", format!("every queue takes {most} bytes a message"));
+        return out.good("limits.queues", ALL_SITES, format!("every queue takes {most} bytes a message"));
     }
     let found = format!(
         "cannot carry what {}'s queue can: {least} bytes a message against {most}; larger events are set aside as too_large",

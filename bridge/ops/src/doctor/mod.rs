@@ -63,8 +63,14 @@ pub enum Thing {
 /// How to mend what was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mend {
-    /// It is not there, or it can only be changed by making it anew.
+    /// It is not there.
     Create(Thing),
+    /// It can only be changed by making another one.
+    Replace(Thing),
+    /// Find out what in it refuses the bridge's own request.
+    Accept(Thing),
+    /// Let it take more requests.
+    Scale(Thing),
     /// Set how long a queue keeps a message.
     Keep(Thing, Duration),
     /// Let the broker set a message aside after so many deliveries.
@@ -73,7 +79,10 @@ pub enum Mend {
         deliveries_max: u32,
     },
     /// Turn the store's expiry on, for records that name a time to live and for no other.
-    Expire,
+    Expire {
+        /// Whether it is on for another attribute, where it has to be turned off first.
+        elsewhere: bool,
+    },
     /// Let the store be written in one region alone.
     OneRegion,
     /// Let a queue keep its messages, instead of handing them on.
@@ -118,6 +127,9 @@ pub struct Figures {
 /// writes in the other regions, that no key is long, that messages which kill a worker are looked after elsewhere.
 pub const ALLOWABLE: [&str; 3] = [store::REGIONS, store::KEY_SIZE, queue::REDRIVE];
 
+/// What findings on all sites looked at.
+const ALL_SITES: &str = "all sites";
+
 /// Every finding: each site's own, then those of all sites together.
 pub fn examine(sites: &[SiteFacts], figures: &Figures) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -132,8 +144,12 @@ pub fn examine(sites: &[SiteFacts], figures: &Figures) -> Vec<Finding> {
     way::examine(sites, figures, &mut together);
     limit::examine(sites, &mut together);
     if sites.len() < figures.sites {
+        let names: Vec<_> = sites.iter().map(|facts| facts.site.as_str()).collect();
         for finding in &mut together.list {
             finding.found += &format!("; only {} of {} sites was checked", sites.len(), figures.sites);
+            if finding.looked_at == ALL_SITES {
+                finding.looked_at = format!("{} alone", names.join(" and "));
+            }
         }
     }
     findings.append(&mut together.list);

@@ -62,7 +62,7 @@ pub(super) fn examine(facts: &SiteFacts, figures: &Figures, out: &mut Findings) 
 fn kind(check: &'static str, look: &Look<QueueFacts>, queue: &QueueFacts, thing: Thing, out: &mut Findings) {
     if queue.sessions {
         let found = "requires sessions, which the bridge does not use: it can neither send nor receive here";
-        out.bad(check, &look.at, found, Mend::Create(thing));
+        out.bad(check, &look.at, found, Mend::Replace(thing));
     } else if let Some(target) = &queue.forwards_to {
         let found = format!("hands every message on to {target}: nothing can be received here");
         out.bad(check, &look.at, found, Mend::StopForwarding(thing));

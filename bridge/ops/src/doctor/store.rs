@@ -32,7 +32,7 @@ fn partition_key(look: &Look<StoreFacts>, store: &StoreFacts, out: &mut Findings
                 check,
                 &look.at,
                 format!("is partitioned by {is}, has to be by {must_be}"),
-                Mend::Create(Thing::Store),
+                Mend::Replace(Thing::Store),
             );
         }
     }
@@ -47,7 +47,7 @@ fn key_size(look: &Look<StoreFacts>, store: &StoreFacts, out: &mut Findings) {
     let found = format!(
         "takes keys of {most} bytes, a legal one has up to {KEY_BYTES_MAX}: longer ones are refused here alone"
     );
-    out.bad(KEY_SIZE, &look.at, found, Mend::Create(Thing::Store));
+    out.bad(KEY_SIZE, &look.at, found, Mend::Replace(Thing::Store));
 }
 
 /// Between regions the cloud resolves conflicts by its own rule, which knows no version: an older event can win, and a deleted key come
@@ -78,18 +78,23 @@ fn expiry(look: &Look<StoreFacts>, store: &StoreFacts, figures: &Figures, out: &
     match expiry {
         Expiry::ByRecord => {
             let life = spell(figures.tombstone_life);
-            out.good(check, &look.at, format!("lets tombstones expire after {life}, and no other record"));
+            out.good(check, &look.at, format!("lets tombstones expire after {life}; of other records those alone that another program gave an expiry, and bridge verify finds them"));
         }
         Expiry::Off => {
-            out.warning(check, &look.at, format!("has its time to live turned off: {forever}"), Mend::Expire);
+            out.warning(
+                check,
+                &look.at,
+                format!("has its time to live turned off: {forever}"),
+                Mend::Expire { elsewhere: false },
+            );
         }
         Expiry::OtherAttribute(name) => {
             let found = format!("takes the time to live from {name}, where the bridge writes none: {forever}");
-            out.warning(check, &look.at, found, Mend::Expire);
+            out.warning(check, &look.at, found, Mend::Expire { elsewhere: true });
         }
         Expiry::Every(life) => {
             let found = format!("lets EVERY record expire {} after its last write: data is lost", spell(*life));
-            out.bad(check, &look.at, found, Mend::Expire);
+            out.bad(check, &look.at, found, Mend::Expire { elsewhere: false });
         }
     }
 }

@@ -118,6 +118,31 @@ fn a_refused_try_is_a_missing_right() {
     assert!(!findings.iter().any(|finding| finding.check == "queue.send"), "nothing was tried");
 }
 
+/// Advice that has nothing to do with what was said sends an operator the wrong way.
+#[test]
+fn each_failure_has_its_own_mend() {
+    let tried = |kind: FailureKind| {
+        let found = found(|facts| {
+            facts.tries =
+                Some(Tries { read: Ok(()), write: Err(failure(kind.clone())), send: Err(failure(kind.clone())) });
+        });
+        let [("store.write", State::Bad, store), ("queue.send", State::Bad, queue)] = found[..] else {
+            panic!("{found:?}")
+        };
+        (store, queue)
+    };
+    let both = |mend: fn(Thing) -> Mend| (mend(Thing::Store), mend(Thing::Queue));
+    let detail = || "because".to_owned();
+    assert_eq!(tried(FailureKind::Misshapen { detail: detail() }), both(Mend::Replace));
+    assert_eq!(tried(FailureKind::Missing), both(Mend::Create));
+    assert_eq!(tried(FailureKind::Unauthorized), both(Mend::AllowUse));
+    assert_eq!(tried(FailureKind::Rejected { detail: detail() }), both(Mend::Accept));
+    assert_eq!(tried(FailureKind::TooLarge { size_bytes: 2, limit_bytes: 1 }), both(Mend::Accept));
+    assert_eq!(tried(FailureKind::Throttled { retry_after: None }), both(Mend::Scale));
+    assert_eq!(tried(FailureKind::Unavailable), (Mend::Reach, Mend::Reach));
+    assert_eq!(tried(FailureKind::TimedOut), (Mend::Reach, Mend::Reach));
+}
+
 #[test]
 fn the_broker_sets_a_message_aside_later_than_the_worker() {
     let redrive = |bend: fn(&mut QueueFacts)| found(|facts| bend(facts.looks.queue.seen.as_mut().unwrap()));
@@ -201,7 +226,7 @@ fn a_queue_keeps_its_messages_for_the_bridge() {
         [(checks[0], State::Bad, mend(Thing::Queue)), (checks[1], State::Bad, mend(Thing::DeadLetterQueue))]
     };
     let kind = ["queue.kind", "dead-letter-queue.kind"];
-    assert_eq!(both(|queue| queue.sessions = true), bad(kind, Mend::Create));
+    assert_eq!(both(|queue| queue.sessions = true), bad(kind, Mend::Replace));
     assert_eq!(both(|queue| queue.forwards_to = Some("other".to_owned())), bad(kind, Mend::StopForwarding));
     let idle = ["queue.idle", "dead-letter-queue.idle"];
     assert_eq!(both(|queue| queue.idle_life = Some(1_000 * DAY)), bad(idle, Mend::Stay));
@@ -214,6 +239,7 @@ fn a_check_of_one_site_does_not_speak_for_all() {
         let findings = examine(&[site("aws:us-east-1")], &Figures { sites, ..FIGURES });
         for finding in findings.iter().filter(|finding| finding.site.is_none()) {
             assert_eq!(finding.found.ends_with("; only 1 of 2 sites was checked"), alone, "{}", finding.found);
+            assert_eq!(finding.looked_at, if alone { "aws:us-east-1 alone" } else { "all sites" }, "{}", finding.check);
         }
         assert_eq!(findings.iter().filter(|finding| finding.site.is_none()).count(), 3);
     }
@@ -258,9 +284,9 @@ fn a_queue_takes_what_is_configured_and_its_dead_letters_too() {
 #[test]
 fn sessions_stop_everything_and_remembered_ids_nothing() {
     let sessions = |facts: &mut SiteFacts| facts.looks.queue.seen.as_mut().unwrap().sessions = true;
-    assert_eq!(found(sessions), [("queue.kind", State::Bad, Mend::Create(Thing::Queue))]);
+    assert_eq!(found(sessions), [("queue.kind", State::Bad, Mend::Replace(Thing::Queue))]);
     let sessions = |facts: &mut SiteFacts| facts.looks.dead_letter_queue.seen.as_mut().unwrap().sessions = true;
-    assert_eq!(found(sessions), [("dead-letter-queue.kind", State::Bad, Mend::Create(Thing::DeadLetterQueue))]);
+    assert_eq!(found(sessions), [("dead-letter-queue.kind", State::Bad, Mend::Replace(Thing::DeadLetterQueue))]);
     let mut facts = site("azure:westeurope");
     facts.looks.queue.seen.as_mut().unwrap().duplicate_detection = Some(Duration::from_mins(10));
     let findings = examine(&[facts], &FIGURES);
@@ -272,14 +298,15 @@ fn sessions_stop_everything_and_remembered_ids_nothing() {
 #[test]
 fn records_expire_when_they_say_so_and_never_else() {
     let expiry = |expiry| found(|facts| facts.looks.store.seen.as_mut().unwrap().expiry = Ok(expiry));
-    assert_eq!(expiry(Expiry::Off), [("store.expiry", State::Warning, Mend::Expire)]);
-    assert_eq!(expiry(Expiry::OtherAttribute("ttl".to_owned())), [("store.expiry", State::Warning, Mend::Expire)]);
-    assert_eq!(expiry(Expiry::Every(DAY)), [("store.expiry", State::Bad, Mend::Expire)], "it loses live records");
+    let mend = |elsewhere| Mend::Expire { elsewhere };
+    assert_eq!(expiry(Expiry::Off), [("store.expiry", State::Warning, mend(false))]);
+    assert_eq!(expiry(Expiry::OtherAttribute("ttl".to_owned())), [("store.expiry", State::Warning, mend(true))]);
+    assert_eq!(expiry(Expiry::Every(DAY)), [("store.expiry", State::Bad, mend(false))], "it loses live records");
     let key = |facts: &mut SiteFacts| {
         let other = PartitionKey::Other { is: "/id".to_owned(), must_be: "/pk" };
         facts.looks.store.seen.as_mut().unwrap().partition_key = other;
     };
-    assert_eq!(found(key), [("store.key", State::Bad, Mend::Create(Thing::Store))]);
+    assert_eq!(found(key), [("store.key", State::Bad, Mend::Replace(Thing::Store))]);
 }
 
 #[test]
@@ -321,7 +348,7 @@ fn a_store_is_written_in_one_region_and_takes_every_key() {
     assert_eq!(regions(&[]), []);
     assert_eq!(regions(&["here", "there"]), [("store.regions", State::Bad, Mend::OneRegion)]);
     let keys = |most| bent(|store| store.key_bytes_max = most);
-    assert_eq!(keys(limits::KEY_BYTES_MAX - 1), [("store.key-size", State::Bad, Mend::Create(Thing::Store))]);
+    assert_eq!(keys(limits::KEY_BYTES_MAX - 1), [("store.key-size", State::Bad, Mend::Replace(Thing::Store))]);
     assert_eq!(keys(limits::KEY_BYTES_MAX + 1), []);
 }
 
@@ -333,7 +360,7 @@ fn what_has_a_permission_of_its_own_is_missed_alone() {
     let key = PartitionKey::Other { is: "id (S)".to_owned(), must_be: "pk (S) alone" };
     assert_eq!(
         bent(|store| (store.write_regions, store.partition_key) = (Err(failure(FailureKind::Unauthorized)), key)),
-        [("store.key", State::Bad, Mend::Create(Thing::Store)), ("store.regions", State::Warning, look)]
+        [("store.key", State::Bad, Mend::Replace(Thing::Store)), ("store.regions", State::Warning, look)]
     );
 }
 

@@ -5,7 +5,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Figures, Findings, Mend, QueueFacts, SiteFacts, Thing, spell};
+use super::{ALL_SITES, Figures, Findings, Mend, QueueFacts, SiteFacts, Thing, spell};
 use bridge_core::{event::SiteId, limits};
 
 /// What is to be left of a tombstone's life for an operator to act. Ours: the two weeks that
@@ -32,13 +32,13 @@ pub(super) fn examine(sites: &[SiteFacts], figures: &Figures, out: &mut Findings
     let left = way.takes().and_then(|takes| age_max.checked_sub(takes)).filter(|left| !left.is_zero());
     match left {
         Some(left) if left >= TO_ACT => {
-            out.good(check, "all sites", format!("{found}, which leaves {} to act", spell(left)));
+            out.good(check, ALL_SITES, format!("{found}, which leaves {} to act", spell(left)));
         }
         Some(left) => {
             let found = format!("{found}, which leaves only {} to act before it is set aside as too_old", spell(left));
             let (site, mend) = way.mend();
             let all = std::mem::replace(&mut out.site, site);
-            out.warning(check, "all sites", found, mend);
+            out.warning(check, ALL_SITES, found, mend);
             out.site = all;
         }
         None => {
@@ -46,7 +46,7 @@ pub(super) fn examine(sites: &[SiteFacts], figures: &Figures, out: &mut Findings
                 format!("{found}: after {refused} it is set aside as too_old, because a delete may be forgotten");
             let (site, mend) = way.mend();
             let all = std::mem::replace(&mut out.site, site);
-            out.bad(check, "all sites", found, mend);
+            out.bad(check, ALL_SITES, found, mend);
             out.site = all;
         }
     }

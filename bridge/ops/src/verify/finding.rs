@@ -24,7 +24,8 @@ pub enum Kind {
     /// chance, or somebody made them meet. Nothing tells which is right, so it is never repaired.
     Differs,
     /// The version of a record is not that of its timestamp, origin, event and content: something else changed it, or damaged
-    /// it. Whatever the version was of is not there any more, so it is never repaired.
+    /// it. Whatever the version was of is not there any more, so it is never repaired. Or it lives and has an
+    /// expiry, which no worker writes: its store will delete it, and a repair would not take the expiry away.
     Misfit,
     /// A record is stamped further ahead than any worker takes an event. It would win until that time comes, so it is never spread;
     /// also where all sites have it, the key is frozen.
@@ -179,7 +180,7 @@ pub fn may_be_gone(record: &Record, now: DateTime<Utc>) -> bool {
     record.deleted() && record.expires_after.and_then(ended).unwrap_or(false)
 }
 
-/// What in a record contradicts its version; none if nothing does.
+/// What in a record no worker has written: something that contradicts its version, or an expiry of a record that lives. None if nothing is.
 pub fn misfit(record: &Record) -> Option<String> {
     let version = &record.version;
     let timestamp = parse_timestamp(&record.timestamp).ok().map(|timestamp| timestamp.utc);
@@ -191,6 +192,12 @@ pub fn misfit(record: &Record) -> Option<String> {
     }
     if version.event_id() != record.event_id {
         return Some(format!("event_id {} does not go with version {version}", record.event_id));
+    }
+    if let Some(life) = record.expires_after.filter(|_| !record.deleted()) {
+        let seconds = life.as_secs();
+        return Some(format!(
+            "it lives, and its store deletes it {seconds} s after its writing: no worker writes such an expiry"
+        ));
     }
     let content = record.content();
     (version.content() != content).then(|| format!("content {content} does not go with version {version}"))
@@ -264,6 +271,7 @@ mod tests {
             Record { timestamp: new.timestamp.replace('Z', "+00:00"), ..new.clone() },
             Record { op: Op::Create, ..new.clone() },
             Record { key: "b".parse().unwrap(), ..new.clone() },
+            Record { expires_after: Some(Duration::ZERO), ..new.clone() },
         ] {
             assert_eq!(judged([held(&misfit), held(&misfit)]), Some(Kind::Misfit), "even where all agree");
             assert_eq!(judged([held(&misfit), held(&new)]), Some(Kind::Misfit));

@@ -14,11 +14,9 @@ use bridge_core::{
     settlement::rfc3339,
 };
 
-/// The record as `site` is to hold it, written at `now`. A tombstone begins a life of its own there, never a shorter one. A record that
-/// lives never expires: an expiry on it is another program's, and must not spread.
+/// The record as `site` is to hold it, written at `now`. A tombstone begins a life of its own there, never a shorter one.
 pub(super) fn brought(record: &Record, site: &SiteId, now: DateTime<Utc>) -> Record {
-    let expires_after = record.expires_after.filter(|_| record.deleted());
-    Record { applied_at: rfc3339(now), applied_by: site.clone(), expires_after, ..record.clone() }
+    Record { applied_at: rfc3339(now), applied_by: site.clone(), ..record.clone() }
 }
 
 impl Run<'_> {
@@ -46,27 +44,5 @@ impl Run<'_> {
         let now = self.look_at(key).await?;
         finding.repaired = now.values().all(|held| held.version().is_some_and(|version| *version >= greatest.version));
         Ok(finding)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn an_expiry_spreads_with_a_tombstone_and_never_with_a_record_that_lives() {
-        let site: SiteId = "aws:us-east-1".parse().unwrap();
-        let now = "2026-11-21T01:02:03Z".parse().unwrap();
-        let tombstone = bridge_core::probe::record(&site, uuid::Uuid::nil(), now);
-        assert_eq!(brought(&tombstone, &site, now).expires_after, Some(Duration::from_hours(1)));
-        let lives = Record {
-            op: bridge_core::event::Op::Create,
-            payload: Some(bridge_core::event::Payload::default()),
-            ..tombstone
-        };
-        assert!(!lives.deleted() && lives.expires_after.is_some());
-        assert_eq!(brought(&lives, &site, now).expires_after, None);
     }
 }

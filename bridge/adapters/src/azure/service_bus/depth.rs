@@ -10,7 +10,8 @@ use bridge_core::{
 
 use super::{ServiceBusDescriptions, ServiceBusQueue, atom, failure::Failure};
 
-/// A queue of Service Bus whose messages are counted. Messages in somebody's hands count among the waiting.
+/// A queue of Service Bus whose messages are counted. Messages in somebody's hands count among the waiting, and so do messages that somebody
+/// deferred: the service has no count of either.
 #[derive(Clone)]
 pub struct ServiceBusDepth {
     descriptions: Arc<ServiceBusDescriptions>,
@@ -54,7 +55,10 @@ impl Depth for ServiceBusDepth {
             }
             What::Messages(peek) => peek,
         };
-        let (waiting, delayed) = (number("ActiveMessageCount")?, number("ScheduledMessageCount")?);
+        let (active, delayed) = (number("ActiveMessageCount")?, number("ScheduledMessageCount")?);
+        // Deferred messages are active ones by what users of the service report, and no document says so. They are in the sum in any case.
+        let others = number("DeadLetterMessageCount")?.saturating_add(delayed);
+        let waiting = number("MessageCount").map_or(active, |all| active.max(all.saturating_sub(others)));
         let first = if waiting > 0 { peek.browse(&mut Place::default(), 1).await? } else { Vec::new() };
         let oldest = first.first().and_then(|delivery| delivery.first_seen);
         Ok(QueueDepth { waiting, in_flight: None, delayed, oldest })

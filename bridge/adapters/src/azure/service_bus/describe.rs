@@ -5,10 +5,11 @@ use std::{sync::OnceLock, time::Duration};
 
 use bridge_core::failure::FailureKind;
 use bridge_ops::doctor::{Look, QueueFacts, Redrive};
-use reqwest::{Client, StatusCode, Url, header::AUTHORIZATION};
+use reqwest::{Client, Url, header::AUTHORIZATION};
 
 use super::{ServiceBusConnection, Timeouts, atom, connection, failure::Failure, sas};
 use crate::{
+    azure::tls,
     endpoint,
     look::{LOOK, look},
 };
@@ -75,15 +76,9 @@ impl ServiceBusDescriptions {
         if status.is_success() {
             return Ok(text);
         }
-        let kind = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FailureKind::Unauthorized,
-            StatusCode::NOT_FOUND | StatusCode::GONE => FailureKind::Missing,
-            StatusCode::TOO_MANY_REQUESTS => FailureKind::Throttled { retry_after: None },
-            _ => FailureKind::Unavailable,
-        };
         let words = atom::text(&text, "Detail").unwrap_or(text);
         let detail: String = format!("HTTP {} {words}", status.as_u16()).chars().take(DETAIL_CHARS_MAX).collect();
-        Err(Failure::new(kind, detail.trim_end()))
+        Err(Failure::new(tls::refusal(status), detail.trim_end()))
     }
 
     fn client(&self) -> Result<&Client, Failure> {

@@ -32,8 +32,11 @@ pub(crate) async fn run(args: &Args, config: Config) -> anyhow::Result<Code> {
     let chosen = config.sites.keys().filter(|site| config.site.as_ref().is_none_or(|own| own == *site));
     let sites = future::try_join_all(chosen.map(|site| look(&config, site, args.read_only))).await?;
     let findings = examine(&sites, &doctor::figures(&config));
-    let text = if args.json { show::json(&findings, &config) } else { show::lines(&findings, &config) };
-    super::print(&text)?;
+    if args.json {
+        super::print(&show::json(&findings, &config))?;
+    } else {
+        super::print_styled(&show::lines(&findings, &config))?;
+    }
     Ok(judge(&sites, &findings))
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use bridge_core::text::visible;
 use bridge_ops::doctor::{Finding, State};
 use serde_json::{Value, json};
 
@@ -14,9 +15,10 @@ pub(super) fn lines(findings: &[Finding], config: &Config) -> String {
     let mut text = String::new();
     for finding in findings {
         let (state, site) = (state(finding.state, coloured), site(finding));
-        text += &format!("{state}  {site:width$}  {}  {}: {}\n", finding.check, finding.looked_at, finding.found);
+        let found = format!("{}: {}", finding.looked_at, finding.found);
+        text += &format!("{state}  {site:width$}  {}  {}\n", finding.check, visible(&found));
         if let Some(mend) = doctor::mend(finding, config) {
-            text += &format!("        mend: {mend}\n");
+            text += &format!("        mend: {}\n", visible(&mend));
         }
     }
     let [good, warnings, bad] = counts(findings);

@@ -36,7 +36,12 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     loop {
         // Ctrl-C ends no look, as its end is seconds away: letters that it has taken would stay hidden for minutes.
         let report = observer.look(args.conflicts).await;
-        super::print(&text(&args, &report)?)?;
+        let text = text(&args, &report)?;
+        if args.watch && !args.json {
+            super::print_styled(&text)?
+        } else {
+            super::print(&text)?
+        }
         if !args.watch {
             let any = report.sites.iter().any(|site| !site.unreachable);
             return Ok(if any { Code::Done } else { Code::Failed });

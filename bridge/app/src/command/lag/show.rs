@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use bridge_core::conflict::ConflictKind;
+use bridge_core::{conflict::ConflictKind, text::visible};
 use bridge_ops::lag::{
     Report,
     report::{Conflict, Lag, LagState, Site},
@@ -13,7 +13,7 @@ use crate::span::span;
 /// The report on a screen of its own, where there is one: what stood there before is overwritten.
 pub(super) fn screen(report: &Report) -> String {
     let clear = if std::io::stdout().is_terminal() { "\x1b[2J\x1b[H" } else { "" };
-    format!("{clear}{}\n", self::report(report))
+    format!("{clear}{}\n", visible(&self::report(report)))
 }
 
 /// The report as lines.

@@ -115,7 +115,7 @@ impl<'a> Parsed<'a> {
             application: 0..0,
         };
         let mut rest = bytes;
-        let mut last = 0;
+        let (mut last, mut seen) = (0, 0_u16);
         let mut bare_start = None;
         let mut lifetime = None;
         while !rest.is_empty() {
@@ -127,13 +127,16 @@ impl<'a> Parsed<'a> {
             if !(0x75..=0x77).contains(&code) {
                 encoding::check(value)?;
             }
-            // Only data and sequence sections may repeat, and bodies do not mix; readers disagree about anything else.
+            // Annotations stand at the head of the bare message, and AMQP 1.0, 3.2, sets no order among them. Only data and sequence sections
+            // may repeat, and bodies do not mix; readers disagree about anything else.
+            let place = code.max(MESSAGE_ANNOTATIONS);
             let repeats = code == last && matches!(code, 0x75 | 0x76);
             let second_body = (0x75..=0x77).contains(&code) && (0x75..=0x77).contains(&last) && !repeats;
-            if (code <= last && !repeats) || second_body {
+            let bit = 1 << (code - HEADER);
+            if place < last || (seen & bit != 0 && !repeats) || second_body {
                 return Err(MessageError::SectionOrder);
             }
-            last = code;
+            (last, seen) = (place, seen | bit);
             if code >= PROPERTIES && bare_start.is_none() {
                 bare_start = Some(start);
             }

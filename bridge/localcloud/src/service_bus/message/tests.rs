@@ -90,10 +90,31 @@ fn sections_out_of_order_and_mixed_bodies_are_refused() {
         [data(b"x"), properties.clone()].concat(),
         [properties.clone(), properties].concat(),
         [data(b"x"), value].concat(),
+        [data(b"x"), section(DELIVERY_ANNOTATIONS, &map(&[]))].concat(),
+        [section(DELIVERY_ANNOTATIONS, &map(&[])), section(DELIVERY_ANNOTATIONS, &map(&[])), data(b"x")].concat(),
     ] {
         assert_eq!(Parsed::new(&wrong).unwrap_err(), MessageError::SectionOrder);
     }
     assert!(Parsed::new(&[data(b"x"), data(b"y")].concat()).is_ok());
+}
+
+#[test]
+fn annotations_stand_at_the_head_in_any_order() {
+    let header = section(HEADER, &[0x45]);
+    let delivery = section(DELIVERY_ANNOTATIONS, &map(&[("x-opt-mine", &[0x41])]));
+    let message = section(MESSAGE_ANNOTATIONS, &map(&[("x-opt-mine", &[0x41])]));
+    let bare = [section(PROPERTIES, &[0x45]), data(b"x"), section(FOOTER, &map(&[]))].concat();
+    for head in [
+        vec![&delivery],
+        vec![&header, &delivery, &message],
+        vec![&header, &message, &delivery],
+        vec![&delivery, &header, &message],
+        vec![&message, &delivery, &header],
+    ] {
+        let sent = [head.into_iter().flatten().copied().collect(), bare.clone()].concat();
+        let kept = Parsed::new(&sent).unwrap().keep(&mut Store::default());
+        assert!(whole(&kept).ends_with(&bare));
+    }
 }
 
 #[test]

@@ -68,7 +68,8 @@ fn description(queue: &Description) -> String {
     put("AccessedAt", &time(queue.updated));
     put("SupportOrdering", &true);
     let details = [
-        ("ActiveMessageCount", counts.active),
+        // The service has no count of deferred messages, and counts them as active: paolosalvatori/ServiceBusExplorer#662, read 2026-11.
+        ("ActiveMessageCount", counts.active + counts.deferred),
         ("DeadLetterMessageCount", counts.dead_letter),
         ("ScheduledMessageCount", counts.scheduled),
         ("TransferMessageCount", 0),
