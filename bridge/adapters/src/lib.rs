@@ -22,6 +22,8 @@ pub mod lines;
 mod look;
 pub mod memory;
 #[cfg(feature = "clouds")]
+pub mod names;
+#[cfg(feature = "clouds")]
 pub mod service_clock;
 mod share;
 #[cfg_attr(not(feature = "clouds"), allow(dead_code, reason = "records are read back from the clouds alone"))]

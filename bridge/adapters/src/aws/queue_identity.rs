@@ -1,5 +1,7 @@
 //! Which queue of which region and account: as its address names it, and as the source of a record does.
 
+use std::fmt;
+
 use url::Url;
 
 use crate::endpoint::is_loopback;
@@ -43,6 +45,12 @@ impl QueueIdentity {
         let ["arn", _, "sqs", region, account, name] = parts[..] else { return false };
         let same_account = self.account.as_deref().is_none_or(|own| own == account);
         same_account && (region, name) == (self.region.as_str(), self.name.as_str())
+    }
+}
+
+impl fmt::Display for QueueIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.region, self.account.as_deref().unwrap_or_default(), self.name)
     }
 }
 

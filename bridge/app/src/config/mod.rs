@@ -23,7 +23,7 @@ use bridge_core::{
     pipeline::{Forward, Policy},
     retry::Backoff,
 };
-use bridge_ops::replay::frame::{At, Frame};
+use bridge_ops::replay::frame::Frame;
 use chrono::TimeDelta;
 use serde::Serialize;
 
@@ -328,7 +328,8 @@ const HOUR_MS: u64 = 3_600_000;
 
 fn read_policy(section: &mut Section<'_>) -> Policy {
     let key_pointer: String = section.required("key_pointer").unwrap_or_default();
-    if !key_pointer.starts_with('/') {
+    let escapes = key_pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    if !key_pointer.starts_with('/') || !escapes {
         section.reader.errors.push(format!("worker.key_pointer: {key_pointer:?} is not a JSON pointer, as in /id"));
     }
     let tombstone_life = section.days("tombstone_life_days", 1..=3650);
@@ -445,14 +446,16 @@ fn own_site(named: Option<&str>, sites: &BTreeMap<SiteId, SiteConfig>, reader: &
     Some(id)
 }
 
-/// Two sites with one queue would steal each other's messages; with one store they would be no copy of each other.
+/// Two sites with one queue would steal each other's messages; with one store they would be no copy of each other. Of a site
+/// whose dead letters go to its own queue each letter would be a message again.
 fn refuse_shared_places(sites: &BTreeMap<SiteId, SiteConfig>, reader: &mut Reader) {
-    let mut taken: BTreeMap<String, &SiteId> = BTreeMap::new();
+    let mut taken: BTreeMap<String, (&SiteId, &str)> = BTreeMap::new();
     for (id, site) in sites {
-        let At { queue, dead_letter_queue, store } = site.at(id);
-        for place in [queue, dead_letter_queue, store] {
-            if let Some(other) = taken.insert(place, id) {
-                reader.errors.push(format!("sites.{id}: shares a queue, a dead-letter queue or a store with {other}"));
+        for (key, place) in site.places(id) {
+            if let Some((other, their_key)) = taken.insert(place, (id, key)) {
+                reader.errors.push(format!(
+                    "sites.{id}.{key}: is the same as sites.{other}.{their_key}; each needs one of its own"
+                ));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 
+use bridge_adapters::{aws::fifo, endpoint, names};
 use url::Url;
 
 use super::{
@@ -88,15 +89,27 @@ impl Section<'_> {
         names
     }
 
+    /// A name that its service takes.
+    pub(crate) fn name(&mut self, name: &str, check: fn(&str) -> Result<(), String>) -> Option<String> {
+        let value: String = self.required(name)?;
+        self.checked(name, check(&value)).map(|()| value)
+    }
+
+    /// What was checked, or an error of this key.
+    pub(crate) fn checked<T>(&mut self, name: &str, checked: Result<T, impl Display>) -> Option<T> {
+        checked.map_err(|error| self.error(name, error)).ok()
+    }
+
     pub(crate) fn secret(&mut self, name: &str) -> Option<Secret> {
         self.given(name).map(|given| Secret::new(given.text))
     }
 
-    /// A whole number within bounds; the default where it is wrong, so that reading goes on.
+    /// A whole number within bounds; the least where it is wrong, so that reading goes on.
     pub(crate) fn number(&mut self, name: &str, bounds: std::ops::RangeInclusive<u64>) -> u64 {
         let value: u64 = self.required(name).unwrap_or(*bounds.start());
         if !bounds.contains(&value) {
             self.error(name, format!("{value} is not within {} to {}", bounds.start(), bounds.end()));
+            return *bounds.start();
         }
         value
     }
@@ -116,24 +129,14 @@ impl Section<'_> {
     /// The address of an SQS queue that the bridge can work with.
     pub(crate) fn queue_url(&mut self, name: &str) -> Option<Url> {
         let url = self.url(name, true)?;
-        match bridge_adapters::aws::fifo::refuse(url.path()) {
-            Ok(()) => Some(url),
-            Err(error) => {
-                self.error(name, error);
-                None
-            }
-        }
+        self.checked(name, names::queue_url(&url))?;
+        self.checked(name, fifo::refuse(url.path()))?;
+        Some(url)
     }
 
     /// A URL that is encrypted, or stays on this machine.
     pub(crate) fn url(&mut self, name: &str, required: bool) -> Option<Url> {
         let url: Url = if required { self.required(name) } else { self.optional(name) }?;
-        match bridge_adapters::endpoint::check(&url) {
-            Ok(()) => Some(url),
-            Err(error) => {
-                self.error(name, error);
-                None
-            }
-        }
+        self.checked(name, endpoint::check(&url)).map(|()| url)
     }
 }

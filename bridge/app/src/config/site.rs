@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use bridge_adapters::names;
 use bridge_core::event::SiteId;
 use bridge_ops::{doctor::ALLOWABLE, replay::frame::At};
 use url::Url;
@@ -73,7 +74,7 @@ impl SiteConfig {
         }
     }
 
-    /// Where its things are, without secrets: what no two sites may share, and what a saved plan depends on.
+    /// Where its things are, without secrets: what a saved plan depends on.
     pub(crate) fn at(&self, id: &SiteId) -> At {
         match self {
             Self::Aws(site) => At {
@@ -88,6 +89,33 @@ impl SiteConfig {
                     dead_letter_queue: format!("{namespace} {}", site.dead_letter_queue),
                     store: format!("{} {}/{}", site.cosmos_endpoint, site.database, site.container),
                 }
+            }
+        }
+    }
+}
+
+impl SiteConfig {
+    /// The keys of its things, each with its place in one spelling: no two of all sites may be the same.
+    pub(crate) fn places(&self, id: &SiteId) -> [(&'static str, String); 3] {
+        match self {
+            Self::Aws(site) => {
+                let queue = |url| format!("sqs {}", names::queue_place(url, id.region()));
+                let endpoint = site.dynamodb_endpoint.as_ref().map_or(id.region().to_owned(), names::endpoint_place);
+                [
+                    ("queue_url", queue(&site.queue_url)),
+                    ("dead_letter_queue_url", queue(&site.dead_letter_queue_url)),
+                    ("table", format!("dynamodb {endpoint} {}", site.table)),
+                ]
+            }
+            Self::Azure(site) => {
+                // Service Bus compares names of queues without case.
+                let queue = |name: &str| format!("{} {}", site.service_bus.namespace(), name.to_ascii_lowercase());
+                let endpoint = names::endpoint_place(&site.cosmos_endpoint);
+                [
+                    ("queue", queue(&site.queue)),
+                    ("dead_letter_queue", queue(&site.dead_letter_queue)),
+                    ("container", format!("{endpoint} {}/{}", site.database, site.container)),
+                ]
             }
         }
     }
@@ -115,7 +143,7 @@ impl ServiceBusAccess {
 pub(super) fn read_aws(section: &mut Section<'_>) -> Option<AwsSite> {
     let queue_url = section.queue_url("queue_url");
     let dead_letter_queue_url = section.queue_url("dead_letter_queue_url");
-    let table = section.required("table");
+    let table = section.name("table", names::table);
     let lease = section.seconds("lease_seconds", 2..=43_200);
     let message_bytes_max = size(section.number("message_bytes_max", 16_384..=1_048_576));
     let sqs_endpoint = section.url("sqs_endpoint", false);
@@ -158,14 +186,17 @@ pub(super) fn read_azure(section: &mut Section<'_>) -> Option<AzureSite> {
         }
     };
     let service_bus_http_endpoint = section.url("service_bus_http_endpoint", false);
-    let queue = section.required("queue");
-    let dead_letter_queue = section.required("dead_letter_queue");
+    let queue = section.name("queue", names::service_bus_queue);
+    let dead_letter_queue = section.name("dead_letter_queue", names::service_bus_queue);
     let lease = section.seconds("lease_seconds", 2..=300);
     let message_bytes_max = size(section.number("message_bytes_max", 16_384..=104_857_600));
     let cosmos_endpoint = section.url("cosmos_endpoint", true);
     let cosmos_key = section.secret("cosmos_key");
-    let database = section.required("database");
-    let container = section.required("container");
+    if let Some(key) = &cosmos_key {
+        section.checked("cosmos_key", names::cosmos_key(key.reveal()));
+    }
+    let database = section.name("database", names::cosmos);
+    let container = section.name("container", names::cosmos);
     let allow = section.names("allow", &ALLOWABLE);
     Some(AzureSite {
         service_bus: service_bus?,

@@ -69,8 +69,16 @@ fn two_sites_must_not_share_a_queue_or_a_store() {
     let twice = GOOD.to_owned()
         + &GOOD.replace("us-east-1\"]", "us-east-2\"]").replace("azure:westeurope", "azure:northeurope");
     let errors = load(&twice, &[]).unwrap_err();
-    assert!(errors.iter().any(|error| error.contains("aws:us-east-2: shares")), "{errors:#?}");
-    assert!(errors.iter().any(|error| error.contains("azure:westeurope: shares")), "{errors:#?}");
+    assert!(
+        errors.iter().any(|error| error.contains("aws:us-east-2.queue_url: the queue is in us-east-1")),
+        "{errors:#?}"
+    );
+    assert!(
+        errors
+            .iter()
+            .any(|error| error.contains("azure:westeurope.queue: is the same as sites.azure:northeurope.queue")),
+        "{errors:#?}"
+    );
 }
 
 /// A queue of the same name in another region is another queue.
@@ -145,7 +153,12 @@ fn a_place_is_known_by_its_address_and_not_by_its_key() {
         )
     };
     let errors = load(&format!("{GOOD}{}", with("northeurope", "hush")), &[]).unwrap_err();
-    assert!(errors.iter().any(|error| error.contains("azure:westeurope: shares a queue")), "{errors:#?}");
+    assert!(
+        errors
+            .iter()
+            .any(|error| error.contains("azure:westeurope.queue: is the same as sites.azure:northeurope.queue")),
+        "{errors:#?}"
+    );
     let aws = GOOD.split_once("[sites.\"azure").unwrap().0;
     let config = load(&format!("{aws}{}", with("northeurope", "hush")), &[]).unwrap();
     let frame = serde_json::to_string(&config.frame()).unwrap();
@@ -205,4 +218,47 @@ fn fences_that_do_not_fit_together_are_refused() {
     let config = load(GOOD, &[]).unwrap();
     let rules = config.rules(config.own_site().unwrap());
     assert_eq!((rules.future_max.as_secs(), rules.age_max.as_secs() / 86_400), (3600, 59));
+}
+
+/// A spelling is no other place: a worker whose dead letters are its own queue would set them aside for ever.
+#[test]
+fn no_two_keys_may_name_one_place_however_they_are_spelt() {
+    let refused = |variable: &str, value: &str| {
+        let errors = load(GOOD, &[(variable, value)]).unwrap_err();
+        assert!(errors.iter().any(|error| error.contains("is the same as")), "{value}: {errors:#?}");
+    };
+    refused("BRIDGE_SITES_AZURE_WESTEUROPE_DEAD_LETTER_QUEUE", "Bridge-Events");
+    let queue = load(GOOD, &[]).unwrap().sites.into_values().find_map(|site| match site {
+        SiteConfig::Aws(site) => Some(site.queue_url),
+        SiteConfig::Azure(_) => None,
+    });
+    let legacy = queue.unwrap().to_string().replace("sqs.us-east-1.", "us-east-1.queue.");
+    refused("BRIDGE_SITES_AWS_US_EAST_1_DEAD_LETTER_QUEUE_URL", &legacy);
+}
+
+#[test]
+fn what_no_service_takes_is_refused_before_it_is_asked() {
+    for (variable, value) in [
+        ("BRIDGE_SITES_AZURE_WESTEUROPE_CONTAINER", ""),
+        ("BRIDGE_SITES_AZURE_WESTEUROPE_CONTAINER", "a/b"),
+        ("BRIDGE_SITES_AZURE_WESTEUROPE_QUEUE", "bridge-events/$DeadLetterQueue"),
+        ("BRIDGE_SITES_AZURE_WESTEUROPE_COSMOS_KEY", "not base64"),
+        ("BRIDGE_SITES_AWS_US_EAST_1_TABLE", "no table"),
+        ("BRIDGE_SITES_AWS_US_EAST_1_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/q/"),
+        ("BRIDGE_WORKER_KEY_POINTER", "/a~2"),
+    ] {
+        assert!(load(GOOD, &[(variable, value)]).is_err(), "{variable}={value:?}");
+    }
+}
+
+/// No number is too large to be refused.
+#[test]
+fn numbers_beyond_every_bound_are_errors() {
+    for spec in keys::WORKER.iter().filter(|spec| spec.default.is_some_and(|text| text.parse::<u64>().is_ok())) {
+        let variable = format!("BRIDGE_WORKER_{}", spec.name.to_ascii_uppercase());
+        for value in [u64::MAX, i64::MAX as u64, i64::MAX as u64 - 7] {
+            drop(load(GOOD, &[(&variable, &value.to_string())]));
+        }
+        assert!(load(GOOD, &[(&variable, "18446744073709551615")]).is_err(), "{variable}");
+    }
 }

@@ -58,7 +58,13 @@ fn aws(mend: Mend, id: &SiteId, site: &AwsSite) -> String {
     match mend {
         Mend::Create(Thing::Store) => format!(
             "aws dynamodb create-table --region {region} --table-name {table} --billing-mode PAY_PER_REQUEST \
-             --attribute-definitions AttributeName=pk,AttributeType=S --key-schema AttributeName=pk,KeyType=HASH"
+             --attribute-definitions AttributeName=pk,AttributeType=S --key-schema AttributeName=pk,KeyType=HASH; then {}",
+            aws(Mend::Expire { elsewhere: false }, id, site)
+        ),
+        Mend::Create(Thing::Queue) => format!(
+            "{}; then run bridge doctor again, which says how its redrive policy must be",
+            aws(Mend::Create(Thing::DeadLetterQueue), id, site)
+                .replace(name(&site.dead_letter_queue_url), name(&site.queue_url))
         ),
         Mend::Create(thing) => format!(
             "aws sqs create-queue --region {region} --queue-name {} --attributes MessageRetentionPeriod=1209600",

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::gateway::{self, Gateway, Message};
+use super::literals;
 use super::operation::Target;
 
 /// Evaluates `condition` (`FROM alias WHERE ...`) on the item, and takes it out of the body that the gateway will see.
@@ -12,7 +13,7 @@ use super::operation::Target;
 pub(super) async fn check(gateway: &Gateway, target: &Target, message: &mut Message) -> Result<(), Answer> {
     let Some(mut body) = gateway::parse(&message.body) else { return Ok(()) };
     let Some(condition) = body.as_object_mut().and_then(|body| body.remove("condition")) else { return Ok(()) };
-    let Some(query) = condition.as_str().and_then(|condition| query(condition, &target.item)) else {
+    let Some(query) = condition.as_str().and_then(|condition| query(&literals::single(condition), &target.item)) else {
         return Err(Answer::bad_request("The condition of a patch must have the form `FROM c WHERE ...`."));
     };
     let current = gateway.call(&Message::read(message)).await;

@@ -11,6 +11,7 @@ mod credential;
 mod expiry;
 mod gateway;
 mod item;
+mod literals;
 mod operation;
 
 use std::io;
@@ -173,6 +174,9 @@ impl App {
 
     async fn carry_out(&self, target: &Target, mut message: Message) -> Answer {
         if !target.operation.is_write() {
+            if matches!(target.operation, Operation::QueryItems | Operation::QueryPlan) {
+                literals::rewrite(&mut message);
+            }
             return self.gateway.call(&message).await;
         }
         let item = match item::prepare(target, &mut message) {

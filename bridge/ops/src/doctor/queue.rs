@@ -14,6 +14,9 @@ pub(super) const REDRIVE: &str = "queue.redrive";
 /// An event that waits for longer than this is gone. Ours: a week for an operator to act.
 const RETENTION_MIN: Duration = Duration::from_hours(7 * 24);
 
+/// With less than this no letter and no backlog lives until somebody has looked. Ours: a night.
+const RETENTION_FLOOR: Duration = Duration::from_hours(24);
+
 /// Deliveries that a crash may cost a message where nothing else costs one. Ours: three workers that die with it are no
 /// accident any more. Service Bus has 10 unless told otherwise ("Service Bus queues", `MaxDeliveryCount`, read 2026-11).
 const CRASHES_MIN: u32 = 3;
@@ -172,7 +175,12 @@ fn keeping(check: &'static str, look: &Look<QueueFacts>, queue: &QueueFacts, thi
         Some(retention) if retention < RETENTION_MIN => {
             let lost = if thing == Thing::Queue { "an outage of that length" } else { "a letter that nobody looks at" };
             let found = format!("forgets a message after {}: {lost} loses events", spell(retention));
-            out.warning(check, &look.at, found, Mend::Keep(thing, limits::RETENTION_MAX));
+            let mend = Mend::Keep(thing, limits::RETENTION_MAX);
+            if retention < RETENTION_FLOOR {
+                out.bad(check, &look.at, found, mend);
+            } else {
+                out.warning(check, &look.at, found, mend);
+            }
         }
         Some(retention) => out.good(check, &look.at, format!("keeps a message for {}", spell(retention))),
         None => out.good(check, &look.at, "keeps a message for ever"),

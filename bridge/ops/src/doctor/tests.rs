@@ -206,11 +206,14 @@ fn tombstones_outlive_the_way_through_all_sites() {
 fn an_outage_of_a_week_loses_no_event() {
     let kept = |days: u32| found(|facts| facts.looks.queue.seen.as_mut().unwrap().retention = Some(days * DAY));
     assert_eq!(kept(6), [("queue.retention", State::Warning, Mend::Keep(Thing::Queue, 14 * DAY))]);
+    assert_eq!(kept(1), [("queue.retention", State::Warning, Mend::Keep(Thing::Queue, 14 * DAY))]);
+    assert_eq!(kept(0), [("queue.retention", State::Bad, Mend::Keep(Thing::Queue, 14 * DAY))]);
     assert_eq!(kept(7), []);
     let letters =
         |days: u32| found(|facts| facts.looks.dead_letter_queue.seen.as_mut().unwrap().retention = Some(days * DAY));
     let keep = Mend::Keep(Thing::DeadLetterQueue, 14 * DAY);
     assert_eq!(letters(6), [("dead-letter-queue.retention", State::Warning, keep)]);
+    assert_eq!(letters(0), [("dead-letter-queue.retention", State::Bad, keep)]);
     assert_eq!(letters(7), []);
 }
 

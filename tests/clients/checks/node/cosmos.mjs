@@ -126,6 +126,9 @@ check(
     equal(every.resources, [5, 4, 3, 2, 1, 0]);
     const count = await ask("SELECT VALUE COUNT(1) FROM c WHERE c.q = @run");
     equal(count.resources, [6]);
+    // Both quotes make a string, and a name. [API] "Constants", string literals.
+    const quoted = await ask(`SELECT VALUE COUNT(1) FROM c WHERE c["q"] = "${RUN}"`);
+    equal(quoted.resources, [6]);
   },
 );
 

@@ -1,0 +1,143 @@
+//! What the services take as names, and which spellings name one thing. Checked before anything is asked: a wrong name would
+//! halt a worker that has started already.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use url::{Host, Url};
+
+use crate::aws::QueueIdentity;
+
+/// A table of DynamoDB: a name of 3 to 255 letters, digits, `_`, `-` and `.`, or its ARN ("Naming rules", read 2026-11).
+///
+/// # Errors
+/// Anything else.
+pub fn table(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    if name.starts_with("arn:") || (3..=255).contains(&name.len()) && name.chars().all(plain) {
+        return Ok(());
+    }
+    Err(format!("{name:?} is no table's name: 3 to 255 letters, digits, `_`, `-` and `.`"))
+}
+
+/// A queue of Service Bus: up to 260 letters, digits, `.`, `-`, `_` and `/` ("Naming rules for Azure resources",
+/// Microsoft.ServiceBus, read 2026-11), and no dead-letter queue of the broker's.
+///
+/// # Errors
+/// Anything else.
+pub fn service_bus_queue(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_/".contains(c);
+    let ends = |c: char| c.is_ascii_alphanumeric();
+    if (1..=260).contains(&name.len()) && name.chars().all(plain) && name.starts_with(ends) && name.ends_with(ends) {
+        return Ok(());
+    }
+    Err(format!(
+        "{name:?} is no queue's name: letters, digits, `.`, `-`, `_` and `/`, with a letter or a digit at both ends"
+    ))
+}
+
+/// A database or a container of Cosmos DB: up to 255 characters without `/`, `\`, `#` and `?` ("Databases, containers, and
+/// items", read 2026-11), and no space at the end.
+///
+/// # Errors
+/// Anything else.
+pub fn cosmos(name: &str) -> Result<(), String> {
+    let refused = |c: char| c.is_control() || "/\\#?".contains(c);
+    if (1..=255).contains(&name.chars().count()) && !name.contains(refused) && name.trim() == name {
+        return Ok(());
+    }
+    Err(format!("{name:?} is no name in Cosmos DB: 1 to 255 characters without `/`, `\\`, `#` and `?`"))
+}
+
+/// An account key of Cosmos DB, which is base64.
+///
+/// # Errors
+/// Anything else; without the key.
+pub fn cosmos_key(key: &str) -> Result<(), &'static str> {
+    let read = STANDARD.decode(key).is_ok_and(|bytes| !bytes.is_empty());
+    read.then_some(()).ok_or("is no account key: it is not base64")
+}
+
+/// The address of an SQS queue without anything behind the name.
+///
+/// # Errors
+/// A query, a fragment, or a slash at the end.
+pub fn queue_url(url: &Url) -> Result<(), &'static str> {
+    let bare = url.query().is_none() && url.fragment().is_none() && !url.path().ends_with('/');
+    bare.then_some(()).ok_or("something stands behind the queue's name: it should end with /ACCOUNT/NAME")
+}
+
+/// The queue of a site in `region` at `url`, in one spelling for all its addresses.
+pub fn queue_place(url: &Url, region: &str) -> String {
+    match QueueIdentity::of_url(url, region) {
+        Ok(identity) if !crate::endpoint::is_loopback(url) => identity.to_string(),
+        _ => format!("{}{}", endpoint_place(url), url.path()),
+    }
+}
+
+/// An endpoint in one spelling: this machine's name is its address.
+pub fn endpoint_place(url: &Url) -> String {
+    let host = match url.host() {
+        Some(Host::Domain("localhost")) => "127.0.0.1".to_owned(),
+        other => other.map(|host| host.to_string()).unwrap_or_default(),
+    };
+    format!("{host}:{}", url.port_or_known_default().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_service_takes_as_a_name_is_refused() {
+        for good in ["bridge-records", "a.b_c", "arn:aws:dynamodb:us-east-1:123456789012:table/t"] {
+            assert_eq!(table(good), Ok(()), "{good}");
+        }
+        for bad in ["", "ab", "a b c", "tab/le"] {
+            assert!(table(bad).is_err(), "{bad:?}");
+        }
+        for good in ["q", "team/orders", "Bridge-Events"] {
+            assert_eq!(service_bus_queue(good), Ok(()), "{good}");
+        }
+        for bad in ["", "q/", "/q", "q/$DeadLetterQueue", "q q", "q?"] {
+            assert!(service_bus_queue(bad).is_err(), "{bad:?}");
+        }
+        for bad in ["", "a/b", "a#", "a?", " a", "a\n"] {
+            assert!(cosmos(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(cosmos("records of orders"), Ok(()));
+    }
+
+    #[test]
+    fn one_queue_has_one_place_however_it_is_spelt() {
+        let place = |url: &str| queue_place(&url.parse().unwrap(), "eu-west-1");
+        let one = place("https://sqs.eu-west-1.amazonaws.com/123456789012/q");
+        for same in [
+            "https://SQS.eu-west-1.amazonaws.com:443/123456789012/q",
+            "https://eu-west-1.queue.amazonaws.com/123456789012/q",
+        ] {
+            assert_eq!(place(same), one, "{same}");
+        }
+        for other in
+            ["https://sqs.eu-west-1.amazonaws.com/123456789012/Q", "https://sqs.eu-west-1.amazonaws.com/123456789013/q"]
+        {
+            assert_ne!(place(other), one, "{other}");
+        }
+        assert_eq!(place("http://localhost:9324/000000000000/q"), place("http://127.0.0.1:9324/000000000000/q"));
+        assert_ne!(place("http://127.0.0.1:9325/000000000000/q"), place("http://127.0.0.1:9324/000000000000/q"));
+    }
+
+    #[test]
+    fn a_key_is_base64() {
+        assert_eq!(cosmos_key("c2VjcmV0"), Ok(()));
+        for bad in ["", "hush", "c2VjcmV0\n"] {
+            assert!(cosmos_key(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_stands_behind_a_queues_name() {
+        for bad in ["https://h/1/q/", "https://h/1/q#a", "https://h/1/q?x=1"] {
+            assert!(queue_url(&bad.parse().unwrap()).is_err(), "{bad}");
+        }
+        assert_eq!(queue_url(&"https://h/1/q".parse().unwrap()), Ok(()));
+    }
+}
