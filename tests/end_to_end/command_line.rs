@@ -100,7 +100,7 @@ fn nothing_that_turns_or_hides_text_reaches_a_terminal() {
         assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["key"], key);
     }
     let (code, _, error) = run(&["run", "--config", CONFIG, "--site", "aws:\u{202E}mars"]);
-    assert!(code == Some(64) && error.contains("aws:\\u202emars"), "{error:?}");
+    assert!(code == Some(64) && error.contains("mars") && !error.contains('\u{202E}'), "{error:?}");
 }
 
 #[test]

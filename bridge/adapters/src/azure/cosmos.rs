@@ -213,11 +213,11 @@ impl CosmosStore {
 #[async_trait]
 impl Store for CosmosStore {
     async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
-        self.within(PUT, self.write(record)).await
+        self.within(PUT, Box::pin(self.write(record))).await
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {
-        self.within(GET, self.read(key)).await
+        self.within(GET, Box::pin(self.read(key))).await
     }
 }
 

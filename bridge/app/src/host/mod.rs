@@ -64,7 +64,7 @@ fn variable<T>(
 ) -> Result<T, Misuse> {
     let value = environment(name);
     value.as_ref().and_then(|value| value.to_str()).and_then(read).ok_or_else(|| {
-        let is = value.map_or_else(|| "is not set".to_owned(), |value| format!("is {value:?}"));
+        let is = value.map_or_else(|| "is not set".to_owned(), |value| format!("is {:?}", value.to_string_lossy()));
         Misuse(format!(
             "{name} {is}, and {host} sets it to {what}: give a command, such as `bridge run`, or let {host} start this process"
         ))

@@ -101,7 +101,7 @@ impl Answer {
     /// # Source
     /// Substatus 1001 of 400, "partition key mismatch": status codes of the official Java client, read 2026-11. The words: issues of the
     /// official clients, for example Azure/azure-sdk-for-js#15161.
-    pub(super) fn as_the_service_says(self) -> Self {
+    pub(super) fn in_the_services_words(self) -> Self {
         if self.status != StatusCode::BAD_REQUEST {
             return self;
         }

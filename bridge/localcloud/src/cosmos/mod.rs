@@ -190,7 +190,7 @@ impl App {
                 Err(answer) => return answer,
             }
         }
-        let answer = self.gateway.call(&message).await.as_the_service_says();
+        let answer = self.gateway.call(&message).await.in_the_services_words();
         if answer.status.is_success() {
             self.note(target, &message, item).await;
         }

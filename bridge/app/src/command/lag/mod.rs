@@ -38,9 +38,9 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
         let report = observer.look(args.conflicts).await;
         let text = text(&args, &report)?;
         if args.watch && !args.json {
-            super::print_styled(&text)?
+            super::print_styled(&text)?;
         } else {
-            super::print(&text)?
+            super::print(&text)?;
         }
         if !args.watch {
             let any = report.sites.iter().any(|site| !site.unreachable);
