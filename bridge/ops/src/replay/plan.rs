@@ -237,6 +237,7 @@ impl Hash {
 /// A line of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
+#[allow(clippy::large_enum_variant, reason = "a plan has one head, and nobody keeps a line")]
 pub enum Line {
     /// The last.
     Foot(Foot),

@@ -149,7 +149,10 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
     if args.dry_run || (!args.yes && !args.json) {
         let mut listed = Vec::new();
         if args.list && args.json {
-            file.entries(|entry| Ok(listed.push(serde_json::to_value(entry)?)))?;
+            file.entries(|entry| {
+                listed.push(serde_json::to_value(entry)?);
+                Ok(())
+            })?;
         }
         let listed = args.list.then_some(listed);
         super::print(&if args.json { sums::as_json(&file, sums, listed) } else { sums::as_table(sums) })?;
@@ -176,7 +179,10 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
     // 3. Carry it out.
     if sums.drops() > 0 {
         let because = route.because.as_deref().unwrap_or("only sites that were given up are owed it");
-        file.entries(|entry| Ok(note_drop(&entry, because)))?;
+        file.entries(|entry| {
+            note_drop(&entry, because);
+            Ok(())
+        })?;
     }
     let resume = file.resume(config_flag, request.rate);
     let manner = run::Manner { rate: request.rate, json: args.json, resume, stop: &stop };
