@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_key_is_base64() {
         assert_eq!(cosmos_key("c2VjcmV0"), Ok(()));
-        for bad in ["", "hush", "c2VjcmV0\n"] {
+        for bad in ["", "hush!", "c2VjcmV0\n"] {
             assert!(cosmos_key(bad).is_err(), "{bad:?}");
         }
     }

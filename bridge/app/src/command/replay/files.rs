@@ -356,7 +356,7 @@ mod tests {
         assert_eq!(plain.resume(None, None), "bridge replay --plan /tmp/owed-2026-11-21.jsonl --resume --yes");
         assert_eq!(
             at("my plan's.jsonl").resume(Some("a b.toml"), Some(0.5)),
-            r"bridge replay --plan 'my plan'\''s.jsonl' --resume --yes --rate 0.5 --config 'a b.toml'"
+            r#"bridge replay --plan "my plan's.jsonl" --resume --yes --rate 0.5 --config 'a b.toml'"#
         );
     }
 }
