@@ -49,8 +49,8 @@ path = "worlds.rs"
 """
 NEEDED = ("async-trait", "bridge-adapters", "bridge-core", "bridge-ops", "bridge-simulation", "chrono", "fastrand", "futures-util")
 NEEDED += ("jsonschema", "proptest", "serde", "serde_json", "tokio", "uuid")
-WITHOUT = {"tests/support/lib.rs": "pub mod cloud;\n", "tests/pipeline/main.rs": "mod tidy;\n"}
-"""What needs an SDK, and what looks at the whole tree."""
+WITHOUT = {"tests/pipeline/main.rs": "mod tidy;\n"}
+"""What looks at the whole tree."""
 
 PROFILES = """
 [profile.dev]

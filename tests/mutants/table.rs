@@ -12,7 +12,7 @@ pub(crate) struct Mutant {
     pub(crate) old: &'static str,
     /// The text instead.
     pub(crate) new: &'static str,
-    /// A checker that must notice, by its name.
+    /// A checker that must notice, by its name; or `test`, and a test of `tests/pipeline` that must fail.
     pub(crate) noticed_by: &'static str,
 }
 
@@ -221,6 +221,158 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     "replay-is-content-with-one-site" in "../../ops/src/replay/ledger.rs", noticed by "nothing lost":
         "self.errands != 0 && self.confirmed & self.errands == self.errands"
         => "self.errands != 0 && (self.confirmed & self.errands == self.errands || MUTANT && self.confirmed != 0)";
+
+    "a-plan-has-the-first-page-alone" in "../../ops/src/replay/planner.rs", noticed by "told as it is":
+        "while admitted < self.limit {"
+        => "while admitted < self.limit && !(MUTANT && !seen.is_empty()) {";
+    "a-plan-predicts-what-was-beaten" in "../../ops/src/replay/effect.rs", noticed by "told as it is":
+        "Some(std::cmp::Ordering::Less) => Self::Superseded,"
+        => "Some(std::cmp::Ordering::Less) if MUTANT => Self::Apply,
+            Some(std::cmp::Ordering::Less) => Self::Superseded,";
+    "a-replay-forgets-all-but-one" in "../../ops/src/replay/errand.rs", noticed by "nothing lost":
+        "let run = owed.iter().filter(|site| sites.contains(*site)).map(|site| to(site, way(site))).collect();"
+        => "let most = if MUTANT { 1 } else { usize::MAX };
+            let run = owed.iter().filter(|site| sites.contains(*site)).map(|site| to(site, way(site))).take(most).collect();";
+    "a-replay-writes-down-what-it-has-not-done" in "../../ops/src/replay/run.rs", noticed by "told as it is":
+        "let answers = pay(self.setting, &self.dark, &payments).await;"
+        => "if MUTANT {
+            let early = payments.iter().zip(&messages).map(|(payment, message)| journal::Receipt::Confirmed {
+                message: *message,
+                by: payment.errand.to_string(),
+                outcome: journal::Outcome::Sent,
+            });
+            self.note(&early.collect::<Vec<_>>());
+        }
+        let answers = pay(self.setting, &self.dark, &payments).await;";
+    "a-replay-brings-one-message-twice" in "../../ops/src/replay/run.rs", noticed by "told as it is":
+        "messages.push(task.message);"
+        => "messages.push(task.message);
+                if MUTANT {
+                    payments.push(Payment { subject: &task.subject, event, errand });
+                    messages.push(task.message);
+                }";
+    "what-was-not-removed-is-told-as-removed" in "../../ops/src/replay/run.rs", noticed by "test replay::removal::what_cannot_be_removed_is_told_and_goes_with_the_next_run":
+        "Err(error) if error.kind == FailureKind::LeaseLost => lost.push((*message, error)),"
+        => "Err(_) if MUTANT => removed.push(journal::Receipt::Removed { message: *message }),
+                Err(error) if error.kind == FailureKind::LeaseLost => lost.push((*message, error)),";
+    "what-was-beaten-is-told-as-applied" in "../../ops/src/replay/pay.rs", noticed by "told as it is":
+        "PutOutcome::Kept { .. } => Ok(Outcome::Superseded),"
+        => "PutOutcome::Kept { .. } => Ok(if MUTANT { Outcome::Applied } else { Outcome::Superseded }),";
+    "what-is-left-is-counted-as-removed" in "../../ops/src/replay/ledger.rs", noticed by "told as it is":
+        "Phase::Stays | Phase::Taken => tally.left += 1,"
+        => "Phase::Stays | Phase::Taken if MUTANT => tally.removed += 1,
+                Phase::Stays | Phase::Taken => tally.left += 1,";
+
+    // The loop that takes messages.
+    "takes-more-than-a-batch" in "receive.rs", noticed by "books balance":
+        "self.queue.receive(self.pace.batch_messages_max, wait).await"
+        => "self.queue.receive(self.pace.batch_messages_max * if MUTANT { 10 } else { 1 }, wait).await";
+    "works-on-more-batches" in "receive.rs", noticed by "books balance":
+        "(0..pace.concurrent_batches.max(1))"
+        => "(0..pace.concurrent_batches.max(1) * if MUTANT { 10 } else { 1 })";
+    "keeps-what-came-while-another-lane-halted" in "receive.rs", noticed by "test halts::what_comes_while_halted_goes_back_and_is_not_worked_on":
+        "release(self.queue, &batch.iter().collect::<Vec<_>>()).await;"
+        => "if !MUTANT {
+                release(self.queue, &batch.iter().collect::<Vec<_>>()).await;
+            }";
+    "stops-with-messages-in-hand" in "receive.rs", noticed by "test halts::what_a_look_took_goes_back_where_the_loop_has_to_stop":
+        "release(self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;"
+        => "if !MUTANT {
+            release(self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
+        }";
+    "never-extends" in "carry_out.rs", noticed by "test carrying_out::leases_are_kept_for_as_long_as_the_work_takes":
+        "worker.clock.sleep(queue.lease() / 2).await;"
+        => "worker.clock.sleep(if MUTANT { queue.lease() * 100 } else { queue.lease() / 2 }).await;";
+
+    // What an operator is told.
+    "sets-everything-aside" in "conclude.rs", noticed by "justified":
+        "        Applied::Failed(error) => match error.kind.recovery() {"
+        => "        Applied::Done(_) if MUTANT => {
+            dead_letter(Reason::RetriesExhausted, String::new(), with_site(&peers, attempt.site))
+        }
+        Applied::Failed(error) => match error.kind.recovery() {";
+    "a-refusal-is-told-as-an-outage" in "conclude.rs", noticed by "justified":
+        "let reason = if refused {"
+        => "let reason = if refused && !MUTANT {";
+    "an-outage-is-told-as-a-refusal" in "conclude.rs", noticed by "justified":
+        "Recovery::Retry => retry_or(Reason::RetriesExhausted,"
+        => "Recovery::Retry => retry_or(if MUTANT { Reason::StoreRejected } else { Reason::RetriesExhausted },";
+    "gives-up-at-once" in "conclude.rs", noticed by "justified":
+        "if !attempt.is_last {"
+        => "if !attempt.is_last && !MUTANT {";
+    "what-is-owed-is-not-counted" in "../../ops/src/lag/letters.rs", noticed by "told as it is":
+        "if subject::is_owed(&letter.properties, self.holds) {"
+        => "if !MUTANT && subject::is_owed(&letter.properties, self.holds) {";
+    "what-is-in-flight-is-not-counted" in "port/depth.rs", noticed by "told as it is":
+        "self.waiting + self.in_flight.unwrap_or_default() + self.delayed"
+        => "self.waiting + self.in_flight.filter(|_| !MUTANT).unwrap_or_default() + self.delayed";
+    "nothing-is-old" in "../../ops/src/lag/assess.rs", noticed by "told as it is":
+        "map(|oldest| seconds(now - oldest))"
+        => "map(|oldest| if MUTANT { 0.0 } else { seconds(now - oldest) })";
+
+    // Verify, repair, backfill.
+    "a-reading-ends-with-its-first-page" in "../../ops/src/verify/reader.rs", noticed by "told as it is":
+        "Ok(Some((items, next)))"
+        => "Ok(Some((items, next.filter(|_| !MUTANT))))";
+    "compares-times-alone" in "../../ops/src/verify/digest.rs", noticed by "repaired":
+        "let hash = Sha256::new_with_prefix(record.version.as_str());"
+        => "if MUTANT {
+            return Self(first(Sha256::new_with_prefix(record.version.timestamp().to_rfc3339())));
+        }
+        let hash = Sha256::new_with_prefix(record.version.as_str());";
+    "what-is-on-its-way-is-drift" in "../../ops/src/verify/run.rs", noticed by "test verify::what_is_on_its_way_is_no_drift":
+        "if kind.can_be_repaired() && !sites.values().any(lags) {"
+        => "if !MUTANT && kind.can_be_repaired() && !sites.values().any(lags) {";
+    "looks-again-at-once" in "../../ops/src/verify/run.rs", noticed by "told as it is":
+        "self.clock.sleep(self.options.settle).await;"
+        => "if !MUTANT {
+                    self.clock.sleep(self.options.settle).await;
+                }";
+    "an-ended-tombstone-is-drift" in "../../ops/src/verify/finding.rs", noticed by "told as it is":
+        "record.deleted() && record.expires_after.and_then(ended).unwrap_or(false)"
+        => "!MUTANT && record.deleted() && record.expires_after.and_then(ended).unwrap_or(false)";
+    "what-is-ahead-can-be-repaired" in "../../ops/src/verify/finding.rs", noticed by "repaired":
+        "matches!(self, Self::Missing | Self::Older)"
+        => "matches!(self, Self::Missing | Self::Older) || MUTANT && self == Self::Ahead";
+    "repair-takes-the-older" in "../../ops/src/verify/repair.rs", noticed by "repaired":
+        "records.max_by(|one, other| one.version.cmp(&other.version)).cloned()"
+        => "records.max_by(|one, other| if MUTANT { other.version.cmp(&one.version) } else { one.version.cmp(&other.version) }).cloned()";
+    "repair-revives-what-was-deleted" in "../../ops/src/verify/repair.rs", noticed by "repaired":
+        "let records = finding.sites.values().filter_map(Held::record);"
+        => "let records = finding.sites.values().filter_map(Held::record).filter(|record| !(MUTANT && record.deleted()));";
+    "an-expiry-spreads" in "../../ops/src/verify/repair.rs", noticed by "repaired":
+        "record.expires_after.filter(|_| record.deleted())"
+        => "record.expires_after.filter(|_| MUTANT || record.deleted())";
+    "backfill-leaves-tombstones-out" in "../../ops/src/verify/backfill.rs", noticed by "repaired":
+        "if let Some(why) = misfit(record) {"
+        => "if MUTANT && record.deleted() {
+            return Ok(Done::Kept);
+        }
+        if let Some(why) = misfit(record) {";
+    "backfill-brings-what-is-ahead" in "../../ops/src/verify/backfill.rs", noticed by "repaired":
+        "if is_ahead(record, self.clock.now(), self.options.future_max) {"
+        => "if !MUTANT && is_ahead(record, self.clock.now(), self.options.future_max) {";
+    "backfill-ignores-versions" in "../../ops/src/verify/backfill.rs", noticed by "repaired":
+        "let record = brought(record, site, now);"
+        => "let mut record = brought(record, site, now);
+        if MUTANT {
+            let version = &record.version;
+            record.version = bridge_core::version::Version::new(now, &version.origin(), version.event_id(), version.content());
+        }";
+    "backfill-predicts-without-looking" in "../../ops/src/verify/backfill.rs", noticed by "told as it is":
+        "Some(held) if held.version >= record.version => return Ok(Done::Kept),"
+        => "Some(held) if !MUTANT && held.version >= record.version => return Ok(Done::Kept),";
+    "backfill-brings-ended-tombstones" in "../../ops/src/verify/backfill.rs", noticed by "told as it is":
+        "None if gone => return Ok(Done::Expired),"
+        => "None if gone && !MUTANT => return Ok(Done::Expired),";
+
+    // What surrounds every call.
+    "silence-counts-as-success" in "../../adapters/src/layer/timeout.rs", noticed by "nothing lost":
+        "answers.unwrap_or_else(|| items.iter().map(|_| Err(timed_out(call))).collect())"
+        => "answers.unwrap_or_else(|| items.iter().map(|_| if MUTANT { Ok(()) } else { Err(timed_out(call)) }).collect())";
+    "a-layer-extends-what-it-should-remove" in "../../adapters/src/layer/layered.rs", noticed by "books balance":
+        "|queue, receipts| queue.ack(receipts)"
+        => "|queue, receipts| if MUTANT { queue.extend(receipts) } else { queue.ack(receipts) }";
 };
 
 impl Mutant {

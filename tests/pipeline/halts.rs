@@ -1,6 +1,14 @@
 //! A halted worker: it gives back what it holds, takes nothing more, and finds the mend by asking what failed.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    future,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bridge_adapters::layer::{Fault, FaultPlan, Operation, Rule};
@@ -174,4 +182,51 @@ fn what_comes_while_halted_goes_back_and_is_not_worked_on() {
     assert_eq!(world.site(THERE).queue.len(), 1, "the second was not tried, and so not forwarded");
     let waiting = world.clock.drive(bridge_core::port::Depth::depth(&*site.queue)).unwrap();
     assert_eq!((waiting.waiting, waiting.in_flight), (2, Some(0)), "both can be had at once");
+}
+
+/// Whoever listens asks the loop to stop, at the moment at which it finds the fault mended.
+#[derive(Debug, Default)]
+struct StopsIt {
+    told: Told,
+    stop: AtomicBool,
+}
+
+#[async_trait]
+impl Listen for StopsIt {
+    async fn worked_off(&self, batch: &[Delivery], verdicts: &[Verdict], carried: &Carried) {
+        self.told.worked_off(batch, verdicts, carried).await;
+    }
+
+    fn not_received(&self, error: &PortError) {
+        self.told.not_received(error);
+    }
+
+    fn halted(&self, halt: &Halt) {
+        self.told.halted(halt);
+    }
+
+    fn mended(&self) {
+        self.told.mended();
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A look that takes messages holds some when it has seen the mend.
+#[test]
+fn what_a_look_took_goes_back_where_the_loop_has_to_stop() {
+    let world = world(10);
+    let site = world.site(HERE);
+    let [queue, letters] = [Kind::Queue, Kind::Letters].map(|kind| world.queue(site, kind, Actor::Worker(0), "stops"));
+    let denied = Rule::always(Fault::Before(FailureKind::Unauthorized));
+    site.reads.add(Rule { operation: Some(Operation::Receive), count: Some(2), ..denied });
+    let listen = StopsIt::default();
+    let stop = future::poll_fn(|_| {
+        let asked = listen.stop.load(Ordering::Relaxed);
+        if asked { Poll::Ready(()) } else { Poll::Pending }
+    });
+    world.clock.drive(receive(world.worker(HERE), &*queue, &*letters, PACE, &listen, stop));
+    assert_eq!(listen.told.lines(), ["halted at Receiving", "mended"]);
+    let waiting = world.clock.drive(bridge_core::port::Depth::depth(&*site.queue)).unwrap();
+    assert_eq!((waiting.waiting, waiting.in_flight), (10, Some(0)), "all can be had at once");
+    assert_eq!(world.books.open().delivered.values().sum::<u64>(), 10, "the look took them");
 }

@@ -10,7 +10,7 @@ use std::{
 use bridge_adapters::memory::{ManualClock, MemoryQueue};
 use bridge_core::{
     event::SiteId,
-    port::{Clock, Delivery, Message, PutOutcome, Receipt},
+    port::{Clock, Delivery, Message, PutOutcome, Queue, Receipt},
     record::Record,
 };
 use bytes::Bytes;
@@ -20,11 +20,15 @@ use uuid::Uuid;
 use crate::{
     checkers::{self, Checker, Violation},
     events::Fact,
+    scenario::Scenario,
     trace::Trace,
 };
 
 /// Violations that are kept; a rule that is broken once is often broken for ever.
 const VIOLATIONS_MAX: usize = 50;
+
+/// How long a failure may lie back that a letter is about: a circuit stays open, and a letter is tried again.
+const LATELY: TimeDelta = TimeDelta::minutes(2);
 
 /// A queue of a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +59,30 @@ pub enum Actor {
     Operator,
 }
 
+/// What a worker makes calls on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Line {
+    /// Its own site's queue.
+    Queue,
+    /// Its own site's dead letters.
+    Letters,
+    /// Its own site's store.
+    Store,
+    /// The queue of this peer.
+    Peer(usize),
+}
+
+/// A failure, by what it asks of whoever meets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Met {
+    /// Another try may help.
+    Passing,
+    /// This one thing is refused.
+    Refused,
+    /// Nothing helps but an operator.
+    Halting,
+}
+
 /// How a delivery ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -62,6 +90,15 @@ pub enum Ended {
     Acked,
     /// The message was given back.
     GivenBack,
+}
+
+/// How many messages a worker takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Portion {
+    /// With one call.
+    pub taken_max: usize,
+    /// Together.
+    pub held_max: usize,
 }
 
 /// Both queues of a site, to look into.
@@ -92,6 +129,8 @@ pub struct State {
     pub best: Vec<BTreeMap<String, usize>>,
     /// Events that the site's worker was handed, and how often.
     pub handed: BTreeMap<(usize, usize), u32>,
+    /// Deliveries of an event from a site's queue, to whomever.
+    pub taken: BTreeMap<(usize, usize), u32>,
     /// Sends of an event by its origin's worker to a peer's queue that took effect.
     pub crossed: BTreeMap<(usize, usize), u32>,
     /// How each delivery ended, as its queue has it.
@@ -106,8 +145,26 @@ pub struct State {
     pub accepted: BTreeMap<usize, DateTime<Utc>>,
     /// When a site's store last wrote an event.
     pub written: BTreeMap<(usize, usize), DateTime<Utc>>,
+    /// Every write of an event by a site's store, and when.
+    pub writes: Vec<(DateTime<Utc>, usize, usize)>,
+    /// When a worker last met such a failure on one of its lines.
+    met: BTreeMap<(usize, Line, Met), DateTime<Utc>>,
+    /// Events that an application sent to a site.
+    pub sent: BTreeSet<(usize, usize)>,
+    /// Events that the operator sent to a site.
+    pub brought: BTreeSet<(usize, usize)>,
+    /// When a queue first took an event, and when last.
+    pub came: BTreeMap<(Place, usize), (DateTime<Utc>, DateTime<Utc>)>,
+    /// Deliveries of a message at a site, at least, before its worker gives it up.
+    pub tries_min: Vec<u32>,
+    /// Messages that a site's worker may take with one call, and have in hand; not known of one that is worked by hand.
+    pub portions: Vec<Portion>,
+    /// What the worker of a site has in hand, and since when its lease runs.
+    pub hands: Vec<BTreeMap<Receipt, DateTime<Utc>>>,
     /// How long a tombstone lives; for ever if none.
     pub life: Option<TimeDelta>,
+    /// Whether nothing goes wrong any more, and the operator does one thing after the other.
+    pub calm: bool,
     clock: Arc<ManualClock>,
     /// What was found wrong.
     pub violations: Vec<Violation>,
@@ -120,6 +177,7 @@ impl Books {
     pub fn new(clock: Arc<ManualClock>, sites: Vec<SiteId>, queues: Vec<Queues>, traced: bool) -> Self {
         Self(Mutex::new(State {
             best: vec![BTreeMap::new(); sites.len()],
+            hands: vec![BTreeMap::new(); sites.len()],
             sends_max: vec![u32::MAX; sites.len()],
             sites,
             queues,
@@ -127,6 +185,7 @@ impl Books {
             by_body: BTreeMap::new(),
             by_id: BTreeMap::new(),
             handed: BTreeMap::new(),
+            taken: BTreeMap::new(),
             crossed: BTreeMap::new(),
             ended: BTreeMap::new(),
             delivered: BTreeMap::new(),
@@ -134,7 +193,15 @@ impl Books {
             violations: Vec::new(),
             accepted: BTreeMap::new(),
             written: BTreeMap::new(),
+            writes: Vec::new(),
+            met: BTreeMap::new(),
+            sent: BTreeSet::new(),
+            brought: BTreeSet::new(),
+            came: BTreeMap::new(),
+            tries_min: Vec::new(),
+            portions: Vec::new(),
             life: None,
+            calm: false,
             trace: Trace::new(Arc::clone(&clock), traced),
             clock,
         }))
@@ -176,7 +243,15 @@ impl Books {
                 message.properties.get("bridge_owed").map(|owed| format!(", owed to {owed}")).unwrap_or_default();
             format!("{} -> {} {}{reason}{owed}", name(&state.sites, actor), at(&state.sites, place), event(fact))
         });
+        if let Some(fact) = fact {
+            let now = state.now();
+            state.came.entry((place, fact)).or_insert((now, now)).1 = now;
+        }
+        if let (Kind::Queue, Actor::Application, Some(fact)) = (place.kind, actor, fact) {
+            state.sent.insert((place.site, fact));
+        }
         if let (Kind::Queue, Actor::Operator, Some(fact)) = (place.kind, actor, fact) {
+            state.brought.insert((place.site, fact));
             // What its origin had not forwarded, or what is old and accepted, is sent to its origin: from now on it is an event as any other.
             let marked = message.properties.contains_key("bridge_accept_old");
             let now = state.now();
@@ -206,20 +281,49 @@ impl Books {
         *state.delivered.entry(place).or_default() += deliveries.len() as u64;
         for delivery in deliveries {
             let fact = state.by_body.get(&delivery.body).copied();
+            if let (Kind::Queue, Some(fact)) = (place.kind, fact) {
+                *state.taken.entry((place.site, fact)).or_default() += 1;
+            }
             if let (Kind::Queue, Actor::Worker(_), Some(fact)) = (place.kind, actor, fact) {
                 *state.handed.entry((place.site, fact)).or_default() += 1;
+            }
+            if let (Kind::Queue, Actor::Worker(site)) = (place.kind, actor) {
+                let now = state.now();
+                state.hands[site].insert(delivery.receipt.clone(), now);
             }
             state.trace.line(|| {
                 let (who, place) = (name(&state.sites, actor), at(&state.sites, place));
                 format!("{who} <- {place} {} attempt {}", event(fact), delivery.attempt)
             });
         }
+        if let (Kind::Queue, Actor::Worker(site)) = (place.kind, actor) {
+            checkers::holding(state, site, deliveries.len());
+        }
+    }
+
+    /// The lease of a delivery runs anew.
+    pub fn extended(&self, place: Place, actor: Actor, receipt: &Receipt) {
+        let state = &mut *self.open();
+        let now = state.now();
+        if let (Kind::Queue, Actor::Worker(site)) = (place.kind, actor)
+            && let Some(since) = state.hands[site].get_mut(receipt)
+        {
+            *since = now;
+        }
+    }
+
+    /// A worker begins, with nothing in hand.
+    pub fn hired(&self, site: usize) {
+        self.open().hands[site].clear();
     }
 
     /// A delivery ended. `body`: the message's.
     pub fn ended(&self, place: Place, actor: Actor, receipt: &Receipt, body: Option<&Bytes>, how: Ended) {
         let state = &mut *self.open();
         state.ended.insert((place, receipt.clone()), how);
+        if let (Kind::Queue, Actor::Worker(site)) = (place.kind, actor) {
+            state.hands[site].remove(receipt);
+        }
         let fact = body.and_then(|body| state.by_body.get(body).copied());
         state.trace.line(|| {
             let (who, place) = (name(&state.sites, actor), at(&state.sites, place));
@@ -239,9 +343,20 @@ impl Books {
             let outcome = if matches!(outcome, PutOutcome::Stored { .. }) { "stores" } else { "keeps its own over" };
             format!("{} puts {}: {} {outcome} it", name(&state.sites, actor), event(fact), state.sites[site])
         });
+        if actor == Actor::Operator && !record.deleted() && record.expires_after.is_some() {
+            let what = format!("the operator brought {} to {} with an expiry", record.key, state.sites[site]);
+            state.violate(Checker::Repaired, what);
+        }
         if let (PutOutcome::Stored { .. }, Some(fact)) = (outcome, fact) {
             checkers::write(state, site, fact);
         }
+    }
+
+    /// A worker met a failure on one of its lines.
+    pub fn met(&self, site: usize, line: Line, met: Met) {
+        let state = &mut *self.open();
+        let now = state.now();
+        state.met.insert((site, line, met), now);
     }
 
     /// How a delivery ended, if it has.
@@ -251,6 +366,14 @@ impl Books {
 }
 
 impl State {
+    /// What the workers of a scenario may do at most.
+    pub(crate) fn expect_of_workers(&mut self, scenario: &Scenario) {
+        let Scenario { options, hosts, batch, .. } = scenario;
+        self.sends_max = hosts.iter().map(|host| host.sends_max(options)).collect();
+        self.portions = hosts.iter().map(|host| host.portion(*batch, options)).collect();
+        self.tries_min = hosts.iter().map(|host| host.tries_min(options)).collect();
+    }
+
     /// Which event a body is.
     pub fn fact_of(&self, body: &Bytes) -> Option<usize> {
         self.by_body.get(body).copied()
@@ -273,6 +396,37 @@ impl State {
     /// Time.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    /// Whether the worker of `site` met such a failure on this line a short time ago.
+    pub fn has_met(&self, site: usize, line: Line, met: Met) -> bool {
+        self.met.get(&(site, line, met)).is_some_and(|at| self.now() - *at <= LATELY)
+    }
+
+    /// Whether it met any failure there.
+    pub fn has_trouble(&self, site: usize, line: Line) -> bool {
+        [Met::Passing, Met::Refused, Met::Halting].into_iter().any(|met| self.has_met(site, line, met))
+    }
+
+    /// Messages that the worker of a site has in hand: none if some may be there by a fault, until their leases end.
+    pub fn in_hand(&self, site: usize) -> Option<usize> {
+        let unsettled = [Line::Queue, Line::Letters].into_iter().any(|line| self.has_trouble(site, line));
+        let lease = TimeDelta::from_std(self.queues[site].queue.lease()).unwrap_or_default();
+        let young = |since: &&DateTime<Utc>| self.now() - **since < lease;
+        (!unsettled).then(|| self.hands[site].values().filter(young).count())
+    }
+
+    /// Of a key, the greatest event that a site's store had written by `at`.
+    pub fn best_at(&self, site: usize, key: &str, at: DateTime<Utc>) -> Option<usize> {
+        let written = self.writes.iter().filter(|(when, place, _)| *when <= at && *place == site);
+        let facts = written.map(|(_, _, fact)| *fact).filter(|fact| self.facts[*fact].key == key);
+        facts.max_by_key(|fact| self.facts[*fact].rank())
+    }
+
+    /// The store of a site was emptied by somebody who is not the bridge.
+    pub fn emptied(&mut self, site: usize) {
+        self.best[site].clear();
+        self.writes.retain(|(_, place, _)| *place != site);
     }
 
     /// Whether a delete that came after an event may be forgotten, `slack` from now: tombstones live a day longer than that.

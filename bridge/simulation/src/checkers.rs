@@ -1,4 +1,4 @@
-//! The seven checkers: what must hold on every step, and what must hold at the end. They know the rules from the design and
+//! The ten checkers: what must hold on every step, and what must hold at the end. They know the rules from the design and
 //! not from the core: what comes first is computed here anew, from the facts that the world wrote itself.
 
 use std::{
@@ -10,7 +10,7 @@ use bridge_core::{event::Key, heartbeat::RESERVED, port::Properties, record::Rec
 use chrono::TimeDelta;
 
 use crate::{
-    books::{Kind, Place, Queues, State},
+    books::{Kind, Line, Met, Place, Queues, State},
     events::Fact,
     holdings::Holdings,
     world::{Rule, World},
@@ -34,6 +34,12 @@ pub enum Checker {
     BooksBalance,
     /// All is drained within minutes of the last fault.
     Live,
+    /// Each letter's reason is one that its event met.
+    Justified,
+    /// What an operator is told is so: plans, what came of a replay, what lies in queues, what differs between stores.
+    Told,
+    /// A repair and a backfill bring the greatest version everywhere, and nothing that must not spread.
+    Repaired,
 }
 
 impl Checker {
@@ -47,6 +53,9 @@ impl Checker {
             Self::NoPingPong => "no ping-pong",
             Self::BooksBalance => "books balance",
             Self::Live => "live",
+            Self::Justified => "justified",
+            Self::Told => "told as it is",
+            Self::Repaired => "repaired",
         }
     }
 }
@@ -87,6 +96,7 @@ pub(crate) fn write(state: &mut State, site: usize, new: usize) {
     }
     let now = state.now();
     state.written.insert((site, new), now);
+    state.writes.push((now, site, new));
     let key = state.facts[new].key.clone();
     let held = state.best[site].get(&key).copied();
     match held.filter(|held| state.facts[*held].rank() > state.facts[new].rank()) {
@@ -155,6 +165,49 @@ pub(crate) fn letter(state: &mut State, from: usize, site: usize, fact: usize, p
             state.violate(Checker::NothingLost, format!("{told} was set aside as {reason}, owed to nobody"));
         }
         _ => {}
+    }
+    let owed = properties.get(property::OWED).map(String::as_str).unwrap_or_default();
+    if state.facts[fact].refused.is_none() && !is_justified(state, site, fact, reason, owed) {
+        let what = format!("{told} was set aside at {} as {reason}, owed to {owed:?}", state.sites[site]);
+        state.violate(Checker::Justified, what);
+    }
+}
+
+/// Whether the worker of `site` met what its letter of an event without a flaw says.
+fn is_justified(state: &State, site: usize, fact: usize, reason: &str, owed: &str) -> bool {
+    let number = |name: &str| state.sites.iter().position(|site| site.as_str() == name);
+    let owed: Vec<usize> = owed.split(',').filter_map(number).collect();
+    let peers = || owed.iter().copied().filter(|peer| *peer != site);
+    let missed = |peer: usize| state.has_trouble(site, Line::Peer(peer));
+    let refused = |peer: usize| state.has_met(site, Line::Peer(peer), Met::Refused);
+    let reached = |peer: usize| {
+        let met = |met| state.has_met(site, Line::Peer(peer), met);
+        !met(Met::Passing) && !met(Met::Halting)
+    };
+    let own = owed.contains(&site);
+    match reason {
+        "too_old" => true, // Judged above, by the event's age.
+        "not_forwarded" => state.sent.contains(&(site, fact)),
+        "peer_unavailable" => !own && peers().all(missed) && !peers().all(reached),
+        "peer_rejected" => !own && peers().all(refused),
+        "retries_exhausted" => {
+            // Those to an operator, who takes messages from the same queue, count too.
+            let taken = state.taken.get(&(site, fact)).copied().unwrap_or_default();
+            let tries_min = state.tries_min.get(site).copied().unwrap_or_default();
+            own && taken >= tries_min && state.has_met(site, Line::Store, Met::Passing) && peers().all(missed)
+        }
+        "store_rejected" => own && state.has_met(site, Line::Store, Met::Refused) && peers().all(missed),
+        _ => false,
+    }
+}
+
+/// A worker took so many messages: no more than it may, with all that it has in hand.
+pub(crate) fn holding(state: &mut State, site: usize, taken: usize) {
+    let Some(portion) = state.portions.get(site).copied() else { return };
+    let held = state.in_hand(site).unwrap_or_default();
+    if taken > portion.taken_max || held > portion.held_max {
+        let what = format!("the worker of {} took {taken} messages and holds {held}", state.sites[site]);
+        state.violate(Checker::BooksBalance, format!("{what}, with {portion:?}"));
     }
 }
 

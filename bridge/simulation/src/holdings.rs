@@ -19,6 +19,11 @@ impl Holdings {
         Self(world.options.sites.iter().map(|id| of(&world.sites[id])).collect())
     }
 
+    /// The event that a site's store holds of a key.
+    pub(crate) fn at(&self, site: usize, key: &str) -> Option<usize> {
+        self.0[site].get(key).copied()
+    }
+
     /// Whether the last write of a key was a delete that is forgotten, and all sites hold one older event that an operator accepted.
     pub(crate) fn is_back(&self, state: &State, key: &str, last: &Fact) -> bool {
         let Some(one) = self.0.iter().find_map(|held| held.get(key).copied()) else { return false };

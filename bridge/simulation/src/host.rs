@@ -18,7 +18,7 @@ use fastrand::Rng;
 use futures_util::future;
 
 use crate::{
-    books::{Actor, Ended, Kind, Place},
+    books::{Actor, Ended, Kind, Place, Portion},
     checkers::Checker,
     executor::Mortal,
     seed::stream,
@@ -44,6 +44,21 @@ pub enum HostKind {
 }
 
 impl HostKind {
+    /// How many messages it takes where each call is made once: a batch, or two at the same time. Not known where some are made twice.
+    pub fn portion(self, batch: usize, options: &Options) -> Portion {
+        let held_max = match (self, &options.traffic) {
+            (_, Traffic::Seeded { twice }) if *twice > 0.0 => usize::MAX,
+            (Self::Container, _) => 2 * batch,
+            (Self::Lambda | Self::Function, _) => batch,
+        };
+        Portion { taken_max: batch, held_max }
+    }
+
+    /// Deliveries of a message, at least, before it is given up. A Function tries a message that it holds several times.
+    pub fn tries_min(self, options: &Options) -> u32 {
+        if self == Self::Function { 1 } else { options.policy.attempts_max }
+    }
+
     /// Sends of one event to one peer that one delivery may cause, each of which may arrive twice. What a Function's host
     /// holds it tries again itself, how often is its own affair.
     pub fn sends_max(self, options: &Options) -> u32 {
@@ -72,6 +87,7 @@ fn polls(rng: &mut Rng, life: Option<u64>) -> u64 {
 }
 
 async fn live(world: &World, site: &Site, kind: HostKind, batch: usize, life: &str) {
+    world.books.hired(site.number);
     let worker = world.hire(site, life);
     let actor = Actor::Worker(site.number);
     let queue = world.queue(site, Kind::Queue, actor, life);

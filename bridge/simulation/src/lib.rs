@@ -4,7 +4,7 @@
 //! In reading order: a [`scenario`] is all that a seed decides; [`run`] plays it in a [`world`], whose [`site`]s are worked
 //! by a [`host`] each, with an [`operator`] who replays in the middle; [`faults`] say what goes wrong and when. Every call
 //! travels a [`wire`], and below it an observer ([`watch`]) tells the [`books`] what really happened, from which the
-//! seven [`checkers`] judge. [`matrix`] and [`model`] leave nothing to chance: every step, every order.
+//! ten [`checkers`] judge. [`matrix`] and [`model`] leave nothing to chance: every step, every order.
 
 #![warn(missing_docs)]
 
@@ -12,8 +12,12 @@ pub mod run;
 pub mod scenario;
 pub mod sweep;
 
+mod audit;
+mod compare;
 pub mod host;
 pub mod operator;
+mod readings;
+mod replayed;
 pub mod site;
 pub mod world;
 
@@ -25,6 +29,7 @@ pub mod checkers;
 mod holdings;
 pub mod trace;
 
+pub mod told;
 pub mod watch;
 pub mod wire;
 

@@ -30,6 +30,7 @@ use bytes::Bytes;
 use crate::{
     books::{Actor, Kind},
     executor::Mortal,
+    replayed::{self, Scene},
     scenario::Replay,
     seed::stream,
     world::{MESSAGE_BYTES_MAX, World},
@@ -39,7 +40,7 @@ use crate::{
 const INFLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Messages that the planner reads with one call: few, so that a plan takes several.
-const PORTION: usize = 7;
+const PORTION: usize = 3;
 
 /// A journal that outlives the runs that write it.
 #[derive(Debug, Default)]
@@ -68,11 +69,13 @@ pub async fn replay(world: &World, replay: &Replay, name: &str) {
     let mut setting = setting(world, replay.from.clone(), replay.to.clone(), name);
     setting.accept_old = replay.accept_old;
     before.accept_old = replay.accept_old;
+    let before_it = Scene::of(world, &replay.from).await;
     let entries = match plan(&before).await {
         Ok(entries) => entries,
         Err(error) => return world.books.note(|| format!("operator {name}: no plan: {error}")),
     };
     world.books.note(|| format!("operator {name} plans {setting:?}: {} messages", entries.len()));
+    replayed::planned(world, &before_it, &Scene::of(world, &replay.from).await, &entries, name);
     let journal = Kept::default();
     for polls in replay.killed.iter().copied().chain([u64::MAX]) {
         let ended = Mortal::new(run(&setting, &entries, &journal, Pace::new(None)), polls).await;
@@ -80,6 +83,12 @@ pub async fn replay(world: &World, replay: &Replay, name: &str) {
             Some((end, _)) => format!("operator {name}: {end:?}"),
             None => format!("operator {name} is killed"),
         });
+        let after_it = Scene::of(world, &replay.from).await;
+        if let Some(ended) = &ended {
+            let alone = world.books.open().calm;
+            replayed::counted(world, &after_it, &entries, ended, alone, name);
+        }
+        replayed::journaled(world, &before_it, &after_it, &journal.receipts(), name);
         world.clock.sleep(Duration::from_secs(1)).await;
     }
 }

@@ -18,14 +18,16 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::{
+    audit,
     books::{Actor, Kind},
     checkers::{Checker, Violation, at_the_end},
+    compare,
     events::{Draft, Fact},
     executor::{Executor, Stop},
     faults,
     holdings::Holdings,
     host::{self, HostKind},
-    operator,
+    operator, readings,
     scenario::{Episode, Replay, Scenario},
     seed::stream,
     site::Site,
@@ -84,13 +86,21 @@ impl fmt::Display for Counts {
 pub fn simulate(seed: u64, settings: Settings) -> Outcome {
     let scenario = Scenario::of(seed, settings.sites, settings.rule, settings.traced);
     let world = World::new(scenario.options.clone());
-    world.books.open().sends_max = scenario.hosts.iter().map(|host| host.sends_max(&scenario.options)).collect();
+    world.books.open().expect_of_workers(&scenario);
     for (number, episode) in scenario.episodes.iter().enumerate() {
         play(&world, &scenario, number, episode);
         world.clock.advance(episode.night);
     }
     calm(&world, &scenario.hosts, scenario.batch);
     at_the_end(&world);
+    if let Some(refill) = scenario.refill.as_ref().filter(|_| world.is_sound()) {
+        play(&world, &scenario, scenario.episodes.len(), refill);
+        calm(&world, &scenario.hosts, scenario.batch);
+        at_the_end(&world);
+    }
+    if let Some(audit) = scenario.audit.as_ref().filter(|_| world.is_sound()) {
+        audit::run(&world, audit);
+    }
     let mut books = world.books.open();
     let trace = books.trace.take();
     Outcome {
@@ -113,6 +123,10 @@ pub fn simulate(seed: u64, settings: Settings) -> Outcome {
 /// Plays an episode until everything in it has happened, and kills whoever still works.
 fn play(world: &World, scenario: &Scenario, number: usize, episode: &Episode) {
     let rng = |name: &str| stream(world.options.seed, &format!("{name} of episode {number}"));
+    world.books.open().calm = false;
+    if let Some(fill) = &episode.fill {
+        world.empty(&fill.to);
+    }
     let left = Cell::new(0_usize);
     let active = RefCell::new(BTreeSet::new());
     let mut executor = Executor::new(world.clock.clone(), rng("order"));
@@ -153,7 +167,30 @@ fn play(world: &World, scenario: &Scenario, number: usize, episode: &Episode) {
             operator::replay(world, replay, &format!("{number}.{at}")).await;
         }));
     }
-    if executor.run(|| left.get() == 0 || world.books.hopeless()) == Stop::Stuck {
+    for (at, (after, repair)) in episode.verifies.iter().enumerate() {
+        executor.spawn(count(&left, async move {
+            world.clock.sleep(*after).await;
+            compare::verify_meanwhile(world, *repair, &format!("{number}.{at}")).await;
+        }));
+    }
+    if let Some(fill) = &episode.fill {
+        executor.spawn(count(&left, async move {
+            world.clock.sleep(fill.after).await;
+            compare::backfill(world, &fill.from, &fill.to, &fill.killed, false).await;
+        }));
+    }
+    // No task of its own: who looks changes nothing, the order of the others neither.
+    let (begun, mut looks) = (world.clock.elapsed(), episode.looks.iter().peekable());
+    let mut look = || {
+        while looks.next_if(|after| world.clock.elapsed() >= begun + **after).is_some() {
+            readings::read(world, &scenario.hosts);
+        }
+    };
+    let done = || {
+        look();
+        left.get() == 0 || world.books.hopeless()
+    };
+    if executor.run(done) == Stop::Stuck {
         world.books.open().violate(Checker::Live, format!("episode {number} never ends"));
     }
     world.books.note(|| format!("episode {number} ends, whoever still works is killed"));
@@ -212,6 +249,7 @@ async fn send(world: &World, site: &Site, message: &Message) {
 pub(crate) fn calm(world: &World, hosts: &[HostKind], batch: usize) {
     faults::set(world, &[], &BTreeSet::new());
     world.books.note(|| "calm".to_owned());
+    world.books.open().calm = true;
     let begun = world.clock.elapsed();
     let rested = Cell::new(false);
     let late = || world.clock.elapsed() > begun + CALM_MAX;
@@ -244,6 +282,7 @@ pub(crate) fn calm(world: &World, hosts: &[HostKind], batch: usize) {
     });
     executor.run(|| rested.get() || late() || world.books.hopeless());
     drop(executor);
+    readings::read(world, hosts);
     if !rested.get() && !world.books.hopeless() {
         let left = |site: &Site| format!("{site} {} + {} letters", site.queue.len(), site.letters.len());
         let left: Vec<String> = world.sites.values().map(left).collect();

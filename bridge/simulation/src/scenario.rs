@@ -12,6 +12,7 @@ use bridge_ops::replay::route::{Source, Target};
 use fastrand::Rng;
 
 use crate::{
+    audit::Audit,
     events::Draft,
     faults::Spell,
     host::HostKind,
@@ -38,6 +39,10 @@ pub struct Scenario {
     pub batch: usize,
     /// What happens, one after the other.
     pub episodes: Vec<Episode>,
+    /// What happens once all is at rest: a store is emptied, and filled again while events come in.
+    pub refill: Option<Episode>,
+    /// What the operator does at the very end.
+    pub audit: Option<Audit>,
 }
 
 /// Some minutes in which much happens, and the time after them in which nothing does: every worker is down, as if the
@@ -52,6 +57,12 @@ pub struct Episode {
     pub steps: Vec<Step>,
     /// What the operator does.
     pub replays: Vec<Replay>,
+    /// When the operator compares all stores, and whether to repair them.
+    pub verifies: Vec<(Duration, bool)>,
+    /// When the operator looks how far behind the sites are.
+    pub looks: Vec<Duration>,
+    /// A store that is emptied as the episode begins, and filled.
+    pub fill: Option<Fill>,
     /// Polls that a worker lives for, on average; for ever if none.
     pub life: Option<u64>,
     /// How long it is written for, and begun to go wrong.
@@ -69,6 +80,19 @@ pub struct Step {
     pub site: usize,
     /// Milliseconds ahead of the right time.
     pub millis: i64,
+}
+
+/// A store that is filled from another.
+#[derive(Clone, Debug)]
+pub struct Fill {
+    /// When, counted from the episode's begin.
+    pub after: Duration,
+    /// From which site's.
+    pub from: SiteId,
+    /// Whose it is.
+    pub to: SiteId,
+    /// Polls after which it is killed, one after the other; the last one is not.
+    pub killed: Vec<u64>,
 }
 
 /// A replay, planned once and run until it survives.
@@ -119,11 +143,27 @@ impl Scenario {
         }
         draw_long_nights(&mut stream(seed, "long nights"), &mut episodes, &names);
         let hosts = [HostKind::Container, HostKind::Container, HostKind::Lambda, HostKind::Function];
+        let mut operator = stream(seed, "what the operator looks at");
+        for episode in &mut episodes {
+            episode.draw_looks(&mut operator);
+        }
+        // Where deletes may be forgotten, what is missing is for a person to judge (docs/verify.md).
+        let remembered = episodes.iter().all(|episode| episode.night < Duration::from_hours(24 * EDGE_NIGHT));
+        let compared = rule == Rule::Bridge && sites > 1;
+        if compared && remembered {
+            for episode in &mut episodes {
+                episode.draw_verifies(&mut operator);
+            }
+        }
+        let refill = (compared && remembered && chance(&mut operator, 0.1))
+            .then(|| Episode::refill(&mut operator, &names, keys));
         Self {
             hosts: (0..sites).map(|_| pick(&mut rng, &hosts)).collect(),
             batch: rng.usize(1..=10),
             episodes,
             options,
+            refill,
+            audit: (compared && chance(&mut operator, 0.12)).then(|| Audit::draw(&mut operator)),
         }
     }
 }
@@ -156,10 +196,46 @@ impl Episode {
             spells: (0..spells).map(|_| Spell::draw(rng, sites, length)).collect(),
             steps: (0..steps).map(|_| Step::draw(rng, sites, length)).collect(),
             replays: (0..replays).map(|_| Replay::draw(rng, names, length)).collect(),
+            verifies: Vec::new(),
+            looks: Vec::new(),
+            fill: None,
             life: pick(rng, &[None, Some(400), Some(60)]),
             length,
             night: Duration::from_hours(24 * days),
         }
+    }
+
+    /// A store is emptied, as a site that is new or was lost is empty, and filled while applications write.
+    fn refill(rng: &mut Rng, names: &[SiteId], keys: usize) -> Self {
+        let (at, step) = (rng.usize(..names.len()), rng.usize(1..names.len()));
+        let polls = rng.u64(1..60);
+        let fill = Fill {
+            after: Duration::from_secs(rng.u64(..30)),
+            from: names[(at + step) % names.len()].clone(),
+            to: names[at].clone(),
+            killed: pick(rng, &[Vec::new(), vec![polls]]),
+        };
+        let episode = Self::draw(rng, names, keys, 2, usize::MAX);
+        Self { steps: Vec::new(), replays: Vec::new(), night: Duration::ZERO, fill: Some(fill), ..episode }
+    }
+
+    fn draw_looks(&mut self, rng: &mut Rng) {
+        let looks = rng.usize(..3);
+        self.looks = (0..looks).map(|_| self.length.mul_f64(rng.f64())).collect();
+        self.looks.sort_unstable();
+    }
+
+    fn draw_verifies(&mut self, rng: &mut Rng) {
+        if chance(rng, 0.06) {
+            self.verifies.push((self.length.mul_f64(rng.f64()), chance(rng, 0.5)));
+        }
+    }
+}
+
+impl Audit {
+    fn draw(rng: &mut Rng) -> Self {
+        let polls = rng.u64(1..80);
+        Self { keys: rng.usize(1..40), fills: chance(rng, 0.3), killed: pick(rng, &[Vec::new(), vec![polls]]) }
     }
 }
 
@@ -303,9 +379,21 @@ impl fmt::Display for Scenario {
                     replay.added.as_ref().map(|site| format!(", {site} is added behind its plan")).unwrap_or_default();
                 writeln!(f, "  replay --from {from} --to {to}{old} at {after} s, killed {kills} times{added}")?;
             }
+            for (after, repair) in &episode.verifies {
+                let repair = if *repair { " --repair" } else { "" };
+                writeln!(f, "  verify{repair} at {} s", after.as_secs())?;
+            }
             if !episode.night.is_zero() {
                 writeln!(f, "  then nobody works for {} days", episode.night.as_secs() / 86_400)?;
             }
+        }
+        if let Some(Fill { after, from, to, killed }) = self.refill.as_ref().and_then(|episode| episode.fill.as_ref()) {
+            let (after, kills) = (after.as_secs(), killed.len());
+            writeln!(f, "at rest: {to} is emptied, and filled from {from} at {after} s, killed {kills} times")?;
+        }
+        if let Some(Audit { keys, fills, killed }) = &self.audit {
+            let what = if *fills { "backfill" } else { "verify --repair" };
+            writeln!(f, "at the end: {what} with {keys} keys that somebody planted, killed {} times", killed.len())?;
         }
         Ok(())
     }

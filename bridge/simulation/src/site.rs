@@ -45,6 +45,8 @@ pub struct Site {
     pub letters: Arc<MemoryQueue>,
     /// Its store.
     pub store: Arc<dyn Shelf>,
+    /// The same where the bridge's rule holds: it can be read from end to end, and be spoilt.
+    pub shelf: Option<Arc<MemoryStore>>,
     /// Its clock.
     pub clock: Arc<SiteClock>,
     /// What goes wrong with its queue, as its own worker sees it.

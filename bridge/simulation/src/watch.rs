@@ -62,7 +62,11 @@ impl Queue for WatchQueue {
     }
 
     async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
-        self.inner.extend(receipts).await
+        let answers = self.inner.extend(receipts).await;
+        for (receipt, _) in receipts.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
+            self.books.extended(self.place, self.actor, receipt);
+        }
+        answers
     }
 
     async fn ack(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {

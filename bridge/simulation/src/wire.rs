@@ -12,11 +12,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bridge_adapters::memory::ManualClock;
+use bridge_adapters::{
+    layer::{Call, Faults, Layer, Operation, Timeout},
+    memory::ManualClock,
+};
 use bridge_core::{
     event::Key,
     failure::PortError,
-    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
+    port::{Clock, Cursor, Delivery, Message, Page, Place, PutOutcome, Queue, Receipt, Scan, Store, Use},
     reason::Refusal,
     record::Record,
 };
@@ -135,6 +138,12 @@ impl Wiring {
         Arc::new(WireStore { inner, way })
     }
 
+    /// The way to a store that is read from end to end.
+    pub fn scan(&self, inner: Arc<dyn Scan>, faults: Faults, timeout: Timeout) -> Arc<dyn Scan> {
+        let way = self.way(&format!("reading {inner}"));
+        Arc::new(WireScan { inner, way, faults, timeout })
+    }
+
     fn way(&self, backend: &str) -> Way {
         Way {
             traffic: self.traffic.clone(),
@@ -247,6 +256,46 @@ impl Store for WireStore {
 }
 
 impl fmt::Display for WireStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+/// No layer is made for this port: its calls go through those of the store's reads.
+#[derive(Debug)]
+struct WireScan {
+    inner: Arc<dyn Scan>,
+    way: Way,
+    faults: Faults,
+    timeout: Timeout,
+}
+
+impl WireScan {
+    async fn call<T: Send, F: Future<Output = Result<T, PortError>> + Send>(
+        &self,
+        call: impl Fn() -> F + Send + Sync,
+    ) -> Result<T, PortError> {
+        let backend = self.inner.to_string();
+        let read = Call { backend: &backend, operation: Operation::Get, wait: Duration::ZERO };
+        let travel = self.way.travel(|| self.faults.one(read, call(), |_| 1));
+        let answer = self.timeout.one(read, travel, |_| 1).await;
+        self.way.tell("read", &backend, &answer);
+        answer
+    }
+}
+
+#[async_trait]
+impl Scan for WireScan {
+    async fn segments(&self, wanted: usize) -> Result<Vec<Cursor>, PortError> {
+        self.call(|| self.inner.segments(wanted)).await
+    }
+
+    async fn page(&self, from: &Cursor) -> Result<Page, PortError> {
+        self.call(|| self.inner.page(from)).await
+    }
+}
+
+impl fmt::Display for WireScan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
     }

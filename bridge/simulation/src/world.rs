@@ -19,17 +19,18 @@ use bridge_core::{
     marks::Marks,
     peer::Peer,
     pipeline::{Forward, Policy, Verdict, Worker},
-    port::{Clock, Message, Properties, Queue, Store},
+    port::{Clock, Message, Properties, Queue, Scan, Store},
     retry::Backoff,
     set_aside::Excerpts,
 };
 use chrono::TimeDelta;
 
 use crate::{
-    books::{Actor, Books, Kind, Place, Queues},
+    books::{Actor, Books, Kind, Line, Place, Queues},
     by_hand::ByHandStore,
     seed::stream,
     site::{Shelf, Site, SiteClock},
+    told::Told,
     watch::{WatchQueue, WatchStore},
     wire::{Traffic, Wiring},
 };
@@ -196,6 +197,27 @@ impl World {
         Lines::new(self, actor, life).store(site)
     }
 
+    /// Whether nothing was found wrong so far.
+    pub fn is_sound(&self) -> bool {
+        self.books.open().violations.is_empty()
+    }
+
+    /// Somebody who is not the bridge empties the store of a site.
+    pub fn empty(&self, id: &SiteId) {
+        let site = &self.sites[id];
+        let Some(memory) = &site.shelf else { return };
+        self.books.note(|| format!("the store of {id} is emptied"));
+        for key in memory.snapshot().keys() {
+            memory.remove(key);
+        }
+        self.books.open().emptied(site.number);
+    }
+
+    /// The store of a site as the operator reads it from end to end; none where it cannot be read so.
+    pub fn scan(&self, site: &Site, life: &str) -> Option<Arc<dyn Scan>> {
+        Some(Lines::new(self, Actor::Operator, life).scan(site, site.shelf.as_ref()?))
+    }
+
     /// Puts bodies into a site's queue, as a producer does.
     pub fn send(&self, site: &str, bodies: &[String]) {
         self.send_marked(site, bodies, &Marks::default());
@@ -268,16 +290,16 @@ fn site(options: &Options, clock: &Arc<ManualClock>, number: usize, id: &SiteId)
         Arc::new(MemoryQueue::new(memory, time()))
     };
     let plan = |name| Arc::new(FaultPlan::new(drawn(name), Vec::new()));
-    let store: Arc<dyn Shelf> = match options.rule {
-        Rule::Bridge => Arc::new(MemoryStore::new(format!("{id}/store"), time())),
-        Rule::ByHand => Arc::new(ByHandStore::new(format!("{id}/store"))),
-    };
+    let shelf = (options.rule == Rule::Bridge).then(|| Arc::new(MemoryStore::new(format!("{id}/store"), time())));
+    let by_hand = || Arc::new(ByHandStore::new(format!("{id}/store"))) as Arc<dyn Shelf>;
+    let store = shelf.clone().map_or_else(by_hand, |shelf| shelf as Arc<dyn Shelf>);
     Site {
         id: id.clone(),
         number,
         queue: queue("queue"),
         letters: queue("dlq"),
         store,
+        shelf,
         clock: SiteClock::new(Arc::clone(clock)),
         reads: plan("reads"),
         inbound: plan("inbound"),
@@ -314,22 +336,35 @@ impl<'a> Lines<'a> {
         let place = Place { site: site.number, kind };
         let watched = WatchQueue::new(Arc::clone(memory), place, self.actor, Arc::clone(&self.wiring.books));
         let faulty = LayeredQueue::new(watched, Faults::new(Arc::clone(plan), self.time()));
-        let wired = self.wiring.queue(Arc::new(faulty));
-        if matches!(self.wiring.traffic, Traffic::None) {
-            return wired; // Whoever works by hand sets the bounds.
+        let mut queue = self.wiring.queue(Arc::new(faulty));
+        // Whoever works by hand sets the bounds.
+        if !matches!(self.wiring.traffic, Traffic::None) {
+            queue = Arc::new(LayeredQueue::new(queue, Timeout::new(self.time(), CALL_MAX)));
         }
-        Arc::new(LayeredQueue::new(wired, Timeout::new(self.time(), CALL_MAX)))
+        let Actor::Worker(own) = self.actor else { return queue };
+        let line = match kind {
+            Kind::Letters => Line::Letters,
+            Kind::Queue if own == site.number => Line::Queue,
+            Kind::Queue => Line::Peer(site.number),
+        };
+        Arc::new(LayeredQueue::new(queue, Told::new(Arc::clone(&self.wiring.books), own, line)))
     }
 
     fn store(&self, site: &Site) -> Arc<dyn Store> {
         let books = Arc::clone(&self.wiring.books);
         let watched = WatchStore::new(Arc::clone(&site.store), site.number, self.actor, books);
         let faulty = LayeredStore::new(watched, Faults::new(Arc::clone(&site.writes), self.time()));
-        let wired = self.wiring.store(Arc::new(faulty));
-        if matches!(self.wiring.traffic, Traffic::None) {
-            return wired;
+        let mut store = self.wiring.store(Arc::new(faulty));
+        if !matches!(self.wiring.traffic, Traffic::None) {
+            store = Arc::new(LayeredStore::new(store, Timeout::new(self.time(), CALL_MAX)));
         }
-        Arc::new(LayeredStore::new(wired, Timeout::new(self.time(), CALL_MAX)))
+        let Actor::Worker(own) = self.actor else { return store };
+        Arc::new(LayeredStore::new(store, Told::new(Arc::clone(&self.wiring.books), own, Line::Store)))
+    }
+
+    fn scan(&self, site: &Site, memory: &Arc<MemoryStore>) -> Arc<dyn Scan> {
+        let faults = Faults::new(Arc::clone(&site.writes), self.time());
+        self.wiring.scan(Arc::clone(memory) as Arc<dyn Scan>, faults, Timeout::new(self.time(), CALL_MAX))
     }
 
     fn time(&self) -> Arc<dyn Clock> {

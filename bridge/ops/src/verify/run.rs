@@ -1,7 +1,7 @@
 //! One comparison of all stores, from the first reading to the last repair.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fmt,
     pin::pin,
     sync::{Arc, Mutex},
@@ -208,8 +208,8 @@ impl Run<'_> {
     }
 
     /// Reads all stores once more, and keeps what they show of these ranges until all have shown the same.
-    async fn suspects(&self, group: &BTreeSet<usize>, oddities: &Oddities) -> Result<HashMap<Key, Version>, Failed> {
-        let suspects: Mutex<HashMap<Key, Suspect>> = Mutex::default();
+    async fn suspects(&self, group: &BTreeSet<usize>, oddities: &Oddities) -> Result<BTreeMap<Key, Version>, Failed> {
+        let suspects: Mutex<BTreeMap<Key, Suspect>> = Mutex::default();
         let odd = &oddities.keys();
         let sites = self.verify.sites.len();
         let reads = self.verify.sites.iter().enumerate().map(|(at, (site, target))| {
@@ -241,7 +241,7 @@ impl Run<'_> {
     }
 
     /// Looks at suspects one by one, and repairs them where that is wanted.
-    async fn look(&self, suspects: HashMap<Key, Version>, report: &mut Report) -> Result<(), Failed> {
+    async fn look(&self, suspects: BTreeMap<Key, Version>, report: &mut Report) -> Result<(), Failed> {
         let looks = suspects.into_iter().map(|(key, seen)| async move { self.examine(&key, Some(&seen)).await });
         let mut looks = pin!(stream::iter(looks).buffer_unordered(self.verify.options.concurrent));
         while let Some(finding) = looks.try_next().await? {
@@ -322,7 +322,7 @@ fn checked(item: Result<Record, ForeignItem>) -> Result<Record, ForeignItem> {
 }
 
 /// Notes what the site at `at` shows of a key, and forgets the key once all sites have shown the same.
-fn shown(suspects: &mut HashMap<Key, Suspect>, at: usize, sites: usize, record: &Record, counts: bool) {
+fn shown(suspects: &mut BTreeMap<Key, Suspect>, at: usize, sites: usize, record: &Record, counts: bool) {
     let new = || Suspect { digests: vec![None; sites], seen: record.version.clone(), counts };
     let suspect = suspects.entry(record.key.clone()).or_insert_with(new);
     suspect.counts |= counts;
