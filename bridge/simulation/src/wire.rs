@@ -19,7 +19,7 @@ use bridge_adapters::{
 use bridge_core::{
     event::Key,
     failure::PortError,
-    port::{Clock, Cursor, Delivery, Message, Page, Place, PutOutcome, Queue, Receipt, Scan, Store, Use},
+    port::{Clock, Cursor, Delivery, ForeignItem, Message, Page, Place, PutOutcome, Queue, Receipt, Scan, Store, Use},
     reason::Refusal,
     record::Record,
 };
@@ -292,6 +292,10 @@ impl Scan for WireScan {
 
     async fn page(&self, from: &Cursor) -> Result<Page, PortError> {
         self.call(|| self.inner.page(from)).await
+    }
+
+    async fn beside(&self, key: &Key) -> Result<Vec<ForeignItem>, PortError> {
+        self.call(|| self.inner.beside(key)).await
     }
 }
 
