@@ -179,10 +179,10 @@ impl Hand<'_> {
         };
         let kind = match role {
             Role::Same | Role::Ended => None,
-            Role::Missing | Role::Expiring => Some(Kind::Missing),
+            Role::Missing => Some(Kind::Missing),
             Role::Older | Role::Resurrected => Some(Kind::Older),
             Role::Foreign => Some(Kind::Foreign),
-            Role::Misfit => Some(Kind::Misfit),
+            Role::Misfit | Role::Expiring => Some(Kind::Misfit),
             Role::Ahead => Some(Kind::Ahead),
         };
         // One site is behind for sure, and one is not.
@@ -396,8 +396,9 @@ fn filled(world: &World, planted: &[Planted], before: &Stock, from: usize, to: u
         let held = before[to].get(key);
         let changed = || held.is_none_or(|held| rank(held) < rank(record));
         let ended = record.deleted() && rank(record).0 + life(world) <= world.clock.now() + TimeDelta::minutes(2);
-        // Of a misfit one site has what was changed, and its content is not its version's.
-        let misfit = kind == Some(Kind::Misfit) && record.version.content() != record.content();
+        // Of a misfit one site has what was changed: its content is not its version's, or it lives and expires.
+        let expires = !record.deleted() && record.expires_after.is_some();
+        let misfit = expires || kind == Some(Kind::Misfit) && record.version.content() != record.content();
         match kind {
             _ if misfit => counts.foreign += 1,
             Some(Kind::Ahead) => counts.ahead += 1,
