@@ -222,7 +222,7 @@ fn a_permission_that_is_missing_is_found_by_trying() {
     ];
     assert_eq!(said.with_state("bad"), expected, "{:#?}", said.findings);
     said.has_mend(AWS, "store.write", "dynamodb:PutItem on bridge-records");
-    said.has_mend(AZURE, "queue.send", "Azure Service Bus Data Sender");
+    said.has_mend(AZURE, "queue.send", "service_bus_connection_string: its key must be right");
     let looked = Said::of(&doctor(&clouds, &["--json", "--read-only"]));
     assert_eq!(looked.with_state("bad"), [], "looking alone cannot know");
 }

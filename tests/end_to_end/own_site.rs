@@ -153,6 +153,11 @@ fn records_that_expire_by_default_keep_their_worker_from_starting() {
     let clouds = clouds();
     clouds.script("misfit.py", &["cosmos-ttl", "3600"]);
     refuses_for(&clouds, AZURE, "store.expiry", "--ttl -1");
+    for command in [&["verify", "--repair"][..], &["backfill", "--from", AWS, "--to", AZURE, "--yes"]] {
+        let refused = bridge().args(command).arg("--config").arg(clouds.config()).output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(64) && said.contains("store.expiry"), "{command:?}: {said}");
+    }
     clouds.script("misfit.py", &["cosmos-ttl", "off"]);
     assert!(starts(&clouds, AZURE, &[]).contains("has its time to live turned off"), "that only costs room");
 }

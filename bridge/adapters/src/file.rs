@@ -23,8 +23,8 @@ use crate::lines::Lines;
 /// Bytes of the lines that are handed over together, give or take a line. Ours: a thousand events of the usual size.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
-/// A file of messages, one a line: an event as it travels, or a saved letter, an object with `body` (the message's text) and
-/// `properties` (texts by name).
+/// A file of messages, one a line: an event as it travels, or a saved letter, an object with `body` (the message's text) or
+/// `body_hex` (its bytes), and `properties` (texts by name).
 ///
 /// Every line is received once, in order. Nothing is hidden and nothing removed; sending is refused.
 #[derive(Debug)]
@@ -38,8 +38,21 @@ pub struct FileQueue {
 /// A saved letter.
 #[derive(Deserialize)]
 struct Saved {
-    body: String,
+    /// A text; none where the body is no text.
+    body: Option<String>,
+    /// Any bytes, as hexadecimal digits, where there is no text.
+    body_hex: Option<String>,
     properties: Properties,
+}
+
+impl Saved {
+    fn bytes(&self) -> Option<Bytes> {
+        match (&self.body, &self.body_hex) {
+            (Some(text), _) => Some(text.clone().into()),
+            (None, Some(digits)) => hex::decode(digits).ok().map(Into::into),
+            (None, None) => None,
+        }
+    }
 }
 
 impl FileQueue {
@@ -85,8 +98,8 @@ impl FileQueue {
 
 fn delivery(number: u64, line: &Bytes) -> Delivery {
     let saved = serde_json::from_slice::<Saved>(line).ok();
-    let (body, properties) =
-        saved.map_or_else(|| (line.clone(), Properties::new()), |saved| (saved.body.into(), saved.properties));
+    let saved = saved.and_then(|saved| Some((saved.bytes()?, saved.properties)));
+    let (body, properties) = saved.unwrap_or_else(|| (line.clone(), Properties::new()));
     let message_id = format!("line-{number}");
     Delivery { receipt: Receipt(message_id.clone()), message_id, attempt: 1, first_seen: None, body, properties }
 }
@@ -157,6 +170,13 @@ mod tests {
         let path = Scratch::with(text);
         let queue = FileQueue::open(path.as_str()).unwrap();
         (path, queue)
+    }
+
+    #[tokio::test]
+    async fn a_letter_whose_body_is_no_text_comes_back_byte_for_byte() {
+        let (_path, queue) = queue(r#"{"body_hex":"fffe7b00","properties":{"bridge_reason":"not_json"}}"#);
+        let received = queue.receive(10, Duration::ZERO).await.unwrap();
+        assert_eq!((&received[0].body[..], received[0].properties.len()), (&[0xff, 0xfe, 0x7b, 0][..], 1));
     }
 
     #[tokio::test]

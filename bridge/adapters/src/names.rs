@@ -59,10 +59,16 @@ pub fn cosmos_key(key: &str) -> Result<(), &'static str> {
 /// The address of an SQS queue without anything behind the name.
 ///
 /// # Errors
-/// A query, a fragment, or a slash at the end.
+/// A query, a fragment, a slash at the end, or an escape in the name.
 pub fn queue_url(url: &Url) -> Result<(), &'static str> {
     let bare = url.query().is_none() && url.fragment().is_none() && !url.path().ends_with('/');
-    bare.then_some(()).ok_or("something stands behind the queue's name: it should end with /ACCOUNT/NAME")
+    if !bare {
+        return Err("something stands behind the queue's name: it should end with /ACCOUNT/NAME");
+    }
+    if url.path().contains('%') {
+        return Err("no name of an SQS queue has an escape: letters, digits, `-` and `_`");
+    }
+    Ok(())
 }
 
 /// The queue of a site in `region` at `url`, in one spelling for all its addresses.
@@ -77,7 +83,7 @@ pub fn queue_place(url: &Url, region: &str) -> String {
 pub fn endpoint_place(url: &Url) -> String {
     let host = match url.host() {
         Some(Host::Domain("localhost")) => "127.0.0.1".to_owned(),
-        other => other.map(|host| host.to_string()).unwrap_or_default(),
+        other => other.map(|host| host.to_string()).unwrap_or_default().trim_end_matches('.').to_owned(),
     };
     format!("{host}:{}", url.port_or_known_default().unwrap_or_default())
 }
@@ -135,7 +141,7 @@ mod tests {
 
     #[test]
     fn nothing_stands_behind_a_queues_name() {
-        for bad in ["https://h/1/q/", "https://h/1/q#a", "https://h/1/q?x=1"] {
+        for bad in ["https://h/1/q/", "https://h/1/q#a", "https://h/1/q?x=1", "https://h/1/bridge%2Devents"] {
             assert!(queue_url(&bad.parse().unwrap()).is_err(), "{bad}");
         }
         assert_eq!(queue_url(&"https://h/1/q".parse().unwrap()), Ok(()));

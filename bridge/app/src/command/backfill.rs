@@ -21,6 +21,7 @@ use super::{
 use crate::{
     assemble,
     config::Config,
+    doctor::OwnSite,
     exit::{Code, Misuse},
     host,
     tell::tell,
@@ -68,6 +69,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     }
     let from = assemble::target(&config, &args.from).await?;
     let to = assemble::target(&config, &args.to).await?;
+    OwnSite::check_store(&config, &args.to).await?;
     let stop = host::stop_signal()?;
     let options = options(&args.reading, &config, Duration::ZERO, args.limit, false);
     let progress = Mutex::new(Progress::new("records"));

@@ -136,7 +136,9 @@ impl ServiceBusAccess {
             }
         };
         let host = address.trim().split_once("://").map_or(address.trim(), |(_, host)| host);
-        host.trim_end_matches('/').to_ascii_lowercase()
+        let host = host.trim_end_matches('/').to_ascii_lowercase();
+        let host = host.strip_suffix(":5671").unwrap_or(&host);
+        host.trim_end_matches('.').to_owned()
     }
 }
 

@@ -87,9 +87,10 @@ fn aws(mend: Mend, id: &SiteId, site: &AwsSite) -> String {
         Mend::Redrive { deliveries_max } => set(
             Thing::Queue,
             &format!(
-                r#"'{{"RedrivePolicy":"{{\"deadLetterTargetArn\":\"arn:aws:sqs:{region}:ACCOUNT:BROKEN\",\"maxReceiveCount\":\"{deliveries_max}\"}}"}}'"#
+                r#"'{{"RedrivePolicy":"{{\"deadLetterTargetArn\":\"arn:aws:sqs:{region}:ACCOUNT:QUEUE_FOR_WHAT_CRASHES\",\"maxReceiveCount\":\"{deliveries_max}\"}}"}}'"#
             ),
         ),
+        Mend::KeepLetters => set(Thing::DeadLetterQueue, "RedrivePolicy="),
         Mend::Expire { elsewhere } => {
             let set = |enabled: bool, name: &str| {
                 format!(
@@ -110,11 +111,13 @@ fn aws(mend: Mend, id: &SiteId, site: &AwsSite) -> String {
             let command = set(thing, &format!("MaximumMessageSize={bytes}"));
             format!("{command}; and sites.\"{id}\".message_bytes_max = {bytes}")
         }
-        Mend::AllowUse(Thing::Store) => format!("allow the role dynamodb:GetItem and dynamodb:PutItem on {table}"),
-        Mend::AllowUse(thing) => format!(
-            "allow the role sqs:SendMessage, sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility on {}",
-            name(url(thing))
-        ),
+        Mend::AllowUse(_) if site.access_key.is_some() => {
+            format!(
+                "check sites.\"{id}\".access_key_id and secret_access_key; if they are right, {}",
+                aws_right(mend, site)
+            )
+        }
+        Mend::AllowUse(_) => aws_right(mend, site),
         Mend::AllowLook(Thing::Store) => format!(
             "look with a role that may dynamodb:DescribeTable and dynamodb:DescribeTimeToLive on {table}; {NEED_NOT}"
         ),
@@ -124,6 +127,19 @@ fn aws(mend: Mend, id: &SiteId, site: &AwsSite) -> String {
         Mend::StopForwarding(_) | Mend::Stay(_) => unreachable!("SQS has no such setting"),
         Mend::Configure { .. } | Mend::SetClock | Mend::Reach => unreachable!("the same for every cloud"),
     }
+}
+
+/// The right that a worker lacks.
+fn aws_right(mend: Mend, site: &AwsSite) -> String {
+    let queue = match mend {
+        Mend::AllowUse(Thing::Queue) => &site.queue_url,
+        Mend::AllowUse(Thing::DeadLetterQueue) => &site.dead_letter_queue_url,
+        _ => return format!("allow the role dynamodb:GetItem and dynamodb:PutItem on {}", site.table),
+    };
+    format!(
+        "allow the role sqs:SendMessage, sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility on {}",
+        name(queue)
+    )
 }
 
 /// Of the right to read settings.
@@ -146,7 +162,11 @@ fn azure(mend: Mend, id: &SiteId, site: &AzureSite) -> String {
         )
     };
     match mend {
-        Mend::Create(Thing::Store) => cosmos("create", "--partition-key-path /pk --partition-key-version 2 --ttl -1"),
+        Mend::Create(Thing::Store) => format!(
+            "{}; a missing database first: az cosmosdb sql database create --resource-group GROUP --account-name {account} --name {}",
+            cosmos("create", "--partition-key-path /pk --partition-key-version 2 --ttl -1"),
+            site.database
+        ),
         Mend::Create(thing) => {
             let lock = site.lease.as_secs();
             let flags =
@@ -171,6 +191,7 @@ fn azure(mend: Mend, id: &SiteId, site: &AzureSite) -> String {
         Mend::Redrive { deliveries_max } => {
             bus("update", Thing::Queue, &format!("--max-delivery-count {deliveries_max}"))
         }
+        Mend::KeepLetters => unreachable!("Service Bus counts no look"),
         Mend::Expire { .. } => cosmos("update", "--ttl -1"),
         Mend::OneRegion => format!(
             "az cosmosdb update --resource-group GROUP --name {account} --enable-multiple-write-locations false; or, where nobody writes in \
@@ -180,7 +201,19 @@ fn azure(mend: Mend, id: &SiteId, site: &AzureSite) -> String {
         Mend::Stay(thing) => bus("update", thing, "--auto-delete-on-idle P10675198DT2H48M5.477S"),
         Mend::Widen(thing, bytes) => {
             let command = bus("update", thing, &format!("--max-message-size {}", bytes.div_ceil(1024)));
-            format!("in a Premium namespace: {command}; and sites.\"{id}\".message_bytes_max = {bytes}")
+            format!(
+                "in a Premium namespace: {command}; and sites.\"{id}\".message_bytes_max = {bytes}; in a Standard one it can be 262144 at most"
+            )
+        }
+        Mend::AllowUse(Thing::Store) if site.cosmos_key.is_some() => {
+            format!("check sites.\"{id}\".cosmos_key: the account refuses it")
+        }
+        Mend::AllowUse(Thing::Queue | Thing::DeadLetterQueue)
+            if matches!(site.service_bus, ServiceBusAccess::ConnectionString(_)) =>
+        {
+            format!(
+                "check sites.\"{id}\".service_bus_connection_string: its key must be right, and may Send and Listen"
+            )
         }
         Mend::AllowUse(Thing::Store) => {
             format!("give the identity the role Cosmos DB Built-in Data Contributor on {}", site.database)

@@ -14,7 +14,11 @@ use futures_util::future::{Either, select};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use crate::{assemble::Worksite, config::Config, exit::Misuse};
+use crate::{
+    assemble::{self, Worksite},
+    config::Config,
+    exit::Misuse,
+};
 
 /// For all looks together. Ours: each is an answer of some milliseconds, and a worker that starts while a service is away waits for no
 /// longer than this.
@@ -55,6 +59,22 @@ impl OwnSite {
             lines.concat()
         ))
         .into())
+    }
+
+    /// Refuses to fill the store of `site` if it would not keep what it gets: repairs and backfills write where no worker would start.
+    ///
+    /// # Errors
+    /// The settings of the store, each with its mend.
+    pub(crate) async fn check_store(config: &Config, site: &SiteId) -> anyhow::Result<()> {
+        let inspect = assemble::ports(config, site).await?.inspect;
+        let own = Self { config: config.clone(), site: site.clone(), inspect };
+        let findings = own.look(LIMIT).await;
+        let forbidding = findings.iter().filter(|finding| finding.forbids_start && finding.check.starts_with("store"));
+        let lines: Vec<String> = forbidding.map(|finding| format!("\n  - {}", own.tell(finding))).collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        Err(Misuse(format!("the store of {site} cannot keep what it would get:{}", lines.concat())).into())
     }
 
     /// All that is not as it should be.

@@ -19,7 +19,7 @@ pub(super) fn rewrite(message: &mut Message) {
 /// The query with each of its strings in single quotes. One that does not end stays as it is: the engine says so.
 ///
 /// # Source
-/// "Constants in Azure Cosmos DB for NoSQL", string literals and escape sequences, read 2026-11.
+/// "Constants" of the query language of Azure Cosmos DB, string literals and escape sequences, read 2026-11.
 pub(super) fn single(query: &str) -> String {
     let mut out = String::with_capacity(query.len());
     let mut rest = query;

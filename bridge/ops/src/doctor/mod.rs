@@ -78,6 +78,8 @@ pub enum Mend {
         /// Of the site's queue.
         deliveries_max: u32,
     },
+    /// Let a dead-letter queue keep what was looked at.
+    KeepLetters,
     /// Turn the store's expiry on, for records that name a time to live and for no other.
     Expire {
         /// Whether it is on for another attribute, where it has to be turned off first.

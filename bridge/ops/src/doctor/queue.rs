@@ -58,6 +58,7 @@ pub(super) fn examine(facts: &SiteFacts, figures: &Figures, out: &mut Findings) 
             out,
         );
         keeping("dead-letter-queue.retention", look, dead_letters, Thing::DeadLetterQueue, out);
+        moves("dead-letter-queue.redrive", look, dead_letters, out);
     }
 }
 
@@ -88,6 +89,15 @@ fn idle(check: &'static str, look: &Look<QueueFacts>, queue: &QueueFacts, thing:
     }
 }
 
+/// In SQS a look is a delivery: a letter that was looked at often enough would be moved to where nobody looks. Service Bus counts
+/// crashes alone.
+fn moves(check: &'static str, look: &Look<QueueFacts>, queue: &QueueFacts, out: &mut Findings) {
+    let Some(redrive) = queue.redrive.as_ref().filter(|_| queue.retries_count) else { return };
+    let (most, target) = (redrive.deliveries_max, &redrive.target);
+    let found = format!("moves a dead letter to {target} after {most} looks, where no replay finds it");
+    out.bad(check, &look.at, found, Mend::KeepLetters);
+}
+
 /// A message whose every delivery kills its worker must end somewhere else than at the end of its retention.
 fn redrive(look: &Look<QueueFacts>, queue: &QueueFacts, figures: &Figures, out: &mut Findings) {
     let check = REDRIVE;
@@ -100,6 +110,11 @@ fn redrive(look: &Look<QueueFacts>, queue: &QueueFacts, figures: &Figures, out: 
         return out.bad(check, &look.at, found, mend);
     };
     let (most, target) = (redrive.deliveries_max, &redrive.target);
+    if look.at.rsplit(['/', ' ']).next() == Some(target.as_str()) {
+        let found =
+            format!("sets a message aside in itself after {most} deliveries: one that kills its worker never ends");
+        return out.bad(check, &look.at, found, mend);
+    }
     if most >= least {
         return out.good(check, &look.at, format!("sets a message aside in {target} after {most} deliveries"));
     }

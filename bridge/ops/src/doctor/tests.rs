@@ -203,6 +203,20 @@ fn tombstones_outlive_the_way_through_all_sites() {
 }
 
 #[test]
+fn letters_stay_where_they_are_looked_at_and_a_queue_is_no_end_of_itself() {
+    let moved = found(|facts| {
+        let redrive = facts.looks.queue.seen.as_ref().unwrap().redrive.clone();
+        facts.looks.dead_letter_queue.seen.as_mut().unwrap().redrive = redrive;
+    });
+    assert_eq!(moved, [("dead-letter-queue.redrive", State::Bad, Mend::KeepLetters)]);
+    let itself = found(|facts| {
+        let own = facts.looks.queue.at.rsplit(['/', ' ']).next().unwrap().to_owned();
+        facts.looks.queue.seen.as_mut().unwrap().redrive.as_mut().unwrap().target = own;
+    });
+    assert!(matches!(itself[..], [("queue.redrive", State::Bad, Mend::Redrive { .. })]), "{itself:?}");
+}
+
+#[test]
 fn an_outage_of_a_week_loses_no_event() {
     let kept = |days: u32| found(|facts| facts.looks.queue.seen.as_mut().unwrap().retention = Some(days * DAY));
     assert_eq!(kept(6), [("queue.retention", State::Warning, Mend::Keep(Thing::Queue, 14 * DAY))]);

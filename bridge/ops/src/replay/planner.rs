@@ -237,13 +237,12 @@ impl Planner<'_> {
                     false
                 }
             });
+            news.truncate(left);
             let read = news.into_iter().map(|(message, delivery)| self.read_message(from, message, delivery));
             let mut entries = stream::iter(read).buffered(EDITS);
             while let Some(entry) = entries.next().await {
-                if admitted < self.limit {
-                    drafts.push(&serde_json::to_string(&entry)?)?;
-                    admitted += 1;
-                }
+                drafts.push(&serde_json::to_string(&entry)?)?;
+                admitted += 1;
             }
         }
         if hidden > 0 {

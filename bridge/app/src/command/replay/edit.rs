@@ -33,9 +33,11 @@ impl Program {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("sh cannot be started: {error}"))?;
+        let group = Group(child.id());
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(mut stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
             return Err("sh has no standard streams".to_owned());
@@ -47,15 +49,35 @@ impl Program {
         // One byte more than any event has, so that too much is seen as that. What was read enough of is closed at once, or a
         // program that prints more would wait for ever.
         let output = self::read(stdout, limits::EVENT_BYTES_MAX as u64 + 1);
-        let (printed, complaint, ()) = tokio::join!(output, self::read(stderr, 1024), write);
+        let end = async {
+            let status = child.wait().await;
+            // What it left in the background holds its output open.
+            drop(group);
+            status
+        };
+        let (printed, complaint, (), status) = tokio::join!(output, self::read(stderr, 1024), write, end);
         let printed = printed.map_err(|error| format!("its output cannot be read: {error}"))?;
-        let status = child.wait().await.map_err(|error| error.to_string())?;
+        let status = status.map_err(|error| error.to_string())?;
         if !status.success() {
             let complaint = complaint.unwrap_or_default();
             let complaint = String::from_utf8_lossy(&complaint);
             return Err(format!("{status}: {}", complaint.trim()));
         }
         Ok(Bytes::copy_from_slice(printed.trim_ascii()))
+    }
+}
+
+/// The processes of a program, which end with it: `sh` alone would leave those that it started.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            let mut kill = std::process::Command::new("sh");
+            kill.args(["-c", &format!("kill -KILL -- -{leader}")]).stderr(Stdio::null());
+            // That none is left is no error.
+            let _ = kill.status();
+        }
     }
 }
 
@@ -87,6 +109,18 @@ mod tests {
         let refusal = edit("echo no >&2; exit 3", "x").await.unwrap_err();
         assert!(refusal.detail.contains("exit status: 3: no"), "{refusal}");
         assert!(edit("no-such-program-at-all", "x").await.is_err());
+        let begun = std::time::Instant::now();
+        let child = edit("sleep 100 & echo $!", "x").await.unwrap();
+        assert!(begun.elapsed() < PATIENCE, "what it leaves in the background is not waited for");
+        let child = String::from_utf8(child.to_vec()).unwrap();
+        let runs = || {
+            let status = std::fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
+            status.contains("State:") && !status.contains("State:\tZ")
+        };
+        while runs() {
+            assert!(begun.elapsed() < PATIENCE, "and it ends with it");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         let long = edit("head -c 3000000 /dev/zero", "x").await;
         assert!(long.map_or_else(
             |refusal| refusal.detail.contains("--edit-with"),

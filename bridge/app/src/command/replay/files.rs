@@ -120,9 +120,9 @@ impl PlanFile {
         ))
     }
 
-    /// A file of its own beside the plan, for what is not ready yet.
+    /// A file of this process's own beside the plan, for what is not ready yet.
     pub(super) fn draft(&self, name: &str) -> PathBuf {
-        beside(&self.path, name)
+        beside(&self.path, &format!("{}.{name}", std::process::id()))
     }
 
     /// Reads the whole plan, and what its journal has of it. Writes from before `forgotten` may have been deleted since, and the delete
@@ -218,13 +218,23 @@ impl PlanWriter {
         Ok(())
     }
 
-    /// Ends the plan, and gives it its name.
+    /// Ends the plan, and gives it its name. A plan that another process made under this name meanwhile stays: what it has brought
+    /// stands in its journal.
     pub(super) fn finish(mut self, path: &Path) -> anyhow::Result<Foot> {
         let foot = self.hash.foot();
         self.lines.write(&foot)?;
         self.lines.writer.flush()?;
-        fs::rename(&self.lines.path, path).with_context(|| path.display().to_string())?;
-        Ok(foot)
+        match fs::hard_link(&self.lines.path, path) {
+            // The draft's own name goes with `lines`.
+            Ok(()) => Ok(foot),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Misuse(format!(
+                "{}: another replay made its plan in this file meanwhile; name another file, or run this again to go on with that plan",
+                path.display()
+            ))
+            .into()),
+            // A file system without links.
+            Err(_) => fs::rename(&self.lines.path, path).map(|()| foot).with_context(|| path.display().to_string()),
+        }
     }
 }
 
@@ -347,6 +357,24 @@ mod tests {
             assert_eq!(spool.read().unwrap().map(Result::unwrap).collect::<Vec<_>>(), lines);
         }
         fs::remove_dir(folder).unwrap();
+    }
+
+    #[test]
+    fn a_plan_takes_no_other_plans_place() {
+        let folder = std::env::temp_dir().join(format!("bridge-test-{}", uuid::Uuid::now_v7()));
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join("plan.jsonl");
+        let finish = |name: &str| {
+            let mut lines = Lines::create(folder.join(name)).unwrap();
+            lines.write(&name).unwrap();
+            PlanWriter { hash: Hash::default(), lines }.finish(&path)
+        };
+        finish("first").unwrap();
+        let error = finish("second").unwrap_err();
+        assert!(error.is::<Misuse>() && error.to_string().contains("another replay made its plan"), "{error}");
+        assert!(fs::read_to_string(&path).unwrap().starts_with("\"first\""));
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "no draft stays");
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

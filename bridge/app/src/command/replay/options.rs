@@ -101,6 +101,11 @@ impl Request {
                 "--forget-site: {site} is configured, so it can get what it is owed; remove it at every site first"
             ));
         }
+        if let (Some(Target::Store(site)), false) = (&to, forget_sites.is_empty()) {
+            faults.0.push(format!(
+                "--forget-site: with --to {site}/store messages would leave that one store took and nobody else got; use --to owed, or --to SITE/queue of the site's new name"
+            ));
+        }
         let because = args
             .because
             .as_deref()

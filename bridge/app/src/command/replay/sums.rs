@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bridge_core::version::Version;
+use bridge_core::{text, version::Version};
 use bridge_ops::replay::{
     effect::Effect,
     plan::{Entry, Head, Refused},
@@ -12,6 +12,9 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::{files::PlanFile, table::table};
+
+/// Characters of a reason in a table. Ours: the bridge's own have 20.
+const REASON_CHARS_MAX: usize = 60;
 
 /// Messages of a plan that are listed one by one, with why they stay.
 const LISTED_MAX: usize = 10;
@@ -51,7 +54,7 @@ impl Sums {
         for errand in entry.errands.iter().filter(|errand| errand.effect == Effect::StillOwed) {
             *self.unasked.entry(errand.to.clone()).or_default() += 1;
         }
-        *self.reasons.entry(entry.reason.clone()).or_default().entry(entry.effect()).or_default() += 1;
+        *self.reasons.entry(shown(&entry.reason)).or_default().entry(entry.effect()).or_default() += 1;
         if !entry.unpaid.is_empty() {
             *self.unpaid.entry(entry.unpaid.join(", ")).or_default() += 1;
         }
@@ -178,7 +181,12 @@ pub(super) fn line(entry: &Entry) -> String {
         effects.push(Effect::Dropped.to_string());
     }
     let detail = entry.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-    format!("{id}  {} -> {}{event}{detail}", entry.reason, effects.join(", "))
+    format!("{id}  {} -> {}{event}{detail}", shown(&entry.reason), effects.join(", "))
+}
+
+/// A reason as a table takes it. Anybody may send a letter straight into the queue, with a reason of any length.
+fn shown(reason: &str) -> String {
+    text::bounded(reason, REASON_CHARS_MAX, 4 * REASON_CHARS_MAX)
 }
 
 pub(super) fn as_table(sums: &Sums) -> String {

@@ -16,6 +16,7 @@ use super::progress::Progress;
 use crate::{
     assemble,
     config::Config,
+    doctor::OwnSite,
     exit::{Code, Misuse},
     host,
     tell::tell,
@@ -110,6 +111,9 @@ pub(crate) fn failed(failed: &Failed) -> anyhow::Error {
 pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let mut sites = BTreeMap::new();
     for site in chosen(&args.only, &config)? {
+        if args.repair {
+            OwnSite::check_store(&config, &site).await?;
+        }
         sites.insert(site.clone(), assemble::target(&config, &site).await?);
     }
     let stop = host::stop_signal()?;
