@@ -48,7 +48,7 @@ def _lambda(options: argparse.Namespace) -> Iterator[str]:
         looked = [line for line in environment.lines if '"check":"store.key"' in line]
         if len(looked) != 1:
             yield f"Lambda: the log should tell once what is wrong: {environment.lines}"
-        if not all(word in looked[0] for word in ("is partitioned by id (S)", '"mend":"aws dynamodb create-table')):
+        if not all(word in looked[0] for word in ("is partitioned by id (S)", '"mend":"this cannot be changed', "aws dynamodb create-table")):
             yield f"Lambda: the log has {looked}"
 
 

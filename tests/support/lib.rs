@@ -11,15 +11,13 @@ use std::{
 
 use bridge_core::{
     event::{Change, Event, Op, Payload, SiteId, Timestamp},
+    limits,
     port::{Message, Properties},
     record::Record,
 };
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
-
-/// How long the tests' tombstones live: their times stand fixed, and localcloud expires by the machine's own clock.
-pub const LIFE: Duration = Duration::from_hours(3650 * 24);
 
 /// The site on AWS.
 pub fn aws() -> SiteId {
@@ -74,7 +72,7 @@ pub fn payload(members: Value) -> Payload {
 
 /// The record that `event` leaves when the worker on Azure applies it.
 pub fn record(event: &Event) -> Record {
-    Record::new(event, &azure(), at(0), LIFE)
+    Record::new(event, &azure(), at(0), limits::TOMBSTONE_LIFE)
 }
 
 /// A message with this body, under an id of its own.

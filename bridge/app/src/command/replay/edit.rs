@@ -74,7 +74,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         if let Some(leader) = self.0 {
             let mut kill = std::process::Command::new("sh");
-            kill.args(["-c", &format!("kill -KILL -- -{leader}")]).stderr(Stdio::null());
+            kill.args(["-c", &format!("kill -s KILL -- -{leader}")]).stderr(Stdio::null());
             // That none is left is no error.
             let _ = kill.status();
         }
