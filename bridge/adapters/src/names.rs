@@ -73,10 +73,8 @@ pub fn queue_url(url: &Url) -> Result<(), &'static str> {
 
 /// The queue of a site in `region` at `url`, in one spelling for all its addresses.
 pub fn queue_place(url: &Url, region: &str) -> String {
-    match QueueIdentity::of_url(url, region) {
-        Ok(identity) if !crate::endpoint::is_loopback(url) => identity.to_string(),
-        _ => format!("{}{}", endpoint_place(url), url.path()),
-    }
+    let identity = QueueIdentity::place(url, region).filter(|_| !crate::endpoint::is_loopback(url));
+    identity.unwrap_or_else(|| format!("{}{}", endpoint_place(url), url.path()))
 }
 
 /// An endpoint in one spelling: this machine's name is its address.

@@ -39,6 +39,12 @@ impl QueueIdentity {
         Ok(Self { region: region.to_owned(), account, name })
     }
 
+    /// The queue at `url`, whatever region its site is in, in one spelling for all its addresses.
+    pub(crate) fn place(url: &Url, region: &str) -> Option<String> {
+        let region = region_of(url).unwrap_or(region);
+        Self::of_url(url, region).ok().map(|identity| identity.to_string())
+    }
+
     /// Whether a record with this `eventSourceARN` is a message of this queue.
     pub fn is_source(&self, arn: &str) -> bool {
         let parts: Vec<&str> = arn.split(':').collect();

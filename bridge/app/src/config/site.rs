@@ -92,9 +92,7 @@ impl SiteConfig {
             }
         }
     }
-}
 
-impl SiteConfig {
     /// The keys of its things, each with its place in one spelling: no two of all sites may be the same.
     pub(crate) fn places(&self, id: &SiteId) -> [(&'static str, String); 3] {
         match self {

@@ -49,16 +49,12 @@ impl OwnSite {
         for finding in others {
             self.warn(finding);
         }
-        if forbidding.is_empty() {
-            return Ok(());
-        }
         let site = &self.site;
-        let lines: Vec<String> = forbidding.iter().map(|finding| format!("\n  - {}", self.tell(finding))).collect();
-        Err(Misuse(format!(
-            "{site} cannot keep its promises as it is set up, and does not start:{}\n`bridge doctor --site {site}` looks again; see runbooks/does-not-start.md",
-            lines.concat()
-        ))
-        .into())
+        self.refuse(&forbidding, |lines| {
+            format!(
+                "{site} cannot keep its promises as it is set up, and does not start:{lines}\n`bridge doctor --site {site}` looks again; see runbooks/does-not-start.md"
+            )
+        })
     }
 
     /// Refuses to fill the store of `site` if it would not keep what it gets: repairs and backfills write where no worker would start.
@@ -69,12 +65,18 @@ impl OwnSite {
         let inspect = assemble::ports(config, site).await?.inspect;
         let own = Self { config: config.clone(), site: site.clone(), inspect };
         let findings = own.look(LIMIT).await;
-        let forbidding = findings.iter().filter(|finding| finding.forbids_start && finding.check.starts_with("store"));
-        let lines: Vec<String> = forbidding.map(|finding| format!("\n  - {}", own.tell(finding))).collect();
-        if lines.is_empty() {
+        let of_store = |finding: &&Finding| finding.forbids_start && finding.check.starts_with("store");
+        let forbidding: Vec<_> = findings.iter().filter(of_store).collect();
+        own.refuse(&forbidding, |lines| format!("the store of {site} cannot keep what it would get:{lines}"))
+    }
+
+    /// An error in these words if anything forbids it; `words` gets a line for each finding.
+    fn refuse(&self, forbidding: &[&Finding], words: impl FnOnce(&str) -> String) -> anyhow::Result<()> {
+        if forbidding.is_empty() {
             return Ok(());
         }
-        Err(Misuse(format!("the store of {site} cannot keep what it would get:{}", lines.concat())).into())
+        let lines: Vec<String> = forbidding.iter().map(|finding| format!("\n  - {}", self.tell(finding))).collect();
+        Err(Misuse(words(&lines.concat())).into())
     }
 
     /// All that is not as it should be.
