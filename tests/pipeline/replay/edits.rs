@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bridge_core::{reason::Refusal, settlement::property};
-use bridge_ops::replay::setting::Editor;
+use bridge_ops::replay::{filter::Filter, setting::Editor};
 use bytes::Bytes;
 
 use super::*;
@@ -177,4 +177,30 @@ fn a_refused_event_keeps_its_name_only_with_its_content() {
     let world = with_letter(&ahead, "clock_skew", "");
     let (entry, removed) = replayed(&world, &edited(&world, "owed", &Replace(&[("2099", "2026")]), false));
     assert!(removed && entry.errands[0].to == "aws:us-east-1/queue", "{entry:?}");
+}
+
+/// Keeps each body as it is, and counts them.
+#[derive(Default)]
+struct Counting(std::sync::atomic::AtomicUsize);
+
+#[async_trait]
+impl Editor for Counting {
+    async fn edit(&self, body: &Bytes) -> Result<Bytes, Refusal> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(body.clone())
+    }
+}
+
+/// An operator looks at one edit before the program runs on thousands of letters.
+#[test]
+fn a_limit_limits_what_the_program_runs_on() {
+    let world = world();
+    fill(&world);
+    for limit in [1, 2] {
+        let editor = Counting::default();
+        let setting =
+            Setting { editor: Some(&editor), edit_valid: true, ..setting(&world, "aws:us-east-1/dlq", "owed") };
+        let entries = world.clock.drive(operator::plan_some(&setting, &Filter::default(), limit)).unwrap();
+        assert_eq!((entries.len() as u64, editor.0.into_inner() as u64), (limit, limit));
+    }
 }
