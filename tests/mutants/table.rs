@@ -340,9 +340,9 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
     "repair-revives-what-was-deleted" in "../../ops/src/verify/repair.rs", noticed by "repaired":
         "let records = finding.sites.values().filter_map(Held::record);"
         => "let records = finding.sites.values().filter_map(Held::record).filter(|record| !(MUTANT && record.deleted()));";
-    "an-expiry-spreads" in "../../ops/src/verify/repair.rs", noticed by "repaired":
-        "record.expires_after.filter(|_| record.deleted())"
-        => "record.expires_after.filter(|_| MUTANT || record.deleted())";
+    "an-expiry-spreads" in "../../ops/src/verify/finding.rs", noticed by "repaired":
+        "record.expires_after.filter(|_| !record.deleted())"
+        => "record.expires_after.filter(|_| !MUTANT && !record.deleted())";
     "backfill-leaves-tombstones-out" in "../../ops/src/verify/backfill.rs", noticed by "repaired":
         "if let Some(why) = misfit(record) {"
         => "if MUTANT && record.deleted() {
