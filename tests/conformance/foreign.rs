@@ -15,10 +15,13 @@ use bridge_core::{
     failure::{FailureKind, PortError},
     record::Record,
 };
-use bridge_tests::{changed, record};
+use bridge_tests::changed;
 use serde_json::{Value, json};
 
-use crate::store::{STORED_FIRST, StoreUnderTest, kept, stored_over};
+use crate::{
+    record,
+    store::{STORED_FIRST, StoreUnderTest, kept, stored_over},
+};
 
 /// Somebody else with a right to write to a backend.
 #[async_trait]

@@ -15,6 +15,19 @@ mod store;
 mod trouble;
 mod values;
 
+use std::time::Duration;
+
+use bridge_core::{event::Event, record::Record};
+use bridge_tests::{at, azure};
+
+/// How long tombstones live here: decades, since the clouds end them by their own clocks, and the tests' dates are fixed.
+const TOMBSTONE_LIFE: Duration = Duration::from_hours(50 * 365 * 24);
+
+/// The record that `event` leaves when the worker on Azure applies it.
+pub(crate) fn record(event: &Event) -> Record {
+    Record::new(event, &azure(), at(0), TOMBSTONE_LIFE)
+}
+
 /// One test for each clause, run by the function of `backends` that is named like the backend.
 macro_rules! tests {
     ($contract:ident, $backend:ident: $($clause:ident)*) => {

@@ -7,9 +7,12 @@ use bridge_core::{
     port::{Cursor, ForeignItem, Scan, Store},
     record::Record,
 };
-use bridge_tests::{assert_agree, at, delete, event, record};
+use bridge_tests::{assert_agree, at, delete, event};
 
-use crate::foreign::{Outsider, Spoil, mortal, spoils};
+use crate::{
+    foreign::{Outsider, Spoil, mortal, spoils},
+    record,
+};
 
 /// A store whose keys under `prefix` nobody else uses.
 pub(crate) struct ScanUnderTest {

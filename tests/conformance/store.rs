@@ -5,14 +5,15 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 use bridge_core::{
     event::{Event, Op},
     failure::{FailureKind, PortError},
-    limits,
     port::{PutOutcome, Store},
     record::Record,
     version::Version,
 };
-use bridge_tests::{assert_agree, at, azure, changed, delete, event, payload, record};
+use bridge_tests::{assert_agree, at, azure, changed, delete, event, payload};
 use futures_util::future::join_all;
 use serde_json::json;
+
+use crate::record;
 
 /// A store whose keys under `prefix` nobody else uses, and what its backend is like.
 pub(crate) struct StoreUnderTest {
@@ -134,7 +135,7 @@ pub(crate) async fn a_record_comes_back_as_it_was_written(on: &StoreUnderTest) {
     let held = on.get(&tombstone).await.unwrap();
     assert!(held.deleted() && held.payload.is_none());
     // The delete is stamped a second ahead of its writing, and a tombstone outlives both.
-    assert_eq!(held.expires_after, Some(limits::TOMBSTONE_LIFE + Duration::from_secs(1)));
+    assert_eq!(held.expires_after, Some(crate::TOMBSTONE_LIFE + Duration::from_secs(1)));
 }
 
 pub(crate) async fn a_read_sees_every_write_before_it(on: &StoreUnderTest) {

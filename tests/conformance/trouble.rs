@@ -24,13 +24,14 @@ use bridge_core::{
 use bridge_tests::{
     at, changed,
     cloud::{aws_clients, cosmos_options, runtime, skipped, start},
-    event, message, record, seconds, unique,
+    event, message, seconds, unique,
 };
 use futures_util::future::join_all;
 use localcloud::LocalCloud;
 
 use crate::{
     backends::{service_bus_options, sqs_queue},
+    record,
     store::STORED_FIRST,
 };
 
@@ -98,6 +99,18 @@ fn a_write_whose_answer_is_lost_is_recognised_as_ones_own() {
                 assert_eq!(outcome, PutOutcome::Kept { current: event.version().clone() }, "{name}, {:?}", event.key);
             }
         }
+    });
+}
+
+/// Slow here: the point is a page that takes longer than a worker's call may. Cosmos DB ends a page itself after 5 s.
+#[test]
+fn a_page_of_a_table_may_take_longer_than_a_call_of_a_worker() {
+    in_trouble(&["dynamodb"], "a slow page", async |cloud| {
+        let dynamodb = DynamodbStore::new(aws_clients(cloud).await.dynamodb, &cloud.aws()[0].site.table);
+        let from = dynamodb.segments(1).await.unwrap().remove(0);
+        trouble(cloud, &["dynamodb:Scan:latency,fixed=5s"]);
+        dynamodb.page(&from).await.unwrap();
+        assert_eq!(requests(cloud, "dynamodb").get("Scan"), Some(&1));
     });
 }
 

@@ -7,10 +7,13 @@ use bridge_core::{
     port::PutOutcome,
     record::Record,
 };
-use bridge_tests::{at, changed, payload, record};
+use bridge_tests::{at, changed, payload};
 use serde_json::json;
 
-use crate::store::{STORED_FIRST, StoreUnderTest};
+use crate::{
+    record,
+    store::{STORED_FIRST, StoreUnderTest},
+};
 
 impl StoreUnderTest {
     /// Bytes of a text that is all there is in the payload of `event`, such that the backend just takes the record, and

@@ -98,6 +98,11 @@ pub fn bounded(text: &str, chars: usize, bytes: usize) -> String {
     bounded
 }
 
+/// `text` as one line that shows all of it: as [`bounded`], without bounds.
+pub fn line(text: &str) -> String {
+    bounded(text, usize::MAX, usize::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -70,7 +70,7 @@ impl Site {
     pub(crate) fn put(&self, body: &str) {
         let event = bridge_core::envelope::decode(body.as_bytes(), "/id").unwrap();
         let site = self.name.parse().unwrap();
-        let record = Record::new(&event, &site, bridge_tests::at(0), Duration::from_hours(35 * 24));
+        let record = Record::new(&event, &site, bridge_tests::at(0), bridge_core::limits::TOMBSTONE_LIFE);
         runtime().block_on(self.store.put_if_newer(&record)).unwrap();
     }
 }

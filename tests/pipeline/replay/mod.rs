@@ -29,6 +29,7 @@ use futures_util::future;
 use crate::world::{World, event, message, policy};
 
 mod all_or_none;
+mod arriving;
 mod changed;
 mod dropped;
 mod edits;

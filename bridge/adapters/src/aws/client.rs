@@ -143,8 +143,8 @@ fn timeout_config() -> TimeoutConfig {
         .build()
 }
 
-/// The bounds of a request that the service holds back for up to `wait` on purpose.
-pub(super) fn long_poll_timeout_config(wait: Duration) -> TimeoutConfig {
+/// The bounds of a request that may take `wait` longer than others.
+pub(super) fn patient_timeout_config(wait: Duration) -> TimeoutConfig {
     timeout_config()
         .to_builder()
         .read_timeout(wait + ATTEMPT_TIMEOUT)

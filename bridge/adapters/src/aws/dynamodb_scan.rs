@@ -1,7 +1,9 @@
 //! A DynamoDB table read from end to end: `Scan`, in segments.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{config::Builder, types::AttributeValue};
 use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
@@ -10,6 +12,7 @@ use bridge_core::{
 };
 
 use super::{
+    client::patient_timeout_config,
     dynamodb::DynamodbStore,
     dynamodb_item::{self, Item},
     error::Failure,
@@ -19,6 +22,9 @@ use crate::share::{Share, no_cursor};
 /// Items of a portion at most. Ours: the service ends one at 1 MB anyway ("Scan", read 2026-11), which are fewer where
 /// items are larger than 1 KB.
 const ITEMS_MAX: i32 = 1_000;
+
+/// By how much longer a page may take than a worker's call: up to 1 MB over a slow link, and nobody holds a lease meanwhile. Ours.
+const PAGE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Segments that a table can be read in at the same time. API reference, "Scan", `TotalSegments`: 1 to 1,000,000.
 const SEGMENTS_MAX: usize = 1_000_000;
@@ -39,6 +45,8 @@ impl Scan for DynamodbStore {
         let after = share.after.clone().map(|key| Item::from([("pk".to_owned(), AttributeValue::S(key))]));
         let answer = request
             .set_exclusive_start_key(after)
+            .customize()
+            .config_override(Builder::new().timeout_config(patient_timeout_config(PAGE_PATIENCE)))
             .send()
             .await
             .map_err(|error| Failure::from(&error).at(self.to_string(), "page"))?;

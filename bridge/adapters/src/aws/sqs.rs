@@ -18,7 +18,7 @@ use bridge_core::{
 use futures_util::{StreamExt, future::join_all, stream};
 
 use super::{
-    client::long_poll_timeout_config,
+    client::patient_timeout_config,
     error::Failure,
     sqs_batch::{self, ENTRIES_MAX},
     sqs_message::{self, SYSTEM_ATTRIBUTES},
@@ -88,7 +88,7 @@ impl SqsQueue {
             .set_message_system_attribute_names(Some(SYSTEM_ATTRIBUTES.to_vec()))
             .message_attribute_names("All")
             .customize()
-            .config_override(aws_sdk_sqs::config::Builder::new().timeout_config(long_poll_timeout_config(wait)))
+            .config_override(aws_sdk_sqs::config::Builder::new().timeout_config(patient_timeout_config(wait)))
             .send()
             .await
             .map_err(|error| Failure::from(&error).at(self.to_string(), "receive"))?;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bridge_adapters::clock::SystemClock;
-use bridge_core::event::SiteId;
+use bridge_core::{event::SiteId, text};
 use bridge_ops::verify::{
     Trouble,
     backfill::{Backfill, Filled},
@@ -126,7 +126,7 @@ fn as_text(args: &Args, filled: &Filled, complete: bool) -> String {
     let written = if args.dry_run { "to be written" } else { "written" };
     let mut text = String::new();
     for item in &filled.left_out {
-        text += &format!("left out: {}  {}\n", item.key.escape_debug(), item.why);
+        text += &format!("left out: {}  {}\n", text::line(&item.key), item.why);
     }
     for (what, count) in [
         ("read", filled.read),

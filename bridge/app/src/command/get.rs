@@ -1,16 +1,24 @@
 //! `bridge get`: a key's record at every site, side by side, and whether they agree.
 
-use anyhow::Context;
+use bridge_adapters::clock::SystemClock;
 use bridge_core::{
     event::{Key, SiteId},
     failure::FailureKind,
+    port::Clock,
     record::Record,
 };
-use bridge_ops::verify::{Held, Target, finding::misfit};
+use bridge_ops::verify::{
+    Held, Target,
+    finding::{is_ahead, misfit},
+};
 use futures_util::future;
 use serde_json::{Value, json};
 
-use crate::{assemble, config::Config, exit::Code};
+use crate::{
+    assemble,
+    config::Config,
+    exit::{Code, Misuse},
+};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: bridge get order-42 --config bridge.toml")]
@@ -30,6 +38,8 @@ struct Found {
     held: Held,
     /// What is wrong with items that lie beside it.
     beside: Vec<String>,
+    /// Whether a record is stamped further ahead than any worker accepts.
+    ahead: bool,
 }
 
 impl Found {
@@ -41,7 +51,7 @@ impl Found {
 }
 
 pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
-    let key: Key = args.key.parse().context("this cannot be a key")?;
+    let key: Key = args.key.parse().map_err(|error| Misuse(format!("this cannot be a key: {error}")))?;
     let answers: Vec<Answer> = future::join_all(config.sites.keys().map(|site| async {
         let read = async {
             let Target { store, scan } = assemble::target(&config, site).await.map_err(|error| format!("{error:#}"))?;
@@ -54,7 +64,8 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
                 },
             };
             let beside = scan.beside(&key).await.map_err(|error| error.chain())?;
-            Ok(Found { held, beside: beside.into_iter().map(|item| item.what).collect() })
+            let ahead = held.record().is_some_and(|record| is_ahead(record, SystemClock.now(), config.future_max));
+            Ok(Found { held, beside: beside.into_iter().map(|item| item.what).collect(), ahead })
         };
         (site.clone(), read.await)
     }))
@@ -75,18 +86,27 @@ fn judge(answers: &[Answer]) -> Code {
         (Held::Record(one), Held::Record(other)) => one.agrees_with(other),
         _ => false,
     });
-    if agree && strangers(answers).is_empty() { Code::Done } else { Code::Remains }
+    if agree && strangers(answers).is_empty() && ahead(answers).is_empty() { Code::Done } else { Code::Remains }
 }
 
 /// The sites that hold what something else than the bridge wrote.
 fn strangers(answers: &[Answer]) -> Vec<&str> {
-    let strange = answers.iter().filter(|(_, answer)| answer.as_ref().is_ok_and(Found::is_strange));
-    strange.map(|(site, _)| site.as_str()).collect()
+    sites(answers, Found::is_strange)
+}
+
+/// The sites whose record wins until its time comes.
+fn ahead(answers: &[Answer]) -> Vec<&str> {
+    sites(answers, |found| found.ahead)
+}
+
+fn sites(answers: &[Answer], which: impl Fn(&Found) -> bool) -> Vec<&str> {
+    let those = answers.iter().filter(|(_, answer)| answer.as_ref().is_ok_and(&which));
+    those.map(|(site, _)| site.as_str()).collect()
 }
 
 fn verdict(code: Code, answers: &[Answer]) -> String {
     let absent = answers.iter().all(|(_, answer)| matches!(answer, Ok(Found { held: Held::Absent, .. })));
-    let strangers = strangers(answers);
+    let (strangers, ahead) = (strangers(answers), ahead(answers));
     match code {
         Code::Done if absent => "no site has this key".to_owned(),
         Code::Done => format!("all {} sites agree", answers.len()),
@@ -94,6 +114,12 @@ fn verdict(code: Code, answers: &[Answer]) -> String {
             format!(
                 "something else than the bridge wrote this key at {}: docs/verify.md, \"What is left\", says what to do",
                 strangers.join(" and ")
+            )
+        }
+        Code::Remains if !ahead.is_empty() => {
+            format!(
+                "the record at {} is stamped in the future, and wins until then: docs/verify.md, \"What is left\", says what to do",
+                ahead.join(" and ")
             )
         }
         Code::Remains => {
@@ -125,13 +151,16 @@ fn as_json(key: &Key, answers: &[Answer], code: Code) -> String {
     format!("{answer:#}\n")
 }
 
-fn found_json(Found { held, beside }: &Found) -> Value {
+fn found_json(Found { held, beside, ahead }: &Found) -> Value {
     let mut value = match held {
         Held::Foreign(what) => json!({ "foreign": what }),
         held => json!({ "record": held.record().map(record_json) }),
     };
     if !beside.is_empty() {
         value["beside"] = json!(beside);
+    }
+    if *ahead {
+        value["ahead"] = true.into();
     }
     value
 }
@@ -160,7 +189,7 @@ fn as_table(key: &Key, answers: &[Answer], code: Code) -> String {
     let mut text = format!("{key}\n");
     for (site, answer) in answers {
         text += &format!("\n{site}\n");
-        let Found { held, beside } = match answer {
+        let Found { held, beside, .. } = match answer {
             Ok(found) => found,
             Err(error) => {
                 text += &format!("  error       {error}\n");

@@ -3,7 +3,12 @@
 use std::fmt::Write;
 
 use anyhow::Context;
-use bridge_core::{port::Properties, settlement::rfc3339, text};
+use bridge_adapters::clock::SystemClock;
+use bridge_core::{
+    port::{Clock, Properties},
+    settlement::rfc3339,
+    text,
+};
 use bridge_ops::replay::{
     find::{Found, find},
     route::Source,
@@ -41,7 +46,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let site = args.site.parse().map_err(|error| Misuse(format!("{}: {error}", args.site)))?;
     config.knows(&site).map_err(Misuse)?;
     let sources = assemble::sources(&config, &Source::DeadLetters(site)).await?;
-    let found = find(&sources, &args.id, config.inflight_bytes_max).await;
+    let found = find(&sources, &args.id, config.inflight_bytes_max, SystemClock.now()).await;
     let hidden = match &found {
         Ok(found) if found.is_empty() => hidden(&sources).await,
         _ => 0,
@@ -49,7 +54,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     futures_util::future::join_all(sources.iter().map(|source| source.queue.close())).await;
     let found = found.map_err(|error| anyhow::anyhow!(error.chain())).context("the dead letters cannot be read")?;
     if found.is_empty() {
-        tell!("no dead letter of {} has the id {}", args.site, args.id.escape_debug());
+        tell!("no dead letter of {} has the id {}", args.site, text::line(&args.id));
         if hidden > 0 {
             tell!("about {hidden} more are in flight elsewhere, and show again within two minutes: run this once more");
         }

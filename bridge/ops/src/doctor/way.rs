@@ -28,7 +28,13 @@ pub(super) fn examine(sites: &[SiteFacts], figures: &Figures, out: &mut Findings
     let Some(way) = ways.max_by_key(|way| way.takes().unwrap_or(Duration::MAX)) else { return };
     let age_max = limits::age_max(figures.tombstone_life);
     let (life, refused) = (spell(figures.tombstone_life), spell(age_max));
-    let found = format!("an event can wait {way}; tombstones live for {life}");
+    let unseen: Vec<_> =
+        sites.iter().filter(|site| Way::between(site, site).is_none()).map(|site| site.site.as_str()).collect();
+    let without = match unseen.is_empty() {
+        true => String::new(),
+        false => format!(", not counting {}, whose queues were not seen", unseen.join(" and ")),
+    };
+    let found = format!("an event can wait {way}{without}; tombstones live for {life}");
     let left = way.takes().and_then(|takes| age_max.checked_sub(takes)).filter(|left| !left.is_zero());
     match left {
         Some(left) if left >= TO_ACT => {

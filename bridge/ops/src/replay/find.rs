@@ -6,8 +6,9 @@ use bridge_core::{
     failure::PortError,
     port::{Delivery, Place, Receipt},
 };
+use chrono::{DateTime, Utc};
 
-use super::{fingerprint::Fingerprint, planner::PORTION, portions::Portions, setting::SourceQueue};
+use super::{arrivals::Arrivals, fingerprint::Fingerprint, planner::PORTION, portions::Portions, setting::SourceQueue};
 
 /// A message and where it lies.
 #[derive(Clone, Debug)]
@@ -21,15 +22,20 @@ pub struct Found {
 }
 
 /// The messages that the broker calls `id`: some brokers leave the choice of names to the sender. All that a look had to take is given
-/// back. `bytes_max`: bytes of messages in hand, about.
+/// back. What comes after `now` may be missed, and does not keep the look from ending. `bytes_max`: bytes of messages in hand, about.
 ///
 /// # Errors
 /// A queue cannot be read.
-pub async fn find(sources: &[SourceQueue], id: &str, bytes_max: usize) -> Result<Vec<Found>, PortError> {
+pub async fn find(
+    sources: &[SourceQueue],
+    id: &str,
+    bytes_max: usize,
+    now: DateTime<Utc>,
+) -> Result<Vec<Found>, PortError> {
     let mut found = Vec::new();
     for (from, source) in sources.iter().enumerate() {
         let mut receipts = Vec::new();
-        let looked = look(from, source, id, bytes_max, &mut receipts, &mut found).await;
+        let looked = look(from, source, id, bytes_max, Arrivals::since(now), &mut receipts, &mut found).await;
         for portion in receipts.chunks(PORTION) {
             if let Some(error) = source.queue.release(portion).await.into_iter().filter_map(Result::err).last() {
                 tracing::debug!(error = error.chain(), "some were not given back: they are when their leases end");
@@ -45,6 +51,7 @@ async fn look(
     source: &SourceQueue,
     id: &str,
     bytes_max: usize,
+    mut arrivals: Arrivals,
     receipts: &mut Vec<Receipt>,
     found: &mut Vec<Found>,
 ) -> Result<(), PortError> {
@@ -54,6 +61,7 @@ async fn look(
         let shown = source.queue.browse(&mut place, portions.next(PORTION)).await?;
         portions.saw(&shown);
         let before = seen.len();
+        let no_more = arrivals.are_all(&shown);
         for delivery in shown {
             receipts.push(delivery.receipt.clone());
             let message = Fingerprint::of(from, &delivery.message_id, &delivery.body);
@@ -61,7 +69,7 @@ async fn look(
                 found.push(Found { queue: from, message, delivery });
             }
         }
-        if seen.len() == before {
+        if no_more || seen.len() == before {
             return Ok(());
         }
     }

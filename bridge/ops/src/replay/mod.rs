@@ -21,6 +21,7 @@ pub mod run;
 pub mod setting;
 pub mod subject;
 
+mod arrivals;
 mod edit;
 mod held;
 mod pay;

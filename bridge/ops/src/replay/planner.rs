@@ -12,7 +12,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::{
     StreamExt,
     future::{Either, select},
@@ -21,6 +21,7 @@ use futures_util::{
 use thiserror::Error;
 
 use super::{
+    arrivals::Arrivals,
     effect::{Effect, Greatest},
     filter::{Admission, Filter},
     fingerprint::Fingerprint,
@@ -40,16 +41,8 @@ pub const PORTION: usize = 1_000;
 /// Programs of `--edit-with` that run at once.
 const EDITS: usize = 4;
 
-/// How far this machine's clock may be behind a broker's before messages count as newer than they are. Ours: NTP keeps clocks
-/// within a fraction of it.
-const CLOCKS_APART: TimeDelta = TimeDelta::seconds(5);
-
 /// Reads of stores that are in flight at once.
 const READS: usize = 32;
-
-/// The planner stops after so many portions in a row that hold nothing but messages which came after it began. Ours: a queue
-/// gives its messages in any order, so one such portion may be chance.
-const NEWER_PORTIONS: u32 = 3;
 
 /// Lines that are written once and then read from the beginning.
 pub trait Spool: Send {
@@ -201,7 +194,7 @@ impl Planner<'_> {
         let source = &self.setting.sources[from];
         let (queue, name) = (&source.queue, source.queue.to_string());
         let (mut place, mut seen, mut admitted) = (Place::default(), HashSet::new(), 0);
-        let (began, mut newer) = (self.setting.clock.now() + CLOCKS_APART, 0);
+        let mut arrivals = Arrivals::since(self.setting.clock.now());
         let hidden = source.hidden().await;
         let portions = self.setting.portions(from, 1);
         while admitted < self.limit {
@@ -223,10 +216,8 @@ impl Planner<'_> {
                 break;
             }
             (self.tell)(Notice::Read(news.len() as u64));
-            let all_newer = news.iter().all(|(_, delivery)| delivery.first_seen.is_some_and(|came| came > began));
-            newer = if all_newer { newer + 1 } else { 0 };
-            if newer == NEWER_PORTIONS {
-                (self.tell)(Notice::MessagesKeepComing(&name, began));
+            if arrivals.are_all(news.iter().map(|(_, delivery)| delivery)) {
+                (self.tell)(Notice::MessagesKeepComing(&name, arrivals.began()));
                 break;
             }
             news.retain(|(_, delivery)| match self.filter.judge(delivery, source.holds, &self.setting.key_pointer) {

@@ -168,7 +168,11 @@ impl Subject {
             }
             Err(refusal) => (delivery.body.clone(), Err(refusal)),
         };
-        let sites = |text: &String| text.split(',').filter_map(|site| site.trim().parse().ok()).collect();
+        // Where a name cannot be read, everybody is owed the event: bringing it twice changes nothing.
+        let sites = |text: &String| {
+            let names = text.split(',').map(|site| site.trim().parse());
+            names.collect::<Result<_, _>>().unwrap_or_else(|_| rules.sites.clone())
+        };
         let trace = trace::carried(&delivery.properties, event.as_ref().ok().and_then(|event| event.trace.as_ref()));
         Self {
             reason,

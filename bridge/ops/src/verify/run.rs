@@ -256,8 +256,8 @@ impl Run<'_> {
             if let Some(key) = key {
                 return self.examine(&key, None).await;
             }
-            let held = |site| whats.get(site).map_or(Held::Absent, |what| Held::Foreign(what.clone()));
-            let sites = self.verify.sites.keys().map(|site| (site.clone(), held(site))).collect();
+            // Nobody looked for it at the other sites, which may hold a record of that name.
+            let sites = whats.into_iter().map(|(site, what)| (site, Held::Foreign(what))).collect();
             Ok(Some(Finding { key: name, kind: Kind::Foreign, sites, repaired: false, failed: None }))
         });
         let mut looks = pin!(stream::iter(looks).buffer_unordered(self.verify.options.concurrent));

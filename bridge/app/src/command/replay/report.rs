@@ -175,7 +175,7 @@ fn remarks(sums: &Sums, closing: &Closing<'_>, all: &Tally) -> String {
     let unseen = if file {
         "did not come: their lines were changed since the plan was made; name another file for a new plan"
     } else {
-        "did not come: another consumer has taken them, or they are put off for later"
+        "did not come: another consumer has taken them, or they are put off for later; a new plan holds those that are there then"
     };
     remark(all.unseen, unseen);
     remark(all.untried, "were not tried yet");

@@ -165,12 +165,12 @@ pub(super) fn line(entry: &Entry) -> String {
         (None, None, None) => String::new(),
         (event, key, site) => {
             let event = event.as_ref().map_or("an event".to_owned(), |event| format!("event {event}"));
-            let key = key.as_ref().map(|key| format!(" of {}", key.escape_debug())).unwrap_or_default();
+            let key = key.as_ref().map(|key| format!(" of {}", text::line(key))).unwrap_or_default();
             let site = site.as_ref().map(|site| format!(" from {site}")).unwrap_or_default();
             format!(" ({event}{key}{site})")
         }
     };
-    let id = entry.message_id.escape_debug();
+    let id = text::line(&entry.message_id);
     if let Some(Refused { reason, detail, .. }) = &entry.refused {
         return format!("{id}  {reason}: {detail}{event}");
     }
@@ -240,7 +240,7 @@ pub(super) fn as_table(sums: &Sums) -> String {
         text += &format!("\n{} leave the source, and no site gets them\n", sums.drops());
     }
     if sums.old > 0 {
-        let keys: Vec<_> = sums.old_keys.iter().map(|key| key.escape_debug().to_string()).collect();
+        let keys: Vec<_> = sums.old_keys.iter().map(|key| text::line(key)).collect();
         text += &format!(
             "\n{} would or may be applied and are older than deletes are remembered. A key that was deleted since comes back; look at each with bridge get KEY:\n  {}\n",
             sums.old,

@@ -1,5 +1,6 @@
 //! The result of a comparison, for people.
 
+use bridge_core::text;
 use bridge_ops::verify::{Finding, Held, Kind, Report, digest::Digest, finding::misfit, report::Sum};
 use chrono::{DateTime, Utc};
 
@@ -29,7 +30,7 @@ fn one(finding: &Finding, wide: usize, tombstones_since: DateTime<Utc>) -> Strin
         (None, true) => "  repaired".to_owned(),
         (None, false) => String::new(),
     };
-    let mut text = format!("{}  {}{outcome}\n", finding.kind.as_str(), finding.key.escape_debug());
+    let mut text = format!("{}  {}{outcome}\n", finding.kind.as_str(), text::line(&finding.key));
     for (site, held) in &finding.sites {
         let held = match held {
             Held::Absent => "absent".to_owned(),
