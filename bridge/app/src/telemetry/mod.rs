@@ -11,6 +11,8 @@ mod prometheus;
 pub(crate) mod queues;
 mod settings;
 mod site;
+#[cfg(test)]
+mod tests;
 mod traces;
 
 use std::sync::Arc;
