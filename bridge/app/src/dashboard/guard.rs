@@ -187,8 +187,11 @@ mod tests {
         let wrong = TOKEN.replace('0', "1");
         assert_eq!(judge(&guard, "/", &[]), Judgement::NoToken);
         assert_eq!(judge(&guard, &format!("/?token={wrong}"), &[]), Judgement::NoToken);
-        assert_eq!(judge(&guard, &format!("/?token={}", &TOKEN[1..]), &[]), Judgement::NoToken);
-        assert_eq!(judge(&guard, "/?token=", &[]), Judgement::NoToken);
+        for part in ["", "0", &TOKEN[1..], &TOKEN[..31], &format!("{TOKEN}0")] {
+            assert_eq!(judge(&guard, &format!("/?token={part}"), &[]), Judgement::NoToken, "{part:?}");
+            let bearer = format!("Bearer {part}");
+            assert_eq!(judge(&guard, "/api/report", &[(AUTHORIZATION, &bearer)]), Judgement::NoToken, "{part:?}");
+        }
         assert_eq!(judge(&guard, &format!("/api/report?token={TOKEN}"), &[]), Judgement::NoToken, "only at the door");
         assert_eq!(judge(&guard, &format!("/?token={TOKEN}"), &[]), Judgement::SignIn);
         let bearer = format!("Bearer {TOKEN}");
