@@ -5,7 +5,10 @@ use std::time::Duration;
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{port::Clock, settlement::rfc3339};
 
-use crate::program::{Clouds, bridge, day, must};
+use crate::{
+    program::{Clouds, bridge, day, must},
+    telemetry::event,
+};
 
 const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
@@ -42,22 +45,48 @@ fn a_worker_stays_small_while_ten_thousand_events_pass() {
     }
 }
 
-/// SIGTERM ends a worker cleanly: what it holds is settled or given back at once, so a successor need not wait for
-/// any lease.
+/// SIGTERM ends a worker cleanly: what it works on is settled, and what it holds besides is given back at once, so a successor waits for no
+/// lease.
 #[test]
 fn a_stopped_worker_gives_back_what_it_holds() {
     let clouds = Clouds::start(&["--without-workers"]);
     let state = clouds.file("state.json");
     let state = state.to_str().unwrap();
-    clouds.script("acceptance.py", &["--events", "300", "--keys", "50", "--only", "send", "--state", state]);
+    clouds.script("acceptance.py", &["--events", "1000", "--keys", "100", "--only", "send", "--state", state]);
+    // Each write takes a second, so each worker is in the middle of some, and has more messages than it works on.
+    for calls in ["dynamodb:PutItem", "cosmos:*-item"] {
+        clouds.fault(&format!("{calls}:latency,fixed=1s"));
+    }
     let mut workers = [clouds.worker(HERE), clouds.worker(THERE)];
-    std::thread::sleep(Duration::from_millis(700));
-    for worker in &mut workers {
+    std::thread::sleep(Duration::from_millis(2_500));
+    for worker in &workers {
         worker.signal("TERM");
+    }
+    for worker in &mut workers {
         assert!(worker.end(Duration::from_secs(25)).success(), "a clean end");
     }
+    let usage: serde_json::Value = serde_json::from_str(&clouds.admin("GET", "/usage", "")).unwrap();
+    for service in ["sqs@us-east-1", "service-bus@westeurope"] {
+        assert!(usage[service]["messages"].as_u64() > Some(0), "{service} has nothing left to show: {usage}");
+    }
+    clouds.clear_faults();
     let _workers = (clouds.worker(HERE), clouds.worker(THERE));
-    clouds.script("acceptance.py", &["--only", "check", "--state", state, "--timeout", "120"]);
+    // A lease is 30 s.
+    clouds.script("acceptance.py", &["--only", "check", "--state", state, "--timeout", "20"]);
+}
+
+/// What its queue did not take was not sent.
+#[test]
+fn events_that_were_not_sent_are_told_as_failed() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    clouds.fault("sqs:SendMessageBatch:denied");
+    let events = clouds.file("events.jsonl");
+    std::fs::write(&events, [HERE, HERE, THERE].map(|site| event(site, "k", None)).join("\n")).unwrap();
+    let output = bridge().args(["publish", "--config"]).arg(clouds.config()).arg(&events).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "sent 1, refused 0, failed 2\n", "{errors}");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors.contains("events.jsonl:1: ") && errors.contains("events.jsonl:2: "), "{errors}");
 }
 
 /// What is published by our own command lands where the official clients' events do.
