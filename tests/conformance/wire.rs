@@ -32,27 +32,29 @@ use tokio::{
 
 use crate::backends::{service_bus_options, sqs_queue};
 
+/// Its status, what it says of waiting, and its body.
+type Answer = (u16, Option<&'static str>, &'static str);
+
 /// A service that answers everything alike.
 struct Service {
     address: String,
     /// The bodies of its requests.
     asked: UnboundedReceiver<String>,
-    /// Its status and what it says of waiting.
-    answer: Arc<Mutex<(u16, Option<&'static str>)>>,
+    answer: Arc<Mutex<Answer>>,
 }
 
 impl Service {
     async fn start() -> Self {
         let (told, asked) = unbounded_channel();
-        let answer = Arc::new(Mutex::new((200, None)));
+        let answer = Arc::new(Mutex::new((200, None, "{}")));
         let answering = Arc::clone(&answer);
         let router = Router::new().fallback(async move |body: String| {
             told.send(body).unwrap();
-            let (status, wait) = *answering.lock().unwrap();
+            let (status, wait, body) = *answering.lock().unwrap();
             let mut headers =
                 HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"))]);
             headers.extend(wait.map(|wait| (RETRY_AFTER, HeaderValue::from_static(wait))));
-            (StatusCode::from_u16(status).unwrap(), headers, "{}")
+            (StatusCode::from_u16(status).unwrap(), headers, body)
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -96,6 +98,20 @@ fn a_read_of_dynamodb_asks_for_the_latest_write() {
     });
 }
 
+/// The right table answers every legal key, so a refusal in words that nobody knows yet is no fault of a record.
+#[test]
+fn a_read_that_dynamodb_refuses_shows_another_table() {
+    runtime().block_on(async {
+        let service = Service::start().await;
+        let store = DynamodbStore::new(service.aws().await.dynamodb, "table");
+        let refusal = r#"{"__type": "com.amazon.coral.validate#ValidationException", "message": "Words of next year"}"#;
+        *service.answer.lock().unwrap() = (400, None, refusal);
+        let error = store.get(&"k".parse().unwrap()).await.unwrap_err();
+        let detail = "ValidationException: Words of next year".to_owned();
+        assert_eq!(error.kind, FailureKind::Misshapen { detail }, "{}", error.chain());
+    });
+}
+
 #[test]
 fn what_service_bus_answers_over_http_has_its_kind() {
     runtime().block_on(async {
@@ -124,7 +140,7 @@ fn what_service_bus_answers_over_http_has_its_kind() {
             (503, Some("3"), waits(3)),
             (504, None, FailureKind::TimedOut),
         ] {
-            *service.answer.lock().unwrap() = (status, wait);
+            *service.answer.lock().unwrap() = (status, wait, "{}");
             let error = queue.send(&[message("x")]).await.remove(0).unwrap_err();
             assert_eq!(error.kind, kind, "{status}, {wait:?}: {}", error.chain());
         }

@@ -1,6 +1,6 @@
 //! Workers as processes of their own: what they lose when they are killed, and what they weigh.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{port::Clock, settlement::rfc3339};
@@ -75,6 +75,41 @@ fn a_stopped_worker_gives_back_what_it_holds() {
     clouds.script("acceptance.py", &["--only", "check", "--state", state, "--timeout", "20"]);
 }
 
+/// Service Bus sends what a receive has asked for also after it has returned. That waits in the worker for its turn, leased, and is
+/// nobody's yet.
+#[test]
+fn a_stopped_worker_gives_back_what_came_ahead() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    // Each event keeps the lane that takes it busy for seconds.
+    clouds.fault("cosmos:*-item:latency,fixed=2s");
+    let mut worker = clouds.worker(THERE);
+    std::thread::sleep(Duration::from_secs(2));
+    let keys: Vec<String> = (0..8).map(|number| format!("ahead-{number}")).collect();
+    for sent in [&keys[..1], &keys[1..2], &keys[2..]] {
+        let events = clouds.file("events.jsonl");
+        std::fs::write(&events, sent.iter().map(|key| event(THERE, key, None) + "\n").collect::<String>()).unwrap();
+        must(bridge().args(["publish", "--config"]).arg(clouds.config()).arg(&events));
+    }
+    let sent = Instant::now();
+    std::thread::sleep(Duration::from_millis(500));
+    worker.signal("TERM");
+    assert!(worker.end(Duration::from_secs(15)).success(), "a clean end");
+    clouds.clear_faults();
+    let _worker = clouds.worker(THERE);
+    for key in &keys {
+        let is_there = || {
+            let output = bridge().args(["get", key, "--json", "--config"]).arg(clouds.config()).output().unwrap();
+            let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            !answer["sites"][THERE]["record"].is_null()
+        };
+        while !is_there() {
+            // A lease is 30 s.
+            assert!(sent.elapsed() < Duration::from_secs(28), "{key} waits for a lease to end");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
 /// What its queue did not take was not sent.
 #[test]
 fn events_that_were_not_sent_are_told_as_failed() {
@@ -111,7 +146,7 @@ fn published_events_arrive_and_can_be_looked_at() {
     assert!(errors.contains("orders.jsonl:8: invalid_event: /event_id: must be a UUID, is a number"), "{errors}");
 
     let get = |key: &str| bridge().args(["get", key, "--json", "--config"]).arg(clouds.config()).output().unwrap();
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(60);
     for number in [0, 1, 248, 249] {
         loop {
             let output = get(&format!("order-{number}"));
@@ -122,7 +157,7 @@ fn published_events_arrive_and_can_be_looked_at() {
                 assert_eq!(output.status.code(), Some(0));
                 break;
             }
-            assert!(std::time::Instant::now() < deadline, "order-{number}: {answer}");
+            assert!(Instant::now() < deadline, "order-{number}: {answer}");
             std::thread::sleep(Duration::from_millis(100));
         }
     }

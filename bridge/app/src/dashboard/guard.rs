@@ -175,7 +175,15 @@ mod tests {
         for host in ["127.0.0.1:8080", "localhost:1", "LOCALHOST", "[::1]:80", "127.0.0.33"] {
             assert_eq!(judge(&guard, "/", &[(HOST, host)]), Judgement::Welcome, "{host}");
         }
-        for host in ["evil.example", "127.0.0.1.evil.example:80", "localhost.evil.example", "10.0.0.1", "[::2]", ""] {
+        for host in [
+            "evil.example",
+            "evil.localhost",
+            "127.0.0.1.evil.example:80",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "[::2]",
+            "",
+        ] {
             assert_eq!(judge(&guard, "/api/report", &[(HOST, host)]), Judgement::Stranger, "{host}");
         }
         assert_eq!(judge(&guard, "/", &[]), Judgement::Stranger);

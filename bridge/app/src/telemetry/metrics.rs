@@ -86,11 +86,12 @@ impl Known {
         let known = Self::default();
         let told = known.clone();
         let gauge = meter.f64_observable_gauge(metric.name).with_unit(metric.unit).with_description(metric.help);
-        let observe = gauge.with_callback(move |gauge| {
-            told.points().iter().for_each(|(labels, value)| gauge.observe(*value, labels));
-        });
         // The meter keeps the callback.
-        drop(observe.build());
+        let _gauge = gauge
+            .with_callback(move |gauge| {
+                told.points().iter().for_each(|(labels, value)| gauge.observe(*value, labels));
+            })
+            .build();
         known
     }
 
