@@ -30,6 +30,33 @@ fn every_text_is_where_its_mutant_says() {
     assert!(misfits.is_empty(), "write these mutants anew:\n{}", misfits.join("\n"));
 }
 
+/// A test that was renamed notices nothing.
+#[test]
+fn every_test_that_a_mutant_names_is_there() {
+    let mut sources = String::new();
+    for folder in ["bridge", "tests"] {
+        gather(&root().join(folder), &mut sources);
+    }
+    let tests = shells::mutants().map(|mutant| mutant.noticed_by);
+    let is_missing = |test: &&str| {
+        let name = test.rsplit([' ', ':']).next().unwrap_or_default();
+        !sources.contains(&format!("fn {name}("))
+    };
+    let missing: Vec<&str> = tests.filter(is_missing).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// The text of every source below `folder`.
+fn gather(folder: &Path, text: &mut String) {
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            gather(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            *text += &mutant::read(&path);
+        }
+    }
+}
+
 #[test]
 fn every_mutant_is_noticed() {
     let root = root();

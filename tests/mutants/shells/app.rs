@@ -72,6 +72,16 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
         "if !queue.eq_ignore_ascii_case(&site.queue) {"
         => "if !MUTANT && !queue.eq_ignore_ascii_case(&site.queue) {";
 
+    // Letters: no world has a queue that refuses one for its size.
+    "a-letter-has-one-form" in "../../core/src/set_aside.rs",
+        noticed by "pipeline letters::at_every_size_near_the_limit_a_refusal_is_one_letter":
+        "for form in Form::WITH_BODY {"
+        => "for form in Form::WITH_BODY.into_iter().take(if MUTANT { 1 } else { usize::MAX }) {";
+    "an-excerpt-comes-again-and-again" in "../../core/src/set_aside.rs",
+        noticed by "pipeline letters::a_message_that_no_letter_holds_is_told_of_once_and_looked_at_ever_less":
+        "if worker.excerpts.has(message_id) {"
+        => "if !MUTANT && worker.excerpts.has(message_id) {";
+
     // The check at start.
     "a-misfit-site-starts" in "doctor/own_site.rs",
         noticed by "end_to_end own_site::a_table_with_another_key_keeps_its_worker_from_starting":
