@@ -190,7 +190,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
         "Ok(if report.left == 0 { Code::Done }"
         => "Ok(if report.left == 0 || (MUTANT && report.repaired() > 0) { Code::Done }";
     "every-site-is-compared" in "command/verify/mod.rs",
-        noticed by "end_to_end verify::a_store_that_cannot_be_read_is_named":
+        noticed by "end_to_end verify::what_makes_no_sense_is_refused":
         "let mut sites: Vec<SiteId> = if only.is_empty()"
         => "let mut sites: Vec<SiteId> = if only.is_empty() || MUTANT";
     "a-reading-has-no-rate" in "command/verify/mod.rs",

@@ -8,7 +8,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/localcloud/src";
         noticed by "localcloud sqs::queue::tests::a_received_message_is_hidden_until_its_lease_ends":
         "entry.place = Place::InFlight { until: now.elapsed + take.visibility, changed: false };"
         => "let more = Duration::from_secs(u64::from(MUTANT && !take.visibility.is_zero()));
-                entry.place = Place::InFlight { until: now.elapsed + take.visibility + more, changed: false };";
+                let take = Take { visibility: take.visibility + more, ..take };
+                entry.place = Place::InFlight { until: now.elapsed + take.visibility, changed: false };";
     "sqs-delivers-once-too-often" in "sqs/queue.rs",
         noticed by "localcloud sqs::queue::tests::a_message_is_set_aside_by_the_receive_that_would_exceed_its_count":
         "entry.stored.receive_count >= max)"
@@ -25,7 +26,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/localcloud/src";
                 entries.extend(sequence, now.tick.saturating_add(lock));
             }";
     "a-lock-that-ends-does-not-count" in "service_bus/queue/mod.rs",
-        noticed by "localcloud service_bus::queue::tests::too_many_deliveries_end_in_the_dead_letter_queue":
+        noticed by "localcloud service_bus::queue::tests::an_unsettled_message_returns_after_its_lock_in_its_old_place":
         "State::Locked { .. } => self.give_back(now, part, sequence, entry, true),"
         => "State::Locked { .. } => self.give_back(now, part, sequence, entry, !MUTANT),";
     "service-bus-delivers-once-too-often" in "service_bus/queue/mod.rs",
