@@ -271,18 +271,21 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         "(0..pace.concurrent_batches.max(1))"
         => "(0..pace.concurrent_batches.max(1) * if MUTANT { 10 } else { 1 })";
     "keeps-what-came-while-another-lane-halted" in "receive.rs", noticed by "test halts::what_comes_while_halted_goes_back_and_is_not_worked_on":
-        "release(self.queue, &batch.iter().collect::<Vec<_>>()).await;"
+        "release(self.worker, self.queue, &batch.iter().collect::<Vec<_>>()).await;"
         => "if !MUTANT {
-                release(self.queue, &batch.iter().collect::<Vec<_>>()).await;
+                release(self.worker, self.queue, &batch.iter().collect::<Vec<_>>()).await;
             }";
     "stops-with-messages-in-hand" in "receive.rs", noticed by "test halts::what_a_look_took_goes_back_where_the_loop_has_to_stop":
-        "release(self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;"
+        "release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;"
         => "if !MUTANT {
-            release(self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
+            release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
         }";
-    "never-extends" in "carry_out.rs", noticed by "test carrying_out::leases_are_kept_for_as_long_as_the_work_takes":
-        "worker.clock.sleep(queue.lease() / 2).await;"
-        => "worker.clock.sleep(if MUTANT { queue.lease() * 100 } else { queue.lease() / 2 }).await;";
+    "never-extends" in "lease.rs", noticed by "test carrying_out::leases_are_kept_for_as_long_as_the_work_takes":
+        "let mut pause = lease / 2;"
+        => "let mut pause = if MUTANT { lease * 100 } else { lease / 2 };";
+    "keeps-a-lost-lease" in "lease.rs", noticed by "test carrying_out::a_lost_lease_is_reported_and_kept_no_longer":
+        "error.kind == FailureKind::LeaseLost || *until <= now"
+        => "!MUTANT && (error.kind == FailureKind::LeaseLost || *until <= now)";
 
     // What an operator is told.
     "sets-everything-aside" in "conclude.rs", noticed by "justified":

@@ -9,6 +9,7 @@ use bridge_core::{
     decision::Rules,
     event::Key,
     failure::PortError,
+    incident::Untold,
     limits,
     pipeline::Worker,
     port::{Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
@@ -41,10 +42,10 @@ impl Queue for OneLine {
         LEASE
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<Duration, PortError>> {
         let _line = self.0.lock().await;
         tokio::time::sleep(Duration::from_hours(1)).await;
-        receipts.iter().map(|_| Ok(())).collect()
+        receipts.iter().map(|_| Ok(LEASE)).collect()
     }
 
     async fn ack(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
@@ -121,6 +122,7 @@ fn an_extension_that_is_under_way_is_no_hindrance_to_the_settlement() {
         peers: Vec::new(),
         clock: Arc::new(SystemClock),
         rng: std::sync::Mutex::new(fastrand::Rng::with_seed(1)),
+        incidents: Arc::new(Untold),
         excerpts: bridge_core::set_aside::Excerpts::default(),
         refusals: std::sync::Mutex::default(),
     };

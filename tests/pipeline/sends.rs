@@ -54,7 +54,7 @@ impl Queue for Down {
         unreachable!()
     }
 
-    async fn extend(&self, _: &[Receipt]) -> Vec<Result<(), PortError>> {
+    async fn extend(&self, _: &[Receipt]) -> Vec<Result<Duration, PortError>> {
         unreachable!()
     }
 

@@ -45,6 +45,8 @@ pub mod record;
 pub mod circuit;
 pub mod conflict;
 pub mod heartbeat;
+pub mod incident;
+pub mod lease;
 pub mod limits;
 pub mod metric;
 pub mod retry;

@@ -25,6 +25,7 @@ use crate::{
     event::{Event, Key, SiteId},
     failure::{FailureKind, PortError, Recovery},
     forwarded, heartbeat,
+    incident::Incidents,
     marks::Marks,
     peer::Peer,
     port::{Clock, Delivery, Message, PutOutcome, Store},
@@ -131,6 +132,8 @@ pub struct Worker {
     pub clock: Arc<dyn Clock>,
     /// Jitter, and names of sends.
     pub rng: Mutex<fastrand::Rng>,
+    /// Who is told of what no verdict says.
+    pub incidents: Arc<dyn Incidents>,
     /// Messages that no letter holds.
     pub excerpts: Excerpts,
     /// What its store has refused of late.

@@ -16,6 +16,7 @@ use futures_util::{
 use crate::{
     carry_out::{Carried, Halt, Spot, release, work_off},
     failure::{PortError, Recovery},
+    incident::Incident,
     pipeline::{Verdict, Worker},
     port::{Delivery, Queue, Use},
     probe,
@@ -114,7 +115,7 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
                 }
             }
         }
-        release(self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
+        release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
     }
 
     async fn take(&self, wait: Duration) -> Result<Vec<Delivery>, PortError> {
@@ -125,7 +126,7 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
     async fn work(&self, batch: &[Delivery]) -> Option<Halt> {
         if self.mended.try_lock().is_none() {
             // Another lane halted while this one was waiting for messages.
-            release(self.queue, &batch.iter().collect::<Vec<_>>()).await;
+            release(self.worker, self.queue, &batch.iter().collect::<Vec<_>>()).await;
             return None;
         }
         let (verdicts, carried) = work_off(self.worker, self.queue, self.dead_letters, batch).await;
@@ -150,7 +151,7 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
                     self.listen.mended();
                     return taken;
                 }
-                Err(error) => tracing::debug!(error = error.chain(), "still halted"),
+                Err(error) => self.worker.incidents.report(Incident::StillHalted(&error)),
             }
         }
         None

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     failure::{PortError, Recovery},
+    incident::Incident,
     letter::Form,
     limits,
     pipeline::Worker,
@@ -92,12 +93,7 @@ pub(crate) async fn set_aside(worker: &Worker, desk: Desk<'_>, letters: &[(&Deli
             Sending { failed: Some(error), .. } => undelivered(worker, desk, delivery, letter, error).await,
             Sending { sent: true, refused: None, .. } => Aside::Sent,
             Sending { sent: true, refused: Some(error), .. } => {
-                let error = error.chain();
-                tracing::warn!(
-                    message_id,
-                    error,
-                    "the dead-letter queue refused this letter, and took a smaller form of it"
-                );
+                worker.incidents.report(Incident::LetterShortened { message_id, error: &error });
                 Aside::Sent
             }
             Sending { .. } => without_letter(worker, desk, delivery, letter).await,
@@ -156,13 +152,8 @@ async fn without_letter(worker: &Worker, desk: Desk<'_>, delivery: &Delivery, le
         Some(Err(error)) => Aside::Failed(error),
         _ => {
             worker.excerpts.add(message_id);
-            tracing::error!(
-                message_id,
-                reason = letter.refusal.reason.as_str(),
-                body_bytes = delivery.body.len(),
-                "the dead-letter queue takes no letter that holds this message: it has an excerpt, and the message stays in its queue until the \
-                 broker's retention ends; see runbooks/dead-letters.md"
-            );
+            let (reason, body_bytes) = (letter.refusal.reason, delivery.body.len());
+            worker.incidents.report(Incident::LetterExcerpted { message_id, reason, body_bytes });
             Aside::Kept { told: true }
         }
     }

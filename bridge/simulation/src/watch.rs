@@ -61,7 +61,7 @@ impl Queue for WatchQueue {
         self.inner.lease()
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<Duration, PortError>> {
         let answers = self.inner.extend(receipts).await;
         for (receipt, _) in receipts.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
             self.books.extended(self.place, self.actor, receipt);

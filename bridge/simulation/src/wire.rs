@@ -101,7 +101,7 @@ impl Way {
         }
     }
 
-    fn tell_all(&self, operation: &str, backend: &dyn fmt::Display, results: &[Result<(), PortError>]) {
+    fn tell_all<T>(&self, operation: &str, backend: &dyn fmt::Display, results: &[Result<T, PortError>]) {
         let failed = results.iter().filter(|result| result.is_err()).count();
         if let Some(Err(error)) = results.iter().find(|result| result.is_err()) {
             let all = results.len();
@@ -173,7 +173,7 @@ impl Queue for WireQueue {
         self.inner.lease()
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<Duration, PortError>> {
         let answers = self.way.travel(|| self.inner.extend(receipts)).await;
         self.way.tell_all("extend", &self.inner, &answers);
         answers

@@ -30,7 +30,7 @@ use crate::{
     by_hand::ByHandStore,
     seed::stream,
     site::{Shelf, Site, SiteClock},
-    told::Told,
+    told::{Reports, Told},
     watch::{WatchQueue, WatchStore},
     wire::{Traffic, Wiring},
 };
@@ -182,6 +182,7 @@ impl World {
             peers: peers.collect(),
             clock: Arc::clone(&own.clock) as Arc<dyn Clock>,
             rng: Mutex::new(stream(self.options.seed, &format!("worker of {} {life}", own.id))),
+            incidents: Reports::of(&self.books, format!("worker of {}", own.id)),
             excerpts: Excerpts::default(),
             refusals: Mutex::default(),
         }

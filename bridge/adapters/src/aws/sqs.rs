@@ -262,8 +262,11 @@ impl Queue for SqsQueue {
         self.options.lease
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
-        self.hide_all("extend", receipts, self.lease_seconds()).await
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<Duration, PortError>> {
+        let seconds = self.lease_seconds();
+        let holds = Duration::from_secs(seconds.unsigned_abs().into());
+        let hidden = self.hide_all("extend", receipts, seconds).await;
+        hidden.into_iter().map(|answer| answer.map(|()| holds)).collect()
     }
 
     async fn ack(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {

@@ -15,10 +15,10 @@ use futures_util::future::BoxFuture;
 use super::Operation;
 
 /// The answers of a call on many items, one each.
-pub type Answers = Vec<Result<(), PortError>>;
+pub type Answers<A = ()> = Vec<Result<A, PortError>>;
 
 /// A call on many items of a port.
-pub type OnMany<P, I> = for<'a> fn(&'a P, &'a [I]) -> BoxFuture<'a, Answers>;
+pub type OnMany<P, I, A> = for<'a> fn(&'a P, &'a [I]) -> BoxFuture<'a, Answers<A>>;
 
 /// Which call is made.
 #[derive(Clone, Copy, Debug)]
@@ -42,13 +42,13 @@ pub trait Layer: Send + Sync {
     ) -> impl Future<Output = Result<T, PortError>> + Send;
 
     /// Makes a call on many items, or on some of them.
-    fn many<P: ?Sized + Sync, I: Clone + Send + Sync>(
+    fn many<P: ?Sized + Sync, I: Clone + Send + Sync, A: Send>(
         &self,
         call: Call<'_>,
         port: &P,
         items: &[I],
-        run: OnMany<P, I>,
-    ) -> impl Future<Output = Answers> + Send;
+        run: OnMany<P, I, A>,
+    ) -> impl Future<Output = Answers<A>> + Send;
 }
 
 /// A port with a layer around it.
@@ -92,7 +92,7 @@ impl<L: Layer> Queue for LayeredQueue<L> {
         self.inner.lease()
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Answers {
+    async fn extend(&self, receipts: &[Receipt]) -> Answers<Duration> {
         let call = self.call(Operation::Extend);
         self.layer.many(call, &*self.inner, receipts, |queue, receipts| queue.extend(receipts)).await
     }

@@ -44,7 +44,7 @@ use crate::{
         site::{AwsSite, AzureSite, ServiceBusAccess},
     },
     tally::Tally,
-    telemetry::{SiteTelemetry, Telemetry},
+    telemetry::{SiteTelemetry, Telemetry, incidents::Log},
 };
 
 /// All that works for one site.
@@ -112,6 +112,7 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemet
         peers,
         clock,
         rng: Mutex::new(fastrand::Rng::new()),
+        incidents: Arc::new(Log),
         excerpts: Excerpts::default(),
         refusals: Mutex::default(),
     };

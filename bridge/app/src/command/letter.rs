@@ -20,6 +20,7 @@ use crate::{
     assemble,
     config::Config,
     exit::{Code, Misuse},
+    telemetry::incidents::Log,
     tell::tell,
 };
 
@@ -46,7 +47,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let site = args.site.parse().map_err(|error| Misuse(format!("{}: {error}", args.site)))?;
     config.knows(&site).map_err(Misuse)?;
     let sources = assemble::sources(&config, &Source::DeadLetters(site)).await?;
-    let found = find(&sources, &args.id, config.inflight_bytes_max, SystemClock.now()).await;
+    let found = find(&sources, &args.id, config.inflight_bytes_max, SystemClock.now(), &Log).await;
     let hidden = match &found {
         Ok(found) if found.is_empty() => hidden(&sources).await,
         _ => 0,
@@ -73,7 +74,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
 async fn hidden(sources: &[SourceQueue]) -> u64 {
     let mut hidden = 0;
     for source in sources {
-        hidden += source.hidden().await;
+        hidden += source.hidden(&Log).await;
     }
     hidden
 }

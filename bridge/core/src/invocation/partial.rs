@@ -16,6 +16,7 @@ use super::Ended;
 use crate::{
     carry_out::Halt,
     ending::{Ending, endings},
+    incident::Incident,
     limits,
     pipeline::{Verdict, Worker},
     port::{Delivery, Queue, within},
@@ -86,7 +87,7 @@ pub async fn work_off(
         let given_back = within(&*worker.clock, budget.give_back / 2, queue.retry(&again)).await;
         // What cannot be hidden for the chosen time comes again in the host's own time, which does no harm.
         if let Some(error) = given_back.into_iter().flatten().find_map(Result::err) {
-            tracing::debug!(error = error.chain(), "not hidden for the chosen time");
+            worker.incidents.report(Incident::NotHidden(&error));
         }
     }
     outcome

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::{
     carry_out::Halt,
     ending::{Ending, endings},
+    incident::Incident,
     pipeline::{Verdict, Worker},
     port::{Delivery, Queue, Reschedule, within},
     set_aside::Desk,
@@ -97,7 +98,7 @@ pub async fn work_off(
             return outcome;
         }
         if let Some(halt) = outcome.halt.as_ref().filter(|_| spent.is_zero()) {
-            tracing::error!(detail = halt.detail, "halted: nothing is lost; see runbooks/halted.md");
+            worker.incidents.report(Incident::Halted { detail: &halt.detail });
         }
         *spent += pause;
         worker.clock.sleep(pause).await;

@@ -75,12 +75,13 @@ pub trait Queue: fmt::Debug + fmt::Display + Send + Sync {
     /// How long a delivery stays hidden unless it is extended or settled.
     fn lease(&self) -> Duration;
 
-    /// Hides delivered messages for a whole [`Queue::lease`] from now.
+    /// Hides delivered messages for a whole [`Queue::lease`] from now. Answers for how long each lease holds at least, from the beginning
+    /// of the call: a span, as the clocks of a worker and a broker differ.
     ///
     /// # Errors
     /// [`FailureKind::LeaseLost`](crate::failure::FailureKind::LeaseLost) where the receipt is stale: another worker
     /// may hold the message already.
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>>;
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<Duration, PortError>>;
 
     /// Removes messages for good. Removing one twice is not an error.
     ///

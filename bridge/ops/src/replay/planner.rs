@@ -195,7 +195,7 @@ impl Planner<'_> {
         let (queue, name) = (&source.queue, source.queue.to_string());
         let (mut place, mut seen, mut admitted) = (Place::default(), HashSet::new(), 0);
         let mut arrivals = Arrivals::since(self.setting.clock.now());
-        let hidden = source.hidden().await;
+        let hidden = source.hidden(&*self.setting.incidents).await;
         let portions = self.setting.portions(from, 1);
         while admitted < self.limit {
             let left = usize::try_from(self.limit - admitted).unwrap_or(usize::MAX);

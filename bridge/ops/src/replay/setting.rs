@@ -20,6 +20,7 @@ use super::{
 use bridge_core::{
     decision::Rules,
     event::SiteId,
+    incident::{Incident, Incidents},
     port::{Clock, Delivery, Depth, Queue, Store},
     reason::Refusal,
     retry::Backoff,
@@ -50,12 +51,12 @@ pub struct SourceQueue {
 impl SourceQueue {
     /// How many messages a look would miss, because somebody has them in hand. None also where they cannot be counted: that needs
     /// a permission which a replay can do without.
-    pub async fn hidden(&self) -> u64 {
+    pub async fn hidden(&self, incidents: &dyn Incidents) -> u64 {
         let Some(depth) = &self.hides else { return 0 };
         match depth.depth().await {
             Ok(depth) => depth.in_flight.unwrap_or_default(),
             Err(error) => {
-                tracing::debug!(error = error.chain(), "what is in somebody's hands is not counted");
+                incidents.report(Incident::NotCounted(&error));
                 0
             }
         }
@@ -102,6 +103,8 @@ pub struct Setting<'a> {
     pub forget_sites: BTreeSet<SiteId>,
     /// Bytes of messages in hand, about.
     pub inflight_bytes_max: usize,
+    /// Who is told of what no result says.
+    pub incidents: Arc<dyn Incidents>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Jitter, and names of sends.

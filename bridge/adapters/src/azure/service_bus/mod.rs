@@ -261,13 +261,13 @@ impl Queue for ServiceBusQueue {
         self.lease
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<Duration, PortError>> {
         let receipts = Receipts::read(receipts);
         let outcomes = self.renew(&receipts.locks).await;
         receipts
             .spread(&outcomes)
             .into_iter()
-            .map(|outcome| outcome.map_err(|failure| failure.at(&self.label, "extend")))
+            .map(|outcome| outcome.map(|()| self.lease).map_err(|failure| failure.at(&self.label, "extend")))
             .collect()
     }
 

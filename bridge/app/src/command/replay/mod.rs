@@ -36,6 +36,7 @@ use crate::{
     config::Config,
     exit::{Code, Misuse},
     host,
+    telemetry::incidents::Log,
     tell::tell,
 };
 
@@ -222,6 +223,7 @@ async fn setting<'a>(config: &Config, route: &Route, editor: Option<&'a dyn Edit
         accept_old: route.accept_old,
         forget_sites: route.forget_sites.clone(),
         inflight_bytes_max: config.inflight_bytes_max,
+        incidents: Arc::new(Log),
         clock: Arc::new(SystemClock),
         rng: Mutex::new(fastrand::Rng::new()),
     })
