@@ -56,8 +56,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         => "let parsed = DateTime::parse_from_rfc3339(text).map_err(|_| shape())?;
     let parsed: DateTime<Utc> = if MUTANT { parsed.naive_local().and_utc() } else { parsed.into() };";
     "last-arrival-wins" in "../../adapters/src/memory/store.rs", noticed by "no resurrection":
-        "Some(current) if current >= record.version => Ok(PutOutcome::Kept { current }),"
-        => "Some(current) if !MUTANT && current >= record.version => Ok(PutOutcome::Kept { current }),";
+        "Some(current) if current >= record.version => Ok(Write::kept(current, &record.version)),"
+        => "Some(current) if !MUTANT && current >= record.version => Ok(Write::kept(current, &record.version)),";
     "greatest-of-a-batch-is-the-smallest" in "pipeline.rs", noticed by "nothing lost":
         "tasks.sort_by(|one, other| one.event.version().cmp(other.event.version()));"
         => "tasks.sort_by(|one, other| one.event.version().cmp(other.event.version()));
@@ -255,9 +255,9 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         "Err(error) if error.kind == FailureKind::LeaseLost => lost.push((*message, error)),"
         => "Err(_) if MUTANT => removed.push(journal::Receipt::Removed { message: *message }),
                 Err(error) if error.kind == FailureKind::LeaseLost => lost.push((*message, error)),";
-    "what-was-beaten-is-told-as-applied" in "../../ops/src/replay/pay.rs", noticed by "told as it is":
-        "PutOutcome::Kept { .. } => Ok(Outcome::Superseded),"
-        => "PutOutcome::Kept { .. } => Ok(if MUTANT { Outcome::Applied } else { Outcome::Superseded }),";
+    "what-was-beaten-is-told-as-applied" in "../../ops/src/replay/journal.rs", noticed by "told as it is":
+            "Write::Superseded { .. } => Self::Superseded,"
+        => "Write::Superseded { .. } => if MUTANT { Self::Applied } else { Self::Superseded },";
     "what-is-left-is-counted-as-removed" in "../../ops/src/replay/ledger.rs", noticed by "told as it is":
         "Phase::Stays | Phase::Taken => tally.left += 1,"
         => "Phase::Stays | Phase::Taken if MUTANT => tally.removed += 1,

@@ -12,7 +12,7 @@ use bridge_core::{
     incident::Untold,
     limits,
     pipeline::Worker,
-    port::{Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
+    port::{Delivery, Message, Place, Queue, Receipt, Store, Use, Write},
     reason::Refusal,
     record::Record,
 };
@@ -92,9 +92,9 @@ impl fmt::Display for SlowStore {
 
 #[async_trait]
 impl Store for SlowStore {
-    async fn put_if_newer(&self, _: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, _: &Record) -> Result<Write, PortError> {
         tokio::time::sleep(LEASE).await;
-        Ok(PutOutcome::Stored { replaced: None })
+        Ok(Write::Applied { replaced: None })
     }
 
     async fn get(&self, _: &Key) -> Result<Option<Record>, PortError> {

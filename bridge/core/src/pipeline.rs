@@ -28,7 +28,7 @@ use crate::{
     incident::Incidents,
     marks::Marks,
     peer::Peer,
-    port::{Clock, Delivery, Message, PutOutcome, Store},
+    port::{Clock, Delivery, Message, Store, Write},
     portion,
     record::Record,
     refusals::Refusals,
@@ -87,34 +87,6 @@ pub struct Verdict {
     pub event: Option<(Key, Version)>,
     /// What was done when, if it is traced.
     pub trace: Option<Trace>,
-}
-
-/// What an event did to its store.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Write {
-    /// It is the stored state now.
-    Applied {
-        /// The write that was there before.
-        replaced: Option<Version>,
-    },
-    /// The store held a later write, or the batch had one.
-    Superseded {
-        /// The later write.
-        by: Version,
-    },
-    /// The store held this very write, with this very content.
-    Duplicate,
-}
-
-impl Write {
-    /// The word in logs and metrics.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Applied { .. } => "applied",
-            Self::Superseded { .. } => "superseded",
-            Self::Duplicate => "duplicate",
-        }
-    }
 }
 
 /// Replicates for one site.
@@ -318,12 +290,8 @@ impl Worker {
     async fn put(&self, event: &Event) -> Applied {
         let record = Record::new(event, &self.rules.site, self.clock.now(), self.policy.tombstone_life);
         let put = self.store.put_if_newer(&record).await;
-        match self.blame(&record.key, put).await {
-            Ok(PutOutcome::Stored { replaced }) => Applied::Done(Write::Applied { replaced }),
-            Ok(PutOutcome::Kept { current }) if current == record.version => Applied::Done(Write::Duplicate),
-            Ok(PutOutcome::Kept { current }) => Applied::Done(Write::Superseded { by: current }),
-            Err(error) => Applied::Failed(Arc::new(error)),
-        }
+        let put = self.blame(&record.key, put).await;
+        put.map_or_else(|error| Applied::Failed(Arc::new(error)), Applied::Done)
     }
 
     /// Sends to every peer what this site is the origin of; answers by peer and place in the batch.

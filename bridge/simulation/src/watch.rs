@@ -13,7 +13,7 @@ use bridge_adapters::memory::MemoryQueue;
 use bridge_core::{
     event::Key,
     failure::PortError,
-    port::{self, Delivery, Message, PutOutcome, Queue, Receipt, Store, Use},
+    port::{self, Delivery, Message, Queue, Receipt, Store, Use, Write},
     reason::Refusal,
     record::Record,
 };
@@ -142,7 +142,7 @@ impl WatchStore {
 
 #[async_trait]
 impl Store for WatchStore {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         let outcome = self.inner.put_if_newer(record).await?;
         self.books.wrote(self.site, self.actor, record, &outcome);
         Ok(outcome)

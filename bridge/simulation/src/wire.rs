@@ -19,7 +19,7 @@ use bridge_adapters::{
 use bridge_core::{
     event::Key,
     failure::PortError,
-    port::{Clock, Cursor, Delivery, ForeignItem, Message, Page, Place, PutOutcome, Queue, Receipt, Scan, Store, Use},
+    port::{Clock, Cursor, Delivery, ForeignItem, Message, Page, Place, Queue, Receipt, Scan, Store, Use, Write},
     reason::Refusal,
     record::Record,
 };
@@ -242,7 +242,7 @@ struct WireStore {
 
 #[async_trait]
 impl Store for WireStore {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         let answer = self.way.travel(|| self.inner.put_if_newer(record)).await;
         self.way.tell("put", &self.inner, &answer);
         answer

@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::{
 use bridge_core::{
     event::{Key, Op},
     failure::{FailureKind, PortError, Recovery},
-    port::{PutOutcome, Store},
+    port::{Store, Write},
     record::Record,
     version::{self, Version},
 };
@@ -149,7 +149,7 @@ impl DynamodbStore {
     }
 
     /// What the table holds instead, after it has refused the write of `record`.
-    async fn kept(&self, record: &Record, held: Option<Item>) -> Result<PutOutcome, PortError> {
+    async fn kept(&self, record: &Record, held: Option<Item>) -> Result<Write, PortError> {
         let operation = "put_if_newer";
         let held = match held {
             Some(item) => Some(dynamodb_item::to_record(&item)),
@@ -157,7 +157,7 @@ impl DynamodbStore {
         };
         match held {
             Some(held) => match held.and_then(|held| stored::not_older(held, record)) {
-                Ok(current) => Ok(PutOutcome::Kept { current }),
+                Ok(current) => Ok(Write::kept(current, &record.version)),
                 Err(error) => Err(error.refuse(self.to_string(), operation, &record.key)),
             },
             // It was there, and its life ended in between.
@@ -178,7 +178,7 @@ fn of_a_read(error: &SdkError<GetItemError, HttpResponse>) -> Failure {
 
 #[async_trait]
 impl Store for DynamodbStore {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         let operation = "put_if_newer";
         let item = dynamodb_item::from_record(record)
             .map_err(|error| error.into_port_error(self.to_string(), operation, &record.key))?;
@@ -197,7 +197,7 @@ impl Store for DynamodbStore {
         match answer {
             Ok(answer) => {
                 let replaced = answer.attributes.and_then(|item| dynamodb_item::version(&item).ok());
-                Ok(PutOutcome::Stored { replaced })
+                Ok(Write::Applied { replaced })
             }
             Err(SdkError::ServiceError(refusal)) if refusal.err().is_conditional_check_failed_exception() => {
                 let PutItemError::ConditionalCheckFailedException(refusal) = refusal.into_err() else {

@@ -15,7 +15,7 @@ use azure_data_cosmos::{
 use bridge_core::{
     event::{Key, Op},
     failure::{FailureKind, PortError},
-    port::{PutOutcome, Store},
+    port::{Store, Write},
     record::Record,
     version::Version,
 };
@@ -132,7 +132,7 @@ impl CosmosStore {
     }
 
     /// The loop: create, or read, compare and replace, until one of them counts.
-    async fn write(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn write(&self, record: &Record) -> Result<Write, PortError> {
         let container = self.container(PUT).await?;
         let (id, pk) = (cosmos_item::id(&record.key), record.key.as_str());
         let item = cosmos_item::from_record(record);
@@ -142,7 +142,7 @@ impl CosmosStore {
             pause(turn).await;
             if step == Step::Create {
                 match container.create_item(pk.to_owned(), &id, &item, None).await {
-                    Ok(_) => return Ok(PutOutcome::Stored { replaced: None }),
+                    Ok(_) => return Ok(Write::Applied { replaced: None }),
                     // Somebody else's, or our own whose answer was lost: the versions tell.
                     Err(error) if error.status().is_conflict() => {}
                     Err(error) => return Err(self.fail_write(container, &error, &item).await),
@@ -154,11 +154,11 @@ impl CosmosStore {
             };
             step = Step::Read;
             if current >= record.version {
-                return Ok(PutOutcome::Kept { current });
+                return Ok(Write::kept(current, &record.version));
             }
             let unchanged = ItemWriteOptions::default().with_precondition(Precondition::if_match(etag));
             match container.replace_item(pk.to_owned(), &id, &item, Some(unchanged)).await {
-                Ok(_) => return Ok(PutOutcome::Stored { replaced: Some(current) }),
+                Ok(_) => return Ok(Write::Applied { replaced: Some(current) }),
                 Err(error) if error.status().is_precondition_failed() || error.status().is_not_found() => {}
                 Err(error) => return Err(self.fail_write(container, &error, &item).await),
             }
@@ -212,7 +212,7 @@ impl CosmosStore {
 
 #[async_trait]
 impl Store for CosmosStore {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         self.within(PUT, Box::pin(self.write(record))).await
     }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bridge_core::{
     event::Key,
     failure::PortError,
-    port::{Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
+    port::{Delivery, Message, Place, Queue, Receipt, Store, Use, Write},
     reason::Refusal,
     record::Record,
 };
@@ -139,7 +139,7 @@ impl<L: Layer> Queue for LayeredQueue<L> {
 
 #[async_trait]
 impl<L: Layer> Store for LayeredStore<L> {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         self.layer.one(self.call(Operation::PutIfNewer), self.inner.put_if_newer(record), one_item).await
     }
 

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
-    port::{Clock, Cursor, ForeignItem, Page, PutOutcome, Scan, Store},
+    port::{Clock, Cursor, ForeignItem, Page, Scan, Store, Write},
     record::Record,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -95,7 +95,7 @@ impl Held {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         let fail = |kind| PortError::new(self.to_string(), "put_if_newer", kind);
         if let Some(error) = self.spoilt_at(&record.key) {
             return Err(error.refuse(self.to_string(), "put_if_newer", &record.key));
@@ -116,10 +116,10 @@ impl Store for MemoryStore {
         let current = records.get(&record.key).filter(|held| held.lives(now));
         let replaced = current.map(|held| held.record.version.clone());
         match replaced {
-            Some(current) if current >= record.version => Ok(PutOutcome::Kept { current }),
+            Some(current) if current >= record.version => Ok(Write::kept(current, &record.version)),
             replaced => {
                 records.insert(record.key.clone(), held);
-                Ok(PutOutcome::Stored { replaced })
+                Ok(Write::Applied { replaced })
             }
         }
     }

@@ -16,4 +16,4 @@ pub use depth::{Depth, QueueDepth};
 pub use queue::{Delivery, Message, Place, Properties, Queue, Receipt, Use};
 pub use reschedule::Reschedule;
 pub use scan::{Cursor, ForeignItem, Page, Scan};
-pub use store::{PutOutcome, Store};
+pub use store::{Store, Write};
