@@ -12,7 +12,6 @@ pub mod azure;
 mod carried;
 pub mod clock;
 mod delivery;
-pub mod dynamodb_size;
 #[cfg(feature = "clouds")]
 pub mod endpoint;
 pub mod file;

@@ -16,8 +16,10 @@ use aws_sdk_dynamodb::{
 use bridge_core::{
     event::{Key, Op},
     failure::{FailureKind, PortError, Recovery},
+    limits,
     port::{Store, Write},
     record::Record,
+    size,
     version::{self, Version},
 };
 
@@ -27,10 +29,7 @@ use super::{
     dynamodb_shape::Shape,
     error::Failure,
 };
-use crate::{
-    dynamodb_size::{ITEM_BYTES_MAX, item_bytes},
-    stored,
-};
+use crate::stored;
 
 /// What a write asks of the item that it would replace: that it is a record of the bridge, and an older one.
 ///
@@ -207,11 +206,11 @@ impl Store for DynamodbStore {
             }
             Err(error) => {
                 let failure = Failure::from(&error);
-                let size_bytes = item_bytes(record);
+                let size_bytes = size::item_bytes(record);
                 // The service has no code of its own for it, so its word is joined with our count.
                 let kind = match failure.kind {
-                    FailureKind::Rejected { .. } if size_bytes > ITEM_BYTES_MAX => {
-                        FailureKind::TooLarge { size_bytes, limit_bytes: ITEM_BYTES_MAX }
+                    FailureKind::Rejected { .. } if size_bytes > limits::ITEM_BYTES_MAX => {
+                        FailureKind::TooLarge { size_bytes, limit_bytes: limits::ITEM_BYTES_MAX }
                     }
                     kind => kind,
                 };

@@ -13,13 +13,14 @@ use async_trait::async_trait;
 use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
+    limits,
     port::{Clock, Cursor, ForeignItem, Page, Scan, Store, Write},
     record::Record,
+    size,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    dynamodb_size::{ITEM_BYTES_MAX, item_bytes},
     share::{Share, no_cursor},
     stored::{NotARecord, applied_second, life_seconds},
 };
@@ -105,9 +106,9 @@ impl Store for MemoryStore {
             applied_second(&record.applied_at)
                 .map_err(|error| error.into_port_error(self.to_string(), "put_if_newer", &record.key))?;
         }
-        let size_bytes = item_bytes(record);
-        if size_bytes > ITEM_BYTES_MAX {
-            return Err(fail(FailureKind::TooLarge { size_bytes, limit_bytes: ITEM_BYTES_MAX }));
+        let size_bytes = size::item_bytes(record);
+        if size_bytes > limits::ITEM_BYTES_MAX {
+            return Err(fail(FailureKind::TooLarge { size_bytes, limit_bytes: limits::ITEM_BYTES_MAX }));
         }
         let now = self.clock.now();
         let life = record.expires_after.map(|life| TimeDelta::seconds(life_seconds(life).cast_signed()));
