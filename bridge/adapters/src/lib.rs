@@ -14,6 +14,8 @@ pub mod clock;
 mod delivery;
 #[cfg(feature = "clouds")]
 pub mod endpoint;
+#[cfg(feature = "clouds")]
+mod failure;
 pub mod file;
 pub mod layer;
 pub mod lines;

@@ -35,7 +35,7 @@ impl Depth for SqsDepth {
         ];
         let request = self.clients.sqs.get_queue_attributes().queue_url(&self.queue_url);
         let answer = request.set_attribute_names(Some(names.to_vec())).send().await;
-        let answer = answer.map_err(|error| Failure::from(&error).at(self.to_string(), "depth"))?;
+        let answer = answer.map_err(|error| Failure::from(error).at(self.to_string(), "depth"))?;
         read(&answer.attributes.unwrap_or_default())
             .map_err(|detail| PortError::new(self.to_string(), "depth", FailureKind::Rejected { detail }))
     }

@@ -116,7 +116,7 @@ impl DynamodbStore {
         let request = self.client.get_item().table_name(&self.table).key("pk", AttributeValue::S(NO_RECORD.to_owned()));
         let look = async {
             let answer = request.send().await;
-            answer.map(drop).map_err(|error| of_a_read(&error).at(self.to_string(), operation))
+            answer.map(drop).map_err(|error| of_a_read(error).at(self.to_string(), operation))
         };
         self.shape.confirm(look).await
     }
@@ -142,7 +142,7 @@ impl DynamodbStore {
             .set_key(Some(dynamodb_item::primary_key(key)))
             .send()
             .await
-            .map_err(|error| of_a_read(&error).at(self.to_string(), operation))?;
+            .map_err(|error| of_a_read(error).at(self.to_string(), operation))?;
         let record = answer.item.as_ref().map(dynamodb_item::to_record).transpose();
         record.map_err(|error| error.into_port_error(self.to_string(), operation, key))
     }
@@ -167,7 +167,7 @@ impl DynamodbStore {
 
 /// Why a read by key failed. The right table answers every legal key, so one that refuses the request itself has another key, whatever the
 /// service says.
-fn of_a_read(error: &SdkError<GetItemError, HttpResponse>) -> Failure {
+fn of_a_read(error: SdkError<GetItemError, HttpResponse>) -> Failure {
     let mut failure = Failure::from(error);
     if let FailureKind::Rejected { detail } = failure.kind {
         failure.kind = FailureKind::Misshapen { detail };
@@ -205,7 +205,7 @@ impl Store for DynamodbStore {
                 self.kept(record, refusal.item).await
             }
             Err(error) => {
-                let failure = Failure::from(&error);
+                let failure = Failure::from(error);
                 let size_bytes = size::item_bytes(record);
                 // The service has no code of its own for it, so its word is joined with our count.
                 let kind = match failure.kind {

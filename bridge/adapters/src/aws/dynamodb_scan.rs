@@ -49,7 +49,7 @@ impl Scan for DynamodbStore {
             .config_override(Builder::new().timeout_config(patient_timeout_config(PAGE_PATIENCE)))
             .send()
             .await
-            .map_err(|error| Failure::from(&error).at(self.to_string(), "page"))?;
+            .map_err(|error| Failure::from(error).at(self.to_string(), "page"))?;
         let next = answer.last_evaluated_key.map(|key| match (key.len(), key.get("pk")) {
             (1, Some(AttributeValue::S(key))) => Ok(Share { after: Some(key.clone()), ..share }.cursor()),
             _ => {

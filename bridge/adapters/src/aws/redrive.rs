@@ -14,7 +14,7 @@ pub async fn redrive_target(clients: &AwsClients, queue_url: &str) -> Result<Opt
     let name = QueueAttributeName::RedrivePolicy;
     let request = clients.sqs.get_queue_attributes().queue_url(queue_url).attribute_names(name.clone());
     let backend = || format!("sqs {}", queue_url.rsplit('/').next().unwrap_or(queue_url));
-    let answer = request.send().await.map_err(|error| Failure::from(&error).at(backend(), "redrive_target"))?;
+    let answer = request.send().await.map_err(|error| Failure::from(error).at(backend(), "redrive_target"))?;
     let policy = answer.attributes.as_ref().and_then(|attributes| attributes.get(&name));
     Ok(policy.and_then(|policy| address(queue_url, policy)))
 }

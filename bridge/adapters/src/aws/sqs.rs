@@ -91,7 +91,7 @@ impl SqsQueue {
             .config_override(aws_sdk_sqs::config::Builder::new().timeout_config(patient_timeout_config(wait)))
             .send()
             .await
-            .map_err(|error| Failure::from(&error).at(self.to_string(), "receive"))?;
+            .map_err(|error| Failure::from(error).at(self.to_string(), "receive"))?;
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(sqs_message::to_delivery).collect())
     }
 
@@ -156,7 +156,7 @@ impl SqsQueue {
                 let results = sqs_batch::results(hidden.len(), successful, answer.failed());
                 results.into_iter().map(|result| result.map_err(stale)).collect()
             }
-            Err(error) => vec![Err(Failure::from(&error)); hidden.len()],
+            Err(error) => vec![Err(Failure::from(error)); hidden.len()],
         }
     }
 
@@ -183,7 +183,7 @@ impl SqsQueue {
                 let results = sqs_batch::results(receipts.len(), successful, answer.failed());
                 results.into_iter().map(|result| result.map_err(stale)).collect()
             }
-            Err(error) => vec![Err(Failure::from(&error)); receipts.len()],
+            Err(error) => vec![Err(Failure::from(error)); receipts.len()],
         }
     }
 
@@ -207,7 +207,7 @@ impl SqsQueue {
         let entries =
             messages.iter().enumerate().map(|(place, message)| sqs_message::to_entry(message, place)).collect();
         let request = self.client.send_message_batch().queue_url(&self.options.queue_url).set_entries(Some(entries));
-        let answer = request.send().await.map_err(|error| self.too_large(messages, Failure::from(&error)))?;
+        let answer = request.send().await.map_err(|error| self.too_large(messages, Failure::from(error)))?;
         let successful = answer.successful().iter().map(aws_sdk_sqs::types::SendMessageBatchResultEntry::id);
         let results = sqs_batch::results(messages.len(), successful, answer.failed());
         let name =
@@ -289,11 +289,11 @@ impl Queue for SqsQueue {
         let refused = match what {
             Use::Send => {
                 let request = self.client.send_message().queue_url(&self.options.queue_url);
-                request.message_body(NOT_CARRIED).send().await.err().map(|error| Failure::from(&error))
+                request.message_body(NOT_CARRIED).send().await.err().map(Failure::from)
             }
             Use::Settle => {
                 let request = self.client.delete_message().queue_url(&self.options.queue_url);
-                request.receipt_handle(NO_RECEIPT).send().await.err().map(|error| Failure::from(&error))
+                request.receipt_handle(NO_RECEIPT).send().await.err().map(Failure::from)
             }
         };
         match refused {

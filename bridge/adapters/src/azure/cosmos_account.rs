@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bridge_core::{
-    failure::{FailureKind, PortError, chain},
+    failure::{FailureKind, PortError},
     port::Clock,
 };
 use hmac::{Hmac, Mac};
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use sha2::Sha256;
 
 use super::{client::CosmosCredential, tls};
-use crate::{clock::SystemClock, look::LOOK};
+use crate::{clock::SystemClock, failure::Failure, look::LOOK};
 
 /// "Common Azure Cosmos DB REST request headers", read 2026-11.
 const VERSION: &str = "2020-07-15";
@@ -46,9 +46,8 @@ pub(super) async fn write_regions(
     endpoint: &Url,
     credential: &CosmosCredential,
 ) -> Result<BTreeSet<String>, PortError> {
-    let failed = |(kind, words): (FailureKind, String)| PortError::new(at, LOOK, kind).caused_by(words);
-    let text = read(endpoint, credential).await.map_err(failed)?;
-    regions(&text).map_err(|error| failed((FailureKind::Unavailable, error.to_string())))
+    let text = read(endpoint, credential).await.map_err(|failure| failure.at(at, LOOK))?;
+    regions(&text).map_err(|error| Failure::unavailable(error).at(at, LOOK))
 }
 
 /// The names in an account's own description.
@@ -57,10 +56,9 @@ pub(super) fn regions(text: &str) -> serde_json::Result<BTreeSet<String>> {
     Ok(account.writable.into_iter().map(|location| location.name).collect())
 }
 
-async fn read(endpoint: &Url, credential: &CosmosCredential) -> Result<String, (FailureKind, String)> {
-    let unavailable = |words: String| (FailureKind::Unavailable, words);
-    let failed = |error: reqwest::Error| unavailable(chain(&error.without_url()));
-    let builder = tls::http_client(endpoint.scheme() == "https").map_err(|error| unavailable(error.to_string()))?;
+async fn read(endpoint: &Url, credential: &CosmosCredential) -> Result<String, Failure> {
+    let failed = |error: reqwest::Error| Failure::unavailable(error.without_url());
+    let builder = tls::http_client(endpoint.scheme() == "https").map_err(Failure::unavailable)?;
     let builder = builder.connect_timeout(CONNECT_TIMEOUT);
     let date = SystemClock.now().format("%a, %d %b %Y %T GMT").to_string();
     let request = builder.build().map_err(failed)?.get(endpoint.clone());
@@ -72,20 +70,21 @@ async fn read(endpoint: &Url, credential: &CosmosCredential) -> Result<String, (
     if status.is_success() {
         return Ok(text);
     }
-    Err((tls::refusal(status), format!("HTTP {} {text}", status.as_u16()).chars().take(DETAIL_CHARS_MAX).collect()))
+    let detail: String = format!("HTTP {} {text}", status.as_u16()).chars().take(DETAIL_CHARS_MAX).collect();
+    Err(Failure::new(tls::refusal(status), detail))
 }
 
-async fn authorization(credential: &CosmosCredential, date: &str) -> Result<String, (FailureKind, String)> {
+async fn authorization(credential: &CosmosCredential, date: &str) -> Result<String, Failure> {
     let value = match credential {
         CosmosCredential::Key(key) => {
-            let key =
-                STANDARD.decode(key).map_err(|_| (FailureKind::Unauthorized, "the key is no Base64".to_owned()))?;
+            let no_key = |_| Failure::new(FailureKind::Unauthorized, "the key is no Base64");
+            let key = STANDARD.decode(key).map_err(no_key)?;
             format!("type=master&ver=1.0&sig={}", sign(&key, date))
         }
         CosmosCredential::Token(identity) => {
             let token = identity.get_token(&[SCOPE], None).await;
             // Which of the two it is, the store's own call tells.
-            let token = token.map_err(|error| (FailureKind::Unavailable, chain(&error)))?;
+            let token = token.map_err(Failure::unavailable)?;
             format!("type=aad&ver=1.0&sig={}", token.token.secret())
         }
     };

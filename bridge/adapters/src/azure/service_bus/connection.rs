@@ -186,14 +186,15 @@ impl Connector {
     async fn dial(&self) -> Result<Box<dyn Io>, Failure> {
         let ServiceBusConnection { host, port, encrypted, .. } = &self.target;
         let socket = TcpStream::connect((host.as_str(), *port)).await;
-        let socket = socket.map_err(|error| Failure::unavailable(format!("{host}:{port}: {error}")))?;
+        let unreachable = |error| Failure::in_words(FailureKind::Unavailable, format!("{host}:{port}: {error}"), error);
+        let socket = socket.map_err(unreachable)?;
         socket.set_nodelay(true).map_err(Failure::unavailable)?;
         if !encrypted {
             return Ok(Box::new(socket));
         }
         let name = ServerName::try_from(host.clone()).map_err(Failure::unavailable)?;
         let stream = TlsConnector::from(tls()?).connect(name, socket).await;
-        Ok(Box::new(stream.map_err(|error| tls_failure(host, &error))?))
+        Ok(Box::new(stream.map_err(|error| tls_failure(host, error))?))
     }
 }
 
@@ -240,7 +241,7 @@ impl Pass {
                 }
                 // Should none of the tries succeed, the service ends the links, and the next use builds a connection.
                 Err(failure) => {
-                    tracing::warn!(error = failure.detail, "the Service Bus token was not renewed");
+                    tracing::warn!(error = failure.detail(), "the Service Bus token was not renewed");
                     sleep(pause).await;
                     pause = (pause * 2).min(RENEW_PAUSE_MAX);
                 }
@@ -259,8 +260,8 @@ pub(super) fn http_client(encrypted: bool) -> Result<ClientBuilder, Failure> {
 }
 
 /// rustls reports as invalid data what another try cannot cure, such as a certificate that is not trusted.
-fn tls_failure(host: &str, error: &io::Error) -> Failure {
+fn tls_failure(host: &str, error: io::Error) -> Failure {
     let kind =
         if error.kind() == io::ErrorKind::InvalidData { FailureKind::Unauthorized } else { FailureKind::Unavailable };
-    Failure::new(kind, format!("TLS with {host}: {error}"))
+    Failure::in_words(kind, format!("TLS with {host}: {error}"), error)
 }

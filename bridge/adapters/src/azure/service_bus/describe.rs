@@ -61,15 +61,12 @@ impl ServiceBusDescriptions {
     pub(super) async fn read(&self, queue: &str) -> Result<String, Failure> {
         let missing = |detail: String| Failure::new(FailureKind::Missing, detail);
         let mut url = self.endpoint().ok_or_else(|| missing("service_bus_http_endpoint is not set".to_owned()))?;
-        endpoint::check(&url).map_err(|insecure| missing(insecure.to_string()))?;
+        endpoint::check(&url).map_err(|insecure| Failure::new(FailureKind::Missing, insecure))?;
         url.path_segments_mut().map_err(|()| missing("no address".to_owned()))?.pop_if_empty().extend(queue.split('/'));
         url.query_pairs_mut().append_pair("api-version", API_VERSION);
         let token = sas::token(&self.target.credential, &format!("https://{}/{queue}", self.target.host)).await?;
         let request = self.client()?.get(url).header(AUTHORIZATION, token.header());
-        let failed = |error: reqwest::Error| {
-            let kind = if error.is_timeout() { FailureKind::TimedOut } else { FailureKind::Unavailable };
-            Failure::with_causes(kind, &error.without_url())
-        };
+        let failed = Failure::of_transport;
         let answer = request.send().await.map_err(failed)?;
         let status = answer.status();
         let text = answer.text().await.map_err(failed)?;
@@ -88,7 +85,7 @@ impl ServiceBusDescriptions {
         let builder = connection::http_client(self.target.encrypted)?
             .connect_timeout(self.timeouts.connect)
             .timeout(self.timeouts.operation);
-        let client = builder.build().map_err(|error| Failure::with_causes(FailureKind::Unavailable, &error))?;
+        let client = builder.build().map_err(Failure::unavailable)?;
         Ok(self.client.get_or_init(|| client))
     }
 }

@@ -3,9 +3,7 @@
 //! AMQP names a condition, HTTP a status. What is unknown counts as unavailable, so that it is tried again and shows
 //! in the log.
 
-use std::{error::Error, fmt::Display};
-
-use bridge_core::failure::{FailureKind, PortError};
+use bridge_core::failure::FailureKind;
 use fe2o3_amqp::{
     connection::{ConnectionStopReason, OpenError},
     link::{
@@ -16,25 +14,9 @@ use fe2o3_amqp::{
 };
 use serde_amqp::Value;
 
-/// A failure before it is known which of the port's methods it is told to. Cheap to clone: a failed batch fails each
-/// of its items.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) kind: FailureKind,
-    /// What the service or the machine said.
-    pub(super) detail: String,
-}
+pub(super) use crate::failure::Failure;
 
 impl Failure {
-    pub(super) fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into() }
-    }
-
-    /// The connection is gone or was never there.
-    pub(super) fn unavailable(detail: impl Display) -> Self {
-        Self::new(FailureKind::Unavailable, detail.to_string())
-    }
-
     pub(super) fn timed_out(what: &str) -> Self {
         Self::new(FailureKind::TimedOut, format!("{what}: no answer in time"))
     }
@@ -46,25 +28,6 @@ impl Failure {
     /// Whether a new connection may mend it: it may be gone, silent, or its token may have expired.
     pub(super) fn may_be_the_connections(&self) -> bool {
         matches!(self.kind, FailureKind::Unavailable | FailureKind::TimedOut | FailureKind::Unauthorized)
-    }
-
-    pub(super) fn at(self, backend: &str, operation: &'static str) -> PortError {
-        PortError::new(backend, operation, self.kind).caused_by(self.detail)
-    }
-
-    /// A failure with all its causes in one line.
-    pub(super) fn with_causes(kind: FailureKind, error: &dyn Error) -> Self {
-        let mut detail = error.to_string();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            let text = cause.to_string();
-            if !detail.contains(&text) {
-                detail.push_str(": ");
-                detail.push_str(&text);
-            }
-            next = cause.source();
-        }
-        Self::new(kind, detail)
     }
 }
 
@@ -86,7 +49,7 @@ impl From<&definitions::Error> for Failure {
     fn from(error: &definitions::Error) -> Self {
         let condition = condition_text(&error.condition);
         let description = error.description.as_deref().unwrap_or_default();
-        Self::new(kind_of(&condition), format!("{condition} {description}").trim_end().to_owned())
+        Self::in_words(kind_of(&condition), format!("{condition} {description}").trim_end(), error.clone())
     }
 }
 
@@ -124,7 +87,7 @@ impl From<LinkStateError> for Failure {
                 cause.into()
             }
             LinkStateError::SessionStopped(reason) => reason.into(),
-            other => Self::unavailable(other),
+            _ => Self::unavailable(error),
         }
     }
 }
@@ -139,7 +102,7 @@ impl From<RecvError> for Failure {
     fn from(error: RecvError) -> Self {
         match error {
             RecvError::LinkStateError(state) => state.into(),
-            other => Self::with_causes(FailureKind::Unavailable, &other),
+            other => Self::unavailable(other),
         }
     }
 }
@@ -151,7 +114,7 @@ impl From<SendError> for Failure {
             SendError::Detached(
                 DetachError::RemoteDetachedWithError(cause) | DetachError::RemoteClosedWithError(cause),
             ) => (&cause).into(),
-            other => Self::with_causes(FailureKind::Unavailable, &other),
+            other => Self::unavailable(other),
         }
     }
 }
@@ -161,7 +124,7 @@ impl From<ReceiverAttachError> for Failure {
         match &error {
             ReceiverAttachError::RemoteClosedWithError(cause) => cause.into(),
             ReceiverAttachError::SessionStopped(reason) => reason.into(),
-            other => Self::unavailable(other),
+            _ => Self::unavailable(error),
         }
     }
 }
@@ -171,7 +134,7 @@ impl From<SenderAttachError> for Failure {
         match &error {
             SenderAttachError::RemoteClosedWithError(cause) => cause.into(),
             SenderAttachError::SessionStopped(reason) => reason.into(),
-            other => Self::unavailable(other),
+            _ => Self::unavailable(error),
         }
     }
 }
@@ -180,8 +143,8 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match &error {
             OpenError::RemoteClosedWithError(cause) => cause.into(),
-            OpenError::SaslError { .. } => Self::new(FailureKind::Unauthorized, error.to_string()),
-            other => Self::with_causes(FailureKind::Unavailable, other),
+            OpenError::SaslError { .. } => Self::new(FailureKind::Unauthorized, error),
+            _ => Self::unavailable(error),
         }
     }
 }
@@ -201,6 +164,13 @@ mod tests {
         assert_eq!(Failure::from(&definitions::Error::new(lost, None, None)).kind, FailureKind::LeaseLost);
         let unknown = ErrorCondition::Custom(Symbol::from("com.microsoft:never-heard-of"));
         assert_eq!(Failure::from(&definitions::Error::new(unknown, None, None)).kind, FailureKind::Unavailable);
+    }
+
+    #[test]
+    fn the_services_own_error_is_the_source() {
+        let refused = definitions::Error::new(AmqpError::NotFound, "no such queue".to_owned(), None);
+        let failed = Failure::from(LinkStateError::RemoteClosedWithError(refused)).at("service-bus q", "receive");
+        assert!(failed.cause::<definitions::Error>().is_some(), "{failed:?}");
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl ServiceBusQueue {
             // Services end connections now and then, and tokens that could not be renewed in time end links: a new
             // connection tells whether that was all.
             Err(failure) if failure.may_be_the_connections() => {
-                tracing::debug!(queue = self.label, error = failure.detail, "receiving again on a new connection");
+                tracing::debug!(queue = self.label, error = failure.detail(), "receiving again on a new connection");
                 self.connector.discard(link.connection).await;
                 self.take_from(&self.attached().await?, max, deadline).await
             }
@@ -224,7 +224,7 @@ impl ServiceBusQueue {
             Err(failure) if failure.kind.recovery() == Recovery::DeadLetter => {
                 tracing::debug!(
                     queue = self.label,
-                    error = failure.detail,
+                    error = failure.detail(),
                     "a copy goes without the message's own properties"
                 );
                 copy.properties.retain(|name, _| property::is_own(name) || trace::is_context(name));

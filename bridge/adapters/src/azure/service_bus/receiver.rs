@@ -310,7 +310,7 @@ async fn serve(
                 Err(error @ RecvError::TransferLimitExceeded) => Err(End::Failed(error.into())),
                 // A transfer that is not as it must be comes again until the service sets it aside; the link goes on.
                 Err(error) if matches!(error.recovery(), ErrorRecovery::UseLink) => {
-                    tracing::warn!(error = Failure::from(error).detail, "a Service Bus message could not be read");
+                    tracing::warn!(error = Failure::from(error).detail(), "a Service Bus message could not be read");
                     Ok(())
                 }
                 Err(error) => Err(End::Failed(error.into())),

@@ -89,7 +89,7 @@ impl Sender {
     /// Sends messages, optionally to become visible at `scheduled` only. One result each, in their order.
     pub(super) async fn send(&self, messages: &[&Message], scheduled: Option<&str>) -> Vec<Result<(), Failure>> {
         let check = |message| carried::check(message, self.message_bytes_max);
-        let refuse = |kind: FailureKind| Failure { detail: kind.to_string(), kind };
+        let refuse = |kind: FailureKind| Failure::new(kind.clone(), kind.to_string());
         let mut results: Vec<Result<(), Failure>> =
             messages.iter().map(|message| check(message).map_err(refuse)).collect();
         let good: Vec<usize> = (0..messages.len()).filter(|index| results[*index].is_ok()).collect();
@@ -231,7 +231,7 @@ impl Sender {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(CONCURRENT_MAX)
             .tcp_nodelay(true);
-        let client = builder.build().map_err(|error| Failure::with_causes(FailureKind::Unavailable, &error))?;
+        let client = builder.build().map_err(Failure::unavailable)?;
         Ok(self.client.get_or_init(|| client))
     }
 }
@@ -323,7 +323,7 @@ pub(super) fn retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
 fn transport_failure(error: reqwest::Error) -> Failure {
     // A connection that was not made in time has sent nothing.
     let kind = if error.is_timeout() && !error.is_connect() { FailureKind::TimedOut } else { FailureKind::Unavailable };
-    Failure::with_causes(kind, &error.without_url())
+    Failure::new(kind, error.without_url())
 }
 
 #[cfg(test)]
