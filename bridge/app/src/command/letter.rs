@@ -1,7 +1,5 @@
 //! `bridge letter`: one dead letter with its properties and its body.
 
-use std::fmt::Write;
-
 use anyhow::Context;
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{
@@ -18,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     assemble,
+    command::table::{Column, table},
     config::Config,
     exit::{Code, Misuse},
     telemetry::incidents::Log,
@@ -103,10 +102,8 @@ fn as_text(letter: &Found, queue: &str) -> String {
     ]);
     told.extend(delivery.first_seen.map(|at| ("first seen".to_owned(), rfc3339(at))));
     for properties in [&told, &delivery.properties] {
-        let width = properties.keys().map(|name| name.chars().count()).max().unwrap_or_default();
-        for (name, value) in properties {
-            writeln!(text, "  {:width$}  {}", line(name), line(value)).expect("a String takes all");
-        }
+        let row = |(name, value): (&String, &String)| vec![format!("  {}", line(name)), line(value)];
+        text += &table(&[Column::Left(0)], &properties.iter().map(row).collect::<Vec<_>>());
         text.push('\n');
     }
     let shown = &delivery.body[..delivery.body.len().min(SHOWN_BYTES)];

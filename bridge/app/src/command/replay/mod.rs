@@ -8,7 +8,6 @@ mod planning;
 mod report;
 mod run;
 mod sums;
-mod table;
 
 use std::{
     collections::BTreeMap,

@@ -11,7 +11,8 @@ use bridge_ops::replay::{
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{files::PlanFile, table::table};
+use super::files::PlanFile;
+use crate::command::table::{Column, table};
 
 /// Characters of a reason in a table. Ours: the bridge's own have 20.
 const REASON_CHARS_MAX: usize = 60;
@@ -207,7 +208,7 @@ pub(super) fn as_table(sums: &Sums) -> String {
         }
     }
     rows.push(row("all", &all));
-    let mut text = format!("{}\n\n{}", sums.title(), table(&rows));
+    let mut text = format!("{}\n\n{}", sums.title(), table(&[Column::Left(0), Column::Right(0)], &rows));
     if sums.brought > 0 {
         text += &format!(
             "\n{} are brought already, by a run that began this plan; {} are to do\n",
