@@ -81,8 +81,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
 
     // The door.
     "no-skew-fence" in "decision.rs", noticed by "nothing lost":
-        "let ahead_max = if own { rules.clock_skew_max.min(rules.future_max) } else { rules.future_max };"
-        => "let ahead_max = if own { rules.clock_skew_max.min(rules.future_max) } else { rules.future_max };
+        "let ahead_max = if own { clock_skew_max.min(future_max) } else { future_max };"
+        => "let ahead_max = if own { clock_skew_max.min(future_max) } else { future_max };
     let ahead_max = if MUTANT && own { Duration::MAX } else { ahead_max };";
     "no-far-fence" in "decision.rs", noticed by "nothing lost":
         "let ahead = event.timestamp.utc - now;"
@@ -91,14 +91,14 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         return Ok(());
     }";
     "no-age-fence" in "decision.rs", noticed by "nothing lost":
-        "if (-ahead).to_std().is_ok_and(|age| age > rules.age_max)"
-        => "if !MUTANT && (-ahead).to_std().is_ok_and(|age| age > rules.age_max)";
+        "if (-ahead).to_std().is_ok_and(|age| age > age_max)"
+        => "if !MUTANT && (-ahead).to_std().is_ok_and(|age| age > age_max)";
     "no-age-fence-for-peers" in "decision.rs", noticed by "nothing lost":
-        "(-ahead).to_std().is_ok_and(|age| age > rules.age_max)"
-        => "!(MUTANT && !own) && (-ahead).to_std().is_ok_and(|age| age > rules.age_max)";
+        "(-ahead).to_std().is_ok_and(|age| age > age_max)"
+        => "!(MUTANT && !own) && (-ahead).to_std().is_ok_and(|age| age > age_max)";
     "accepted-once-accepted-for-ever" in "decision.rs", noticed by "nothing lost":
-        "marks.accept_old.is_some_and(|accepted| accepted.counts(now, rules.age_max, rules.future_max))"
-        => "marks.accept_old.is_some_and(|accepted| MUTANT || accepted.counts(now, rules.age_max, rules.future_max))";
+        "marks.accept_old.is_some_and(|accepted| accepted.counts(now, age_max, future_max))"
+        => "marks.accept_old.is_some_and(|accepted| MUTANT || accepted.counts(now, age_max, future_max))";
     "any-site-speaks-for-a-peer" in "decision.rs", noticed by "nothing lost":
         "if *origin == rules.site || marks.forwarded_by.as_ref() == Some(origin) {"
         => "if MUTANT || *origin == rules.site || marks.forwarded_by.as_ref() == Some(origin) {";
@@ -163,7 +163,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         => "if !MUTANT {
             self.unsettled.push((delivery.message_id.clone(), error));
         }";
-    "a-store-that-refuses-all-is-right" in "refusals.rs", noticed by "crash matrix":
+    "a-store-that-refuses-all-is-right" in "worker.rs", noticed by "crash matrix":
         "if !suspected || "
         => "if MUTANT || !suspected || ";
     "a-function-settles-what-must-come-again" in "invocation/partial.rs", noticed by "nothing lost":

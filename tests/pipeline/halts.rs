@@ -13,12 +13,13 @@ use std::{
 use async_trait::async_trait;
 use bridge_adapters::layer::{Fault, FaultPlan, Operation, Rule};
 use bridge_core::{
-    carry_out::{Carried, Halt},
+    carry_out::Carried,
     failure::{FailureKind, PortError},
-    pipeline::Verdict,
+    halt::Halt,
     port::{Clock, Delivery},
     receive::{Listen, Pace, receive},
     retry::Backoff,
+    worker::Verdict,
 };
 use bridge_simulation::books::{Actor, Kind, Place};
 

@@ -7,19 +7,19 @@ use bridge_adapters::{
     memory::{MemoryQueue, MemoryQueueOptions},
 };
 use bridge_core::{
-    carry_out::Spot,
     circuit::CircuitState,
     event::Key,
     failure::{FailureKind, PortError},
+    halt::Spot,
     invocation::{
         Ended,
         partial::{self, Budget as PartialBudget, Worked as PartialWorked},
         whole::{self, Budget as WholeBudget, Failed, Worked as WholeWorked},
     },
-    pipeline::{Policy, Verdict},
     port::{Clock, Delivery, Queue, Reschedule, Store, Write},
     record::Record,
     settlement::Settlement,
+    worker::{Policy, Verdict},
 };
 
 use crate::world::{Site, World, event, message, policy};

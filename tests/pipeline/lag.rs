@@ -21,7 +21,7 @@ use bridge_core::{
     heartbeat::{self, Status},
     marks::{Marks, Own},
     port::{Clock, Delivery, Message, Place, Queue, Receipt, Store, Write},
-    settlement::property,
+    property,
 };
 use bridge_ops::{
     lag::{

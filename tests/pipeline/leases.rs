@@ -6,15 +6,15 @@ use async_trait::async_trait;
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{
     carry_out::work_off,
-    decision::Rules,
+    decision::{Limits, Rules},
     event::Key,
     failure::PortError,
     incident::Untold,
     limits,
-    pipeline::Worker,
     port::{Delivery, Message, Place, Queue, Receipt, Store, Use, Write},
     reason::Refusal,
     record::Record,
+    worker::Worker,
 };
 
 use crate::world::{event, policy};
@@ -112,10 +112,12 @@ fn an_extension_that_is_under_way_is_no_hindrance_to_the_settlement() {
         rules: Rules {
             site: site.clone(),
             sites: BTreeSet::from([site]),
-            clock_skew_max: limits::CLOCK_SKEW_MAX,
-            future_max: limits::FUTURE_MAX,
-            age_max: Duration::MAX,
-            message_bytes_max: 1024 * 1024,
+            limits: Limits {
+                clock_skew_max: limits::CLOCK_SKEW_MAX,
+                future_max: limits::FUTURE_MAX,
+                age_max: Duration::MAX,
+                message_bytes_max: 1024 * 1024,
+            },
         },
         policy: policy(),
         store: Arc::new(SlowStore),
@@ -123,7 +125,7 @@ fn an_extension_that_is_under_way_is_no_hindrance_to_the_settlement() {
         clock: Arc::new(SystemClock),
         rng: std::sync::Mutex::new(fastrand::Rng::with_seed(1)),
         incidents: Arc::new(Untold),
-        excerpts: bridge_core::set_aside::Excerpts::default(),
+        excerpts: bridge_core::excerpts::Excerpts::default(),
         refusals: std::sync::Mutex::default(),
     };
     let delivery = Delivery {

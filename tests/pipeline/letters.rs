@@ -12,10 +12,10 @@ use bridge_core::{
     failure::FailureKind,
     invocation::{partial, whole},
     limits,
-    pipeline::{Policy, Worker},
     port::{Clock, Delivery, Message, Properties, Queue, Receipt},
     reason::Reason,
     settlement::Settlement,
+    worker::{Policy, Worker},
 };
 use sha2::{Digest, Sha256};
 

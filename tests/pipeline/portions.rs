@@ -14,11 +14,11 @@ use bridge_adapters::memory::ManualClock;
 use bridge_core::{
     event::{Key, Payload},
     failure::PortError,
-    pipeline::{Policy, Worker},
     port::{Clock, Queue, Store, Write},
     portion::PORTION_BYTES_MAX,
     record::Record,
     settlement::Settlement,
+    worker::{Policy, Worker},
 };
 
 use crate::world::{World, event, policy};

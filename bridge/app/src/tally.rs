@@ -11,8 +11,8 @@ use bridge_core::skew::Skew;
 use bridge_core::{
     conflict::Conflict,
     heartbeat::Status,
-    pipeline::{Verdict, Worker},
     settlement::Settlement,
+    worker::{Verdict, Worker},
 };
 use chrono::TimeDelta;
 use uuid::Uuid;

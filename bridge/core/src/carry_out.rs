@@ -7,11 +7,12 @@ use crate::{
     books::Books,
     ending::{Ending, endings},
     failure::{PortError, Recovery},
+    halt::{Halt, Spot},
     lease::{self, Leases},
-    pipeline::{Verdict, Worker},
     port::{Delivery, Queue, Receipt},
     set_aside::Desk,
     settlement::Settlement,
+    worker::{Verdict, Worker},
 };
 
 /// What carrying out came to, beside the verdicts.
@@ -23,28 +24,6 @@ pub struct Carried {
     pub unsettled: Vec<(String, PortError)>,
     /// How the batch was ended.
     pub books: Books,
-}
-
-/// Why nothing more must be taken: no message can succeed until an operator acts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Halt {
-    /// What cannot be used.
-    pub at: Spot,
-    /// What is broken.
-    pub detail: String,
-}
-
-/// What cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spot {
-    /// The site's own store.
-    Store,
-    /// The dead-letter queue.
-    DeadLetters,
-    /// The site's queue, for settling.
-    Settling,
-    /// The site's queue, for receiving.
-    Receiving,
 }
 
 /// Replicates `batch`, which came from `queue`, and settles every delivery. Answers verdicts as they were carried out: a message whose letter

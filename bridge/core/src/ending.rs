@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::{
-    carry_out::{Halt, Spot},
     failure::{PortError, Recovery},
+    halt::{Halt, Spot},
     incident::Incident,
-    pipeline::{Verdict, Worker},
     port::Delivery,
     set_aside::{Aside, Desk, set_aside},
     settlement::{Letter, Settlement},
+    worker::{Verdict, Worker},
 };
 
 /// How a delivery ends.

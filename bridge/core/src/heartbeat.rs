@@ -9,14 +9,12 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    event::{Key, SiteId},
+    event::SiteId,
     marks::{Marks, Own},
     port::{Message, Properties},
     record::Record,
+    reserved,
 };
-
-/// What every reserved key begins with: an event of a producer there is refused.
-pub const RESERVED: &str = "_bridge/";
 
 /// What a worker says of itself with each heartbeat.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,18 +35,13 @@ pub struct Status {
     pub conflicts: u64,
 }
 
-/// The key of a site's heartbeat.
-pub fn key(site: &SiteId) -> Key {
-    format!("{RESERVED}heartbeat/{site}").parse().expect("short, and of letters that every store takes")
-}
-
 /// The event, as bytes for the site's own queue. `at` is the site's time now, which makes each one newer than the last.
 pub fn event(site: &SiteId, event_id: Uuid, at: DateTime<Utc>, status: &Status) -> Vec<u8> {
     let event = json!({
         "event_id": event_id.to_string(),
         "source_region": site.as_str(),
         "op_type": "upsert",
-        "key": key(site).as_str(),
+        "key": reserved::heartbeat(site).as_str(),
         "payload": { "heartbeat": site.as_str(), "worker": status },
         "timestamp": at.to_rfc3339_opts(SecondsFormat::Nanos, true),
     });
@@ -60,11 +53,6 @@ pub fn message(site: &SiteId, event_id: Uuid, id: String, at: DateTime<Utc>, sta
     let mut properties = Properties::new();
     Marks::of(Own::Heartbeat).write(&mut properties);
     Message { id, body: event(site, event_id, at, status).into(), properties }
-}
-
-/// Whether an event of `origin` under `key` is that site's heartbeat. Asked of every event, so nothing is put together for it.
-pub fn is_one(key: &Key, origin: &SiteId) -> bool {
-    key.as_str().strip_prefix(RESERVED).and_then(|rest| rest.strip_prefix("heartbeat/")) == Some(origin.as_str())
 }
 
 /// A heartbeat that arrived in a store.
@@ -114,8 +102,8 @@ mod tests {
         let message = message(&site, Uuid::nil(), "id".to_owned(), at, &status);
         let event = envelope::decode_marked(&message.body, "/nowhere", &Marks::read(&message.properties)).unwrap();
         assert_eq!(event.key.as_str(), "_bridge/heartbeat/azure:westeurope");
-        assert!(event.origin == site && is_one(&event.key, &event.origin));
-        assert!(!is_one(&event.key, &"aws:us-east-1".parse().unwrap()), "another site's");
+        assert!(event.origin == site && reserved::is_heartbeat(&event.key, &event.origin));
+        assert!(!reserved::is_heartbeat(&event.key, &"aws:us-east-1".parse().unwrap()), "another site's");
         assert_eq!(event.timestamp.utc, at, "nanoseconds and all");
 
         let written = at + TimeDelta::milliseconds(40);

@@ -14,13 +14,13 @@ use futures_util::{
 };
 
 use crate::{
-    carry_out::{Carried, Halt, Spot, release, work_off},
+    carry_out::{Carried, release, work_off},
     failure::{PortError, Recovery},
+    halt::{Halt, Spot},
     incident::Incident,
-    pipeline::{Verdict, Worker},
     port::{Delivery, Queue, Use},
-    probe,
     retry::Backoff,
+    worker::{Verdict, Worker},
 };
 
 /// How much is taken at once, and how long it rests.
@@ -174,19 +174,5 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
             Either::Left(((), _)) => None,
             Either::Right((answer, _)) => Some(answer),
         }
-    }
-}
-
-impl Worker {
-    /// Asks the site's own store to do what a worker needs of it: one write, of a record that is the bridge's own and soon expires. A read
-    /// would say nothing of the permission to write.
-    ///
-    /// # Errors
-    /// As the write of an event would fail.
-    pub async fn probe_store(&self) -> Result<(), PortError> {
-        let record = probe::record(&self.rules.site, self.fresh_uuid(), self.clock.now());
-        let put = self.store.put_if_newer(&record).await.map(drop);
-        self.note_write(&record.key, put.as_ref().err());
-        put
     }
 }

@@ -1,19 +1,13 @@
 //! Sets messages aside: sends their letters, in smaller and smaller forms where the dead-letter queue refuses them, and finds another place
 //! where none of them fits. The only place where letters are sent, whatever the host (decision record 0017).
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
-};
-
 use crate::{
     failure::{PortError, Recovery},
     incident::Incident,
     letter::Form,
-    limits,
-    pipeline::Worker,
     port::{Delivery, Message, Queue},
     settlement::Letter,
+    worker::Worker,
 };
 
 /// Where a site's messages come from, and where its letters go.
@@ -43,22 +37,6 @@ pub(crate) enum Aside {
     Failed(PortError),
     /// Neither a letter nor the broker's own dead letters took it: it is left to the broker, which counts.
     Left(PortError),
-}
-
-/// Messages of which an excerpt was sent: each is told of once. It is the memory of one process, and bounded; another process tells again.
-#[derive(Debug, Default)]
-pub struct Excerpts(Mutex<VecDeque<String>>);
-
-impl Excerpts {
-    fn has(&self, message_id: &String) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(message_id)
-    }
-
-    fn add(&self, message_id: &str) {
-        let mut sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.truncate(limits::EXCERPTS_KNOWN - 1);
-        sent.push_front(message_id.to_owned());
-    }
 }
 
 /// Sets messages aside; answers for each.

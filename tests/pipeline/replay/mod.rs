@@ -15,7 +15,7 @@ use bridge_core::{
     failure::FailureKind,
     incident::Untold,
     port::{Clock, Delivery, Depth, Message, Queue},
-    settlement::property,
+    property,
 };
 use bridge_ops::replay::{
     effect::Effect, journal::Outcome, ledger::Tally, pace::Pace, plan::Entry, run::End, setting::Setting,

@@ -22,11 +22,11 @@ use bridge_adapters::{
 };
 use bridge_core::{
     event::SiteId,
+    excerpts::Excerpts,
     limits,
     peer::Peer,
-    pipeline::{Policy, Worker},
     port::{Clock, Depth, Queue, Reschedule, Store},
-    set_aside::Excerpts,
+    worker::{Policy, Worker},
 };
 use bridge_ops::{
     doctor::Inspect,

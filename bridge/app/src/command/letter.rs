@@ -4,7 +4,7 @@ use anyhow::Context;
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{
     port::{Clock, Properties},
-    settlement::rfc3339,
+    property::rfc3339,
     text,
 };
 use bridge_ops::replay::{

@@ -10,7 +10,7 @@ use anyhow::Context;
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{
     port::{Clock, Message, Properties},
-    settlement::rfc3339,
+    property::rfc3339,
 };
 use futures_util::future;
 use localcloud::{Contents, LocalCloud, cli, service_bus::Tier};

@@ -9,7 +9,7 @@ use bridge_core::{
     event::{Event, SiteId},
     marks::{AcceptOld, Accepted, Marks},
     port::{Clock, Message, Properties, Queue},
-    settlement::property,
+    property,
 };
 use bytes::Bytes;
 

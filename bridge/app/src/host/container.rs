@@ -8,19 +8,20 @@ use std::{
 use async_trait::async_trait;
 use bridge_core::{
     books::Books,
-    carry_out::{Carried, Halt},
+    carry_out::Carried,
     failure::{FailureKind, PortError},
-    pipeline::Verdict,
+    halt::Halt,
     port::Delivery,
     receive::{Listen, Pace, receive},
     retry::Backoff,
     settlement::Settlement,
+    worker::Verdict,
 };
 use futures_util::future;
 use tokio_util::sync::CancellationToken;
 
-use super::{send_heartbeat, tell};
-use crate::{assemble::Worksite, config::ContainerConfig, telemetry::queues};
+use super::{queues, send_heartbeat, tell};
+use crate::{assemble::Worksite, config::ContainerConfig};
 
 /// How long a halted site rests between two looks for the mend, at first and at most: it takes effect by itself. Ours: a look is one request.
 const REST: Backoff = Backoff { base: Duration::from_secs(5), max: Duration::from_mins(5) };

@@ -9,7 +9,6 @@ pub(crate) mod logs;
 mod metrics;
 mod otlp;
 mod prometheus;
-pub(crate) mod queues;
 mod settings;
 mod site;
 mod traces;

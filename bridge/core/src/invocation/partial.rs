@@ -14,14 +14,14 @@ use futures_util::{StreamExt, stream};
 
 use super::Ended;
 use crate::{
-    carry_out::Halt,
     ending::{Ending, endings},
+    halt::Halt,
     incident::Incident,
     limits,
-    pipeline::{Verdict, Worker},
     port::{Delivery, Queue, within},
     set_aside::Desk,
     settlement::Settlement,
+    worker::{Verdict, Worker},
 };
 
 /// Groups of messages that are under way together. Ours: while one waits for its slowest message, the other goes on.

@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use crate::{
-    carry_out::Halt,
     ending::{Ending, endings},
+    halt::Halt,
     incident::Incident,
-    pipeline::{Verdict, Worker},
     port::{Delivery, Queue, Reschedule, within},
     set_aside::Desk,
     settlement::Settlement,
+    worker::{Verdict, Worker},
 };
 
 /// How long an invocation may take.

@@ -1,15 +1,12 @@
 //! A queue that delivers at least once and in no particular order.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use crate::{failure::PortError, reason::Refusal};
-
-/// Named texts beside a body: message attributes in SQS, application properties in Service Bus.
-pub type Properties = BTreeMap<String, String>;
+use crate::{failure::PortError, property::Properties, reason::Refusal};
 
 /// Proof of one delivery; a later delivery of the same message has another one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -9,7 +9,7 @@ use super::{
     report::{self, Lag, LagState, RecoveryPoint, Report, Side, Site, Worker},
 };
 use bridge_core::{
-    conflict::Conflict, event::SiteId, failure::PortError, heartbeat::Heard, settlement::rfc3339, version::Version,
+    conflict::Conflict, event::SiteId, failure::PortError, heartbeat::Heard, property::rfc3339, version::Version,
 };
 
 /// Heartbeats that may be overdue before a lag counts as growing. Ours: one may be late for a scheduler's reasons.

@@ -15,7 +15,7 @@ use super::{
     setting::Setting,
     subject::{Subject, detail},
 };
-use bridge_core::{envelope::Glimpse, port::Delivery, reason::Refusal, settlement::rfc3339};
+use bridge_core::{envelope::Glimpse, port::Delivery, property::rfc3339, reason::Refusal};
 
 /// The version of the form that this code reads and writes.
 pub const FORM: u32 = 2;

@@ -12,8 +12,8 @@ use bridge_core::{
     event::{Event, SiteId},
     marks::{AcceptOld, Accepted, Marks},
     port::{Delivery, Properties},
+    property,
     reason::{Reason, Refusal},
-    settlement::property,
     trace::{self, Carried},
 };
 
@@ -223,7 +223,7 @@ const NOT_ALL_SITES: &str = "an event that was edited, or that is older than del
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bridge_core::limits;
+    use bridge_core::{decision::Limits, limits};
 
     /// Whichever site's rules are at hand: the future is fenced off at an event's origin alone.
     #[test]
@@ -233,10 +233,12 @@ mod tests {
         let rules = Rules {
             site: aws.clone(),
             sites: [aws, azure].into(),
-            clock_skew_max: limits::CLOCK_SKEW_MAX,
-            future_max: limits::FUTURE_MAX,
-            age_max: limits::age_max(limits::TOMBSTONE_LIFE),
-            message_bytes_max: 1_000,
+            limits: Limits {
+                clock_skew_max: limits::CLOCK_SKEW_MAX,
+                future_max: limits::FUTURE_MAX,
+                age_max: limits::age_max(limits::TOMBSTONE_LIFE),
+                message_bytes_max: 1_000,
+            },
         };
         let delivery = Delivery {
             receipt: bridge_core::port::Receipt(String::new()),

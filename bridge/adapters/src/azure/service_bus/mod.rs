@@ -34,8 +34,8 @@ use async_trait::async_trait;
 use bridge_core::{
     failure::{PortError, Recovery},
     port::{Delivery, Message, Place, Queue, Receipt, Reschedule, Use},
+    property,
     reason::Refusal,
-    settlement::property,
     trace,
 };
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};

@@ -248,7 +248,7 @@ fn labels(setting: &Setting<'_>) -> Vec<String> {
 fn head(setting: &Setting<'_>, request: &Request, made_for: Frame, missed: Missed) -> Head {
     Head {
         bridge_replay_plan: bridge_ops::replay::plan::FORM,
-        made_at: bridge_core::settlement::rfc3339(setting.clock.now()),
+        made_at: bridge_core::property::rfc3339(setting.clock.now()),
         from: setting.source.to_string(),
         to: setting.target.to_string(),
         queues: labels(setting),
