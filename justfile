@@ -188,7 +188,11 @@ fuzz target="all" seconds="3":
 
 # The test of the tests: every wrong core must be noticed
 mutants:
-    cargo nextest run --workspace --profile nightly --no-capture -E 'binary(mutants)'
+    cargo nextest run --workspace --profile nightly --no-capture -E 'test(=every_mutant_is_noticed)'
+
+# The same of adapters, application and localcloud; or those with such a part in their name or file: just mutants-shells service_bus,guard
+mutants-shells names="": build clients
+    BRIDGE_MUTANTS={{names}} cargo nextest run --workspace --profile nightly --no-capture -E 'test(=shells::every_mutant_of_the_shells_is_noticed)'
 
 # Every small change of the core, or of these files of it, that cargo-mutants can think of: which is not noticed? (docs/mutants-core.md)
 mutants-core *files: cargo-mutants

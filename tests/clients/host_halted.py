@@ -41,6 +41,13 @@ def main() -> int:
         bodies = {site.name: [script.event(site, f"halted-{uuid4()}") for _ in range(EVENTS)] for site in players.clouds.sites}
         for site in players.clouds.sites:
             site.send(bodies[site.name])
+        azure = players.clouds.azure
+        with players.faults.during("service-bus:rest-send:error"), players.running(azure):
+            time.sleep(HALTED_SECONDS)
+        counts = players.counts[azure.name]
+        say(f"{azure.name}, halted and without copies: {counts.line()}")
+        if counts["completed"] or not counts["abandoned"]:
+            wrong.append(f"{azure.name}: {counts['completed']} messages were let go of which not even a copy was sent")
         with players.running(*players.clouds.sites):
             time.sleep(HALTED_SECONDS)
         for name, counts in players.counts.items():

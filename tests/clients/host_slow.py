@@ -113,6 +113,8 @@ def _play(options: argparse.Namespace, ready: dict, site: Site, row: Row) -> Ite
     yield from differences(site.name, expected, records, TOMBSTONE_SECONDS)
     for letter in wait_for_letter(site, 1):
         yield f"{site.name}: a letter that should not be: {dict(letter.properties)}"
+    if counts["timeout"]:
+        yield f"{counts['timeout']} invocations were cut off by the function's timeout"
     if mapping.deliveries_max > options.deliveries_max:
         yield f"a message was delivered {mapping.deliveries_max} times, {options.deliveries_max} are allowed"
 

@@ -15,7 +15,7 @@ from hosts import script
 from hosts.counts import Counts
 from hosts.event_source_mapping import RECEIVE_MAX, EventSourceMapping
 from hosts.killer import Killer
-from hosts.lambda_runtime import Environment
+from hosts.lambda_runtime import Ended, Environment
 from hosts.settings import lambda_function
 
 HEARTBEAT = b'{"version":"0","source":"aws.events","detail-type":"Scheduled Event","detail":{}}'
@@ -47,8 +47,8 @@ def main() -> int:
 def _beat(environment: Environment, every_seconds: float, counts: Counts, stop: threading.Event) -> None:
     """The rule that invokes the function on a schedule, in an environment of its own as the others are busy."""
     while every_seconds and not stop.wait(every_seconds):
-        environment.invoke(HEARTBEAT)
-        counts.add("ticks")
+        answered = environment.invoke(HEARTBEAT).how is Ended.ANSWER
+        counts.add("ticks" if answered else "ticks_failed")
 
 
 def _options() -> argparse.Namespace:

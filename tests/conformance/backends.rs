@@ -48,8 +48,9 @@ fn memory(
     let manual = ManualClock::new(at(0));
     let clock: Arc<dyn Clock> = Arc::clone(&manual) as Arc<dyn Clock>;
     let body_bytes = (options.message_bytes_max, options.message_bytes_max + 1);
-    let queue = layer(Arc::new(MemoryQueue::new(options, Arc::clone(&clock))), Arc::clone(&clock));
-    manual.drive(clause(&QueueUnderTest { queue, clock, any_bytes: true, body_bytes }));
+    let other: Arc<dyn Queue> = Arc::new(MemoryQueue::new(options, Arc::clone(&clock)));
+    let queue = layer(Arc::clone(&other), Arc::clone(&clock));
+    manual.drive(clause(&QueueUnderTest { queue, other, clock, any_bytes: true, body_bytes }));
 }
 
 pub(crate) fn memory_queue(_: &str, clause: impl AsyncFnOnce(&QueueUnderTest)) {
@@ -94,8 +95,9 @@ pub(crate) fn sqs(clause_name: &str, clause: impl AsyncFnOnce(&QueueUnderTest)) 
     runtime().block_on(async {
         let queue_url = local_cloud().aws()[0].sqs.create_queue(&unique("conformance"), &[]).expect("a new name");
         let body_bytes = (SQS_BYTES, SQS_BYTES + 1);
-        let queue = Arc::new(sqs_queue(&aws_clients(local_cloud()).await, queue_url));
-        clause(&QueueUnderTest { queue, clock: Arc::new(SystemClock), any_bytes: false, body_bytes }).await;
+        let clients = aws_clients(local_cloud()).await;
+        let [queue, other] = [(); 2].map(|()| Arc::new(sqs_queue(&clients, queue_url.clone())));
+        clause(&QueueUnderTest { queue, other, clock: Arc::new(SystemClock), any_bytes: false, body_bytes }).await;
     });
 }
 
@@ -132,12 +134,20 @@ pub(crate) fn service_bus(clause_name: &str, clause: impl AsyncFnOnce(&QueueUnde
         let name = unique("conformance");
         let settings = QueueSettings { lock_duration: LEASE, ..QueueSettings::default() };
         local_cloud().azure()[0].service_bus.create_queue(&name, settings);
-        let queue = Arc::new(ServiceBusQueue::new(service_bus_options(local_cloud(), &name, |text| text)));
+        let consumer = |()| Arc::new(ServiceBusQueue::new(service_bus_options(local_cloud(), &name, |text| text)));
+        let [queue, other] = [(); 2].map(consumer);
         // The limit counts headers too, and what a text becomes within JSON; a letter's properties must fit beside it.
         let body_bytes = (Tier::STANDARD_MESSAGE_BYTES - 4 * 1024, Tier::STANDARD_MESSAGE_BYTES + 1);
-        clause(&QueueUnderTest { queue: queue.clone(), clock: Arc::new(SystemClock), any_bytes: true, body_bytes })
-            .await;
+        let under_test = QueueUnderTest {
+            queue: queue.clone(),
+            other: other.clone(),
+            clock: Arc::new(SystemClock),
+            any_bytes: true,
+            body_bytes,
+        };
+        clause(&under_test).await;
         queue.close().await;
+        other.close().await;
     });
 }
 

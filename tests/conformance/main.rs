@@ -12,8 +12,10 @@ mod foreign;
 mod queue;
 mod scan;
 mod store;
+mod tokens;
 mod trouble;
 mod values;
+mod wire;
 
 use std::time::Duration;
 

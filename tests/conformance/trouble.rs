@@ -136,17 +136,44 @@ fn throttling_is_told_for_every_item() {
     in_trouble(&["sqs", "dynamodb", "service-bus", "cosmos"], "throttling", async |cloud| {
         let (stores, queues) = (stores(cloud).await, queues(cloud).await);
         trouble(cloud, &["*:*:throttle,retry_after=50ms"]);
-        let throttled = |kind: &FailureKind| matches!(kind, FailureKind::Throttled { .. });
+        let throttled = |name| {
+            // HTTP has whole seconds. The services of AWS say nothing.
+            let retry_after = match name {
+                "cosmos" => Some(Duration::from_millis(50)),
+                "service-bus" => Some(seconds(1)),
+                _ => None,
+            };
+            FailureKind::Throttled { retry_after }
+        };
         for (name, store) in stores {
             let error = store.put_if_newer(&record(&event("a", at(1)))).await.unwrap_err();
-            assert!(throttled(&error.kind), "{name}: {}", error.chain());
+            assert_eq!(error.kind, throttled(name), "{name}: {}", error.chain());
         }
         for (name, queue) in queues {
             let results = queue.send(&["a", "b", "c"].map(message)).await;
             assert_eq!(results.len(), 3, "{name}");
             for error in results.into_iter().map(Result::unwrap_err) {
-                assert!(throttled(&error.kind), "{name}: {}", error.chain());
+                assert_eq!(error.kind, throttled(name), "{name}: {}", error.chain());
             }
+        }
+    });
+}
+
+/// Where a retry is a copy, the message may go once the copy is safe, and not before.
+#[test]
+fn a_retry_that_fails_keeps_the_message() {
+    in_trouble(&["sqs", "service-bus"], "a failed retry", async |cloud| {
+        for (name, queue) in queues(cloud).await {
+            trouble(cloud, &[]);
+            queue.send(&[message(name)]).await.remove(0).unwrap();
+            let held = queue.receive(1, seconds(5)).await.unwrap().remove(0);
+            trouble(cloud, &["sqs:ChangeMessageVisibilityBatch:error", "service-bus:rest-send:error"]);
+            let failed = queue.retry(&[(&held, Duration::ZERO)]).await.remove(0);
+            assert_eq!(failed.unwrap_err().kind, FailureKind::Unavailable, "{name}");
+            trouble(cloud, &[]);
+            queue.release(&[held.receipt]).await.remove(0).unwrap();
+            let again = queue.receive(1, seconds(5)).await.unwrap();
+            assert_eq!(again.iter().map(|delivery| &*delivery.body).collect::<Vec<_>>(), [name.as_bytes()], "{name}");
         }
     });
 }
@@ -299,16 +326,28 @@ fn a_container_with_another_key_is_told_by_its_first_refusal() {
 
 #[test]
 fn a_limit_lower_than_configured_is_told_as_the_service_tells_it() {
+    let sized = |sizes: [usize; 3]| -> Vec<Message> { sizes.map(|bytes| message(vec![b'x'; bytes])).into() };
     in_trouble(&["sqs"], "a lower limit", async |cloud| {
         let limit = [("MaximumMessageSize", "1024")];
         let queue_url = cloud.aws()[0].sqs.create_queue(&unique("small"), &limit).unwrap();
         let queue = sqs_queue(&aws_clients(cloud).await, queue_url);
-        let batch: Vec<Message> = [1, 2_000, 1_024].map(|bytes| message(vec![b'x'; bytes])).into();
-        let mut results = queue.send(&batch).await.into_iter();
+        let mut results = queue.send(&sized([1, 2_000, 1_024])).await.into_iter();
         results.next().unwrap().unwrap();
         let expected = FailureKind::TooLarge { size_bytes: 2_000, limit_bytes: 1_024 };
         assert_eq!(results.next().unwrap().unwrap_err().kind, expected);
         results.next().unwrap().unwrap();
+    });
+    in_trouble(&["service-bus"], "a lower limit", async |cloud| {
+        let mut options = service_bus_options(cloud, &cloud.azure()[0].site.queue, |text| text);
+        options.message_bytes_max = 1024 * 1024;
+        let queue = ServiceBusQueue::new(options);
+        // The service takes all of a batch or nothing; which message is at fault shows when they go one by one.
+        let mut results = queue.send(&sized([1, 300_000, 1_024])).await.into_iter();
+        results.next().unwrap().unwrap();
+        let kind = results.next().unwrap().unwrap_err().kind;
+        assert!(matches!(kind, FailureKind::TooLarge { size_bytes: 300_000.., .. }), "{kind:?}");
+        results.next().unwrap().unwrap();
+        assert_eq!(queue.receive(10, seconds(5)).await.unwrap().len(), 2);
     });
 }
 

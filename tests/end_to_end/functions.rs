@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     packages::packages,
-    program::{Clouds, Running, must, python},
+    program::{Clouds, Running, bridge, must, python},
 };
 
 /// A host in the background. It ends by SIGTERM, so that it takes the function's process along, which nobody else would.
@@ -70,12 +70,31 @@ fn hostile_traffic_ends_in_equal_stores_with_two_functions() {
     let lambda = Host::start(&clouds, "lambda_host.py", "lambda", &["--heartbeat", "5"]);
     let function = Host::start(&clouds, "function_host.py", "function", &["--timer"]);
     clouds.script("acceptance.py", &["--events", "2000", "--keys", "200"]);
+    for site in ["aws:us-east-1", "azure:westeurope"] {
+        heartbeats_arrive(&clouds, site);
+    }
     for (host, told) in [("Lambda", lambda.end()), ("Functions", function.end())] {
         println!("{host}: {told}");
         assert!(told["invocations"].as_u64() > Some(100), "{host}: {told}");
+        assert!(told["ticks"].as_u64() > Some(0), "{host}: {told}");
         for never in ["failures", "restarts", "kept", "not_deleted", "abandoned", "ticks_failed"] {
             assert_eq!(told[never].as_u64().unwrap_or(0), 0, "{host}: {told}");
         }
+    }
+}
+
+/// Waits until the heartbeat of `site` is in every store. Azure's schedule sends one every half minute.
+fn heartbeats_arrive(clouds: &Clouds, site: &str) {
+    let start = Instant::now();
+    loop {
+        let key = format!("_bridge/heartbeat/{site}");
+        let output = bridge().args(["get", &key, "--json", "--config"]).arg(clouds.config()).output().unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        if answer["sites"].as_object().unwrap().values().all(|site| !site["record"].is_null()) {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "{answer}");
+        std::thread::sleep(Duration::from_millis(250));
     }
 }
 

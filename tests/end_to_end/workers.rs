@@ -1,11 +1,14 @@
 //! Workers as processes of their own: what they lose when they are killed, and what they weigh.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{port::Clock, property::rfc3339};
 
-use crate::program::{Clouds, bridge, day, must};
+use crate::{
+    program::{Clouds, bridge, day, must},
+    telemetry::event,
+};
 
 const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
@@ -42,22 +45,83 @@ fn a_worker_stays_small_while_ten_thousand_events_pass() {
     }
 }
 
-/// SIGTERM ends a worker cleanly: what it holds is settled or given back at once, so a successor need not wait for
-/// any lease.
+/// SIGTERM ends a worker cleanly: what it works on is settled, and what it holds besides is given back at once, so a successor waits for no
+/// lease.
 #[test]
 fn a_stopped_worker_gives_back_what_it_holds() {
     let clouds = Clouds::start(&["--without-workers"]);
     let state = clouds.file("state.json");
     let state = state.to_str().unwrap();
-    clouds.script("acceptance.py", &["--events", "300", "--keys", "50", "--only", "send", "--state", state]);
+    clouds.script("acceptance.py", &["--events", "1000", "--keys", "100", "--only", "send", "--state", state]);
+    // Each write takes a second, so each worker is in the middle of some, and has more messages than it works on.
+    for calls in ["dynamodb:PutItem", "cosmos:*-item"] {
+        clouds.fault(&format!("{calls}:latency,fixed=1s"));
+    }
     let mut workers = [clouds.worker(HERE), clouds.worker(THERE)];
-    std::thread::sleep(Duration::from_millis(700));
-    for worker in &mut workers {
+    std::thread::sleep(Duration::from_millis(2_500));
+    for worker in &workers {
         worker.signal("TERM");
+    }
+    for worker in &mut workers {
         assert!(worker.end(Duration::from_secs(25)).success(), "a clean end");
     }
+    let usage: serde_json::Value = serde_json::from_str(&clouds.admin("GET", "/usage", "")).unwrap();
+    for service in ["sqs@us-east-1", "service-bus@westeurope"] {
+        assert!(usage[service]["messages"].as_u64() > Some(0), "{service} has nothing left to show: {usage}");
+    }
+    clouds.clear_faults();
     let _workers = (clouds.worker(HERE), clouds.worker(THERE));
-    clouds.script("acceptance.py", &["--only", "check", "--state", state, "--timeout", "120"]);
+    // A lease is 30 s.
+    clouds.script("acceptance.py", &["--only", "check", "--state", state, "--timeout", "20"]);
+}
+
+/// Service Bus sends what a receive has asked for also after it has returned. That waits in the worker for its turn, leased, and is
+/// nobody's yet.
+#[test]
+fn a_stopped_worker_gives_back_what_came_ahead() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    // Each event keeps the lane that takes it busy for seconds.
+    clouds.fault("cosmos:*-item:latency,fixed=2s");
+    let mut worker = clouds.worker(THERE);
+    std::thread::sleep(Duration::from_secs(2));
+    let keys: Vec<String> = (0..8).map(|number| format!("ahead-{number}")).collect();
+    for sent in [&keys[..1], &keys[1..2], &keys[2..]] {
+        let events = clouds.file("events.jsonl");
+        std::fs::write(&events, sent.iter().map(|key| event(THERE, key, None) + "\n").collect::<String>()).unwrap();
+        must(bridge().args(["publish", "--config"]).arg(clouds.config()).arg(&events));
+    }
+    let sent = Instant::now();
+    std::thread::sleep(Duration::from_millis(500));
+    worker.signal("TERM");
+    assert!(worker.end(Duration::from_secs(15)).success(), "a clean end");
+    clouds.clear_faults();
+    let _worker = clouds.worker(THERE);
+    for key in &keys {
+        let is_there = || {
+            let output = bridge().args(["get", key, "--json", "--config"]).arg(clouds.config()).output().unwrap();
+            let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            !answer["sites"][THERE]["record"].is_null()
+        };
+        while !is_there() {
+            // A lease is 30 s.
+            assert!(sent.elapsed() < Duration::from_secs(28), "{key} waits for a lease to end");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// What its queue did not take was not sent.
+#[test]
+fn events_that_were_not_sent_are_told_as_failed() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    clouds.fault("sqs:SendMessageBatch:denied");
+    let events = clouds.file("events.jsonl");
+    std::fs::write(&events, [HERE, HERE, THERE].map(|site| event(site, "k", None)).join("\n")).unwrap();
+    let output = bridge().args(["publish", "--config"]).arg(clouds.config()).arg(&events).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "sent 1, refused 0, failed 2\n", "{errors}");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors.contains("events.jsonl:1: ") && errors.contains("events.jsonl:2: "), "{errors}");
 }
 
 /// What is published by our own command lands where the official clients' events do.
@@ -82,7 +146,7 @@ fn published_events_arrive_and_can_be_looked_at() {
     assert!(errors.contains("orders.jsonl:8: invalid_event: /event_id: must be a UUID, is a number"), "{errors}");
 
     let get = |key: &str| bridge().args(["get", key, "--json", "--config"]).arg(clouds.config()).output().unwrap();
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(60);
     for number in [0, 1, 248, 249] {
         loop {
             let output = get(&format!("order-{number}"));
@@ -93,7 +157,7 @@ fn published_events_arrive_and_can_be_looked_at() {
                 assert_eq!(output.status.code(), Some(0));
                 break;
             }
-            assert!(std::time::Instant::now() < deadline, "order-{number}: {answer}");
+            assert!(Instant::now() < deadline, "order-{number}: {answer}");
             std::thread::sleep(Duration::from_millis(100));
         }
     }

@@ -1,20 +1,65 @@
-//! The test of the tests: wrong cores, each of which the simulation must notice.
+//! The test of the tests: wrong cores, each of which the simulation must notice, and wrong shells, each of which a test must.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod mutant;
+mod shells;
 mod table;
 mod tree;
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use table::MUTANTS;
 
 /// Worlds that a mutant gets to be noticed in.
 const SEEDS: u64 = 600;
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Whoever changes a source hears of its mutants at once.
+#[test]
+fn every_text_is_where_its_mutant_says() {
+    let cores = mutant::asleep(&root(), MUTANTS, tree::switch);
+    let shells = mutant::asleep(&root(), shells::mutants(), shells::switch);
+    let misfits: Vec<String> = [cores, shells].into_iter().filter_map(Result::err).flatten().collect();
+    assert!(misfits.is_empty(), "write these mutants anew:\n{}", misfits.join("\n"));
+}
+
+/// A test that was renamed notices nothing.
+#[test]
+fn every_test_that_a_mutant_names_is_there() {
+    let mut sources = String::new();
+    for folder in ["bridge", "tests"] {
+        gather(&root().join(folder), &mut sources);
+    }
+    let tests = shells::mutants().map(|mutant| mutant.noticed_by);
+    let is_missing = |test: &&str| {
+        let name = test.rsplit([' ', ':']).next().unwrap_or_default();
+        !sources.contains(&format!("fn {name}("))
+    };
+    let missing: Vec<&str> = tests.filter(is_missing).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// The text of every source below `folder`.
+fn gather(folder: &Path, text: &mut String) {
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            gather(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            *text += &mutant::read(&path);
+        }
+    }
+}
+
 #[test]
 fn every_mutant_is_noticed() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = root();
     let tree = tree::build(&root, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants"));
     let tried = Command::new(tree.program()).args([MUTANTS.len().to_string(), SEEDS.to_string()]).output().unwrap();
     let text = String::from_utf8(tried.stdout).unwrap();

@@ -2,30 +2,10 @@
 //!
 //! The old text must stand in its file exactly once: when the core changes, its mutant says so and is written anew.
 
-/// One wrong core.
-pub(crate) struct Mutant {
-    /// Its name, which `docs/simulation.md` explains.
-    pub(crate) name: &'static str,
-    /// The file that it changes.
-    pub(crate) file: &'static str,
-    /// The text that is there.
-    pub(crate) old: &'static str,
-    /// The text instead.
-    pub(crate) new: &'static str,
-    /// A checker that must notice, by its name; or `test`, and a test of `tests/pipeline` that must fail.
-    pub(crate) noticed_by: &'static str,
-}
-
-const CORE: &str = "bridge/core/src";
-
-macro_rules! mutants {
-    ($($name:literal in $file:literal, noticed by $by:literal: $old:literal => $new:literal;)*) => {
-        &[$(Mutant { name: $name, file: $file, old: $old, new: $new, noticed_by: $by }),*]
-    };
-}
+use crate::mutant::{Mutant, mutants};
 
 /// All of them.
-pub(crate) const MUTANTS: &[Mutant] = mutants! {
+pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
     // The order of writes.
     "no-tie-break" in "version.rs", noticed by "nothing lost":
         r#"Self(format!("{time} {:SITE$} {} {content}", origin.as_str(), event_id.hyphenated()))"#
@@ -377,13 +357,3 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! {
         "|queue, receipts| queue.ack(receipts)"
         => "|queue, receipts| if MUTANT { queue.extend(receipts) } else { queue.ack(receipts) }";
 };
-
-impl Mutant {
-    /// The path of its file from the root.
-    pub(crate) fn path(&self) -> String {
-        match self.file.strip_prefix("../../") {
-            Some(elsewhere) => format!("bridge/{elsewhere}"),
-            None => format!("{CORE}/{}", self.file),
-        }
-    }
-}

@@ -1,35 +1,17 @@
-//! A copy of the core, of memory and of the simulation in which all mutants sleep: each of their changes asks a switch, so
-//! that one build serves all of them.
+//! A copy of the core, of memory and of the simulation in which all mutants of the core sleep.
 
 use std::{
-    fs, io,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use crate::table::MUTANTS;
+use crate::{
+    mutant::{copy, put_to_sleep, read, write},
+    table::MUTANTS,
+};
 
 /// The crates that the copy consists of; none has an SDK below it.
 const CRATES: [&str; 4] = ["bridge/core", "bridge/ops", "bridge/adapters", "bridge/simulation"];
-
-/// What is added to the core: the switch.
-const SWITCH: &str = r#"
-const UNSET: usize = usize::MAX;
-static MUTANT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(UNSET);
-/// Puts one mutant on trial.
-pub fn put_on_trial(number: usize) {
-    MUTANT.store(number, std::sync::atomic::Ordering::SeqCst);
-}
-/// Whether this mutant is on trial. Tests have the number from their environment.
-pub fn on_trial(number: usize) -> bool {
-    let mut on_trial = MUTANT.load(std::sync::atomic::Ordering::Relaxed);
-    if on_trial == UNSET {
-        on_trial = std::env::var("MUTANT").map_or(UNSET - 1, |number| number.parse().expect("a number"));
-        put_on_trial(on_trial);
-    }
-    on_trial == number
-}
-"#;
 
 const RUNNER: &str = r#"
 [package]
@@ -109,24 +91,29 @@ impl Tree {
     }
 }
 
+/// The crate that holds the switch, for a file.
+pub(crate) fn switch(path: &str) -> &'static str {
+    if path.contains("/core/") { "crate" } else { "bridge_core" }
+}
+
 /// Writes the copy below `target` and builds it.
 pub(crate) fn build(root: &Path, target: &Path) -> Tree {
     let tree = target.join("tree");
     for folder in CRATES {
-        copy(&root.join(folder).join("src"), &tree.join(folder).join("src")).expect("sources can be copied");
+        copy(&root.join(folder).join("src"), &tree.join(folder).join("src"), &[]).expect("sources can be copied");
         let manifest = read(&root.join(folder).join("Cargo.toml"));
         let (kept, _tests) = manifest.split_once("[[test]]").unwrap_or((&manifest, ""));
         write(&tree.join(folder).join("Cargo.toml"), kept);
     }
     for folder in ["tests/support", "tests/pipeline", "schema"] {
-        copy(&root.join(folder), &tree.join(folder)).expect("sources can be copied");
+        copy(&root.join(folder), &tree.join(folder), &[]).expect("sources can be copied");
     }
     let (file, line) = LEFT_OUT;
     let text = read(&tree.join(file));
     assert_eq!(text.matches(line).count(), 1, "{file} has changed");
     write(&tree.join(file), &text.replace(line, ""));
     write(&tree.join("tests/Cargo.toml"), TESTS);
-    mutate(&tree);
+    put_to_sleep(&tree, MUTANTS, switch, &["bridge/core/src/lib.rs"]);
     let manifest = read(&root.join("Cargo.toml"));
     let (kept, _profiles) = manifest.split_once("\n[profile").expect("profiles stand at the end");
     let members = kept.lines().find(|line| line.starts_with("members = ")).expect("there are members");
@@ -145,47 +132,4 @@ pub(crate) fn build(root: &Path, target: &Path) -> Tree {
         assert!(ended.status.success(), "the mutants do not build:\n{}", String::from_utf8_lossy(&ended.stderr));
     }
     built
-}
-
-/// Puts every mutant to sleep in the copied sources.
-fn mutate(tree: &Path) {
-    let mut missing = Vec::new();
-    for (number, mutant) in MUTANTS.iter().enumerate() {
-        let path = tree.join(mutant.path());
-        let source = read(&path);
-        assert!(mutant.new.contains("MUTANT"), "{} changes nothing", mutant.name);
-        if source.matches(mutant.old).count() != 1 {
-            missing.push(format!("{}: not once in {}: {}", mutant.name, mutant.path(), mutant.old));
-            continue;
-        }
-        let switch = if mutant.path().contains("/core/") { "crate" } else { "bridge_core" };
-        let new = mutant.new.replace("MUTANT", &format!("{switch}::on_trial({number})"));
-        fs::write(&path, source.replacen(mutant.old, &new, 1)).expect("the copy can be changed");
-    }
-    assert!(missing.is_empty(), "the sources have changed, write these mutants anew:\n{}", missing.join("\n"));
-    let path = tree.join("bridge/core/src/lib.rs");
-    fs::write(&path, read(&path) + SWITCH).expect("the copy can be changed");
-}
-
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &to)?;
-        } else {
-            fs::copy(entry.path(), &to)?;
-        }
-    }
-    Ok(())
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn write(path: &Path, text: &str) {
-    fs::create_dir_all(path.parent().expect("it lies in the copy")).expect("the copy can be written");
-    fs::write(path, text).expect("the copy can be written");
 }

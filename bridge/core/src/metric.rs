@@ -145,7 +145,7 @@ pub const BACKLOG: Metric = metric(
     Kind::Gauge,
     "{message}",
     &[label::SITE, label::QUEUE],
-    "messages in the site's queue (in flight and delayed ones included) or among its dead letters, as the broker counts them; NaN if the broker does not say",
+    "messages in the site's queue (in flight and delayed ones included) or among its dead letters, as the broker counts them; absent if the broker does not say",
 );
 /// Age of the oldest waiting message.
 pub const OLDEST_AGE: Metric = metric(

@@ -1,5 +1,6 @@
 //! The contract of [`Queue`], clause by clause.
 
+mod goodbye;
 mod retries;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -13,11 +14,14 @@ use bridge_core::{
 use bridge_tests::{at, message, properties, seconds};
 use chrono::TimeDelta;
 use futures_util::future::join_all;
+pub(crate) use goodbye::*;
 pub(crate) use retries::*;
 
 /// A queue that nobody else uses, and what its backend is like.
 pub(crate) struct QueueUnderTest {
     pub(crate) queue: Arc<dyn Queue>,
+    /// Another consumer of it.
+    pub(crate) other: Arc<dyn Queue>,
     /// The time that the backend lives in: virtual or real.
     pub(crate) clock: Arc<dyn Clock>,
     /// Whether a body may be any bytes, or has to be a text that is not empty.
@@ -67,6 +71,10 @@ macro_rules! contract {
             a_buried_message_is_gone_and_one_that_was_not_stays
             a_probe_takes_and_sends_nothing
             a_closed_queue_can_be_used_again
+            closing_gives_back_what_no_caller_took
+            what_was_not_asked_for_is_left_to_others
+            what_came_ahead_is_handed_out_with_a_lease_that_holds
+            a_lease_that_is_extended_again_and_again_holds
         }
     };
 }
@@ -90,16 +98,8 @@ macro_rules! cloud_contract {
 pub(crate) use cloud_contract;
 
 impl QueueUnderTest {
-    /// Receives until there are `count` messages; fails if they do not come.
     async fn take(&self, count: usize) -> Vec<Delivery> {
-        let mut taken = Vec::new();
-        for _ in 0..20 {
-            taken.extend(self.queue.receive(count - taken.len(), seconds(1)).await.unwrap());
-            if taken.len() == count {
-                return taken;
-            }
-        }
-        panic!("{count} messages expected, {} came", taken.len());
+        take_from(&*self.queue, count).await
     }
 
     async fn take_one(&self) -> Delivery {
@@ -149,6 +149,18 @@ impl QueueUnderTest {
     async fn outlast_lease(&self) {
         self.clock.sleep(self.queue.lease() + Duration::from_millis(200)).await;
     }
+}
+
+/// Receives until there are `count` messages; fails if they do not come.
+async fn take_from(queue: &dyn Queue, count: usize) -> Vec<Delivery> {
+    let mut taken = Vec::new();
+    for _ in 0..20 {
+        taken.extend(queue.receive(count - taken.len(), seconds(1)).await.unwrap());
+        if taken.len() == count {
+            return taken;
+        }
+    }
+    panic!("{count} messages expected, {} came", taken.len());
 }
 
 fn receipts(deliveries: &[Delivery]) -> Vec<Receipt> {

@@ -250,6 +250,7 @@ fn every_metric_arrives_with_its_unit() {
         };
         assert_eq!((kind, metric.unit.as_str(), metric.description.as_str()), (wanted.kind, wanted.unit, wanted.help));
         let labels = receiver::labels(&metric);
+        assert!(!labels.is_empty(), "{} has no value", wanted.name);
         let wanted_labels: Vec<String> = wanted.labels.iter().map(|label| (*label).to_owned()).collect();
         assert!(
             labels.iter().all(|of_point| {

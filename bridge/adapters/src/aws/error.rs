@@ -193,6 +193,68 @@ mod tests {
         assert_eq!(kind("com.amazon.coral.validate#ValidationException"), FailureKind::Rejected { detail });
     }
 
+    /// What another try cannot cure is never retried, and a wait that the service asks for is kept.
+    #[test]
+    fn every_code_has_its_kind() {
+        let retry_after = Some(Duration::from_secs(2));
+        let rejected = |code: &str| FailureKind::Rejected { detail: format!("{code}: because") };
+        for (codes, kind) in [
+            (
+                "Throttling ThrottlingException ThrottledException RequestThrottled RequestThrottledException \
+                 RequestLimitExceeded ProvisionedThroughputExceededException TooManyRequestsException SlowDown \
+                 LimitExceededException KMS.ThrottlingException KmsThrottled OverLimit",
+                Some(FailureKind::Throttled { retry_after }),
+            ),
+            (
+                "AccessDenied AccessDeniedException UnrecognizedClientException InvalidClientTokenId InvalidAccessKeyId \
+                 ExpiredToken ExpiredTokenException RequestExpired MissingAuthenticationToken \
+                 MissingAuthenticationTokenException InvalidSignatureException SignatureDoesNotMatch IncompleteSignature \
+                 IncompleteSignatureException NotAuthorized OptInRequired InvalidSecurity InvalidIdentityToken \
+                 KmsAccessDenied KmsDisabled KmsInvalidKeyUsage KmsInvalidState KmsNotFound KmsOptInRequired \
+                 KMS.AccessDeniedException KMS.DisabledException KMS.InvalidStateException KMS.NotFoundException",
+                Some(FailureKind::Unauthorized),
+            ),
+            (
+                "QueueDoesNotExist NonExistentQueue QueueDeletedRecently InvalidAddress ResourceNotFoundException \
+                 TableNotFoundException",
+                Some(FailureKind::Missing),
+            ),
+            ("ReceiptHandleIsInvalid MessageNotInflight", Some(FailureKind::LeaseLost)),
+            ("RequestTimeout RequestTimeoutException", Some(FailureKind::TimedOut)),
+            (
+                "ValidationException InvalidParameterValue InvalidParameterCombination MissingParameter \
+                 InvalidAttributeValue InvalidMessageContents BatchRequestTooLong UnsupportedOperation \
+                 SerializationException ItemCollectionSizeLimitExceededException",
+                None,
+            ),
+        ] {
+            for code in codes.split_whitespace() {
+                let expected = kind.clone().unwrap_or_else(|| rejected(code));
+                assert_eq!(of_code(Some(code), Some("because"), 400, retry_after), expected, "{code}");
+            }
+        }
+        for status in [401, 403] {
+            assert_eq!(of_code(None, None, status, None), FailureKind::Unauthorized, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_told_in_milliseconds_or_in_seconds() {
+        let told = |headers: &[(&'static str, &'static str)]| {
+            let mut response = HttpResponse::new(503.try_into().unwrap(), aws_smithy_types::body::SdkBody::empty());
+            for (name, value) in headers {
+                response.headers_mut().insert(*name, *value);
+            }
+            retry_after(&response)
+        };
+        assert_eq!(told(&[]), None);
+        assert_eq!(told(&[("retry-after", "2")]), Some(Duration::from_secs(2)));
+        assert_eq!(told(&[("x-amz-retry-after", "1500")]), Some(Duration::from_millis(1_500)));
+        let both = [("retry-after", "9"), ("x-amz-retry-after", " 40 ")];
+        assert_eq!(told(&both), Some(Duration::from_millis(40)), "the service's own header is the finer one");
+        assert_eq!(told(&[("retry-after", "soon")]), None);
+    }
+
     #[test]
     fn a_table_of_another_key_is_told_from_a_bad_item() {
         let kind = |message| of_code(Some("ValidationException"), Some(message), 400, None);

@@ -222,6 +222,21 @@ mod tests {
     }
 
     #[test]
+    fn records_expire_by_their_own_attribute_and_by_no_other() {
+        let told = |status: TimeToLiveStatus, attribute: Option<&str>| {
+            let told = TimeToLiveDescription::builder().time_to_live_status(status);
+            expires(Some(&told.set_attribute_name(attribute.map(str::to_owned)).build()))
+        };
+        let other = |name: &str| Expiry::OtherAttribute(name.to_owned());
+        assert_eq!(told(TimeToLiveStatus::Enabled, Some("expires_at")), Expiry::ByRecord);
+        assert_eq!(told(TimeToLiveStatus::Enabling, Some("expires_at")), Expiry::ByRecord);
+        assert_eq!(told(TimeToLiveStatus::Enabled, Some("ttl")), other("ttl"));
+        assert_eq!(told(TimeToLiveStatus::Enabled, None), other("?"));
+        assert_eq!(told(TimeToLiveStatus::Disabling, Some("expires_at")), Expiry::Off);
+        assert_eq!(expires(None), Expiry::Off);
+    }
+
+    #[test]
     fn a_redrive_policy_counts_in_numbers_or_in_texts() {
         for count in ["40", "\"40\""] {
             let policy =

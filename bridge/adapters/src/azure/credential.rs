@@ -1,18 +1,20 @@
 //! How a worker proves to Service Bus who it is. Prints no secret, in no format.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use azure_core::credentials::TokenCredential;
 
 /// Proof of identity for a Service Bus namespace or one of its queues.
 #[derive(Clone)]
 pub enum ServiceBusCredential {
-    /// A key of a shared access policy; signatures are made here, and last an hour.
+    /// A key of a shared access policy; signatures are made here.
     SharedKey {
         /// Name of the policy.
         name: String,
         /// Its key, as the portal shows it.
         key: String,
+        /// How long a signature is good for.
+        life: Duration,
     },
     /// A token of Microsoft Entra ID: a managed identity, or a federated one from another cloud.
     Token(Arc<dyn TokenCredential>),
@@ -33,7 +35,8 @@ mod tests {
 
     #[test]
     fn a_credential_prints_its_name_and_never_its_key() {
-        let credential = ServiceBusCredential::SharedKey { name: "worker".to_owned(), key: "c2VjcmV0".to_owned() };
+        let (name, key) = ("worker".to_owned(), "c2VjcmV0".to_owned());
+        let credential = ServiceBusCredential::SharedKey { name, key, life: Duration::from_hours(1) };
         assert_eq!(format!("{credential:?}"), r#"SharedKey { name: "worker", key: *** }"#);
         assert!(!format!("{credential:#?}").contains("c2VjcmV0"));
     }

@@ -175,7 +175,15 @@ mod tests {
         for host in ["127.0.0.1:8080", "localhost:1", "LOCALHOST", "[::1]:80", "127.0.0.33"] {
             assert_eq!(judge(&guard, "/", &[(HOST, host)]), Judgement::Welcome, "{host}");
         }
-        for host in ["evil.example", "127.0.0.1.evil.example:80", "localhost.evil.example", "10.0.0.1", "[::2]", ""] {
+        for host in [
+            "evil.example",
+            "evil.localhost",
+            "127.0.0.1.evil.example:80",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "[::2]",
+            "",
+        ] {
             assert_eq!(judge(&guard, "/api/report", &[(HOST, host)]), Judgement::Stranger, "{host}");
         }
         assert_eq!(judge(&guard, "/", &[]), Judgement::Stranger);
@@ -187,8 +195,11 @@ mod tests {
         let wrong = TOKEN.replace('0', "1");
         assert_eq!(judge(&guard, "/", &[]), Judgement::NoToken);
         assert_eq!(judge(&guard, &format!("/?token={wrong}"), &[]), Judgement::NoToken);
-        assert_eq!(judge(&guard, &format!("/?token={}", &TOKEN[1..]), &[]), Judgement::NoToken);
-        assert_eq!(judge(&guard, "/?token=", &[]), Judgement::NoToken);
+        for part in ["", "0", &TOKEN[1..], &TOKEN[..31], &format!("{TOKEN}0")] {
+            assert_eq!(judge(&guard, &format!("/?token={part}"), &[]), Judgement::NoToken, "{part:?}");
+            let bearer = format!("Bearer {part}");
+            assert_eq!(judge(&guard, "/api/report", &[(AUTHORIZATION, &bearer)]), Judgement::NoToken, "{part:?}");
+        }
         assert_eq!(judge(&guard, &format!("/api/report?token={TOKEN}"), &[]), Judgement::NoToken, "only at the door");
         assert_eq!(judge(&guard, &format!("/?token={TOKEN}"), &[]), Judgement::SignIn);
         let bearer = format!("Bearer {TOKEN}");

@@ -198,6 +198,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_deadline_of_an_invocation_is_its_own() {
+        let now = SystemTime::now();
+        assert_eq!(remaining(now + Duration::from_secs(3), now), Duration::from_secs(3));
+        assert_eq!(remaining(now, now + Duration::from_secs(3)), Duration::ZERO, "it has passed");
+    }
+
+    #[test]
     fn a_queue_that_is_not_the_sites_is_refused_and_a_fifo_queue_with_its_reason() {
         let url = |name: &str| format!("https://sqs.us-east-1.amazonaws.com/123456789012/{name}").parse().unwrap();
         let trigger = Trigger::new(&"aws:us-east-1".parse().unwrap(), &url("orders"), &url("dead")).unwrap();

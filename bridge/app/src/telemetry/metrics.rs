@@ -2,12 +2,15 @@
 //! thread of its own, so that a frozen function has nothing that thaws in the middle of a request.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use bridge_core::metric::{self, DURATION_BUCKETS, LAG_BUCKETS, Metric};
-use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider};
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Gauge, Histogram, Meter, MeterProvider},
+};
 use opentelemetry_sdk::{
     error::OTelSdkResult,
     metrics::{
@@ -24,7 +27,7 @@ pub(super) struct Instruments {
     pub(super) apply_duration: Histogram<f64>,
     pub(super) forward_duration: Histogram<f64>,
     pub(super) dead_letters: Counter<u64>,
-    pub(super) backlog: Gauge<f64>,
+    pub(super) backlog: Known,
     pub(super) oldest_age: Gauge<f64>,
     pub(super) circuit: Gauge<u64>,
     pub(super) clock_skew: Gauge<f64>,
@@ -43,7 +46,7 @@ impl Instruments {
             apply_duration: histogram(&meter, &metric::APPLY_DURATION, &DURATION_BUCKETS),
             forward_duration: histogram(&meter, &metric::FORWARD_DURATION, &DURATION_BUCKETS),
             dead_letters: counter(&meter, &metric::DEAD_LETTERS),
-            backlog: amount(&meter, &metric::BACKLOG),
+            backlog: Known::new(&meter, &metric::BACKLOG),
             oldest_age: amount(&meter, &metric::OLDEST_AGE),
             circuit: count(&meter, &metric::CIRCUIT),
             clock_skew: amount(&meter, &metric::CLOCK_SKEW),
@@ -70,6 +73,38 @@ fn amount(meter: &Meter, metric: &Metric) -> Gauge<f64> {
 fn histogram(meter: &Meter, metric: &Metric, buckets: &[f64]) -> Histogram<f64> {
     let builder = meter.f64_histogram(metric.name).with_unit(metric.unit).with_description(metric.help);
     builder.with_boundaries(buckets.to_vec()).build()
+}
+
+/// A gauge of values that may be unknown: such a one is absent. The SDK's own gauge keeps the last value, and takes no NaN.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known(Arc<Mutex<Vec<Point>>>);
+
+type Point = (Vec<KeyValue>, f64);
+
+impl Known {
+    fn new(meter: &Meter, metric: &Metric) -> Self {
+        let known = Self::default();
+        let told = known.clone();
+        let gauge = meter.f64_observable_gauge(metric.name).with_unit(metric.unit).with_description(metric.help);
+        // The meter keeps the callback.
+        let _gauge = gauge
+            .with_callback(move |gauge| {
+                told.points().iter().for_each(|(labels, value)| gauge.observe(*value, labels));
+            })
+            .build();
+        known
+    }
+
+    /// What is known from now on of the series with these labels.
+    pub(super) fn record(&self, value: Option<f64>, labels: &[KeyValue]) {
+        let mut points = self.points();
+        points.retain(|(of_point, _)| of_point != labels);
+        points.extend(value.map(|value| (labels.to_vec(), value)));
+    }
+
+    fn points(&self) -> MutexGuard<'_, Vec<Point>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Takes the values when it is asked to. Clones are the same reader.

@@ -11,6 +11,8 @@ mod otlp;
 mod prometheus;
 mod settings;
 mod site;
+#[cfg(test)]
+mod tests;
 mod traces;
 
 use std::sync::Arc;

@@ -42,7 +42,7 @@ async fn scrape(State(reader): State<Reader>) -> impl IntoResponse {
 /// "Exposition formats" in Prometheus' documentation, and "Prometheus and `OpenMetrics` Compatibility" in OpenTelemetry's
 /// specification, both read 2026-11: dots become underscores, a unit of seconds and a counter get their suffixes, and
 /// the resource is `target_info`.
-fn render(metrics: &ResourceMetrics) -> String {
+pub(super) fn render(metrics: &ResourceMetrics) -> String {
     let mut text = String::new();
     let resource: Vec<KeyValue> =
         metrics.resource().iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();

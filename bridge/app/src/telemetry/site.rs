@@ -157,12 +157,12 @@ impl SiteTelemetry {
         }
     }
 
-    /// What lies in the site's queue and among its dead letters; none where it is not known, which is told as such.
+    /// What lies in the site's queue and among its dead letters; none where it is not known.
     pub(crate) fn counted(&self, queue: Option<QueueDepth>, dead_letters: Option<u64>, now: DateTime<Utc>) {
         let Some(Listening { instruments, .. }) = self.listening.as_deref() else { return };
         let backlog = |queue: &'static str, messages: Option<u64>| {
             #[allow(clippy::cast_precision_loss, reason = "no queue holds 2^53 messages")]
-            let messages = messages.map_or(f64::NAN, |messages| messages as f64);
+            let messages = messages.map(|messages| messages as f64);
             instruments.backlog.record(messages, &[self.own(label::SITE), KeyValue::new(label::QUEUE, queue)]);
         };
         backlog("events", queue.map(|queue| queue.messages()));

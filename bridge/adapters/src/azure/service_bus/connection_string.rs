@@ -2,10 +2,11 @@
 //!
 //! What it refuses it names by field and never by content: a misplaced key must not end up in a log.
 
-use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
 use azure_core::credentials::TokenCredential;
 
+use super::sas::SIGNATURE_LIFE;
 use crate::azure::credential::ServiceBusCredential;
 
 /// A Service Bus namespace, and the proof that lets the worker in.
@@ -78,6 +79,15 @@ impl ServiceBusConnection {
         })
     }
 
+    /// The same with signatures of another life than an hour. A token of an identity has its own.
+    #[must_use]
+    pub fn with_token_life(mut self, of_a_signature: Duration) -> Self {
+        if let ServiceBusCredential::SharedKey { life, .. } = &mut self.credential {
+            *life = of_a_signature;
+        }
+        self
+    }
+
     /// Host name of the namespace.
     pub fn host(&self) -> &str {
         &self.host
@@ -118,6 +128,7 @@ impl FromStr for ServiceBusConnection {
             credential: ServiceBusCredential::SharedKey {
                 name: fields.need("SharedAccessKeyName")?.to_owned(),
                 key: fields.need("SharedAccessKey")?.to_owned(),
+                life: SIGNATURE_LIFE,
             },
         })
     }
@@ -200,7 +211,9 @@ mod tests {
             ("Space.servicebus.windows.net", 5671, true)
         );
         assert_eq!(connection.queue(), Some("q"));
-        let ServiceBusCredential::SharedKey { name, key } = &connection.credential else { panic!("a key was given") };
+        let ServiceBusCredential::SharedKey { name, key, .. } = &connection.credential else {
+            panic!("a key was given")
+        };
         assert_eq!((name.as_str(), key.as_str()), ("n", KEY), "a key keeps the '=' at its end");
         assert!(!format!("{connection:?} {connection}").contains(KEY));
     }

@@ -162,8 +162,21 @@ mod tests {
         assert_eq!(Failure::from(&standard), Failure::new(FailureKind::Missing, "amqp:not-found no such queue"));
         let lost = ErrorCondition::Custom(Symbol::from("com.microsoft:message-lock-lost"));
         assert_eq!(Failure::from(&definitions::Error::new(lost, None, None)).kind, FailureKind::LeaseLost);
-        let unknown = ErrorCondition::Custom(Symbol::from("com.microsoft:never-heard-of"));
-        assert_eq!(Failure::from(&definitions::Error::new(unknown, None, None)).kind, FailureKind::Unavailable);
+        for (conditions, kind) in [
+            ("amqp:unauthorized-access com.microsoft:auth-failed", FailureKind::Unauthorized),
+            ("amqp:not-found", FailureKind::Missing),
+            (
+                "com.microsoft:message-lock-lost com.microsoft:session-lock-lost com.microsoft:message-not-found",
+                FailureKind::LeaseLost,
+            ),
+            ("com.microsoft:server-busy amqp:resource-limit-exceeded", FailureKind::Throttled { retry_after: None }),
+            ("com.microsoft:timeout com.microsoft:operation-cancelled", FailureKind::TimedOut),
+            ("amqp:internal-error com.microsoft:never-heard-of", FailureKind::Unavailable),
+        ] {
+            for condition in conditions.split(' ') {
+                assert_eq!(kind_of(condition), kind, "{condition}");
+            }
+        }
     }
 
     #[test]

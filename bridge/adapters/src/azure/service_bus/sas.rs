@@ -16,7 +16,7 @@ use crate::azure::credential::ServiceBusCredential;
 const SCOPE: &str = "https://servicebus.azure.net/.default";
 
 /// Life of a signature. Ours: as long as that of an identity's token, so that both are renewed at the same pace.
-const SIGNATURE_LIFE: Duration = Duration::from_hours(1);
+pub(super) const SIGNATURE_LIFE: Duration = Duration::from_hours(1);
 
 /// Characters that a URL keeps as they are: RFC 3986, "unreserved".
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -40,8 +40,8 @@ impl Token {
 /// Gets a token for `resource`, the URL of a queue.
 pub(super) async fn token(credential: &ServiceBusCredential, resource: &str) -> Result<Token, Failure> {
     match credential {
-        ServiceBusCredential::SharedKey { name, key } => {
-            let expires = SystemTime::now() + SIGNATURE_LIFE;
+        ServiceBusCredential::SharedKey { name, key, life } => {
+            let expires = SystemTime::now() + *life;
             let text = sign(name, key, resource, expires);
             Ok(Token { kind: "servicebus.windows.net:sastoken", text, expires })
         }
@@ -101,7 +101,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_gives_a_signature_for_an_hour() {
-        let credential = ServiceBusCredential::SharedKey { name: "n".to_owned(), key: "k".to_owned() };
+        let (name, key) = ("n".to_owned(), "k".to_owned());
+        let credential = ServiceBusCredential::SharedKey { name, key, life: SIGNATURE_LIFE };
         let token = token(&credential, "https://s/q").await.unwrap();
         let left = token.expires.duration_since(SystemTime::now()).unwrap();
         assert!((Duration::from_mins(59)..=SIGNATURE_LIFE).contains(&left));

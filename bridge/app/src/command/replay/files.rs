@@ -359,6 +359,18 @@ mod tests {
         fs::remove_dir(folder).unwrap();
     }
 
+    /// Whoever is killed right behind a removal has it in the journal.
+    #[test]
+    fn a_receipt_is_in_the_file_at_once() {
+        let path = std::env::temp_dir().join(format!("bridge-test-{}.journal", uuid::Uuid::now_v7()));
+        let journal = FileJournal::open(&path, 0).unwrap();
+        for count in 1..=2 {
+            journal.append(&[Receipt::Begin { plan: "a plan".to_owned(), at: "now".to_owned() }]).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), count);
+        }
+        fs::remove_file(path).unwrap();
+    }
+
     #[test]
     fn a_plan_takes_no_other_plans_place() {
         let folder = std::env::temp_dir().join(format!("bridge-test-{}", uuid::Uuid::now_v7()));
