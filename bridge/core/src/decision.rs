@@ -107,8 +107,11 @@ fn in_time(rules: &Rules, event: &Event, marks: &Marks, now: DateTime<Utc>) -> R
     let Limits { clock_skew_max, future_max, age_max, .. } = rules.limits;
     let ahead_max = if own { clock_skew_max.min(future_max) } else { future_max };
     if ahead.to_std().is_ok_and(|ahead| ahead > ahead_max) {
-        let (by, max) = (ahead.num_seconds(), ahead_max.as_secs());
-        let detail = format!("{text} is {by} s ahead of this worker's clock, {max} s are allowed");
+        let by = match ahead.num_days() {
+            days @ 3.. => format!("{days} days"),
+            _ => format!("{} s", ahead.num_seconds()),
+        };
+        let detail = format!("{text} is {by} ahead of the clock here, {} s are allowed", ahead_max.as_secs());
         return Err(Refusal::new(Reason::ClockSkew, detail));
     }
     let accepted = marks.accept_old.is_some_and(|accepted| accepted.counts(now, age_max, future_max));

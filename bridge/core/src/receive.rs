@@ -50,6 +50,13 @@ pub trait Listen: Send + Sync {
     /// Nothing more is taken until this is mended.
     fn halted(&self, halt: &Halt);
 
+    /// Asked once what failed works again: whether the site keeps its promises as it is set up now. A store that was replaced takes
+    /// records, and may not keep them.
+    ///
+    /// # Errors
+    /// The site stays halted.
+    async fn examine(&self) -> Result<(), PortError>;
+
     /// What [`Listen::halted`] told of is mended.
     fn mended(&self);
 }
@@ -145,7 +152,17 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
         for number in 0.. {
             let rest = self.worker.with_rng(|rng| self.pace.rest.pause(number, rng));
             self.unless_stopped(self.worker.clock.sleep(rest)).await?;
-            match self.unless_stopped(self.look(halt.at)).await? {
+            let looked = match self.unless_stopped(self.look(halt.at)).await? {
+                Ok(taken) => match self.unless_stopped(self.listen.examine()).await? {
+                    Ok(()) => Ok(taken),
+                    Err(error) => {
+                        release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
+                        Err(error)
+                    }
+                },
+                Err(error) => Err(error),
+            };
+            match looked {
                 Ok(taken) => {
                     *mended += 1;
                     self.listen.mended();

@@ -230,6 +230,10 @@ impl Listen for Hand<'_> {
         self.world.books.note(|| format!("worker of {} halts: {}", self.site, halt.detail));
     }
 
+    async fn examine(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+
     fn mended(&self) {
         self.world.books.note(|| format!("worker of {} finds it mended", self.site));
     }

@@ -119,10 +119,11 @@ impl fmt::Debug for Setting<'_> {
 
 impl Setting<'_> {
     /// Reads a message of the queue that stands at `from`, edited if it is to be: where no site would take it as it lies there,
-    /// or all are.
+    /// or all are. An excerpt never is: the rest of it lies elsewhere.
     pub async fn read(&self, from: usize, delivery: &Delivery) -> Subject {
-        let lies = self.subject(from, delivery, Ok(delivery.body.clone()));
-        let subject = match self.editor.filter(|_| self.edits(from, delivery, &lies)) {
+        let is_excerpt = is_excerpt(&delivery.properties, self.sources[from].holds);
+        let lies = self.subject(from, delivery, Ok(delivery.body.clone())).whole(is_excerpt);
+        let subject = match self.editor.filter(|_| (self.edit_valid || lies.event.is_err()) && !is_excerpt) {
             None => lies,
             Some(editor) => match editor.edit(&delivery.body).await {
                 Ok(body) if body == delivery.body => lies,
@@ -144,12 +145,6 @@ impl Setting<'_> {
     /// The portions of the queue that stands at `from`, where so many are in hand at once.
     pub fn portions(&self, from: usize, at_once: usize) -> Portions {
         Portions::new(self.inflight_bytes_max / at_once.max(1), self.sources[from].message_bytes_max)
-    }
-
-    /// Whether a message is edited: one that no site takes, or any if that was asked for, and never an excerpt, whose rest lies elsewhere.
-    fn edits(&self, from: usize, delivery: &Delivery, lies: &Subject) -> bool {
-        let excerpt = is_excerpt(&delivery.properties, self.sources[from].holds);
-        (self.edit_valid || lies.event.is_err()) && !excerpt
     }
 
     fn subject(&self, from: usize, delivery: &Delivery, body: Result<Bytes, Refusal>) -> Subject {

@@ -146,6 +146,12 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
         close(&setting).await;
         return Err(Misuse(sums.done_already(&file)).into());
     }
+    if let (true, Some(ids)) = (sums.is_empty(), request.message_ids()) {
+        close(&setting).await;
+        file.end(true);
+        tell!("{} has no message {ids}; --dry-run --list shows those that are there", route.from);
+        return Ok(Code::Failed);
+    }
     if args.dry_run || (!args.yes && !args.json) {
         let mut listed = Vec::new();
         if args.list && args.json {
