@@ -8,7 +8,8 @@ use bridge_core::{
     port::{Depth, Place, Queue, QueueDepth},
 };
 
-use super::{ServiceBusDescriptions, ServiceBusQueue, atom, failure::Failure};
+use super::{ServiceBusDescriptions, ServiceBusQueue, admin::atom};
+use crate::failure::Failure;
 
 /// A queue of Service Bus whose messages are counted. Messages in somebody's hands count among the waiting, and so do messages that somebody
 /// deferred: the service has no count of either.
