@@ -43,7 +43,7 @@ impl ServiceBusDepth {
 #[async_trait]
 impl Depth for ServiceBusDepth {
     async fn depth(&self) -> Result<QueueDepth, PortError> {
-        let fail = |failure: Failure| failure.at(&self.to_string(), "depth");
+        let fail = |failure: Failure| failure.at(self.to_string(), "depth");
         let xml = self.descriptions.read(&self.queue).await.map_err(fail)?;
         let number = |element: &str| {
             let detail = || format!("the service does not say {element} of {}", self.queue);
