@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use bridge_adapters::{
     aws::{AwsClients, DynamodbStore, SqsQueue, SqsQueueOptions, StaticCredentials},
     azure::{
-        CosmosCredential, CosmosOptions, CosmosStore, cosmos_item,
+        CosmosCredential, CosmosOptions, CosmosStore,
+        cosmos::item as cosmos_item,
         service_bus::{ServiceBusConnection, ServiceBusOptions, ServiceBusQueue, Timeouts},
     },
     clock::SystemClock,

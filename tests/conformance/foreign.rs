@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use bridge_adapters::{
-    aws::dynamodb_item,
-    azure::{CosmosOptions, cosmos_item},
+    aws::dynamodb::item as dynamodb_item,
+    azure::{CosmosOptions, cosmos::item as cosmos_item},
     memory::MemoryStore,
 };
 use bridge_core::{

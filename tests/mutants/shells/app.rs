@@ -39,7 +39,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
         => "let work = future::join3(receiving, beat(worksite, config.heartbeat, &stop), queues::watch(worksite, &stop));
     tokio::select! { _ = work => {}, () = stop.cancelled(), if MUTANT => {} }";
     "queues-are-not-closed" in "assemble/mod.rs",
-        noticed by "end_to_end workers::a_stopped_worker_gives_back_what_came_ahead":
+        noticed by "bridge assemble::tests::every_queue_of_a_worker_is_closed":
         "self.queue.close().await;\n        self.dead_letters"
         => "if MUTANT {
             return;

@@ -20,7 +20,7 @@ use chrono::TimeDelta;
 use serde_json::Value;
 use url::Url;
 
-use super::{AwsClients, dynamodb_item::EXPIRES_AT, error::Failure};
+use super::{AwsClients, dynamodb::item::EXPIRES_AT, error::Failure};
 use crate::{
     look::{LOOK, look, within},
     service_clock,

@@ -347,3 +347,40 @@ fn azure_ports(site: &AzureSite) -> anyhow::Result<SitePorts> {
         inspect: Arc::new(inspect),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use bridge_adapters::{
+        layer::Operation,
+        memory::{MemoryQueue, MemoryQueueOptions},
+    };
+
+    use super::*;
+    use crate::config::{Sources, tests::GOOD};
+
+    /// What came ahead into a queue that stays open hides until its lease ends.
+    #[tokio::test]
+    async fn every_queue_of_a_worker_is_closed() {
+        let site = Some("aws:us-east-1".to_owned());
+        let config = Config::load(&Sources { file: Some(GOOD.to_owned()), site, ..Sources::default() }).unwrap();
+        let mut worksite = worksite(&config, config.own_site().unwrap(), &Telemetry::off()).await.unwrap();
+        let closed: Arc<Mutex<Vec<&str>>> = Arc::default();
+        let watched = |name: &'static str| -> Arc<dyn Queue> {
+            let queue = Arc::new(MemoryQueue::new(MemoryQueueOptions::default(), Arc::new(SystemClock)));
+            let closed = Arc::clone(&closed);
+            let observe: Observe = Arc::new(move |call| {
+                if call.operation == Operation::Close {
+                    closed.lock().unwrap().push(name);
+                }
+            });
+            Arc::new(LayeredQueue::new(queue, Meter::new(observe)))
+        };
+        worksite.queue = watched("events");
+        worksite.dead_letters = watched("dead letters");
+        for peer in &mut worksite.worker.peers {
+            peer.queue = watched("a peer's");
+        }
+        worksite.close().await;
+        assert_eq!(*closed.lock().unwrap(), ["events", "dead letters", "a peer's"]);
+    }
+}

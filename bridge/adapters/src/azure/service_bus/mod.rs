@@ -4,25 +4,15 @@
 //! not: a request confirms a whole batch, starts in a quarter of the time, and keeps no connection that a frozen
 //! function could lose. Nothing here decides what to do about a failure; nothing prints a key or a token.
 
-mod atom;
-mod batch;
-mod connection;
+mod admin;
+mod amqp;
 mod connection_string;
 mod depth;
-mod describe;
-mod encoding;
-mod failure;
-mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
-mod leases;
-mod management;
 mod message;
-mod receiver;
 mod rest;
 mod sas;
-mod settle;
-mod wire;
 
 use std::{
     fmt,
@@ -30,6 +20,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+pub use admin::ServiceBusDescriptions;
 use async_trait::async_trait;
 use bridge_core::{
     failure::{PortError, Recovery},
@@ -41,7 +32,6 @@ use bridge_core::{
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 pub use connection_string::{ConnectionStringError, ServiceBusConnection};
 pub use depth::ServiceBusDepth;
-pub use describe::ServiceBusDescriptions;
 use futures_util::{StreamExt, stream};
 pub use message::Peeked;
 pub(crate) use message::unpack;
@@ -50,15 +40,16 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::{
-    connection::Connector,
-    failure::Failure,
-    leases::Leases,
-    management::{Order, peeked},
-    receiver::{Link, LinkSlot},
+    amqp::{
+        connection::Connector,
+        leases::Leases,
+        management::{Order, peeked},
+        receiver::{Link, LinkSlot},
+        settle::Receipts,
+    },
     rest::Sender,
-    settle::Receipts,
 };
-use crate::delivery;
+use crate::{delivery, failure::Failure};
 
 /// Where a queue is and what it is like.
 #[derive(Clone, Debug)]

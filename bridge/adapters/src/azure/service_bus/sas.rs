@@ -9,8 +9,7 @@ use hmac::{Hmac, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::Sha256;
 
-use super::failure::Failure;
-use crate::azure::credential::ServiceBusCredential;
+use crate::{azure::credential::ServiceBusCredential, failure::Failure};
 
 /// What an identity's token must be good for. "Authenticate an application to access Service Bus entities", read 2026-11.
 const SCOPE: &str = "https://servicebus.azure.net/.default";

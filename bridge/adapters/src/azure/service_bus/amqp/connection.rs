@@ -24,13 +24,12 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
-    ServiceBusConnection, Timeouts,
     failure::Failure,
     frames::{FRAME_BYTES_MAX, WRAPPING_BYTES},
     management::RequestLink,
-    sas,
     wire::{Io, Line, Tap},
 };
+use crate::azure::service_bus::{ServiceBusConnection, Timeouts, sas};
 use crate::azure::tls;
 
 /// Silence after which either side gives the connection up; empty frames are sent at half of it. Ours: a cloud that
@@ -50,7 +49,7 @@ const RENEW_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Opens the connection of one queue and keeps it.
 #[derive(Debug)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     target: ServiceBusConnection,
     queue: String,
     timeouts: Timeouts,
@@ -68,23 +67,23 @@ struct Slot {
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(crate) struct Live {
     /// Tells this connection from those before it.
-    pub(super) number: u64,
-    pub(super) line: Arc<Line>,
-    pub(super) session: Mutex<SessionHandle<()>>,
+    pub(crate) number: u64,
+    pub(crate) line: Arc<Line>,
+    pub(crate) session: Mutex<SessionHandle<()>>,
     connection: Mutex<ConnectionHandle<()>>,
     management: Mutex<Option<RequestLink>>,
     renewal: SyncMutex<Option<AbortHandle>>,
 }
 
 impl Connector {
-    pub(super) fn new(target: ServiceBusConnection, queue: String, timeouts: Timeouts) -> Self {
+    pub(crate) fn new(target: ServiceBusConnection, queue: String, timeouts: Timeouts) -> Self {
         Self { target, queue, timeouts, slot: Mutex::default() }
     }
 
     /// The connection, let in to the queue: the one that is there, or a new one. Callers share one attempt at a time.
-    pub(super) async fn live(&self) -> Result<Arc<Live>, Failure> {
+    pub(crate) async fn live(&self) -> Result<Arc<Live>, Failure> {
         let mut slot = self.slot.lock().await;
         if let Some(live) = slot.live.take_if(|live| live.line.is_ended()) {
             live.cut();
@@ -113,7 +112,7 @@ impl Connector {
     }
 
     /// Gives up a connection on which something has failed.
-    pub(super) async fn discard(&self, number: u64) {
+    pub(crate) async fn discard(&self, number: u64) {
         let mut slot = self.slot.lock().await;
         if let Some(live) = slot.live.take_if(|live| live.number == number) {
             live.cut();
@@ -121,7 +120,7 @@ impl Connector {
     }
 
     /// Ends the connection in good order, if there is one.
-    pub(super) async fn close(&self) {
+    pub(crate) async fn close(&self) {
         let live = self.slot.lock().await.live.take();
         if let Some(live) = live {
             let goodbye = async {
@@ -135,7 +134,7 @@ impl Connector {
     }
 
     /// The request link of the queue's management node.
-    pub(super) async fn management(&self, live: &Live) -> Result<RequestLink, Failure> {
+    pub(crate) async fn management(&self, live: &Live) -> Result<RequestLink, Failure> {
         let mut management = live.management.lock().await;
         if let Some(link) = management.as_ref().filter(|link| !link.is_ended()) {
             return Ok(link.clone());
@@ -255,7 +254,7 @@ fn tls() -> Result<Arc<ClientConfig>, Failure> {
 }
 
 /// A client of the namespace's REST interface.
-pub(super) fn http_client(encrypted: bool) -> Result<ClientBuilder, Failure> {
+pub(crate) fn http_client(encrypted: bool) -> Result<ClientBuilder, Failure> {
     tls::http_client(encrypted).map_err(Failure::unavailable)
 }
 

@@ -3,6 +3,13 @@
 //! A receipt is a receipt handle, a lease a visibility timeout, a retry a change of it. Each call is one request for up
 //! to ten messages; of each message's result nothing is taken for granted.
 
+mod batch;
+mod depth;
+pub mod fifo;
+mod identity;
+pub(super) mod message;
+pub(super) mod redrive;
+
 use std::{fmt, future::Future, time::Duration};
 
 use async_trait::async_trait;
@@ -17,12 +24,12 @@ use bridge_core::{
 };
 use futures_util::{StreamExt, future::join_all, stream};
 
-use super::{
-    client::patient_timeout_config,
-    error::Failure,
-    sqs_batch::{self, ENTRIES_MAX},
-    sqs_message::{self, SYSTEM_ATTRIBUTES},
-};
+pub use depth::{SqsDepth, SqsRedriveDepth};
+pub use identity::QueueIdentity;
+pub use redrive::redrive_target;
+
+use self::{batch::ENTRIES_MAX, message::SYSTEM_ATTRIBUTES};
+use super::{client::patient_timeout_config, error::Failure};
 use crate::{carried::sqs as carried, delivery::seconds_up};
 
 /// How long the service holds a receive back at most. `ReceiveMessage` in the Amazon SQS API Reference, read 2026-11: 0
@@ -92,7 +99,7 @@ impl SqsQueue {
             .send()
             .await
             .map_err(|error| Failure::from(error).at(self.to_string(), "receive"))?;
-        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(sqs_message::to_delivery).collect())
+        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(message::to_delivery).collect())
     }
 
     /// Up to `max` messages in as many requests as it takes.
@@ -153,7 +160,7 @@ impl SqsQueue {
             Ok(answer) => {
                 let successful =
                     answer.successful().iter().map(aws_sdk_sqs::types::ChangeMessageVisibilityBatchResultEntry::id);
-                let results = sqs_batch::results(hidden.len(), successful, answer.failed());
+                let results = batch::results(hidden.len(), successful, answer.failed());
                 results.into_iter().map(|result| result.map_err(stale)).collect()
             }
             Err(error) => vec![Err(Failure::from(error)); hidden.len()],
@@ -180,7 +187,7 @@ impl SqsQueue {
         match request.set_entries(Some(entries)).send().await {
             Ok(answer) => {
                 let successful = answer.successful().iter().map(aws_sdk_sqs::types::DeleteMessageBatchResultEntry::id);
-                let results = sqs_batch::results(receipts.len(), successful, answer.failed());
+                let results = batch::results(receipts.len(), successful, answer.failed());
                 results.into_iter().map(|result| result.map_err(stale)).collect()
             }
             Err(error) => vec![Err(Failure::from(error)); receipts.len()],
@@ -204,12 +211,11 @@ impl SqsQueue {
     }
 
     async fn send_request(&self, messages: &[&Message]) -> Result<Vec<Result<(), Failure>>, Failure> {
-        let entries =
-            messages.iter().enumerate().map(|(place, message)| sqs_message::to_entry(message, place)).collect();
+        let entries = messages.iter().enumerate().map(|(place, message)| message::to_entry(message, place)).collect();
         let request = self.client.send_message_batch().queue_url(&self.options.queue_url).set_entries(Some(entries));
         let answer = request.send().await.map_err(|error| self.too_large(messages, Failure::from(error)))?;
         let successful = answer.successful().iter().map(aws_sdk_sqs::types::SendMessageBatchResultEntry::id);
-        let results = sqs_batch::results(messages.len(), successful, answer.failed());
+        let results = batch::results(messages.len(), successful, answer.failed());
         let name =
             |(result, message): (Result<(), Failure>, &&Message)| result.map_err(|f| self.too_large(&[message], f));
         Ok(results.into_iter().zip(messages).map(name).collect())
@@ -311,7 +317,7 @@ impl Queue for SqsQueue {
             .map(|message| check(message).map_err(|kind| Failure::new(kind, "refused before it was sent")))
             .collect();
         let good = messages.iter().enumerate().filter(|(at, _)| results[*at].is_ok());
-        let batches = sqs_batch::split(good.map(|(at, message)| (at, carried::size_bytes(message))));
+        let batches = batch::split(good.map(|(at, message)| (at, carried::size_bytes(message))));
         let requests: Vec<_> =
             batches.iter().map(|batch| self.send_batch(batch.iter().map(|at| &messages[*at]).collect())).collect();
         let answers: Vec<_> = stream::iter(requests).buffered(REQUESTS_AT_ONCE).collect().await;

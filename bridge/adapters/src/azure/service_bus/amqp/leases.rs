@@ -26,7 +26,7 @@ struct Held<D> {
 
 /// How a receipt can be settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Way<D> {
+pub(crate) enum Way<D> {
     /// On the link that it came from, as long as that connection lives.
     Link(u64, D),
     /// By its lock token: a try on the link was left without an answer.
@@ -39,7 +39,7 @@ pub(super) enum Way<D> {
 
 /// All deliveries that were handed out.
 #[derive(Debug)]
-pub(super) struct Leases<D = DeliveryInfo> {
+pub(crate) struct Leases<D = DeliveryInfo> {
     lease: Duration,
     held: HashMap<Uuid, Held<D>>,
     acked: HashSet<Uuid>,
@@ -47,13 +47,13 @@ pub(super) struct Leases<D = DeliveryInfo> {
 }
 
 impl<D: Clone> Leases<D> {
-    pub(super) fn new(lease: Duration) -> Self {
+    pub(crate) fn new(lease: Duration) -> Self {
         Self { lease, held: HashMap::new(), acked: HashSet::new(), acked_order: VecDeque::new() }
     }
 
     /// Remembers a delivery that is being handed out, and forgets those whose lease ended more than a lease ago; returns
     /// how to settle these, as a link keeps what is not settled.
-    pub(super) fn hand_out(
+    pub(crate) fn hand_out(
         &mut self,
         deliveries: impl Iterator<Item = (Uuid, u64, D, Instant)>,
         now: Instant,
@@ -67,7 +67,7 @@ impl<D: Clone> Leases<D> {
 
     /// How to settle a receipt. The link is given once: a second settlement of the same delivery there would never be
     /// answered.
-    pub(super) fn settle(&mut self, token: Uuid) -> Way<D> {
+    pub(crate) fn settle(&mut self, token: Uuid) -> Way<D> {
         match self.held.get_mut(&token) {
             Some(held) => held.way.take().map_or(Way::Token, |(connection, info)| Way::Link(connection, info)),
             None if self.acked.contains(&token) => Way::Acked,
@@ -76,19 +76,19 @@ impl<D: Clone> Leases<D> {
     }
 
     /// What is left of the lease on a receipt; none if it is not held.
-    pub(super) fn left(&self, token: Uuid, now: Instant) -> Option<Duration> {
+    pub(crate) fn left(&self, token: Uuid, now: Instant) -> Option<Duration> {
         self.held.get(&token).map(|held| held.ends.saturating_duration_since(now))
     }
 
     /// The broker has extended the lease to a whole one from `asked`.
-    pub(super) fn extended(&mut self, token: Uuid, asked: Instant) {
+    pub(crate) fn extended(&mut self, token: Uuid, asked: Instant) {
         if let Some(held) = self.held.get_mut(&token) {
             held.ends = held.ends.max(asked + self.lease);
         }
     }
 
     /// The broker has removed the message.
-    pub(super) fn acked(&mut self, token: Uuid) {
+    pub(crate) fn acked(&mut self, token: Uuid) {
         self.held.remove(&token);
         if self.acked.insert(token) {
             self.acked_order.push_back(token);
@@ -99,7 +99,7 @@ impl<D: Clone> Leases<D> {
     }
 
     /// The broker has given the message to others, or will.
-    pub(super) fn lost(&mut self, token: Uuid) {
+    pub(crate) fn lost(&mut self, token: Uuid) {
         self.held.remove(&token);
     }
 }

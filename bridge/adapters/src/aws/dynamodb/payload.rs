@@ -124,7 +124,7 @@ fn kind(value: &AttributeValue) -> &'static str {
 
 /// Puts the payload into a request that was built without it, and takes it out of the answer.
 #[derive(Debug)]
-pub(super) struct Spliced(pub(super) Option<Payload>);
+pub(crate) struct Spliced(pub(crate) Option<Payload>);
 
 impl Intercept for Spliced {
     fn name(&self) -> &'static str {

@@ -9,11 +9,11 @@ use bridge_core::port::{Message, Properties};
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::message::PACKED;
+use crate::azure::service_bus::message::PACKED;
 
 /// Bytes of one JSON request. "Service Bus quotas", read 2026-11: a batch has at most 256 KB in the Standard tier and
 /// 1 MB in Premium, even where single messages may be larger.
-pub(super) const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes that a request leaves free below the limit: the service counts what it adds to each message.
 const HEADROOM_BYTES: usize = 4 * 1024;
@@ -23,13 +23,13 @@ const REQUEST_MESSAGES_MAX: usize = 100;
 
 /// A request to send, and the positions in the call of the messages that it carries.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Request {
-    pub(super) indexes: Vec<usize>,
-    pub(super) form: Form,
+pub(crate) struct Request {
+    pub(crate) indexes: Vec<usize>,
+    pub(crate) form: Form,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// A JSON array of messages.
     Json(Bytes),
     /// One message, its body as it is: names and values of the headers.
@@ -38,12 +38,12 @@ pub(super) enum Form {
 
 /// What else a message is told to the broker.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct BrokerProperties<'a> {
+pub(crate) struct BrokerProperties<'a> {
     #[serde(rename = "MessageId")]
-    pub(super) message_id: &'a str,
+    pub(crate) message_id: &'a str,
     /// When the message is to become visible, RFC 1123.
     #[serde(rename = "ScheduledEnqueueTimeUtc", skip_serializing_if = "Option::is_none")]
-    pub(super) scheduled: Option<&'a str>,
+    pub(crate) scheduled: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -58,7 +58,7 @@ struct Item<'a> {
 
 /// Writes messages, given with their positions in the call, into as few requests as fit; one request at a time, so that
 /// no more are in memory than are under way.
-pub(super) struct Requests<'a, M> {
+pub(crate) struct Requests<'a, M> {
     messages: M,
     limit: usize,
     scheduled: Option<&'a str>,
@@ -69,7 +69,7 @@ pub(super) struct Requests<'a, M> {
 }
 
 impl<'a, 'm, M: Iterator<Item = (usize, &'m Message)>> Requests<'a, M> {
-    pub(super) fn new(messages: M, message_bytes_max: usize, scheduled: Option<&'a str>) -> Self {
+    pub(crate) fn new(messages: M, message_bytes_max: usize, scheduled: Option<&'a str>) -> Self {
         let limit = message_bytes_max.min(REQUEST_BYTES_MAX).saturating_sub(HEADROOM_BYTES);
         Self { messages, limit, scheduled, next: None, raw: None }
     }

@@ -34,18 +34,18 @@ use super::{
 const READ_BYTES: usize = 16 * 1024;
 
 /// What a connection runs on: a socket, with or without TLS.
-pub(super) trait Io: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Io for T {}
 
 /// Which of the settlements of one call this is, and the state that the service gave it.
-pub(super) type Settled = (usize, Option<DeliveryState>);
+pub(crate) type Settled = (usize, Option<DeliveryState>);
 
 /// Which of the settlements of its call somebody waits for, and where to tell it.
 type Waiter = (usize, mpsc::UnboundedSender<Settled>);
 
 /// The side of a [`Tap`] that stays with the connection's owner.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     /// Settlements that somebody waits for, by delivery id; none once the stream is gone.
     waiting: Mutex<Option<HashMap<u32, Waiter>>>,
     gone: watch::Sender<bool>,
@@ -57,21 +57,21 @@ pub(super) struct Line {
 
 impl Line {
     /// Tells `answers` when the service settles `delivery`. When the stream ends, `answers` is dropped.
-    pub(super) fn expect(&self, delivery: u32, index: usize, answers: &mpsc::UnboundedSender<Settled>) {
+    pub(crate) fn expect(&self, delivery: u32, index: usize, answers: &mpsc::UnboundedSender<Settled>) {
         if let Some(waiting) = self.waiting.lock().expect("nothing panics while it holds the lock").as_mut() {
             waiting.insert(delivery, (index, answers.clone()));
         }
     }
 
     /// Returns when the stream has ended.
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         // The sender is ours, so waiting cannot fail.
         let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
     }
 
     /// Waits for something that the peer has to answer, but not after the stream has ended: fe2o3-amqp leaves some
     /// operations pending for ever when their connection dies.
-    pub(super) async fn race<T>(
+    pub(crate) async fn race<T>(
         &self,
         limit: Duration,
         what: &str,
@@ -84,17 +84,17 @@ impl Line {
     }
 
     /// The failure of an operation whose connection ended.
-    pub(super) fn why_ended(&self, what: &str) -> Failure {
+    pub(crate) fn why_ended(&self, what: &str) -> Failure {
         let why = self.refused.get().map(|refused| format!(": {refused}")).unwrap_or_default();
         Failure::unavailable(format!("{what}: the connection ended{why}"))
     }
 
-    pub(super) fn is_ended(&self) -> bool {
+    pub(crate) fn is_ended(&self) -> bool {
         *self.gone.borrow() || self.cut.load(Ordering::Relaxed)
     }
 
     /// Ends the stream from this side, whatever the peer does.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.cut.store(true, Ordering::Relaxed);
         self.reader.wake();
     }
@@ -116,7 +116,7 @@ impl Line {
 
 /// The stream itself; fe2o3-amqp owns it.
 #[derive(Debug)]
-pub(super) struct Tap {
+pub(crate) struct Tap {
     inner: Box<dyn Io>,
     line: Arc<Line>,
     frames: Frames,
@@ -127,7 +127,7 @@ pub(super) struct Tap {
 }
 
 impl Tap {
-    pub(super) fn new(inner: Box<dyn Io>) -> (Self, Arc<Line>) {
+    pub(crate) fn new(inner: Box<dyn Io>) -> (Self, Arc<Line>) {
         let line = Arc::new(Line {
             waiting: Mutex::new(Some(HashMap::new())),
             gone: watch::Sender::new(false),
@@ -217,7 +217,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::azure::service_bus::frames::tests::disposition;
+    use crate::azure::service_bus::amqp::frames::tests::disposition;
 
     /// The bytes before a bad frame reach the library; the reason reaches whoever waits.
     #[tokio::test]

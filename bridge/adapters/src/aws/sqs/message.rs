@@ -14,12 +14,12 @@ use chrono::{DateTime, Utc};
 use crate::carried::sqs::STRING;
 
 /// What has to be asked for beside body and attributes.
-pub(super) const SYSTEM_ATTRIBUTES: [SystemAttribute; 2] =
+pub(crate) const SYSTEM_ATTRIBUTES: [SystemAttribute; 2] =
     [SystemAttribute::ApproximateReceiveCount, SystemAttribute::SentTimestamp];
 
 /// The delivery that SQS handed over; none without a receipt, which could never be settled. SQS hides a message itself, so no copy
 /// stands in for one, and what a property says of earlier deliveries is not believed.
-pub(super) fn to_delivery(message: SqsMessage) -> Option<Delivery> {
+pub(crate) fn to_delivery(message: SqsMessage) -> Option<Delivery> {
     let receipt = Receipt(message.receipt_handle?);
     let system = message.attributes.unwrap_or_default();
     let number = |name: &SystemAttribute| system.get(name).and_then(|text| text.parse::<i64>().ok());
@@ -50,7 +50,7 @@ fn to_properties(attributes: HashMap<String, MessageAttributeValue>) -> Properti
 /// The entry of a batch that sends `message`, as its `id`. The message must have passed [`check`](crate::carried::sqs::check).
 ///
 /// `Message::id` does not travel: a standard queue names every send itself, and detects no duplicates.
-pub(super) fn to_entry(message: &Message, id: usize) -> SendMessageBatchRequestEntry {
+pub(crate) fn to_entry(message: &Message, id: usize) -> SendMessageBatchRequestEntry {
     let attribute = |value: &String| {
         let attribute = MessageAttributeValue::builder().data_type(STRING).string_value(value);
         attribute.build().expect("it has the one part that is required, its type")

@@ -12,12 +12,13 @@ use bridge_core::{
 };
 
 use super::{
-    client::patient_timeout_config,
-    dynamodb::DynamodbStore,
-    dynamodb_item::{self, Item},
-    error::Failure,
+    DynamodbStore,
+    item::{self, Item},
 };
-use crate::share::{Share, no_cursor};
+use crate::{
+    aws::{client::patient_timeout_config, error::Failure},
+    share::{Share, no_cursor},
+};
 
 /// Items of a portion at most. Ours: the service ends one at 1 MB anyway ("Scan", read 2026-11), which are fewer where
 /// items are larger than 1 KB.
@@ -72,7 +73,7 @@ fn read(item: &Item) -> Result<Record, ForeignItem> {
         Some(AttributeValue::S(key)) => key.clone(),
         _ => String::new(),
     };
-    dynamodb_item::to_record(item).map_err(|error| {
+    item::to_record(item).map_err(|error| {
         let key: Option<Key> = name.parse().ok();
         ForeignItem { key, name, what: error.to_string() }
     })

@@ -13,8 +13,12 @@ use reqwest::{Url, header::AUTHORIZATION};
 use serde::Deserialize;
 use sha2::Sha256;
 
-use super::{client::CosmosCredential, tls};
-use crate::{clock::SystemClock, failure::Failure, look::LOOK};
+use crate::{
+    azure::{client::CosmosCredential, tls},
+    clock::SystemClock,
+    failure::Failure,
+    look::LOOK,
+};
 
 /// "Common Azure Cosmos DB REST request headers", read 2026-11.
 const VERSION: &str = "2020-07-15";
@@ -41,7 +45,7 @@ struct Location {
 }
 
 /// The regions in which the account takes writes.
-pub(super) async fn write_regions(
+pub(crate) async fn write_regions(
     at: &str,
     endpoint: &Url,
     credential: &CosmosCredential,
@@ -51,7 +55,7 @@ pub(super) async fn write_regions(
 }
 
 /// The names in an account's own description.
-pub(super) fn regions(text: &str) -> serde_json::Result<BTreeSet<String>> {
+pub(crate) fn regions(text: &str) -> serde_json::Result<BTreeSet<String>> {
     let account: Account = serde_json::from_str(text)?;
     Ok(account.writable.into_iter().map(|location| location.name).collect())
 }

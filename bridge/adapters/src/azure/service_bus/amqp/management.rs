@@ -30,9 +30,11 @@ use uuid::Uuid;
 use super::{
     encoding::{Item, Malformed, described, item, pairs, split, values},
     failure::{Failure, kind_of},
+    wire::Line,
+};
+use crate::azure::service_bus::{
     message::{Wrapped, id_text, unwrapped},
     sas::Token,
-    wire::Line,
 };
 
 type Question = Message<AmqpValue<Value>>;
@@ -43,14 +45,14 @@ const QUESTIONS_MAX: usize = 64;
 
 /// A pair of links; a task owns them, and ends when the last clone of this is gone.
 #[derive(Clone, Debug)]
-pub(super) struct RequestLink {
+pub(crate) struct RequestLink {
     questions: mpsc::Sender<Asked>,
     address: String,
     limit: Duration,
 }
 
 impl RequestLink {
-    pub(super) async fn attach(
+    pub(crate) async fn attach(
         session: &mut SessionHandle<()>,
         line: &Arc<Line>,
         node: &str,
@@ -67,7 +69,7 @@ impl RequestLink {
     }
 
     /// Whether the links are gone.
-    pub(super) fn is_ended(&self) -> bool {
+    pub(crate) fn is_ended(&self) -> bool {
         self.questions.is_closed()
     }
 
@@ -97,7 +99,7 @@ impl RequestLink {
     }
 
     /// Asks the management node to do something; returns what it answered.
-    pub(super) async fn manage(&self, order: &Order) -> Result<Bytes, Failure> {
+    pub(crate) async fn manage(&self, order: &Order) -> Result<Bytes, Failure> {
         let operation = SimpleValue::String(format!("com.microsoft:{}", order.operation));
         let fields =
             order.fields.iter().map(|(name, value)| (Value::String((*name).to_owned()), value.clone())).collect();
@@ -105,7 +107,7 @@ impl RequestLink {
     }
 
     /// Shows a token for `audience`.
-    pub(super) async fn put_token(&self, audience: &str, token: &Token) -> Result<(), Failure> {
+    pub(crate) async fn put_token(&self, audience: &str, token: &Token) -> Result<(), Failure> {
         let text = |text: &str| SimpleValue::String(text.to_owned());
         let expires = token.expires.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let expires = Timestamp::from_milliseconds(i64::try_from(expires).unwrap_or(i64::MAX));
@@ -121,34 +123,34 @@ impl RequestLink {
 
 /// Something that a queue's management node can do.
 #[derive(Clone, Debug)]
-pub(super) struct Order {
+pub(crate) struct Order {
     operation: &'static str,
     fields: Vec<(&'static str, Value)>,
 }
 
 impl Order {
     /// Locks messages for a whole lock duration from now: all of them, or none where one of the locks is lost.
-    pub(super) fn renew(locks: &[Uuid]) -> Self {
+    pub(crate) fn renew(locks: &[Uuid]) -> Self {
         Self { operation: "renew-lock", fields: vec![("lock-tokens", lock_tokens(locks))] }
     }
 
     /// Completes messages by their locks: all of them, or none where one of the locks is lost.
-    pub(super) fn complete(locks: &[Uuid]) -> Self {
+    pub(crate) fn complete(locks: &[Uuid]) -> Self {
         Self::dispose("completed", locks)
     }
 
     /// Gives a message back at once.
-    pub(super) fn abandon(lock: Uuid) -> Self {
+    pub(crate) fn abandon(lock: Uuid) -> Self {
         Self::dispose("abandoned", &[lock])
     }
 
     /// Gives messages back at once: all of them, or none where one of the locks is lost.
-    pub(super) fn abandon_all(locks: &[Uuid]) -> Self {
+    pub(crate) fn abandon_all(locks: &[Uuid]) -> Self {
         Self::dispose("abandoned", locks)
     }
 
     /// Moves a message to the queue's own dead letters, with a reason and its words.
-    pub(super) fn bury(lock: Uuid, reason: &str, description: &str) -> Self {
+    pub(crate) fn bury(lock: Uuid, reason: &str, description: &str) -> Self {
         let mut order = Self::dispose("suspended", &[lock]);
         order.fields.push(("deadletter-reason", Value::String(reason.to_owned())));
         order.fields.push(("deadletter-description", Value::String(description.to_owned())));
@@ -162,14 +164,14 @@ impl Order {
     }
 
     /// Shows up to `count` messages from a sequence number on, without locking them; see [`peeked`].
-    pub(super) fn peek(from: i64, count: i32) -> Self {
+    pub(crate) fn peek(from: i64, count: i32) -> Self {
         let fields = vec![("from-sequence-number", Value::Long(from)), ("message-count", Value::Int(count))];
         Self { operation: "peek-message", fields }
     }
 }
 
 /// The encoded messages in the answer to [`Order::peek`]. With nothing to show there is no body.
-pub(super) fn peeked(answer: &Bytes) -> Vec<Bytes> {
+pub(crate) fn peeked(answer: &Bytes) -> Vec<Bytes> {
     let Some(Ok(items)) = field(answer, "messages").map(values) else { return Vec::new() };
     let messages = items.flatten().filter_map(|entry| match field(entry, "message").map(item) {
         Some(Item::Binary(bytes)) => Some(answer.slice_ref(bytes)),
@@ -218,7 +220,7 @@ impl<'a> Answer<'a> {
 }
 
 /// The body of an answer, or what it refused. Two spellings of the names are in use.
-pub(super) fn read(encoded: &Bytes) -> Result<Bytes, Failure> {
+pub(crate) fn read(encoded: &Bytes) -> Result<Bytes, Failure> {
     let answer = Answer::of(encoded).map_err(Failure::unavailable)?;
     let find = |names: [&str; 2]| names.iter().find_map(|name| field(answer.named, name)).map(item);
     let text = |names| match find(names) {

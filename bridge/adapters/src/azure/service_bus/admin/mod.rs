@@ -1,16 +1,19 @@
 //! What a namespace says of its queues, over its management interface: "Service Bus resource manager REST (ATOM)", read
 //! 2026-11. Reading needs the claim `Manage`, or the role Azure Service Bus Data Owner, which no worker has to have.
 
+pub(super) mod atom;
+
 use std::{sync::OnceLock, time::Duration};
 
 use bridge_core::failure::FailureKind;
 use bridge_ops::doctor::{Look, QueueFacts, Redrive};
 use reqwest::{Client, Url, header::AUTHORIZATION};
 
-use super::{ServiceBusConnection, Timeouts, atom, connection, failure::Failure, sas};
+use super::{ServiceBusConnection, Timeouts, amqp::connection, sas};
 use crate::{
     azure::tls,
     endpoint,
+    failure::Failure,
     look::{LOOK, look},
 };
 
@@ -58,7 +61,7 @@ impl ServiceBusDescriptions {
     }
 
     /// The description as it stands.
-    pub(super) async fn read(&self, queue: &str) -> Result<String, Failure> {
+    pub(crate) async fn read(&self, queue: &str) -> Result<String, Failure> {
         let missing = |detail: String| Failure::new(FailureKind::Missing, detail);
         let mut url = self.endpoint().ok_or_else(|| missing("service_bus_http_endpoint is not set".to_owned()))?;
         endpoint::check(&url).map_err(|insecure| Failure::new(FailureKind::Missing, insecure))?;
@@ -91,7 +94,7 @@ impl ServiceBusDescriptions {
 }
 
 /// The service answers 200 and an empty feed for a queue that is not there.
-pub(super) fn facts(name: &str, xml: &str) -> Result<QueueFacts, Failure> {
+pub(crate) fn facts(name: &str, xml: &str) -> Result<QueueFacts, Failure> {
     if !xml.contains("QueueDescription") {
         return Err(Failure::new(FailureKind::Missing, format!("the namespace has no queue {name}")));
     }

@@ -5,16 +5,16 @@ use std::collections::HashMap;
 use aws_sdk_sqs::types::BatchResultErrorEntry;
 use bridge_core::failure::FailureKind;
 
-use super::error::{Failure, of_code};
+use crate::aws::error::{Failure, of_code};
 
 /// Entries of one request. "Amazon SQS message quotas", read 2026-11: 10 messages for every batch action.
-pub(super) const ENTRIES_MAX: usize = 10;
+pub(crate) const ENTRIES_MAX: usize = 10;
 
 /// Bytes of all messages of one request. "Amazon SQS message quotas", read 2026-11: 1 MiB, as for a single message.
-pub(super) const BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const BYTES_MAX: usize = 1024 * 1024;
 
 /// Splits items into runs that a request can carry, in order. `items` are an index and a size in bytes each.
-pub(super) fn split(items: impl IntoIterator<Item = (usize, usize)>) -> Vec<Vec<usize>> {
+pub(crate) fn split(items: impl IntoIterator<Item = (usize, usize)>) -> Vec<Vec<usize>> {
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let mut bytes = 0;
     for (index, size) in items {
@@ -35,7 +35,7 @@ pub(super) fn split(items: impl IntoIterator<Item = (usize, usize)>) -> Vec<Vec<
 /// What an answer says of each of `count` entries, whose ids are their places.
 ///
 /// An entry that the answer does not mention is `Unavailable`, never done: nobody has confirmed it.
-pub(super) fn results<'a>(
+pub(crate) fn results<'a>(
     count: usize,
     successful: impl IntoIterator<Item = &'a str>,
     failed: &[BatchResultErrorEntry],

@@ -14,25 +14,25 @@ use fe2o3_amqp::{
 };
 use serde_amqp::Value;
 
-pub(super) use crate::failure::Failure;
+pub(crate) use crate::failure::Failure;
 
 impl Failure {
-    pub(super) fn timed_out(what: &str) -> Self {
+    pub(crate) fn timed_out(what: &str) -> Self {
         Self::new(FailureKind::TimedOut, format!("{what}: no answer in time"))
     }
 
-    pub(super) fn lease_lost(detail: &str) -> Self {
+    pub(crate) fn lease_lost(detail: &str) -> Self {
         Self::new(FailureKind::LeaseLost, detail)
     }
 
     /// Whether a new connection may mend it: it may be gone, silent, or its token may have expired.
-    pub(super) fn may_be_the_connections(&self) -> bool {
+    pub(crate) fn may_be_the_connections(&self) -> bool {
         matches!(self.kind, FailureKind::Unavailable | FailureKind::TimedOut | FailureKind::Unauthorized)
     }
 }
 
 /// What an AMQP condition means. "AMQP errors in Azure Service Bus" and "Service Bus messaging exceptions", read 2026-11.
-pub(super) fn kind_of(condition: &str) -> FailureKind {
+pub(crate) fn kind_of(condition: &str) -> FailureKind {
     match condition {
         "amqp:unauthorized-access" | "com.microsoft:auth-failed" => FailureKind::Unauthorized,
         "amqp:not-found" => FailureKind::Missing,

@@ -1,6 +1,8 @@
 //! Sends over HTTP: three round trips cold instead of twelve over AMQP, no connection to survive a freeze, and a plain
 //! status for confirmation.
 
+mod batch;
+
 use std::{
     sync::{Mutex, MutexGuard, OnceLock},
     time::{Duration, SystemTime},
@@ -15,14 +17,13 @@ use reqwest::{
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
 };
 
+use self::batch::{Form, Request, Requests};
 use super::{
     ServiceBusConnection, Timeouts,
-    batch::{Form, Request, Requests},
-    connection,
-    failure::Failure,
+    amqp::connection,
     sas::{self, Token},
 };
-use crate::{carried::service_bus as carried, endpoint};
+use crate::{carried::service_bus as carried, endpoint, failure::Failure};
 
 /// "Send Message Batch", read 2026-11.
 const BATCH_TYPE: &str = "application/vnd.microsoft.servicebus.json";
@@ -45,7 +46,7 @@ const DETAIL_CHARS_MAX: usize = 512;
 
 /// The sending side of one queue.
 #[derive(Debug)]
-pub(super) struct Sender {
+pub(crate) struct Sender {
     target: ServiceBusConnection,
     /// `.../QUEUE/messages`, or why there is none.
     url: Result<Url, Failure>,
@@ -68,7 +69,7 @@ impl std::fmt::Debug for CachedToken {
 }
 
 impl Sender {
-    pub(super) fn new(
+    pub(crate) fn new(
         target: ServiceBusConnection,
         http_endpoint: Option<&Url>,
         queue: &str,
@@ -87,7 +88,7 @@ impl Sender {
     }
 
     /// Sends messages, optionally to become visible at `scheduled` only. One result each, in their order.
-    pub(super) async fn send(&self, messages: &[&Message], scheduled: Option<&str>) -> Vec<Result<(), Failure>> {
+    pub(crate) async fn send(&self, messages: &[&Message], scheduled: Option<&str>) -> Vec<Result<(), Failure>> {
         let check = |message| carried::check(message, self.message_bytes_max);
         let refuse = |kind: FailureKind| Failure::new(kind.clone(), kind.to_string());
         let mut results: Vec<Result<(), Failure>> =
@@ -106,7 +107,7 @@ impl Sender {
     }
 
     /// Asks whether messages may be sent: with a batch of none, which is refused for that, or taken and does nothing.
-    pub(super) async fn probe(&self) -> Result<(), Failure> {
+    pub(crate) async fn probe(&self) -> Result<(), Failure> {
         match self.post(Form::Json(Bytes::from_static(b"[]"))).await {
             Ok(()) | Err(Refusal::Content(_)) => Ok(()),
             Err(Refusal::Request(failure)) => Err(failure),
@@ -312,7 +313,7 @@ async fn judge(response: Response) -> Result<(), Refusal> {
 }
 
 /// Seconds or a date, RFC 9110, section 10.2.3.
-pub(super) fn retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+pub(crate) fn retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }

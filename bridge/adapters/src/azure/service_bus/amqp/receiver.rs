@@ -30,9 +30,9 @@ use tokio::{
 use super::{
     connection::{Connector, Live},
     failure::Failure,
-    message::{self, Arrived, Wrapped},
     wire::Settled,
 };
+use crate::azure::service_bus::message::{self, Arrived, Wrapped};
 
 /// How long to wait for one message more when some are there, and for how long in all. Ours: messages that wait in the
 /// queue come one close upon the other; an event must not wait for company.
@@ -56,18 +56,18 @@ const COMMANDS_MAX: usize = 64;
 
 /// A message in the inbox, or on its way to a caller.
 #[derive(Debug)]
-pub(super) struct Taken {
-    pub(super) arrived: Arrived,
+pub(crate) struct Taken {
+    pub(crate) arrived: Arrived,
     /// The connection that it came over.
-    pub(super) connection: u64,
+    pub(crate) connection: u64,
     /// When its lock ends, by this machine's clock, which the service's own time may differ from.
-    pub(super) lease_ends: Instant,
+    pub(crate) lease_ends: Instant,
 }
 
 /// An attached link.
 #[derive(Clone, Debug)]
-pub(super) struct Link {
-    pub(super) connection: u64,
+pub(crate) struct Link {
+    pub(crate) connection: u64,
     commands: mpsc::Sender<Command>,
     inbox: Arc<Inbox>,
 }
@@ -118,12 +118,12 @@ impl Link {
         Ok(Self { connection: live.number, commands, inbox })
     }
 
-    pub(super) fn is_ended(&self) -> bool {
+    pub(crate) fn is_ended(&self) -> bool {
         self.commands.is_closed()
     }
 
     /// Up to `max` messages: what is in the inbox, or else what comes until `deadline` and hardly longer.
-    pub(super) async fn take(&self, max: usize, deadline: Instant) -> Result<Vec<Taken>, Failure> {
+    pub(crate) async fn take(&self, max: usize, deadline: Instant) -> Result<Vec<Taken>, Failure> {
         loop {
             let waiting = self.take_waiting(max);
             if !waiting.is_empty() {
@@ -152,7 +152,7 @@ impl Link {
 
     /// Settles deliveries of this link, all in flight together, and tells how each went, in no order. With them comes why
     /// some were not answered, if any were not.
-    pub(super) async fn settle(
+    pub(crate) async fn settle(
         &self,
         items: Vec<(usize, DeliveryInfo)>,
         state: TerminalDeliveryState,
@@ -178,7 +178,7 @@ impl Link {
     }
 
     /// Gives up deliveries whose leases ended and which nobody settled.
-    pub(super) fn forget(&self, lapsed: Vec<DeliveryInfo>) {
+    pub(crate) fn forget(&self, lapsed: Vec<DeliveryInfo>) {
         if !lapsed.is_empty() {
             // Without room for the command they stay in the link's list: a little memory, and no harm.
             let _ = self.commands.try_send(Command::Forget(lapsed));
@@ -186,7 +186,7 @@ impl Link {
     }
 
     /// Gives back what no caller took, and ends the link.
-    pub(super) async fn close(&self, limit: Duration) {
+    pub(crate) async fn close(&self, limit: Duration) {
         let (done, closed) = oneshot::channel();
         if self.command(Command::Close(done)).await.is_ok() {
             let _ = timeout(limit, closed).await;
@@ -409,24 +409,24 @@ async fn carry_out(command: Command, receiver: &mut Receiver, live: &Live) -> Re
 
 /// Keeps one link attached.
 #[derive(Debug)]
-pub(super) struct LinkSlot {
+pub(crate) struct LinkSlot {
     link: tokio::sync::Mutex<Option<Link>>,
     queue: String,
     lease: Duration,
 }
 
 impl LinkSlot {
-    pub(super) fn new(queue: String, lease: Duration) -> Self {
+    pub(crate) fn new(queue: String, lease: Duration) -> Self {
         Self { link: tokio::sync::Mutex::default(), queue, lease }
     }
 
     /// The link, if it is still attached over this connection.
-    pub(super) async fn current(&self, connection: u64) -> Option<Link> {
+    pub(crate) async fn current(&self, connection: u64) -> Option<Link> {
         self.link.lock().await.clone().filter(|link| link.connection == connection && !link.is_ended())
     }
 
     /// The link, attached again if it is gone.
-    pub(super) async fn attached(&self, connector: &Connector, limit: Duration) -> Result<Link, Failure> {
+    pub(crate) async fn attached(&self, connector: &Connector, limit: Duration) -> Result<Link, Failure> {
         let mut slot = self.link.lock().await;
         let live = connector.live().await?;
         if let Some(link) = slot.as_ref().filter(|link| link.connection == live.number && !link.is_ended()) {
@@ -453,7 +453,7 @@ impl LinkSlot {
         link
     }
 
-    pub(super) async fn take(&self) -> Option<Link> {
+    pub(crate) async fn take(&self) -> Option<Link> {
         self.link.lock().await.take()
     }
 }

@@ -4,6 +4,10 @@
 //! the condition that the item is still the one that was read (or create, which fails if there is one). The condition,
 //! not the read, is what makes it right: a stale read costs another turn, never a wrong write.
 
+pub(super) mod account;
+pub mod item;
+pub(super) mod scan;
+
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
@@ -22,10 +26,9 @@ use bridge_core::{
 use bridge_ops::doctor::{Look, PartitionKey, StoreFacts};
 use tokio::sync::OnceCell;
 
+use self::item::{ITEM_BYTES_MAX, Item, Written};
 use super::{
     client::{self, CosmosOptions},
-    cosmos_account,
-    cosmos_item::{self, ITEM_BYTES_MAX, Item, Written},
     error::port_error,
     inspect,
 };
@@ -106,7 +109,7 @@ impl CosmosStore {
     async fn fail_write(&self, container: &ContainerClient, error: &CosmosError, item: &Written<'_>) -> PortError {
         let mut failure = self.fail_item(PUT, container, error).await;
         if u16::from(error.status().status_code()) == 413 {
-            let size_bytes = cosmos_item::size_bytes(item);
+            let size_bytes = item::size_bytes(item);
             failure.kind = FailureKind::TooLarge { size_bytes, limit_bytes: ITEM_BYTES_MAX };
         }
         failure
@@ -118,24 +121,24 @@ impl CosmosStore {
 
     /// The version that the container holds of `key`, and the tag by which to replace it.
     async fn current(&self, container: &ContainerClient, key: &Key) -> Result<Option<(Version, Etag)>, PortError> {
-        let answer = match container.read_item(key.as_str().to_owned(), &cosmos_item::id(key), None).await {
+        let answer = match container.read_item(key.as_str().to_owned(), &item::id(key), None).await {
             Ok(answer) => answer,
             Err(error) if error.status().is_not_found() => return Ok(None),
             Err(error) => return Err(self.fail_item(PUT, container, &error).await),
         };
         let etag = answer.headers().etag().cloned();
         let mut item: Item = answer.into_model().map_err(|error| self.fail(PUT, &error))?;
-        cosmos_item::lighten(&mut item);
+        item::lighten(&mut item);
         let etag = etag.ok_or_else(|| NotARecord::new("_etag", "missing"));
-        let held = cosmos_item::to_record(&item).and_then(|record| Ok((record.version, etag?)));
+        let held = item::to_record(&item).and_then(|record| Ok((record.version, etag?)));
         held.map(Some).map_err(|error| error.refuse(self.to_string(), PUT, key))
     }
 
     /// The loop: create, or read, compare and replace, until one of them counts.
     async fn write(&self, record: &Record) -> Result<Write, PortError> {
         let container = self.container(PUT).await?;
-        let (id, pk) = (cosmos_item::id(&record.key), record.key.as_str());
-        let item = cosmos_item::from_record(record);
+        let (id, pk) = (item::id(&record.key), record.key.as_str());
+        let item = item::from_record(record);
         // A hint that saves a request when it is right; whatever the operation is called, the result is the same.
         let mut step = if record.op == Op::Create { Step::Create } else { Step::Read };
         for turn in 0..TURNS_MAX {
@@ -175,13 +178,13 @@ impl CosmosStore {
             .with_read_consistency_strategy(ReadConsistencyStrategy::LatestCommitted)
             .build();
         let options = ItemReadOptions::default().with_operation_options(latest);
-        let answer = match container.read_item(key.as_str().to_owned(), &cosmos_item::id(key), Some(options)).await {
+        let answer = match container.read_item(key.as_str().to_owned(), &item::id(key), Some(options)).await {
             Ok(answer) => answer,
             Err(error) if error.status().is_not_found() => return Ok(None),
             Err(error) => return Err(self.fail_item(GET, container, &error).await),
         };
         let item: Item = answer.into_model().map_err(|error| self.fail(GET, &error))?;
-        cosmos_item::to_record(&item).map(Some).map_err(|error| self.not_a_record(GET, key, error))
+        item::to_record(&item).map(Some).map_err(|error| self.not_a_record(GET, key, error))
     }
 
     /// The settings of the container and its account.
@@ -193,7 +196,7 @@ impl CosmosStore {
             let answer = container.read(None).await.map_err(|error| self.fail(LOOK, &error))?;
             answer.into_model().map_err(|error| self.fail(LOOK, &error))
         };
-        let regions = cosmos_account::write_regions(&at, endpoint, credential);
+        let regions = account::write_regions(&at, endpoint, credential);
         let (settings, regions) = futures_util::join!(within(&at, limit, settings), within(&at, limit, regions));
         let seen = settings.map(|settings| inspect::facts(&settings.partition_key, &settings.default_ttl, regions));
         Look { at, seen }

@@ -9,7 +9,8 @@ use bridge_core::{
     port::{Depth, QueueDepth},
 };
 
-use super::{AwsClients, error::Failure, redrive_target};
+use super::redrive_target;
+use crate::aws::{AwsClients, error::Failure};
 
 /// A queue of SQS whose messages are counted. The service does not say when the oldest one came.
 #[derive(Clone)]

@@ -4,7 +4,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use bridge_core::failure::PortError;
 use serde_json::Value;
 
-use super::{client::AwsClients, error::Failure};
+use crate::aws::{AwsClients, error::Failure};
 
 /// The address of the queue that the redrive policy of `queue_url` names, if it has one.
 ///
@@ -21,7 +21,7 @@ pub async fn redrive_target(clients: &AwsClients, queue_url: &str) -> Result<Opt
 
 /// A queue's dead-letter queue is in the same account and region ("Using dead-letter queues in Amazon SQS", read 2026-11),
 /// so only the last part of the address differs.
-pub(super) fn address(queue_url: &str, policy: &str) -> Option<String> {
+pub(crate) fn address(queue_url: &str, policy: &str) -> Option<String> {
     let policy: Value = serde_json::from_str(policy).ok()?;
     let name = policy["deadLetterTargetArn"].as_str()?.rsplit(':').next()?;
     let (place, _) = queue_url.rsplit_once('/')?;

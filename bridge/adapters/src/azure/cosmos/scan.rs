@@ -25,8 +25,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use serde_json::json;
 
 use super::{
-    cosmos::CosmosStore,
-    cosmos_item::{self, Item},
+    CosmosStore,
+    item::{self, Item},
 };
 use crate::share::no_cursor;
 
@@ -102,7 +102,7 @@ impl Scan for CosmosStore {
             let container = self.container(BESIDE).await?;
             let query = Query::from("SELECT * FROM c WHERE c.pk = @key OR c.id = @key OR c.id = @id");
             let query = query.with_parameter("@key", key.as_str()).map_err(fail)?;
-            let query = query.with_parameter("@id", cosmos_item::id(key)).map_err(fail)?;
+            let query = query.with_parameter("@id", item::id(key)).map_err(fail)?;
             let found = container.query_items::<Item>(query, FeedScope::full_container(), None).await.map_err(fail)?;
             let beside = found.map_err(fail).try_filter_map(async |item| {
                 let foreign = read_item(&item).err();
@@ -116,7 +116,7 @@ impl Scan for CosmosStore {
 
 /// Whether these may not be all items of their range.
 fn is_large(items: &[Item]) -> bool {
-    items.len() >= PAGE_ITEMS.get() as usize || items.iter().map(cosmos_item::size_bytes).sum::<u64>() >= PAGE_BYTES
+    items.len() >= PAGE_ITEMS.get() as usize || items.iter().map(item::size_bytes).sum::<u64>() >= PAGE_BYTES
 }
 
 /// A range of hashes divided into about so many. Where a bound is no hash of version 2 the parts are uneven, and still are all
@@ -134,11 +134,11 @@ fn divided(min: String, max: String, parts: usize) -> Vec<(String, String)> {
 }
 
 /// The ranges that are still to be read, the next one last.
-pub(super) fn cursor(ranges: &[(String, String)]) -> Cursor {
+pub(crate) fn cursor(ranges: &[(String, String)]) -> Cursor {
     Cursor(json!(ranges).to_string())
 }
 
-pub(super) fn read_cursor(cursor: &Cursor) -> Option<Vec<(String, String)>> {
+pub(crate) fn read_cursor(cursor: &Cursor) -> Option<Vec<(String, String)>> {
     serde_json::from_str(&cursor.0).ok()
 }
 
@@ -148,16 +148,16 @@ fn feed_range(min: &str, max: &str) -> Option<FeedRange> {
     BASE64_STANDARD.encode(range.to_string()).parse().ok()
 }
 
-pub(super) fn read_item(item: &Item) -> Result<Record, ForeignItem> {
-    let text = |property| cosmos_item::text(item, property).unwrap_or_default();
+pub(crate) fn read_item(item: &Item) -> Result<Record, ForeignItem> {
+    let text = |property| item::text(item, property).unwrap_or_default();
     let (id, pk) = (text("id"), text("pk"));
     let key: Option<Key> = pk.parse().ok();
     // Another id makes another item beside the key's own, which no read of the key meets.
-    let Some(key) = key.filter(|key| cosmos_item::id(key) == id) else {
+    let Some(key) = key.filter(|key| item::id(key) == id) else {
         let what = format!("the stored item is not a record of the bridge: id {id:?} is not that of pk {pk:?}");
         return Err(ForeignItem { name: if pk.is_empty() { id } else { pk }, key: None, what });
     };
-    cosmos_item::to_record(item).map_err(|error| ForeignItem { name: pk, key: Some(key), what: error.to_string() })
+    item::to_record(item).map_err(|error| ForeignItem { name: pk, key: Some(key), what: error.to_string() })
 }
 
 #[cfg(test)]

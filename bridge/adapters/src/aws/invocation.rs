@@ -109,7 +109,7 @@ fn record(record: &Value) -> LambdaRecord {
     LambdaRecord { delivery, message_id, source }
 }
 
-/// As [`super::sqs_message`] reads them: a foreign sender's binary is shown in the base64 that it comes in.
+/// As [`message`](super::sqs::message) reads them: a foreign sender's binary is shown in the base64 that it comes in.
 fn properties(attributes: &Map<String, Value>) -> Properties {
     let text = |value: &Value| {
         let text = |name| value.get(name).and_then(Value::as_str);

@@ -9,7 +9,7 @@ use quick_xml::{Reader, escape::unescape, events::Event};
 const FOR_EVER: Duration = Duration::from_hours(1_000_000 * 24);
 
 /// The text of the first element of that name, whatever its prefix; none if it is missing, empty or not XML.
-pub(super) fn text(xml: &str, name: &str) -> Option<String> {
+pub(crate) fn text(xml: &str, name: &str) -> Option<String> {
     let mut reader = Reader::from_str(xml);
     loop {
         match reader.read_event().ok()? {
@@ -25,10 +25,10 @@ pub(super) fn text(xml: &str, name: &str) -> Option<String> {
 
 /// A text that is no duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NotADuration;
+pub(crate) struct NotADuration;
 
 /// A duration of days, hours, minutes and seconds, ISO 8601; none if it is for ever.
-pub(super) fn duration(text: &str) -> Result<Option<Duration>, NotADuration> {
+pub(crate) fn duration(text: &str) -> Result<Option<Duration>, NotADuration> {
     let (days, time) =
         text.strip_prefix('P').map(|rest| rest.split_once('T').unwrap_or((rest, ""))).ok_or(NotADuration)?;
     let mut seconds = 0.0;

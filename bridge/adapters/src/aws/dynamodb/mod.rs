@@ -3,6 +3,11 @@
 //! The order of writes is kept by the table itself: one conditional `PutItem`, whose answer also tells what was there,
 //! so that a write costs one request whether it wins or loses.
 
+pub mod item;
+pub mod payload;
+mod scan;
+mod shape;
+
 use std::{collections::HashMap, fmt};
 
 use async_trait::async_trait;
@@ -23,12 +28,8 @@ use bridge_core::{
     version::{self, Version},
 };
 
-use super::{
-    dynamodb_item::{self, Item},
-    dynamodb_payload::Spliced,
-    dynamodb_shape::Shape,
-    error::Failure,
-};
+use self::{item::Item, payload::Spliced, shape::Shape};
+use super::error::Failure;
 use crate::stored;
 
 /// What a write asks of the item that it would replace: that it is a record of the bridge, and an older one.
@@ -54,7 +55,7 @@ const NAMES: [&str; 11] = [
     "op_type",
     "payload",
     "deleted",
-    dynamodb_item::EXPIRES_AT,
+    item::EXPIRES_AT,
     "applied_at",
     "applied_by",
 ];
@@ -139,11 +140,11 @@ impl DynamodbStore {
     async fn read(&self, operation: &'static str, key: &Key) -> Result<Option<Record>, PortError> {
         let request = self.client.get_item().table_name(&self.table).consistent_read(true);
         let answer = request
-            .set_key(Some(dynamodb_item::primary_key(key)))
+            .set_key(Some(item::primary_key(key)))
             .send()
             .await
             .map_err(|error| of_a_read(error).at(self.to_string(), operation))?;
-        let record = answer.item.as_ref().map(dynamodb_item::to_record).transpose();
+        let record = answer.item.as_ref().map(item::to_record).transpose();
         record.map_err(|error| error.into_port_error(self.to_string(), operation, key))
     }
 
@@ -151,7 +152,7 @@ impl DynamodbStore {
     async fn kept(&self, record: &Record, held: Option<Item>) -> Result<Write, PortError> {
         let operation = "put_if_newer";
         let held = match held {
-            Some(item) => Some(dynamodb_item::to_record(&item)),
+            Some(item) => Some(item::to_record(&item)),
             None => self.read(operation, &record.key).await?.map(Ok),
         };
         match held {
@@ -179,7 +180,7 @@ fn of_a_read(error: SdkError<GetItemError, HttpResponse>) -> Failure {
 impl Store for DynamodbStore {
     async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         let operation = "put_if_newer";
-        let item = dynamodb_item::from_record(record)
+        let item = item::from_record(record)
             .map_err(|error| error.into_port_error(self.to_string(), operation, &record.key))?;
         self.confirm_shape(operation).await?;
         let request = self.client.put_item().table_name(&self.table).set_item(Some(item));
@@ -195,7 +196,7 @@ impl Store for DynamodbStore {
             .await;
         match answer {
             Ok(answer) => {
-                let replaced = answer.attributes.and_then(|item| dynamodb_item::version(&item).ok());
+                let replaced = answer.attributes.and_then(|item| item::version(&item).ok());
                 Ok(Write::Applied { replaced })
             }
             Err(SdkError::ServiceError(refusal)) if refusal.err().is_conditional_check_failed_exception() => {

@@ -16,7 +16,8 @@ use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{ServiceBusQueue, connection::Live, failure::Failure, leases::Way, lock_of, management::Order};
+use super::{connection::Live, failure::Failure, leases::Way, management::Order};
+use crate::azure::service_bus::{ServiceBusQueue, lock_of};
 
 /// Locks in one request. Ours: a request of 100 is small, and one lost lock among them costs 101 requests.
 const LOCKS_MAX: usize = 100;
@@ -25,14 +26,14 @@ const LOCKS_MAX: usize = 100;
 const CONCURRENT_MAX: usize = 16;
 
 /// The different locks among the receipts of a call, so that one that is given twice is used once.
-pub(super) struct Receipts {
-    pub(super) locks: Vec<Uuid>,
+pub(crate) struct Receipts {
+    pub(crate) locks: Vec<Uuid>,
     /// For each receipt its lock's place.
     places: Vec<Result<usize, Failure>>,
 }
 
 impl Receipts {
-    pub(super) fn read(receipts: &[Receipt]) -> Self {
+    pub(crate) fn read(receipts: &[Receipt]) -> Self {
         let mut known: HashMap<Uuid, usize> = HashMap::with_capacity(receipts.len());
         let (mut locks, mut places) = (Vec::with_capacity(receipts.len()), Vec::with_capacity(receipts.len()));
         for receipt in receipts {
@@ -47,14 +48,14 @@ impl Receipts {
     }
 
     /// One result for each receipt, from one for each lock.
-    pub(super) fn spread(self, outcomes: &[Result<(), Failure>]) -> Vec<Result<(), Failure>> {
+    pub(crate) fn spread(self, outcomes: &[Result<(), Failure>]) -> Vec<Result<(), Failure>> {
         self.places.into_iter().map(|place| outcomes[place?].clone()).collect()
     }
 }
 
 impl ServiceBusQueue {
     /// Completes messages, all in flight together. One result each, in their order; no lock may occur twice.
-    pub(super) async fn acknowledge(&self, locks: &[Uuid]) -> Vec<Result<(), Failure>> {
+    pub(crate) async fn acknowledge(&self, locks: &[Uuid]) -> Vec<Result<(), Failure>> {
         let results = self.settle(locks, &TerminalDeliveryState::Accepted(Accepted {}), Order::complete).await;
         let mut leases = self.leases();
         for (lock, result) in locks.iter().zip(&results) {
@@ -68,7 +69,7 @@ impl ServiceBusQueue {
     }
 
     /// Gives messages back, all in flight together. One result each, in their order; no lock may occur twice.
-    pub(super) async fn give_back(&self, locks: &[Uuid]) -> Vec<Result<(), Failure>> {
+    pub(crate) async fn give_back(&self, locks: &[Uuid]) -> Vec<Result<(), Failure>> {
         let results = self.settle(locks, &TerminalDeliveryState::Released(Released {}), Order::abandon_all).await;
         let mut leases = self.leases();
         for (lock, result) in locks.iter().zip(&results) {
@@ -131,7 +132,7 @@ impl ServiceBusQueue {
     }
 
     /// Extends leases. One result each, in their order.
-    pub(super) async fn renew(&self, locks: &[Uuid]) -> Vec<Result<(), Failure>> {
+    pub(crate) async fn renew(&self, locks: &[Uuid]) -> Vec<Result<(), Failure>> {
         let asked = Instant::now();
         let held: Vec<Uuid> = {
             let leases = self.leases();
@@ -156,7 +157,7 @@ impl ServiceBusQueue {
     }
 
     /// Asks the management node one thing, over a new connection if the one that is there turns out to be gone.
-    pub(super) async fn manage(&self, order: Order) -> Result<Bytes, Failure> {
+    pub(crate) async fn manage(&self, order: Order) -> Result<Bytes, Failure> {
         let live = self.connector.live().await?;
         match self.manage_over(&live, &order).await {
             // Not after a timeout: the caller has waited long enough.

@@ -1,7 +1,7 @@
 //! The frames of a connection, on their way from the service to the library.
 //!
 //! `fe2o3-amqp` decodes whatever comes. What the service writes is checked before ([`super::encoding`]); what a sender wrote, the
-//! payload of a transfer, is wrapped as a section of data, so that the library hands it over as it came. [`super::message`]
+//! payload of a transfer, is wrapped as a section of data, so that the library hands it over as it came. [`message`](crate::azure::service_bus::message)
 //! reads it. A payload that is spread over several frames becomes as many sections, which make up the same bytes.
 
 use fe2o3_amqp::types::performatives::Disposition;
@@ -11,10 +11,10 @@ use super::encoding::{Item, Malformed, check, checked, described};
 
 /// Bytes of a frame that the service sends. Its library takes the smaller of both sides' limits, and its own is 64 KiB
 /// (Azure/azure-amqp, `AmqpConnection.Negotiate` and `AmqpConstants`, read 2026-11).
-pub(super) const FRAME_BYTES_MAX: u32 = 64 * 1024;
+pub(crate) const FRAME_BYTES_MAX: u32 = 64 * 1024;
 
 /// What the library must take beyond that.
-pub(super) const WRAPPING_BYTES: u32 = 8;
+pub(crate) const WRAPPING_BYTES: u32 = 8;
 
 /// The header of a frame: size, offset of the body in words, type, channel. AMQP 1.0, part 2, section 2.3.
 const HEADER_BYTES: usize = 8;
@@ -30,7 +30,7 @@ const DATA: [u8; 4] = [0x00, 0x53, 0x75, 0xb0];
 
 /// Why a connection cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadFrame {
+pub(crate) enum BadFrame {
     #[error("a frame of {size} bytes whose body begins at {body}; at most {FRAME_BYTES_MAX} are taken")]
     Size { size: usize, body: usize },
     #[error("a frame of the type {0}")]
@@ -43,13 +43,13 @@ pub(super) enum BadFrame {
 
 /// Follows the boundaries of frames; holds at most one.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     held: Vec<u8>,
 }
 
 impl Frames {
     /// Takes in the next bytes of the stream, and puts out what the library may see; tells each disposition.
-    pub(super) fn feed(
+    pub(crate) fn feed(
         &mut self,
         mut bytes: &[u8],
         out: &mut Vec<u8>,
@@ -135,7 +135,7 @@ fn wrap(head: &[u8], performative: &[u8], payload: &[u8], out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use fe2o3_amqp::types::{
         definitions::{Handle, Role},
         messaging::{Accepted, Batch, Data, DeliveryState, Message, message::__private::Deserializable},

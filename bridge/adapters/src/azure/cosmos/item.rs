@@ -126,7 +126,7 @@ pub fn to_record(item: &Item) -> Result<Record, NotARecord> {
 }
 
 /// Empties the payload, if there is one: whoever asks which version an item holds need not read it.
-pub(super) fn lighten(item: &mut Item) {
+pub(crate) fn lighten(item: &mut Item) {
     if let Some(payload) = item.get_mut("payload").filter(|payload| is_object(payload)) {
         *payload = RawValue::from_string("{}".to_owned()).expect("an object");
     }

@@ -12,7 +12,7 @@ const EMPTY_ELEMENTS_MAX: usize = 1_024;
 
 /// Why bytes are no values that a decoder may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Malformed {
+pub(crate) enum Malformed {
     #[error("an AMQP value ends in the middle")]
     Short,
     #[error("0x{0:02x} is no AMQP type")]
@@ -46,7 +46,7 @@ struct Level {
 }
 
 /// Makes sure that `bytes` is a sequence of values that a decoder may see.
-pub(super) fn check(mut bytes: &[u8]) -> Result<()> {
+pub(crate) fn check(mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
         bytes = &bytes[checked(bytes)?..];
     }
@@ -54,7 +54,7 @@ pub(super) fn check(mut bytes: &[u8]) -> Result<()> {
 }
 
 /// The length of the first value, which a decoder may see.
-pub(super) fn checked(bytes: &[u8]) -> Result<usize> {
+pub(crate) fn checked(bytes: &[u8]) -> Result<usize> {
     let mut at = 0;
     let mut open: Vec<Level> = Vec::new();
     loop {
@@ -179,7 +179,7 @@ fn number(bytes: &[u8], at: &mut usize, width: usize) -> Result<usize> {
 }
 
 /// Cuts the first value off, whatever is in it and however deep.
-pub(super) fn split<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8]> {
+pub(crate) fn split<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8]> {
     // A described value is three: the descriptor's own, which may be described too, and what it describes.
     let (mut at, mut left) = (0, 1_usize);
     while left > 0 {
@@ -195,14 +195,14 @@ pub(super) fn split<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8]> {
 }
 
 /// The descriptor of a value and the value that it describes; none of one that is not described.
-pub(super) fn described(value: &[u8]) -> Option<(Item<'_>, &[u8])> {
+pub(crate) fn described(value: &[u8]) -> Option<(Item<'_>, &[u8])> {
     let mut rest = value.strip_prefix(&[0x00])?;
     let descriptor = split(&mut rest).ok()?;
     Some((item(descriptor), rest))
 }
 
 /// The values of a list, or the keys and values of a map in turn: each is cut off when it is asked for.
-pub(super) fn values(list_or_map: &[u8]) -> Result<impl Iterator<Item = Result<&[u8]>>> {
+pub(crate) fn values(list_or_map: &[u8]) -> Result<impl Iterator<Item = Result<&[u8]>>> {
     let (&code, content) = list_or_map.split_first().ok_or(Malformed::Short)?;
     let mut rest = match code {
         0x45 => &[],
@@ -218,7 +218,7 @@ pub(super) fn values(list_or_map: &[u8]) -> Result<impl Iterator<Item = Result<&
 }
 
 /// The keys of a map with their values.
-pub(super) fn pairs(map: &[u8]) -> Result<impl Iterator<Item = Result<(&[u8], &[u8])>>> {
+pub(crate) fn pairs(map: &[u8]) -> Result<impl Iterator<Item = Result<(&[u8], &[u8])>>> {
     let mut values = values(map)?;
     Ok(std::iter::from_fn(move || {
         let key = values.next()?;
@@ -228,7 +228,7 @@ pub(super) fn pairs(map: &[u8]) -> Result<impl Iterator<Item = Result<(&[u8], &[
 
 /// One whole value, as far as it is looked into.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Item<'a> {
+pub(crate) enum Item<'a> {
     Null,
     Bool(bool),
     Unsigned(u64),
@@ -247,7 +247,7 @@ pub(super) enum Item<'a> {
 }
 
 /// Reads a value that was cut off.
-pub(super) fn item(value: &[u8]) -> Item<'_> {
+pub(crate) fn item(value: &[u8]) -> Item<'_> {
     let Some((&code, content)) = value.split_first() else { return Item::Other };
     read(code, content).unwrap_or(Item::Other)
 }

@@ -15,11 +15,11 @@ use std::{collections::HashMap, time::Duration};
 use aws_sdk_dynamodb::types::AttributeValue;
 use bridge_core::{event::Key, record::Record, version::Version};
 
-use super::dynamodb_payload;
+use super::payload;
 use crate::stored::{NotARecord, Stored, applied_second, life_seconds};
 
 /// The table's TTL attribute.
-pub(super) const EXPIRES_AT: &str = "expires_at";
+pub(crate) const EXPIRES_AT: &str = "expires_at";
 
 /// A row of the table.
 pub type Item = HashMap<String, AttributeValue>;
@@ -29,7 +29,7 @@ pub fn primary_key(key: &Key) -> Item {
     [("pk".to_owned(), AttributeValue::S(key.as_str().to_owned()))].into()
 }
 
-/// The item that holds `record`, with an empty map for its payload, in whose place [`dynamodb_payload`] writes the payload itself.
+/// The item that holds `record`, with an empty map for its payload, in whose place [`payload`] writes the payload itself.
 ///
 /// # Errors
 /// If the record says of itself that it was applied at no point in time.
@@ -64,7 +64,7 @@ pub fn from_record(record: &Record) -> Result<Item, NotARecord> {
 /// # Errors
 /// What is missing, or not as the bridge writes it.
 pub fn to_record(item: &Item) -> Result<Record, NotARecord> {
-    let payload = item.get("payload").map(dynamodb_payload::read).transpose();
+    let payload = item.get("payload").map(payload::read).transpose();
     let payload = payload.map_err(|what| NotARecord::new("payload", &what))?;
     let applied_at = text(item, "applied_at")?;
     let expires_after = match item.get(EXPIRES_AT) {
