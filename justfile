@@ -281,7 +281,7 @@ purity:
     #!/usr/bin/env bash
     set -euo pipefail
     tree=$(cargo tree --locked --package bridge-ops --edges normal --prefix none)
-    if grep -E '^(tokio|hyper|reqwest|axum|aws-|azure_|fe2o3|rusqlite|mio) ?' <<<"$tree"; then
+    if grep -E '^(tokio|hyper|reqwest|axum|aws-|azure_|fe2o3|rusqlite|mio|tracing|log) ?' <<<"$tree"; then
         echo "bridge-core and bridge-ops must not depend on these; see ARCHITECTURE.md" >&2
         exit 1
     fi

@@ -5,17 +5,18 @@ use std::{sync::Arc, time::Duration};
 use bridge_adapters::{
     aws::{AwsClients, DynamodbStore, SqsQueue, SqsQueueOptions, StaticCredentials},
     azure::{
-        CosmosCredential, CosmosOptions, CosmosStore, cosmos_item,
+        CosmosCredential, CosmosOptions, CosmosStore,
+        cosmos::item as cosmos_item,
         service_bus::{ServiceBusConnection, ServiceBusOptions, ServiceBusQueue, Timeouts},
     },
     clock::SystemClock,
-    dynamodb_size,
     layer::{FaultPlan, Faults, LayeredQueue, LayeredStore, Meter, Observe, Timeout},
     memory::{ManualClock, MemoryQueue, MemoryQueueOptions, MemoryStore},
 };
 use bridge_core::{
     port::{Clock, Queue, Scan, Store},
     record::Record,
+    size,
 };
 use bridge_tests::{
     at,
@@ -200,7 +201,7 @@ fn memory_and(
         store: layer(memory.clone(), clock),
         outsider: memory,
         prefix: String::new(),
-        count: dynamodb_size::item_bytes,
+        count: size::item_bytes,
         limit_bytes: DYNAMODB_BYTES,
         slack_bytes: 0,
     }));
@@ -240,7 +241,7 @@ pub(crate) fn dynamodb(clause_name: &str, clause: impl AsyncFnOnce(&StoreUnderTe
     runtime().block_on(async {
         let (store, outsider) = dynamodb_table().await;
         let prefix = format!("{}!", unique("conformance"));
-        let (count, limit_bytes, slack_bytes) = (dynamodb_size::item_bytes, DYNAMODB_BYTES, 0);
+        let (count, limit_bytes, slack_bytes) = (size::item_bytes, DYNAMODB_BYTES, 0);
         clause(&StoreUnderTest { store, outsider, prefix, count, limit_bytes, slack_bytes }).await;
     });
 }

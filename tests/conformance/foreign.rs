@@ -6,13 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use bridge_adapters::{
-    aws::dynamodb_item,
-    azure::{CosmosOptions, cosmos_item},
+    aws::dynamodb::item as dynamodb_item,
+    azure::{CosmosOptions, cosmos::item as cosmos_item},
     memory::MemoryStore,
 };
 use bridge_core::{
     event::{Event, Op},
     failure::{FailureKind, PortError},
+    port::Write,
     record::Record,
 };
 use bridge_tests::changed;
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::{
     record,
-    store::{STORED_FIRST, StoreUnderTest, kept, stored_over},
+    store::{STORED_FIRST, StoreUnderTest, stored_over, superseded_by},
 };
 
 /// Somebody else with a right to write to a backend.
@@ -112,8 +113,8 @@ pub(crate) async fn a_record_is_replaced_whoever_wrote_it(on: &StoreUnderTest) {
     for (key, planted) in [("upsert", on.event("upsert", 2)), ("delete", on.delete("delete", 2))] {
         on.outsider.plant(&record(&planted), &Spoil::Nothing).await;
         on.assert_holds(&planted).await;
-        assert_eq!(on.put(&on.event(key, 1)).await, kept(&planted));
-        assert_eq!(on.put(&planted).await, kept(&planted));
+        assert_eq!(on.put(&on.event(key, 1)).await, superseded_by(&planted));
+        assert_eq!(on.put(&planted).await, Write::Duplicate);
         let later = on.event(key, 3);
         assert_eq!(on.put(&later).await, stored_over(&planted));
         on.assert_holds(&later).await;
@@ -125,7 +126,7 @@ pub(crate) async fn an_expiry_that_somebody_set_is_read_and_ends_with_the_next_w
     let (planted, later) = (on.event("mortal", 2), on.event("mortal", 3));
     on.outsider.plant(&mortal(&planted), &Spoil::Nothing).await;
     assert_eq!(on.get(&planted).await.unwrap().expires_after, Some(FAR));
-    assert_eq!(on.put(&on.event("mortal", 1)).await, kept(&planted));
+    assert_eq!(on.put(&on.event("mortal", 1)).await, superseded_by(&planted));
     assert_eq!(on.put(&later).await, stored_over(&planted));
     on.assert_holds(&later).await;
     assert_eq!(on.get(&later).await.unwrap().expires_after, None);

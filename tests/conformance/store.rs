@@ -1,11 +1,11 @@
 //! The contract of [`Store`], clause by clause: which of two writes wins. What comes back of a write is in `values`.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use bridge_core::{
     event::{Event, Op},
     failure::{FailureKind, PortError},
-    port::{PutOutcome, Store},
+    port::{Store, Write},
     record::Record,
     version::Version,
 };
@@ -40,7 +40,7 @@ macro_rules! contract {
             a_read_sees_every_write_before_it
             a_newer_version_is_stored_and_tells_what_it_replaced
             an_older_version_loses_and_is_told_to_whom
-            the_same_record_again_is_kept
+            the_same_record_again_is_a_duplicate
             equal_times_are_decided_by_origin_and_then_by_id
             what_an_upsert_is_called_does_not_matter
             a_tombstone_beats_older_versions
@@ -94,7 +94,7 @@ impl StoreUnderTest {
         delete(&format!("{}{key}", self.prefix), at(second))
     }
 
-    pub(crate) async fn put(&self, event: &Event) -> PutOutcome {
+    pub(crate) async fn put(&self, event: &Event) -> Write {
         self.store.put_if_newer(&record(event)).await.unwrap()
     }
 
@@ -111,14 +111,14 @@ impl StoreUnderTest {
     }
 }
 
-pub(crate) const STORED_FIRST: PutOutcome = PutOutcome::Stored { replaced: None };
+pub(crate) const STORED_FIRST: Write = Write::Applied { replaced: None };
 
-pub(crate) fn stored_over(event: &Event) -> PutOutcome {
-    PutOutcome::Stored { replaced: Some(event.version().clone()) }
+pub(crate) fn stored_over(event: &Event) -> Write {
+    Write::Applied { replaced: Some(event.version().clone()) }
 }
 
-pub(crate) fn kept(event: &Event) -> PutOutcome {
-    PutOutcome::Kept { current: event.version().clone() }
+pub(crate) fn superseded_by(event: &Event) -> Write {
+    Write::Superseded { by: event.version().clone() }
 }
 
 pub(crate) async fn what_was_never_written_is_none(on: &StoreUnderTest) {
@@ -156,15 +156,15 @@ pub(crate) async fn a_newer_version_is_stored_and_tells_what_it_replaced(on: &St
 pub(crate) async fn an_older_version_loses_and_is_told_to_whom(on: &StoreUnderTest) {
     let [older, newer] = [1, 2].map(|second| on.event("a", second));
     on.put(&newer).await;
-    assert_eq!(on.put(&older).await, kept(&newer));
+    assert_eq!(on.put(&older).await, superseded_by(&newer));
     on.assert_holds(&newer).await;
 }
 
-pub(crate) async fn the_same_record_again_is_kept(on: &StoreUnderTest) {
+pub(crate) async fn the_same_record_again_is_a_duplicate(on: &StoreUnderTest) {
     for event in [on.event("a", 1), on.delete("b", 1)] {
         on.put(&event).await;
         let again = Record { applied_at: "2026-11-22T00:00:00.000Z".to_owned(), ..record(&event) };
-        assert_eq!(on.store.put_if_newer(&again).await.unwrap(), kept(&event));
+        assert_eq!(on.store.put_if_newer(&again).await.unwrap(), Write::Duplicate);
         on.assert_holds(&event).await;
     }
 }
@@ -192,7 +192,7 @@ pub(crate) async fn what_an_upsert_is_called_does_not_matter(on: &StoreUnderTest
         let second = changed(&on.event(&key, 2), |change| change.op = second);
         assert_eq!(on.put(&first).await, STORED_FIRST);
         assert_eq!(on.put(&second).await, stored_over(&first));
-        assert_eq!(on.put(&changed(&first, |change| change.op = Op::Create)).await, kept(&second));
+        assert_eq!(on.put(&changed(&first, |change| change.op = Op::Create)).await, superseded_by(&second));
         on.assert_holds(&second).await;
     }
 }
@@ -202,8 +202,8 @@ pub(crate) async fn a_tombstone_beats_older_versions(on: &StoreUnderTest) {
     let tombstone = on.delete("a", 3);
     on.put(&before).await;
     assert_eq!(on.put(&tombstone).await, stored_over(&before));
-    assert_eq!(on.put(&late).await, kept(&tombstone));
-    assert_eq!(on.put(&changed(&late, |change| change.op = Op::Create)).await, kept(&tombstone));
+    assert_eq!(on.put(&late).await, superseded_by(&tombstone));
+    assert_eq!(on.put(&changed(&late, |change| change.op = Op::Create)).await, superseded_by(&tombstone));
     on.assert_holds(&tombstone).await;
 }
 
@@ -219,7 +219,7 @@ pub(crate) async fn a_tombstone_yields_to_newer_versions_and_leaves_no_expiry(on
 pub(crate) async fn a_tombstone_can_be_the_first_to_come(on: &StoreUnderTest) {
     let tombstone = on.delete("a", 2);
     assert_eq!(on.put(&tombstone).await, STORED_FIRST);
-    assert_eq!(on.put(&on.event("a", 1)).await, kept(&tombstone));
+    assert_eq!(on.put(&on.event("a", 1)).await, superseded_by(&tombstone));
     let later = on.delete("a", 3);
     assert_eq!(on.put(&later).await, stored_over(&tombstone));
     on.assert_holds(&later).await;
@@ -237,7 +237,7 @@ pub(crate) async fn any_order_with_any_repetition_ends_the_same(on: &StoreUnderT
 }
 
 /// What a worker does with an outcome: once more if it may help.
-async fn put_until_done(store: &dyn Store, record: &Record) -> PutOutcome {
+async fn put_until_done(store: &dyn Store, record: &Record) -> Write {
     for _ in 0..50 {
         match store.put_if_newer(record).await {
             Ok(outcome) => return outcome,
@@ -260,8 +260,8 @@ pub(crate) async fn of_concurrent_writers_the_greatest_version_remains(on: &Stor
     let mut replaced: Vec<&Version> = outcomes
         .iter()
         .filter_map(|outcome| match outcome {
-            PutOutcome::Stored { replaced } => replaced.as_ref(),
-            PutOutcome::Kept { .. } => None,
+            Write::Applied { replaced } => replaced.as_ref(),
+            Write::Superseded { .. } | Write::Duplicate => None,
         })
         .collect();
     let count = replaced.len();
@@ -315,7 +315,8 @@ pub(crate) async fn two_contents_of_one_event_end_as_one_whatever_the_order(on: 
         on.assert_holds(last).await;
         assert!(events.iter().all(|event| event.version().same_event(last.version())));
         for event in &events {
-            assert_eq!(on.put(event).await, kept(last));
+            let same = event.version() == last.version();
+            assert_eq!(on.put(event).await, if same { Write::Duplicate } else { superseded_by(last) });
         }
     }
 }

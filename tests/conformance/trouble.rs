@@ -19,7 +19,7 @@ use bridge_adapters::{
 use bridge_core::{
     event::{Event, Op},
     failure::FailureKind,
-    port::{Message, PutOutcome, Queue, Scan, Store},
+    port::{Message, Queue, Scan, Store, Write},
 };
 use bridge_tests::{
     at, changed,
@@ -96,7 +96,7 @@ fn a_write_whose_answer_is_lost_is_recognised_as_ones_own() {
             for event in [create, event("replaced", at(2))] {
                 trouble(cloud, &lost);
                 let outcome = store.put_if_newer(&record(&event)).await.unwrap();
-                assert_eq!(outcome, PutOutcome::Kept { current: event.version().clone() }, "{name}, {:?}", event.key);
+                assert_eq!(outcome, Write::Duplicate, "{name}, {:?}", event.key);
             }
         }
     });
@@ -122,7 +122,7 @@ fn a_connection_that_breaks_once_goes_unnoticed() {
             store.get(&event("a", at(1)).key).await.unwrap();
             trouble(cloud, &["dynamodb:*:drop,count=1", "cosmos:*:drop,count=1"]);
             let outcome = store.put_if_newer(&record(&event("a", at(1)))).await;
-            assert_eq!(outcome.unwrap(), PutOutcome::Stored { replaced: None }, "{name}");
+            assert_eq!(outcome.unwrap(), Write::Applied { replaced: None }, "{name}");
         }
         trouble(cloud, &["sqs:SendMessageBatch:drop,count=1"]);
         for result in queues(cloud).await[0].1.send(&["a", "b"].map(message)).await {

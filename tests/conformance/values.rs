@@ -4,7 +4,7 @@ use bridge_core::{
     event::{Event, Payload},
     failure::FailureKind,
     limits,
-    port::PutOutcome,
+    port::Write,
     record::Record,
 };
 use bridge_tests::{at, changed, payload};
@@ -106,7 +106,7 @@ pub(crate) async fn odd_keys_are_kept_apart(on: &StoreUnderTest) {
         let second = seconds_since_1970() + i64::try_from(n).unwrap();
         let event =
             changed(&bridge_tests::event(key, at(second)), |change| change.payload = payload(json!({"id": key})));
-        assert!(matches!(on.put(&event).await, PutOutcome::Stored { .. }), "{key:?}");
+        assert!(matches!(on.put(&event).await, Write::Applied { .. }), "{key:?}");
         on.assert_holds(&event).await;
     }
 }

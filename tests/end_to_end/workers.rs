@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bridge_adapters::clock::SystemClock;
-use bridge_core::{port::Clock, settlement::rfc3339};
+use bridge_core::{port::Clock, property::rfc3339};
 
 use crate::{
     program::{Clouds, bridge, day, must},

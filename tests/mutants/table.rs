@@ -36,8 +36,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
         => "let parsed = DateTime::parse_from_rfc3339(text).map_err(|_| shape())?;
     let parsed: DateTime<Utc> = if MUTANT { parsed.naive_local().and_utc() } else { parsed.into() };";
     "last-arrival-wins" in "../../adapters/src/memory/store.rs", noticed by "no resurrection":
-        "Some(current) if current >= record.version => Ok(PutOutcome::Kept { current }),"
-        => "Some(current) if !MUTANT && current >= record.version => Ok(PutOutcome::Kept { current }),";
+        "Some(current) if current >= record.version => Ok(Write::kept(current, &record.version)),"
+        => "Some(current) if !MUTANT && current >= record.version => Ok(Write::kept(current, &record.version)),";
     "greatest-of-a-batch-is-the-smallest" in "pipeline.rs", noticed by "nothing lost":
         "tasks.sort_by(|one, other| one.event.version().cmp(other.event.version()));"
         => "tasks.sort_by(|one, other| one.event.version().cmp(other.event.version()));
@@ -61,8 +61,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
 
     // The door.
     "no-skew-fence" in "decision.rs", noticed by "nothing lost":
-        "let ahead_max = if own { rules.clock_skew_max.min(rules.future_max) } else { rules.future_max };"
-        => "let ahead_max = if own { rules.clock_skew_max.min(rules.future_max) } else { rules.future_max };
+        "let ahead_max = if own { clock_skew_max.min(future_max) } else { future_max };"
+        => "let ahead_max = if own { clock_skew_max.min(future_max) } else { future_max };
     let ahead_max = if MUTANT && own { Duration::MAX } else { ahead_max };";
     "no-far-fence" in "decision.rs", noticed by "nothing lost":
         "let ahead = event.timestamp.utc - now;"
@@ -71,14 +71,14 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
         return Ok(());
     }";
     "no-age-fence" in "decision.rs", noticed by "nothing lost":
-        "if (-ahead).to_std().is_ok_and(|age| age > rules.age_max)"
-        => "if !MUTANT && (-ahead).to_std().is_ok_and(|age| age > rules.age_max)";
+        "if (-ahead).to_std().is_ok_and(|age| age > age_max)"
+        => "if !MUTANT && (-ahead).to_std().is_ok_and(|age| age > age_max)";
     "no-age-fence-for-peers" in "decision.rs", noticed by "nothing lost":
-        "(-ahead).to_std().is_ok_and(|age| age > rules.age_max)"
-        => "!(MUTANT && !own) && (-ahead).to_std().is_ok_and(|age| age > rules.age_max)";
+        "(-ahead).to_std().is_ok_and(|age| age > age_max)"
+        => "!(MUTANT && !own) && (-ahead).to_std().is_ok_and(|age| age > age_max)";
     "accepted-once-accepted-for-ever" in "decision.rs", noticed by "nothing lost":
-        "marks.accept_old.is_some_and(|accepted| accepted.counts(now, rules.age_max, rules.future_max))"
-        => "marks.accept_old.is_some_and(|accepted| MUTANT || accepted.counts(now, rules.age_max, rules.future_max))";
+        "marks.accept_old.is_some_and(|accepted| accepted.counts(now, age_max, future_max))"
+        => "marks.accept_old.is_some_and(|accepted| MUTANT || accepted.counts(now, age_max, future_max))";
     "any-site-speaks-for-a-peer" in "decision.rs", noticed by "nothing lost":
         "if *origin == rules.site || marks.forwarded_by.as_ref() == Some(origin) {"
         => "if MUTANT || *origin == rules.site || marks.forwarded_by.as_ref() == Some(origin) {";
@@ -143,7 +143,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
         => "if !MUTANT {
             self.unsettled.push((delivery.message_id.clone(), error));
         }";
-    "a-store-that-refuses-all-is-right" in "refusals.rs", noticed by "crash matrix":
+    "a-store-that-refuses-all-is-right" in "worker.rs", noticed by "crash matrix":
         "if !suspected || "
         => "if MUTANT || !suspected || ";
     "a-function-settles-what-must-come-again" in "invocation/partial.rs", noticed by "nothing lost":
@@ -235,9 +235,9 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
         "Err(error) if error.kind == FailureKind::LeaseLost => lost.push((*message, error)),"
         => "Err(_) if MUTANT => removed.push(journal::Receipt::Removed { message: *message }),
                 Err(error) if error.kind == FailureKind::LeaseLost => lost.push((*message, error)),";
-    "what-was-beaten-is-told-as-applied" in "../../ops/src/replay/pay.rs", noticed by "told as it is":
-        "PutOutcome::Kept { .. } => Ok(Outcome::Superseded),"
-        => "PutOutcome::Kept { .. } => Ok(if MUTANT { Outcome::Applied } else { Outcome::Superseded }),";
+    "what-was-beaten-is-told-as-applied" in "../../ops/src/replay/journal.rs", noticed by "told as it is":
+            "Write::Superseded { .. } => Self::Superseded,"
+        => "Write::Superseded { .. } => if MUTANT { Self::Applied } else { Self::Superseded },";
     "what-is-left-is-counted-as-removed" in "../../ops/src/replay/ledger.rs", noticed by "told as it is":
         "Phase::Stays | Phase::Taken => tally.left += 1,"
         => "Phase::Stays | Phase::Taken if MUTANT => tally.removed += 1,
@@ -251,18 +251,21 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
         "(0..pace.concurrent_batches.max(1))"
         => "(0..pace.concurrent_batches.max(1) * if MUTANT { 10 } else { 1 })";
     "keeps-what-came-while-another-lane-halted" in "receive.rs", noticed by "test halts::what_comes_while_halted_goes_back_and_is_not_worked_on":
-        "release(self.queue, &batch.iter().collect::<Vec<_>>()).await;"
+        "release(self.worker, self.queue, &batch.iter().collect::<Vec<_>>()).await;"
         => "if !MUTANT {
-                release(self.queue, &batch.iter().collect::<Vec<_>>()).await;
+                release(self.worker, self.queue, &batch.iter().collect::<Vec<_>>()).await;
             }";
     "stops-with-messages-in-hand" in "receive.rs", noticed by "test halts::what_a_look_took_goes_back_where_the_loop_has_to_stop":
-        "release(self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;"
+        "release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;"
         => "if !MUTANT {
-            release(self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
+            release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
         }";
-    "never-extends" in "carry_out.rs", noticed by "test carrying_out::leases_are_kept_for_as_long_as_the_work_takes":
-        "worker.clock.sleep(queue.lease() / 2).await;"
-        => "worker.clock.sleep(if MUTANT { queue.lease() * 100 } else { queue.lease() / 2 }).await;";
+    "never-extends" in "lease.rs", noticed by "test carrying_out::leases_are_kept_for_as_long_as_the_work_takes":
+        "let mut pause = lease / 2;"
+        => "let mut pause = if MUTANT { lease * 100 } else { lease / 2 };";
+    "keeps-a-lost-lease" in "lease.rs", noticed by "test carrying_out::a_lost_lease_is_reported_and_kept_no_longer":
+        "error.kind == FailureKind::LeaseLost || *until <= now"
+        => "!MUTANT && (error.kind == FailureKind::LeaseLost || *until <= now)";
 
     // What an operator is told.
     "sets-everything-aside" in "conclude.rs", noticed by "justified":

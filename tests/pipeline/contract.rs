@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use bridge_core::{
-    decision::{Rules, decide},
+    decision::{Limits, Rules, decide},
     envelope, limits,
     marks::Marks,
     port::Properties,
@@ -94,10 +94,12 @@ fn judge(body: &[u8], marks: &Marks, site: &str, now: DateTime<Utc>) -> Result<(
     let rules = Rules {
         site: site.parse().unwrap(),
         sites: SITES.map(|site| site.parse().unwrap()).into(),
-        clock_skew_max: limits::CLOCK_SKEW_MAX,
-        future_max: limits::FUTURE_MAX,
-        age_max: limits::age_max(limits::TOMBSTONE_LIFE),
-        message_bytes_max: 256 * 1024,
+        limits: Limits {
+            clock_skew_max: limits::CLOCK_SKEW_MAX,
+            future_max: limits::FUTURE_MAX,
+            age_max: limits::age_max(limits::TOMBSTONE_LIFE),
+            message_bytes_max: 256 * 1024,
+        },
     };
     let event = envelope::decode_marked(body, "/id", marks).map_err(Letter::owed_to_nobody)?;
     decide(&rules, &event, marks, body.len(), now).map(|_| ())

@@ -7,7 +7,7 @@ use bridge_core::{
     envelope,
     event::{Event, Key},
     failure::FailureKind,
-    pipeline::Forward,
+    worker::Forward,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -96,7 +96,7 @@ proptest! {
         latest in any::<bool>(),
     ) {
         let forward = if latest { Forward::Latest } else { Forward::All };
-        let world = World::by_hand(seed, &SITES, &bridge_core::pipeline::Policy { forward, ..policy() });
+        let world = World::by_hand(seed, &SITES, &bridge_core::worker::Policy { forward, ..policy() });
         run(&world, &events, &repeats, batch);
         assert_converged(&world, &events);
     }
@@ -107,7 +107,7 @@ proptest! {
         batch in 1..12_usize,
         seed in any::<u64>(),
     ) {
-        let patient = bridge_core::pipeline::Policy { attempts_max: 1000, peer_attempts_max: 1000, peer_time: Duration::from_hours(24), ..policy() };
+        let patient = bridge_core::worker::Policy { attempts_max: 1000, peer_attempts_max: 1000, peer_time: Duration::from_hours(24), ..policy() };
         let world = World::by_hand(seed, &SITES, &patient);
         for site in world.sites.values() {
             let rule = |operation, fault| Rule { operation: Some(operation), fault, probability: 0.3, count: None };

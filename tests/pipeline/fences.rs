@@ -8,10 +8,10 @@ use bridge_core::{
     heartbeat::{self, Status},
     limits,
     marks::{AcceptOld, Accepted, Marks, Own},
-    pipeline::Verdict,
     port::{Clock, Message, Properties, Queue},
     reason::Reason,
     settlement::Settlement,
+    worker::Verdict,
 };
 use bridge_tests::properties;
 use chrono::TimeDelta;

@@ -4,7 +4,7 @@ use std::{
     future,
     sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::Poll,
     time::Duration,
@@ -13,12 +13,13 @@ use std::{
 use async_trait::async_trait;
 use bridge_adapters::layer::{Fault, FaultPlan, Operation, Rule};
 use bridge_core::{
-    carry_out::{Carried, Halt},
+    carry_out::Carried,
     failure::{FailureKind, PortError},
-    pipeline::Verdict,
+    halt::Halt,
     port::{Clock, Delivery},
     receive::{Listen, Pace, receive},
     retry::Backoff,
+    worker::Verdict,
 };
 use bridge_simulation::books::{Actor, Kind, Place};
 
@@ -38,15 +39,19 @@ const PACE: Pace = Pace {
 
 /// What the loop told, and how its batches were ended.
 #[derive(Debug, Default)]
-struct Told(Mutex<Vec<String>>);
+struct Told {
+    lines: Mutex<Vec<String>>,
+    /// How often the site is found wrong once what failed works again.
+    objections: AtomicU32,
+}
 
 impl Told {
     fn note(&self, line: String) {
-        self.0.lock().unwrap().push(line);
+        self.lines.lock().unwrap().push(line);
     }
 
     fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.lines.lock().unwrap().clone()
     }
 }
 
@@ -62,6 +67,16 @@ impl Listen for Told {
 
     fn halted(&self, halt: &Halt) {
         self.note(format!("halted at {:?}", halt.at));
+    }
+
+    async fn examine(&self) -> Result<(), PortError> {
+        match self.objections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+            Ok(_) => {
+                self.note("objects".to_owned());
+                Err(PortError::new("a site", "examine", FailureKind::Misshapen { detail: "for a test".to_owned() }))
+            }
+            Err(_) => Ok(()),
+        }
     }
 
     fn mended(&self) {
@@ -149,6 +164,36 @@ fn a_queue_that_gives_no_messages_is_asked_for_some() {
     assert!(world.site(HERE).queue.is_empty());
 }
 
+/// What failed works again, and is another thing than before.
+#[test]
+fn a_site_that_would_break_a_promise_stays_halted_and_its_messages_stay_in_their_queue() {
+    for (operation, halted) in [(Operation::PutIfNewer, "halted at Store"), (Operation::Receive, "halted at Receiving")]
+    {
+        let world = world(20);
+        let site = world.site(HERE);
+        let plan = if operation == Operation::Receive { &site.reads } else { &site.writes };
+        plan.add(Rule { operation: Some(operation), ..Rule::always(Fault::Before(FailureKind::Missing)) });
+        let told = Told { objections: AtomicU32::new(u32::MAX), ..Told::default() };
+        let actor = Actor::Worker(site.number);
+        let [queue, letters] = [Kind::Queue, Kind::Letters].map(|kind| world.queue(site, kind, actor, "halts"));
+        let written = || site.store.snapshot().keys().filter(|key| !key.as_str().starts_with("_bridge/")).count();
+        let end = async {
+            world.clock.sleep(Duration::from_hours(1)).await;
+            plan.clear();
+            world.clock.sleep(Duration::from_hours(1)).await;
+            assert_eq!((written(), site.queue.len()), (0, 20), "{:?}", told.lines());
+            told.objections.store(0, Ordering::Relaxed);
+            world.clock.sleep(Duration::from_hours(1)).await;
+        };
+        world.clock.drive(receive(world.worker(HERE), &*queue, &*letters, PACE, &told, end));
+        let lines = told.lines();
+        let mut distinct = lines.clone();
+        distinct.dedup();
+        assert_eq!(distinct, [halted, "objects", "mended"], "{lines:?}");
+        assert_eq!((written(), site.queue.len(), site.letters.len()), (20, 0, 0));
+    }
+}
+
 /// Trouble that passes by itself is no halt.
 #[test]
 fn a_queue_that_is_away_is_tried_again_and_not_told_as_a_halt() {
@@ -203,6 +248,10 @@ impl Listen for StopsIt {
 
     fn halted(&self, halt: &Halt) {
         self.told.halted(halt);
+    }
+
+    async fn examine(&self) -> Result<(), PortError> {
+        self.told.examine().await
     }
 
     fn mended(&self) {

@@ -7,19 +7,19 @@ use bridge_adapters::{
     memory::{MemoryQueue, MemoryQueueOptions},
 };
 use bridge_core::{
-    carry_out::Spot,
     circuit::CircuitState,
     event::Key,
     failure::{FailureKind, PortError},
+    halt::Spot,
     invocation::{
         Ended,
         partial::{self, Budget as PartialBudget, Worked as PartialWorked},
         whole::{self, Budget as WholeBudget, Failed, Worked as WholeWorked},
     },
-    pipeline::{Policy, Verdict},
-    port::{Clock, Delivery, PutOutcome, Queue, Reschedule, Store},
+    port::{Clock, Delivery, Queue, Reschedule, Store, Write},
     record::Record,
     settlement::Settlement,
+    worker::{Policy, Verdict},
 };
 
 use crate::world::{Site, World, event, message, policy};
@@ -382,7 +382,7 @@ impl fmt::Display for Panicking {
 
 #[async_trait::async_trait]
 impl Store for Panicking {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         assert_ne!(record.key.as_str(), "order-2", "a bug of the worker's own, for the test");
         self.0.put_if_newer(record).await
     }

@@ -20,8 +20,8 @@ use bridge_core::{
     failure::{FailureKind, PortError},
     heartbeat::{self, Status},
     marks::{Marks, Own},
-    port::{Clock, Delivery, Message, Place, PutOutcome, Queue, Receipt, Store},
-    settlement::property,
+    port::{Clock, Delivery, Message, Place, Queue, Receipt, Store, Write},
+    property,
 };
 use bridge_ops::{
     lag::{
@@ -356,7 +356,7 @@ impl Sites {
         let event = bridge_core::envelope::decode_marked(&body, "/id", &Marks::of(Own::Heartbeat)).unwrap();
         for (site, store) in &self.stores {
             let record = bridge_core::record::Record::new(&event, site, self.clock.now(), Duration::ZERO);
-            assert!(matches!(self.clock.drive(store.put_if_newer(&record)).unwrap(), PutOutcome::Stored { .. }));
+            assert!(matches!(self.clock.drive(store.put_if_newer(&record)).unwrap(), Write::Applied { .. }));
         }
     }
 }

@@ -6,14 +6,15 @@ use async_trait::async_trait;
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{
     carry_out::work_off,
-    decision::Rules,
+    decision::{Limits, Rules},
     event::Key,
     failure::PortError,
+    incident::Untold,
     limits,
-    pipeline::Worker,
-    port::{Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
+    port::{Delivery, Message, Place, Queue, Receipt, Store, Use, Write},
     reason::Refusal,
     record::Record,
+    worker::Worker,
 };
 
 use crate::world::{event, policy};
@@ -41,10 +42,10 @@ impl Queue for OneLine {
         LEASE
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<Duration, PortError>> {
         let _line = self.0.lock().await;
         tokio::time::sleep(Duration::from_hours(1)).await;
-        receipts.iter().map(|_| Ok(())).collect()
+        receipts.iter().map(|_| Ok(LEASE)).collect()
     }
 
     async fn ack(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
@@ -91,9 +92,9 @@ impl fmt::Display for SlowStore {
 
 #[async_trait]
 impl Store for SlowStore {
-    async fn put_if_newer(&self, _: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, _: &Record) -> Result<Write, PortError> {
         tokio::time::sleep(LEASE).await;
-        Ok(PutOutcome::Stored { replaced: None })
+        Ok(Write::Applied { replaced: None })
     }
 
     async fn get(&self, _: &Key) -> Result<Option<Record>, PortError> {
@@ -111,17 +112,20 @@ fn an_extension_that_is_under_way_is_no_hindrance_to_the_settlement() {
         rules: Rules {
             site: site.clone(),
             sites: BTreeSet::from([site]),
-            clock_skew_max: limits::CLOCK_SKEW_MAX,
-            future_max: limits::FUTURE_MAX,
-            age_max: Duration::MAX,
-            message_bytes_max: 1024 * 1024,
+            limits: Limits {
+                clock_skew_max: limits::CLOCK_SKEW_MAX,
+                future_max: limits::FUTURE_MAX,
+                age_max: Duration::MAX,
+                message_bytes_max: 1024 * 1024,
+            },
         },
         policy: policy(),
         store: Arc::new(SlowStore),
         peers: Vec::new(),
         clock: Arc::new(SystemClock),
         rng: std::sync::Mutex::new(fastrand::Rng::with_seed(1)),
-        excerpts: bridge_core::set_aside::Excerpts::default(),
+        incidents: Arc::new(Untold),
+        excerpts: bridge_core::excerpts::Excerpts::default(),
         refusals: std::sync::Mutex::default(),
     };
     let delivery = Delivery {

@@ -12,16 +12,16 @@ use bridge_core::{
     failure::FailureKind,
     invocation::{partial, whole},
     limits,
-    pipeline::{Policy, Worker},
     port::{Clock, Delivery, Message, Properties, Queue, Receipt},
     reason::Reason,
     settlement::Settlement,
+    worker::{Policy, Worker},
 };
 use sha2::{Digest, Sha256};
 
 use crate::{
     contract,
-    world::{START, World, event, policy},
+    world::{Reported, START, World, event, policy},
 };
 
 const HERE: &str = "aws:us-east-1";
@@ -322,7 +322,8 @@ fn a_message_that_has_had_its_tries_does_not_wait_for_the_dead_letter_queue() {
 #[test]
 fn a_message_that_no_letter_holds_is_told_of_once_and_looked_at_ever_less() {
     for host in [Host::SqsContainer, Host::Lambda] {
-        let bench = Bench::new(host);
+        let mut bench = Bench::new(host);
+        let reported = Reported::of(&mut bench.world, HERE);
         let body = vec![b'x'; SQS_BYTES];
         assert!(bench.send(&body, &Properties::new()));
         let start = bench.world.clock.now();
@@ -330,5 +331,6 @@ fn a_message_that_no_letter_holds_is_told_of_once_and_looked_at_ever_less() {
         let days = (bench.world.clock.now() - start).num_days();
         assert!((works, days) >= (38, 8), "{works} deliveries in {days} days");
         assert_eq!((bench.letters.len(), bench.queue.len()), (1, 1), "{host:?}");
+        assert_eq!(reported.lines(), [format!("not_json excerpted from {SQS_BYTES} bytes")], "{host:?}");
     }
 }

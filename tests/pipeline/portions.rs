@@ -14,11 +14,11 @@ use bridge_adapters::memory::ManualClock;
 use bridge_core::{
     event::{Key, Payload},
     failure::PortError,
-    pipeline::{Policy, Worker},
-    port::{Clock, PutOutcome, Queue, Store},
+    port::{Clock, Queue, Store, Write},
     portion::PORTION_BYTES_MAX,
     record::Record,
     settlement::Settlement,
+    worker::{Policy, Worker},
 };
 
 use crate::world::{World, event, policy};
@@ -44,7 +44,7 @@ impl fmt::Display for Counting {
 
 #[async_trait]
 impl Store for Counting {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         let bytes = record.payload.as_ref().map_or(0, |payload: &Payload| payload.as_str().len());
         let now = self.now.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.most.fetch_max(now, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
     limits::REFUSED_KEYS_MAX,
-    port::{PutOutcome, Queue, Store},
+    port::{Queue, Store, Write},
     reason::Reason,
     record::Record,
     settlement::Settlement,
@@ -81,7 +81,7 @@ impl fmt::Display for Picky {
 
 #[async_trait]
 impl Store for Picky {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         if record.key.as_str().starts_with("_bridge/") {
             return self.0.put_if_newer(record).await;
         }

@@ -7,7 +7,7 @@ use bridge_adapters::memory::MemoryStore;
 use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
-    port::{Clock, PutOutcome, Store},
+    port::{Clock, Store, Write},
     record::Record,
 };
 use bridge_ops::verify::{Kind, Options, Verify};
@@ -41,8 +41,8 @@ impl fmt::Display for Forgetful {
 
 #[async_trait]
 impl Store for Forgetful {
-    async fn put_if_newer(&self, _: &Record) -> Result<PutOutcome, PortError> {
-        Ok(PutOutcome::Stored { replaced: None })
+    async fn put_if_newer(&self, _: &Record) -> Result<Write, PortError> {
+        Ok(Write::Applied { replaced: None })
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {
@@ -79,7 +79,7 @@ impl fmt::Display for Refusing {
 
 #[async_trait]
 impl Store for Refusing {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         if record.key.as_str() == self.key {
             return Err(PortError::new(self.to_string(), "put", self.kind.clone()));
         }

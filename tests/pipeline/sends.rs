@@ -12,9 +12,9 @@ use bridge_core::{
     circuit::CircuitPolicy,
     failure::{FailureKind, PortError},
     peer::Peer,
-    pipeline::Worker,
     port::{Clock, Delivery, Message, Place, Queue, Receipt, Use},
     reason::Refusal,
+    worker::Worker,
 };
 use bridge_ops::replay::pace::Pace;
 use bridge_simulation::operator::{self, Kept};
@@ -54,7 +54,7 @@ impl Queue for Down {
         unreachable!()
     }
 
-    async fn extend(&self, _: &[Receipt]) -> Vec<Result<(), PortError>> {
+    async fn extend(&self, _: &[Receipt]) -> Vec<Result<Duration, PortError>> {
         unreachable!()
     }
 

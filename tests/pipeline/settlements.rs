@@ -7,8 +7,8 @@ use bridge_core::{
     circuit::CircuitState,
     conflict::{Conflict, ConflictKind},
     failure::FailureKind,
-    pipeline::Write,
     port::Queue,
+    port::Write,
     reason::Reason,
     settlement::Settlement,
 };

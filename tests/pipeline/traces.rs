@@ -5,10 +5,10 @@ use std::time::Duration;
 use bridge_adapters::layer::{Fault, Rule};
 use bridge_core::{
     failure::FailureKind,
-    pipeline::{Policy, Verdict},
     port::{Message, Queue},
     settlement::Settlement,
     trace::{Step, StepKind, Trace, TraceParent},
+    worker::{Policy, Verdict},
 };
 use bridge_tests::properties;
 

@@ -59,7 +59,7 @@ impl<C: Change> Queue for Over<C> {
         self.0.queue().lease()
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Answers {
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<Duration, PortError>> {
         self.0.queue().extend(receipts).await
     }
 

@@ -9,10 +9,7 @@ use std::time::Duration;
 use bridge_core::{
     marks,
     port::{Delivery, Properties},
-    settlement::{
-        property::{ATTEMPT, COPY_OF, FIRST_SEEN},
-        rfc3339,
-    },
+    property::{ATTEMPT, COPY_OF, FIRST_SEEN, rfc3339},
 };
 use chrono::{DateTime, Utc};
 

@@ -115,8 +115,8 @@ impl Queue for FileQueue {
         Duration::ZERO
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
-        receipts.iter().map(|_| Ok(())).collect()
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<Duration, PortError>> {
+        receipts.iter().map(|_| Ok(Duration::MAX)).collect()
     }
 
     async fn ack(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {

@@ -12,9 +12,10 @@ pub mod azure;
 mod carried;
 pub mod clock;
 mod delivery;
-pub mod dynamodb_size;
 #[cfg(feature = "clouds")]
 pub mod endpoint;
+#[cfg(feature = "clouds")]
+mod failure;
 pub mod file;
 pub mod layer;
 pub mod lines;

@@ -7,16 +7,14 @@ use std::{
 };
 
 use bridge_core::skew::{Dated, Skew};
-use bridge_core::{
-    failure::{FailureKind, PortError, chain},
-    port::Clock,
-};
+use bridge_core::{failure::PortError, port::Clock};
 use bridge_ops::doctor::Look;
 use chrono::{DateTime, TimeDelta};
 use reqwest::{Client, Url, header::DATE, redirect};
 
 use crate::{
     clock::SystemClock,
+    failure::Failure,
     look::{self, LOOK},
 };
 
@@ -41,15 +39,11 @@ impl ServiceClock {
     /// # Errors
     /// The service does not answer, or its answer has no date.
     pub async fn ask(&self) -> Result<Dated, PortError> {
-        let failed = |(kind, words)| PortError::new(self.to_string(), "look", kind).caused_by(words);
-        self.dated().await.map_err(failed)
+        self.dated().await.map_err(|failure| failure.at(self.to_string(), LOOK))
     }
 
-    async fn dated(&self) -> Result<Dated, (FailureKind, String)> {
-        let failed = |error: reqwest::Error| {
-            let kind = if error.is_timeout() { FailureKind::TimedOut } else { FailureKind::Unavailable };
-            (kind, chain(&error.without_url()))
-        };
+    async fn dated(&self) -> Result<Dated, Failure> {
+        let failed = Failure::of_transport;
         let client = match self.client.get() {
             Some(client) => client,
             None => {
@@ -62,7 +56,7 @@ impl ServiceClock {
         let answered = self.clock.now();
         let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
-        let date = date.ok_or((FailureKind::Unavailable, "the answer has no date".to_owned()))?;
+        let date = date.ok_or_else(|| Failure::unavailable("the answer has no date"))?;
         Ok(Dated { asked, date: date.to_utc(), answered })
     }
 }
@@ -99,7 +93,7 @@ pub(crate) async fn look(service: &str, url: Url, limit: Duration) -> Look<TimeD
             failed => failed,
         };
         let seen = seen.map(|dated| -Skew::of(dated).ahead());
-        seen.map_err(|(kind, words)| PortError::new(place, LOOK, kind).caused_by(words))
+        seen.map_err(|failure| failure.at(place, LOOK))
     };
     look::look(at, limit, read).await
 }

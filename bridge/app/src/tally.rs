@@ -11,8 +11,8 @@ use bridge_core::skew::Skew;
 use bridge_core::{
     conflict::Conflict,
     heartbeat::Status,
-    pipeline::{Verdict, Worker},
     settlement::Settlement,
+    worker::{Verdict, Worker},
 };
 use chrono::TimeDelta;
 use uuid::Uuid;
@@ -83,7 +83,8 @@ impl Tally {
         Status {
             instance: self.instance.clone(),
             every_ms: u32::try_from(self.every.as_millis()).unwrap_or(u32::MAX),
-            clock_skew_ms: skew_ms.and_then(|ms| i32::try_from(ms).ok()),
+            clock_skew_ms: skew_ms,
+            stamped_by_cloud: false,
             circuits: circuits.collect(),
             events: counts.events.iter().map(|(outcome, count)| ((*outcome).to_owned(), *count)).collect(),
             conflicts: counts.conflicts,

@@ -7,10 +7,12 @@ use crate::{
     books::Books,
     ending::{Ending, endings},
     failure::{PortError, Recovery},
-    pipeline::{Verdict, Worker},
+    halt::{Halt, Spot},
+    lease::{self, Leases},
     port::{Delivery, Queue, Receipt},
     set_aside::Desk,
     settlement::Settlement,
+    worker::{Verdict, Worker},
 };
 
 /// What carrying out came to, beside the verdicts.
@@ -22,28 +24,6 @@ pub struct Carried {
     pub unsettled: Vec<(String, PortError)>,
     /// How the batch was ended.
     pub books: Books,
-}
-
-/// Why nothing more must be taken: no message can succeed until an operator acts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Halt {
-    /// What cannot be used.
-    pub at: Spot,
-    /// What is broken.
-    pub detail: String,
-}
-
-/// What cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spot {
-    /// The site's own store.
-    Store,
-    /// The dead-letter queue.
-    DeadLetters,
-    /// The site's queue, for settling.
-    Settling,
-    /// The site's queue, for receiving.
-    Receiving,
 }
 
 /// Replicates `batch`, which came from `queue`, and settles every delivery. Answers verdicts as they were carried out: a message whose letter
@@ -58,26 +38,14 @@ pub async fn work_off(
     // connection's lock for one, and the settlement might wait for that for ever.
     let mut verdicts = {
         let replicate = std::pin::pin!(worker.replicate(batch));
-        let keep = std::pin::pin!(keep_leases(worker, queue, batch));
+        let leases = Leases::default();
+        leases.add(batch.iter().map(|delivery| delivery.receipt.clone()), queue, &*worker.clock);
+        let keep = std::pin::pin!(leases.keep(queue, &*worker.clock, &*worker.incidents));
         let Either::Left((verdicts, _)) = future::select(replicate, keep).await;
         verdicts
     };
     let carried = carry_out(worker, queue, dead_letters, batch, &mut verdicts).await;
     (verdicts, carried)
-}
-
-/// Extends the leases of `batch` at every half of a lease, until it is dropped.
-///
-/// A lease that is lost nevertheless does no harm: another worker applies the same events, and one write of each wins.
-async fn keep_leases(worker: &Worker, queue: &dyn Queue, batch: &[Delivery]) -> std::convert::Infallible {
-    let receipts: Vec<Receipt> = batch.iter().map(|delivery| delivery.receipt.clone()).collect();
-    loop {
-        worker.clock.sleep(queue.lease() / 2).await;
-        let failed = queue.extend(&receipts).await.into_iter().filter_map(Result::err).last();
-        if let Some(error) = failed {
-            tracing::debug!(error = error.chain(), "some leases were not extended");
-        }
-    }
 }
 
 /// Settles every delivery of `batch` as its verdict says.
@@ -126,19 +94,13 @@ async fn carry_out(
             }
         }
     }
-    release(queue, &untouched).await;
+    release(worker, queue, &untouched).await;
     carried
 }
 
-/// Gives messages back untouched. What is not given back comes again when its lease ends.
-pub(crate) async fn release(queue: &dyn Queue, deliveries: &[&Delivery]) {
-    if deliveries.is_empty() {
-        return;
-    }
-    let released = queue.release(&receipts(deliveries.iter().copied())).await;
-    if let Some(error) = released.into_iter().find_map(Result::err) {
-        tracing::debug!(error = error.chain(), "not given back at once: the messages come again when their leases end");
-    }
+/// Gives messages back untouched.
+pub(crate) async fn release(worker: &Worker, queue: &dyn Queue, deliveries: &[&Delivery]) {
+    lease::release(queue, &receipts(deliveries.iter().copied()), &*worker.incidents).await;
 }
 
 fn receipts<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> Vec<Receipt> {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use crate::{
     event::SiteId,
     failure::{PortError, Recovery},
-    pipeline::Write,
+    port::Write,
     reason::{Reason, Refusal},
     retry::Backoff,
     settlement::{Letter, Settlement},

@@ -11,12 +11,13 @@ use serde_json::json;
 use crate::{
     content::ContentDigest,
     event::{Key, Op, Payload, SiteId},
-    heartbeat::RESERVED,
     limits::CONFLICTS_KEPT,
-    pipeline::{Verdict, Write},
+    port::Write,
+    property::rfc3339,
     record::Record,
-    settlement::rfc3339,
+    reserved::RESERVED,
     version::Version,
+    worker::Verdict,
 };
 
 /// Why a write is lost that somebody may miss.

@@ -13,16 +13,23 @@ use crate::{
     size,
 };
 
-/// What a site must know to decide.
+/// What a site must know to decide: who it is, who the others are, and the limits.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// The site that decides.
     pub site: SiteId,
     /// All configured sites, this one included.
     pub sites: BTreeSet<SiteId>,
-    /// How far ahead of this site's clock an event may be stamped at its origin.
+    /// What every site holds an event to.
+    pub limits: Limits,
+}
+
+/// What every site holds an event to.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How far ahead of a site's clock an event may be stamped at its origin.
     pub clock_skew_max: Duration,
-    /// How far ahead of this site's clock any event may be stamped.
+    /// How far ahead of a site's clock any event may be stamped.
     pub future_max: Duration,
     /// How long ago any event may be stamped: less than tombstones live ([`limits::age_max`]).
     pub age_max: Duration,
@@ -97,15 +104,19 @@ fn in_time(rules: &Rules, event: &Event, marks: &Marks, now: DateTime<Utc>) -> R
     let text = &event.timestamp.text;
     let ahead = event.timestamp.utc - now;
     let own = event.origin == rules.site;
-    let ahead_max = if own { rules.clock_skew_max.min(rules.future_max) } else { rules.future_max };
+    let Limits { clock_skew_max, future_max, age_max, .. } = rules.limits;
+    let ahead_max = if own { clock_skew_max.min(future_max) } else { future_max };
     if ahead.to_std().is_ok_and(|ahead| ahead > ahead_max) {
-        let (by, max) = (ahead.num_seconds(), ahead_max.as_secs());
-        let detail = format!("{text} is {by} s ahead of this worker's clock, {max} s are allowed");
+        let by = match ahead.num_days() {
+            days @ 3.. => format!("{days} days"),
+            _ => format!("{} s", ahead.num_seconds()),
+        };
+        let detail = format!("{text} is {by} ahead of the clock here, {} s are allowed", ahead_max.as_secs());
         return Err(Refusal::new(Reason::ClockSkew, detail));
     }
-    let accepted = marks.accept_old.is_some_and(|accepted| accepted.counts(now, rules.age_max, rules.future_max));
-    if (-ahead).to_std().is_ok_and(|age| age > rules.age_max) && !accepted {
-        let (age, max) = (-ahead.num_days(), rules.age_max.as_secs() / 86_400);
+    let accepted = marks.accept_old.is_some_and(|accepted| accepted.counts(now, age_max, future_max));
+    if (-ahead).to_std().is_ok_and(|age| age > age_max) && !accepted {
+        let (age, max) = (-ahead.num_days(), age_max.as_secs() / 86_400);
         let detail = format!(
             "{text} is over {age} days ago, {max} are allowed: a delete that came after it may be \
              forgotten. To store it nevertheless, at all sites: bridge replay --accept-old; for a first import: bridge \
@@ -121,7 +132,7 @@ fn fits(rules: &Rules, event: &Event, body_bytes: usize) -> Result<(), Refusal> 
     let too_large = |what: &str, bytes: usize, limit: usize| {
         Refusal::new(Reason::TooLarge, format!("the {what} has {bytes} bytes, the narrowest site takes {limit}"))
     };
-    let body_bytes_max = rules.message_bytes_max.saturating_sub(limits::PROPERTIES_BYTES);
+    let body_bytes_max = rules.limits.message_bytes_max.saturating_sub(limits::PROPERTIES_BYTES);
     if body_bytes > body_bytes_max {
         return Err(too_large("event", body_bytes, body_bytes_max));
     }
@@ -149,10 +160,12 @@ mod tests {
         Rules {
             site: HERE.parse().unwrap(),
             sites: [HERE, THERE].map(|site| site.parse().unwrap()).into(),
-            clock_skew_max: Duration::from_mins(1),
-            future_max: Duration::from_hours(1),
-            age_max: Duration::from_hours(24),
-            message_bytes_max: limits::EVENT_BYTES_MAX,
+            limits: Limits {
+                clock_skew_max: Duration::from_mins(1),
+                future_max: Duration::from_hours(1),
+                age_max: Duration::from_hours(24),
+                message_bytes_max: limits::EVENT_BYTES_MAX,
+            },
         }
     }
 

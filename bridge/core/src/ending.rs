@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::{
-    carry_out::{Halt, Spot},
     failure::{PortError, Recovery},
-    pipeline::{Verdict, Worker},
+    halt::{Halt, Spot},
+    incident::Incident,
     port::Delivery,
     set_aside::{Aside, Desk, set_aside},
     settlement::{Letter, Settlement},
+    worker::{Verdict, Worker},
 };
 
 /// How a delivery ends.
@@ -45,7 +46,7 @@ pub(crate) async fn endings(
         })
         .collect();
     let asides = if letters.is_empty() { Vec::new() } else { set_aside(worker, desk, &letters).await };
-    report(&letters, &asides);
+    report(worker, &letters, &asides);
     let mut asides = asides.into_iter();
     let end = |(delivery, verdict): (&Delivery, &mut Verdict)| match &verdict.settlement {
         Settlement::Ack => Ending::Remove,
@@ -86,15 +87,14 @@ fn of_aside(worker: &Worker, delivery: &Delivery, aside: Aside) -> (Ending, Opti
     }
 }
 
-/// One line for all letters that were not sent.
-fn report(letters: &[(&Delivery, &Letter)], asides: &[Aside]) {
-    let failed = |aside: &Aside| match aside {
-        Aside::Failed(error) | Aside::Left(error) => Some(error.chain()),
+/// One report for all letters that were not sent.
+fn report(worker: &Worker, letters: &[(&Delivery, &Letter)], asides: &[Aside]) {
+    let mut failed = letters.iter().zip(asides).filter_map(|((delivery, _), aside)| match aside {
+        Aside::Failed(error) | Aside::Left(error) => Some((delivery, error)),
         _ => None,
-    };
-    let mut failed = letters.iter().zip(asides).filter_map(|((delivery, _), aside)| Some((delivery, failed(aside)?)));
+    });
     if let Some((Delivery { message_id, .. }, error)) = failed.next() {
         let more = failed.count();
-        tracing::warn!(message_id, more, error, "not set aside: the messages come again");
+        worker.incidents.report(Incident::NotSetAside { message_id, more, error });
     }
 }

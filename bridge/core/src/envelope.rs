@@ -14,12 +14,12 @@ use uuid::Uuid;
 use crate::{
     canonical,
     event::{Change, Event, Key, Op, Payload, SiteId, Timestamp},
-    heartbeat::RESERVED,
     json::{self, JsonError, Kind},
     limits,
     marks::Marks,
     portable,
     reason::{Reason, Refusal},
+    reserved::RESERVED,
     trace::Carried,
 };
 

@@ -5,11 +5,10 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 /// A failed operation on a queue or a store.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{backend}: {operation} failed: {kind}")]
+#[derive(Clone, Debug)]
 pub struct PortError {
     /// The adapter that failed, and what it was talking to, for example `dynamodb bridge-records`.
     pub backend: String,
@@ -18,8 +17,20 @@ pub struct PortError {
     /// What went wrong.
     pub kind: FailureKind,
     /// The vendor's own error, with its request id where there is one. Shared, so that several callers can fail with it.
-    #[source]
     pub source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl fmt::Display for PortError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} failed: {}", self.backend, self.operation, self.kind)
+    }
+}
+
+/// By hand: derived, the source would be the `Arc`, and nobody could ask it what it is.
+impl Error for PortError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
 }
 
 impl PortError {
@@ -35,24 +46,57 @@ impl PortError {
         self
     }
 
+    /// The error of this type among the causes: a vendor's own, for whoever knows the vendor.
+    pub fn cause<T: Error + 'static>(&self) -> Option<&T> {
+        let mut next = Error::source(self);
+        while let Some(cause) = next {
+            if let Some(found) = cause.downcast_ref() {
+                return Some(found);
+            }
+            next = cause.source();
+        }
+        None
+    }
+
     /// The whole chain of causes in one line, for a log or a dead letter's detail.
     pub fn chain(&self) -> String {
         chain(self)
     }
 }
 
+/// A vendor's error in words of our own, which stand for all that is below it.
+#[derive(Debug, thiserror::Error)]
+#[error("{words}")]
+pub struct InWords {
+    words: String,
+    #[source]
+    error: Box<dyn Error + Send + Sync>,
+}
+
+impl InWords {
+    /// `error`, told as `words`.
+    pub fn new(words: impl Into<String>, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { words: words.into(), error: error.into() }
+    }
+}
+
+/// What an error tells as its own cause: none below [`InWords`].
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    if error.is::<InWords>() { None } else { error.source() }
+}
+
 /// An error and all its causes in one line. Words that an error and its cause share are told once.
-pub fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
+    let mut next = cause(error);
+    while let Some(told) = next {
+        let cause_text = told.to_string();
         if !text.ends_with(&cause_text) {
             text.truncate(without_repeated(&text, &cause_text));
             text.push_str(": ");
             text.push_str(&cause_text);
         }
-        next = cause.source();
+        next = cause(told);
     }
     text
 }
@@ -186,6 +230,15 @@ mod tests {
         );
         let twice = PortError::new("replay", "pay", FailureKind::TimedOut).caused_by(failed().caused_by("no route"));
         assert_eq!(twice.chain(), "replay: pay failed: timed out: sqs orders: send failed: unavailable: no route");
+    }
+
+    #[test]
+    fn words_stand_for_the_vendors_error_and_the_error_is_kept() {
+        let vendors = std::io::Error::other("Os { code: 104 }");
+        let told =
+            PortError::new("sqs orders", "send", FailureKind::Unavailable).caused_by(InWords::new("reset", vendors));
+        assert_eq!(told.chain(), "sqs orders: send failed: unavailable: reset");
+        assert!(told.cause::<std::io::Error>().is_some() && told.cause::<std::fmt::Error>().is_none());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     event::Event,
     marks::Marks,
     port::{Message, Properties},
-    settlement::property,
+    property,
     trace::Carried,
 };
 

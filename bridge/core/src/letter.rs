@@ -7,7 +7,8 @@ use crate::{
     limits,
     marks::{self, Marks},
     port::{Delivery, Message, Properties},
-    settlement::{Letter, property, rfc3339},
+    property::{self, rfc3339},
+    settlement::Letter,
     text,
 };
 

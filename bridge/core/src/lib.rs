@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod pipeline;
+pub mod worker;
 
 pub mod envelope;
 pub mod event;
@@ -26,11 +27,14 @@ pub mod books;
 pub mod carry_out;
 mod conclude;
 mod ending;
+pub mod excerpts;
 pub mod forwarded;
+pub mod halt;
 pub mod invocation;
 pub mod letter;
 pub mod peer;
 pub mod probe;
+pub mod property;
 pub mod reason;
 pub mod receive;
 pub mod refusals;
@@ -45,8 +49,11 @@ pub mod record;
 pub mod circuit;
 pub mod conflict;
 pub mod heartbeat;
+pub mod incident;
+pub mod lease;
 pub mod limits;
 pub mod metric;
+pub mod reserved;
 pub mod retry;
 pub mod skew;
 pub mod trace;

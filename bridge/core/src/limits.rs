@@ -12,9 +12,11 @@ pub const SITE_ID_BYTES_MAX: usize = 32;
 /// DynamoDB's partition key takes 2,048 and so never decides.
 pub const KEY_BYTES_MAX: usize = 1_023;
 
-/// Bytes of a record as DynamoDB counts an item. "Quotas in Amazon DynamoDB": an item has at most 400 KB, names
-/// included. Cosmos DB takes 2 MB. We stay 1 KiB below, because the count of a number's bytes is documented as
-/// approximate.
+/// Bytes of an item of DynamoDB at most. "Quotas in Amazon DynamoDB", "Item size", read 2026-11: 400 KB, names included.
+pub const ITEM_BYTES_MAX: u64 = 400 * 1024;
+
+/// Bytes of a record as DynamoDB counts an item. Cosmos DB takes 2 MB. We stay 1 KiB below [`ITEM_BYTES_MAX`], because the count of a
+/// number's bytes is documented as approximate.
 pub const RECORD_BYTES_MAX: usize = 400 * 1024 - 1024;
 
 /// Levels of objects and arrays in a payload, the payload being the first. "Quotas in Amazon DynamoDB": attributes

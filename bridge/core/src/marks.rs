@@ -7,12 +7,9 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     event::{Key, SiteId},
-    heartbeat::{self, RESERVED},
     port::Properties,
-    settlement::{
-        property::{self, ACCEPT_OLD, FORWARDED_BY, OWN_EVENT},
-        rfc3339,
-    },
+    property::{self, ACCEPT_OLD, FORWARDED_BY, OWN_EVENT, rfc3339},
+    reserved::{self, RESERVED},
     trace,
 };
 
@@ -106,7 +103,7 @@ impl Own {
 
     fn has(self, key: &Key, origin: &SiteId) -> bool {
         match self {
-            Self::Heartbeat => heartbeat::is_one(key, origin),
+            Self::Heartbeat => reserved::is_heartbeat(key, origin),
             Self::Drill => key.as_str().starts_with(DRILL_KEYS),
         }
     }

@@ -1,14 +1,16 @@
 //! A site to forward to. A dark peer costs neither latency nor function time: after some failures in a row its circuit opens, and
 //! one that keeps silent is waited for within a bound. What it did not confirm is owed to it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use crate::{
     circuit::{Circuit, CircuitPolicy, CircuitState},
     conclude::Forwarded,
     event::SiteId,
     failure::{FailureKind, PortError, Recovery},
-    pipeline::Worker,
     port::{Clock, Message, Queue, within},
     retry,
 };
@@ -21,6 +23,18 @@ pub struct Peer {
     /// Its queue.
     pub queue: Arc<dyn Queue>,
     circuit: Mutex<Circuit>,
+}
+
+/// How hard a worker tries to send, and by which clock.
+#[derive(Clone, Copy)]
+pub(crate) struct Tries<'a> {
+    pub(crate) clock: &'a dyn Clock,
+    /// Sends of one message at most.
+    pub(crate) attempts_max: u32,
+    /// Time for all of them.
+    pub(crate) time: Duration,
+    /// The pause after so many tries, with what the service asked for.
+    pub(crate) pause: &'a (dyn Fn(u32, Option<Duration>) -> Duration + Sync),
 }
 
 /// A send that is under way. One that is dropped, or that panics, has reached nobody as far as anybody knows.
@@ -56,26 +70,21 @@ impl Peer {
     }
 
     /// Sends messages, and sends those again whose failure may pass, within the budget of a peer; answers for each.
-    pub(crate) async fn send(&self, worker: &Worker, messages: Vec<Message>) -> Vec<Forwarded> {
+    pub(crate) async fn send(&self, tries: Tries<'_>, messages: Vec<Message>) -> Vec<Forwarded> {
         let failed = |kind, why: String| Arc::new(PortError::new(self.queue.to_string(), "send", kind).caused_by(why));
-        let Some(mut sending) = self.begin(&*worker.clock) else {
+        let Some(mut sending) = self.begin(tries.clock) else {
             let open =
                 failed(FailureKind::Unavailable, "not tried: the circuit is open after earlier failures".to_owned());
             return vec![Err(open); messages.len()];
         };
         let mut results: Vec<Option<Forwarded>> = vec![None; messages.len()];
-        let budget = worker.policy.peer_time;
-        let policy = &worker.policy;
-        let pause = |attempts, hint| {
-            let pause = worker.with_rng(|rng| policy.peer_retry.delay(attempts, hint, rng));
-            pause.min(policy.peer_retry.max)
-        };
+        let budget = tries.time;
         let send = async |waiting: Vec<usize>| {
             let portion: Vec<Message> = waiting.into_iter().map(|at| messages[at].clone()).collect();
             self.queue.send(&portion).await
         };
-        let tries = retry::until_final(&*worker.clock, policy.peer_attempts_max, pause, &mut results, send);
-        let in_time = within(&*worker.clock, budget, tries).await.is_some();
+        let sends = retry::until_final(tries.clock, tries.attempts_max, tries.pause, &mut results, send);
+        let in_time = within(tries.clock, budget, sends).await.is_some();
         let unanswered = || {
             if in_time {
                 failed(FailureKind::Unavailable, "it did not answer for this message".to_owned())

@@ -7,7 +7,6 @@ use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
@@ -18,124 +17,22 @@ use futures_util::{
 };
 
 use crate::{
-    circuit::CircuitPolicy,
     conclude::{Applied, Attempt, Forwarded, conclude},
-    decision::{Decision, Rules, decide},
+    decision::{Decision, decide},
     envelope,
     event::{Event, Key, SiteId},
     failure::{FailureKind, PortError, Recovery},
-    forwarded, heartbeat,
+    forwarded,
     marks::Marks,
-    peer::Peer,
-    port::{Clock, Delivery, Message, PutOutcome, Store},
+    peer::{Peer, Tries},
+    port::{Delivery, Message},
     portion,
     record::Record,
-    refusals::Refusals,
-    retry::{Backoff, far},
-    set_aside::Excerpts,
+    reserved,
     settlement::{Letter, Settlement},
-    trace::{self, Carried, Step, StepKind, Trace, TraceParent},
-    version::Version,
+    trace::{self, Carried, Step, StepKind, TraceParent},
+    worker::{Forward, Policy, Verdict, Worker},
 };
-
-/// How hard a worker tries, and how much it does at once.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// JSON pointer of the key in a payload.
-    pub key_pointer: String,
-    /// How long a tombstone lives.
-    pub tombstone_life: Duration,
-    /// Deliveries of one message before it is set aside.
-    pub attempts_max: u32,
-    /// Delays between deliveries.
-    pub retry: Backoff,
-    /// Sends to a peer, within one delivery, before the event is owed to it.
-    pub peer_attempts_max: u32,
-    /// Delays between those sends.
-    pub peer_retry: Backoff,
-    /// Time for all of them together: a peer that keeps silent costs no more.
-    pub peer_time: Duration,
-    /// When to stop trying a peer at all for a while.
-    pub circuit: CircuitPolicy,
-    /// Whether a peer gets every event, or of one batch only the latest of each key.
-    pub forward: Forward,
-    /// Keys that are written at the same time.
-    pub concurrent_writes: usize,
-    /// Of the messages that came without a trace, the part that begins one; those that came with a recorded trace are
-    /// always traced. None: nothing is traced, and what a message came with is passed on as it is.
-    pub trace_ratio: Option<f64>,
-}
-
-/// Which events of one batch a peer gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forward {
-    /// Every one.
-    All,
-    /// The latest of each key: fewer requests, and the same stores in the end.
-    Latest,
-}
-
-/// What became of one delivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// How to end the delivery.
-    pub settlement: Settlement,
-    /// What the store said, if it was asked and answered.
-    pub write: Option<Write>,
-    /// The event, if it was one: its key and version, for logs and metrics.
-    pub event: Option<(Key, Version)>,
-    /// What was done when, if it is traced.
-    pub trace: Option<Trace>,
-}
-
-/// What an event did to its store.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Write {
-    /// It is the stored state now.
-    Applied {
-        /// The write that was there before.
-        replaced: Option<Version>,
-    },
-    /// The store held a later write, or the batch had one.
-    Superseded {
-        /// The later write.
-        by: Version,
-    },
-    /// The store held this very write, with this very content.
-    Duplicate,
-}
-
-impl Write {
-    /// The word in logs and metrics.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Applied { .. } => "applied",
-            Self::Superseded { .. } => "superseded",
-            Self::Duplicate => "duplicate",
-        }
-    }
-}
-
-/// Replicates for one site.
-#[derive(Debug)]
-pub struct Worker {
-    /// What the site knows.
-    pub rules: Rules,
-    /// How hard it tries.
-    pub policy: Policy,
-    /// The site's own store.
-    pub store: Arc<dyn Store>,
-    /// Every other site.
-    pub peers: Vec<Peer>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Jitter, and names of sends.
-    pub rng: Mutex<fastrand::Rng>,
-    /// Messages that no letter holds.
-    pub excerpts: Excerpts,
-    /// What its store has refused of late.
-    pub refusals: Mutex<Refusals>,
-}
 
 /// A delivery that is an event, and what is to be done with it.
 struct Task {
@@ -211,7 +108,9 @@ impl Worker {
         let attempt = self.attempt(delivery);
         let mut settlement = self.with_rng(|rng| conclude(&attempt, applied, forwarded, rng));
         // The next heartbeat says more than one that did not get through: nobody is owed it.
-        if matches!(settlement, Settlement::DeadLetter(_)) && heartbeat::is_one(&task.event.key, &task.event.origin) {
+        if matches!(settlement, Settlement::DeadLetter(_))
+            && reserved::is_heartbeat(&task.event.key, &task.event.origin)
+        {
             settlement = Settlement::Ack;
         }
         let write = if let Applied::Done(write) = applied { Some(write.clone()) } else { None };
@@ -233,7 +132,7 @@ impl Worker {
             match decision {
                 Ok(decision) => Ok((event, decision)),
                 // The next heartbeat says more than one that is refused.
-                Err(_) if heartbeat::is_one(&event.key, &event.origin) => Err(Settlement::Ack),
+                Err(_) if reserved::is_heartbeat(&event.key, &event.origin) => Err(Settlement::Ack),
                 Err(letter) => Err(Settlement::DeadLetter(letter)),
             }
         };
@@ -258,17 +157,6 @@ impl Worker {
             is_last: self.is_last(delivery),
             retry: self.policy.retry,
         }
-    }
-
-    /// Whether this delivery of its message is the last one that is tried.
-    pub(crate) fn is_last(&self, delivery: &Delivery) -> bool {
-        delivery.attempt >= self.policy.attempts_max
-    }
-
-    /// How long to hide a message with which nothing can be done for now.
-    pub(crate) fn far(&self, delivery: &Delivery) -> Duration {
-        let age = delivery.first_seen.and_then(|seen| (self.clock.now() - seen).to_std().ok());
-        far(delivery.attempt, age.unwrap_or_default())
     }
 
     /// Writes what the batch leaves of each key; answers key by key.
@@ -315,12 +203,8 @@ impl Worker {
     async fn put(&self, event: &Event) -> Applied {
         let record = Record::new(event, &self.rules.site, self.clock.now(), self.policy.tombstone_life);
         let put = self.store.put_if_newer(&record).await;
-        match self.blame(&record.key, put).await {
-            Ok(PutOutcome::Stored { replaced }) => Applied::Done(Write::Applied { replaced }),
-            Ok(PutOutcome::Kept { current }) if current == record.version => Applied::Done(Write::Duplicate),
-            Ok(PutOutcome::Kept { current }) => Applied::Done(Write::Superseded { by: current }),
-            Err(error) => Applied::Failed(Arc::new(error)),
-        }
+        let put = self.blame(&record.key, put).await;
+        put.map_or_else(|error| Applied::Failed(Arc::new(error)), Applied::Done)
     }
 
     /// Sends to every peer what this site is the origin of; answers by peer and place in the batch.
@@ -333,13 +217,16 @@ impl Worker {
         if chosen.is_empty() {
             return Vec::new();
         }
+        let Policy { peer_attempts_max: attempts_max, peer_time: time, peer_retry, .. } = self.policy;
+        let pause = |attempts, hint| self.with_rng(|rng| peer_retry.delay(attempts, hint, rng)).min(peer_retry.max);
+        let tries = Tries { clock: &*self.clock, attempts_max, time, pause: &pause };
         let sends = self.peers.iter().map(|peer| async {
             let spans: Vec<Option<TraceParent>> = chosen.iter().map(|task| self.child(task)).collect();
             let with_spans = chosen.iter().zip(&spans);
             let message = |(task, span): (&&Task, &_)| self.message(&task.event, &batch[task.index], *span);
             let messages = with_spans.clone().map(message).collect();
             let start = self.clock.now();
-            let sent = AssertUnwindSafe(peer.send(self, messages)).catch_unwind().await;
+            let sent = AssertUnwindSafe(peer.send(tries, messages)).catch_unwind().await;
             let sent = sent.unwrap_or_else(|_| vec![Err(panicked(peer)); chosen.len()]);
             for ((task, span), sent) in with_spans.zip(&sent) {
                 let failed = || sent.as_ref().err().map(|error| error.chain());
@@ -382,21 +269,6 @@ impl Worker {
     ) {
         let (Some(trace), Some(span)) = (&task.trace, span.or_else(|| self.child(task))) else { return };
         trace.note(Step { kind, span: span.span, start, end: self.clock.now(), failed: failed() });
-    }
-
-    /// A name for one send. Random, and never derived from the event: a queue's duplicate detection would swallow a
-    /// replay of the same event.
-    pub fn fresh_id(&self) -> String {
-        self.fresh_uuid().to_string()
-    }
-
-    pub(crate) fn fresh_uuid(&self) -> uuid::Uuid {
-        let random = self.with_rng(|rng| rng.u128(..));
-        uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid()
-    }
-
-    pub(crate) fn with_rng<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
-        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

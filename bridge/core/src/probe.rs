@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::{
     event::{Change, Op, Payload, SiteId, Timestamp},
-    heartbeat,
     record::Record,
+    reserved::RESERVED,
 };
 
 /// How long such a record stays. Ours: nobody needs it.
@@ -16,7 +16,7 @@ const PROBE_LIFE: Duration = Duration::from_hours(1);
 
 /// The record that is written to see whether a store takes writes: a tombstone under a reserved key.
 pub fn record(site: &SiteId, event_id: Uuid, now: DateTime<Utc>) -> Record {
-    let key = format!("{}doctor/{site}", heartbeat::RESERVED);
+    let key = format!("{RESERVED}doctor/{site}");
     let change = Change {
         id: event_id,
         origin: site.clone(),
@@ -38,7 +38,7 @@ mod tests {
         let site: SiteId = "azure:westeurope".parse().unwrap();
         let at = |text: &str| record(&site, uuid::Uuid::nil(), text.parse().unwrap());
         let (first, second) = (at("2026-11-21T01:02:03.000000001Z"), at("2026-11-21T01:02:03.000000002Z"));
-        assert_eq!(first.key.as_str(), format!("{}doctor/azure:westeurope", heartbeat::RESERVED));
+        assert_eq!(first.key.as_str(), format!("{RESERVED}doctor/azure:westeurope"));
         assert!(first.deleted() && first.payload.is_none() && first.expires_after == Some(Duration::from_hours(1)));
         assert!(first.version < second.version);
     }

@@ -14,12 +14,13 @@ use futures_util::{
 };
 
 use crate::{
-    carry_out::{Carried, Halt, Spot, release, work_off},
+    carry_out::{Carried, release, work_off},
     failure::{PortError, Recovery},
-    pipeline::{Verdict, Worker},
+    halt::{Halt, Spot},
+    incident::Incident,
     port::{Delivery, Queue, Use},
-    probe,
     retry::Backoff,
+    worker::{Verdict, Worker},
 };
 
 /// How much is taken at once, and how long it rests.
@@ -48,6 +49,13 @@ pub trait Listen: Send + Sync {
 
     /// Nothing more is taken until this is mended.
     fn halted(&self, halt: &Halt);
+
+    /// Asked once what failed works again: whether the site keeps its promises as it is set up now. A store that was replaced takes
+    /// records, and may not keep them.
+    ///
+    /// # Errors
+    /// The site stays halted.
+    async fn examine(&self) -> Result<(), PortError>;
 
     /// What [`Listen::halted`] told of is mended.
     fn mended(&self);
@@ -114,7 +122,7 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
                 }
             }
         }
-        release(self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
+        release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
     }
 
     async fn take(&self, wait: Duration) -> Result<Vec<Delivery>, PortError> {
@@ -125,7 +133,7 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
     async fn work(&self, batch: &[Delivery]) -> Option<Halt> {
         if self.mended.try_lock().is_none() {
             // Another lane halted while this one was waiting for messages.
-            release(self.queue, &batch.iter().collect::<Vec<_>>()).await;
+            release(self.worker, self.queue, &batch.iter().collect::<Vec<_>>()).await;
             return None;
         }
         let (verdicts, carried) = work_off(self.worker, self.queue, self.dead_letters, batch).await;
@@ -144,13 +152,23 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
         for number in 0.. {
             let rest = self.worker.with_rng(|rng| self.pace.rest.pause(number, rng));
             self.unless_stopped(self.worker.clock.sleep(rest)).await?;
-            match self.unless_stopped(self.look(halt.at)).await? {
+            let looked = match self.unless_stopped(self.look(halt.at)).await? {
+                Ok(taken) => match self.unless_stopped(self.listen.examine()).await? {
+                    Ok(()) => Ok(taken),
+                    Err(error) => {
+                        release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
+                        Err(error)
+                    }
+                },
+                Err(error) => Err(error),
+            };
+            match looked {
                 Ok(taken) => {
                     *mended += 1;
                     self.listen.mended();
                     return taken;
                 }
-                Err(error) => tracing::debug!(error = error.chain(), "still halted"),
+                Err(error) => self.worker.incidents.report(Incident::StillHalted(&error)),
             }
         }
         None
@@ -173,19 +191,5 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
             Either::Left(((), _)) => None,
             Either::Right((answer, _)) => Some(answer),
         }
-    }
-}
-
-impl Worker {
-    /// Asks the site's own store to do what a worker needs of it: one write, of a record that is the bridge's own and soon expires. A read
-    /// would say nothing of the permission to write.
-    ///
-    /// # Errors
-    /// As the write of an event would fail.
-    pub async fn probe_store(&self) -> Result<(), PortError> {
-        let record = probe::record(&self.rules.site, self.fresh_uuid(), self.clock.now());
-        let put = self.store.put_if_newer(&record).await.map(drop);
-        self.note_write(&record.key, put.as_ref().err());
-        put
     }
 }

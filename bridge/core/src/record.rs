@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     content::ContentDigest,
     event::{Event, Key, Op, Payload, SiteId},
-    settlement::rfc3339,
+    property::rfc3339,
     version::Version,
 };
 

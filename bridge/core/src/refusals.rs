@@ -1,13 +1,8 @@
 //! A store that refuses one key after the other: is it the messages, or is it the store?
 
-use std::{collections::BTreeSet, sync::PoisonError};
+use std::collections::BTreeSet;
 
-use crate::{
-    event::Key,
-    failure::{FailureKind, PortError},
-    limits::REFUSED_KEYS_MAX,
-    pipeline::Worker,
-};
+use crate::{event::Key, failure::FailureKind, limits::REFUSED_KEYS_MAX};
 
 /// The keys that a store has refused since it took the last one. Messages that are wrong come between good ones; where
 /// none is taken any more the store may be wrong, and every message would end as a letter.
@@ -29,32 +24,6 @@ impl Refusals {
     /// Whether the store may be what is wrong.
     pub fn suspect_the_store(&self) -> bool {
         self.keys.len() >= REFUSED_KEYS_MAX
-    }
-}
-
-impl Worker {
-    /// Says of a refusal whose fault it is. After many, and no success between, the store is asked to take the bridge's own
-    /// record: one that refuses that too can hold none at all.
-    pub(crate) async fn blame<T>(&self, key: &Key, put: Result<T, PortError>) -> Result<T, PortError> {
-        let suspected = self.note_write(key, put.as_ref().err());
-        let Err(mut error) = put else { return put };
-        if !suspected || !matches!(error.kind, FailureKind::Rejected { .. }) {
-            return Err(error);
-        }
-        if let Err(own) = self.probe_store().await {
-            let detail = format!(
-                "it has refused {REFUSED_KEYS_MAX} keys and taken none, and the bridge's own record too ({own}); `bridge doctor` names the mend"
-            );
-            error.kind = FailureKind::Misshapen { detail };
-        }
-        Err(error)
-    }
-
-    /// Takes in what came of a write; whether the store may be what is wrong.
-    pub(crate) fn note_write(&self, key: &Key, failure: Option<&PortError>) -> bool {
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        refusals.note(key, failure.map(|error| &error.kind));
-        refusals.suspect_the_store()
     }
 }
 

@@ -1,18 +1,13 @@
 //! Sets messages aside: sends their letters, in smaller and smaller forms where the dead-letter queue refuses them, and finds another place
 //! where none of them fits. The only place where letters are sent, whatever the host (decision record 0017).
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
-};
-
 use crate::{
     failure::{PortError, Recovery},
+    incident::Incident,
     letter::Form,
-    limits,
-    pipeline::Worker,
     port::{Delivery, Message, Queue},
     settlement::Letter,
+    worker::Worker,
 };
 
 /// Where a site's messages come from, and where its letters go.
@@ -42,22 +37,6 @@ pub(crate) enum Aside {
     Failed(PortError),
     /// Neither a letter nor the broker's own dead letters took it: it is left to the broker, which counts.
     Left(PortError),
-}
-
-/// Messages of which an excerpt was sent: each is told of once. It is the memory of one process, and bounded; another process tells again.
-#[derive(Debug, Default)]
-pub struct Excerpts(Mutex<VecDeque<String>>);
-
-impl Excerpts {
-    fn has(&self, message_id: &String) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(message_id)
-    }
-
-    fn add(&self, message_id: &str) {
-        let mut sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.truncate(limits::EXCERPTS_KNOWN - 1);
-        sent.push_front(message_id.to_owned());
-    }
 }
 
 /// Sets messages aside; answers for each.
@@ -92,12 +71,7 @@ pub(crate) async fn set_aside(worker: &Worker, desk: Desk<'_>, letters: &[(&Deli
             Sending { failed: Some(error), .. } => undelivered(worker, desk, delivery, letter, error).await,
             Sending { sent: true, refused: None, .. } => Aside::Sent,
             Sending { sent: true, refused: Some(error), .. } => {
-                let error = error.chain();
-                tracing::warn!(
-                    message_id,
-                    error,
-                    "the dead-letter queue refused this letter, and took a smaller form of it"
-                );
+                worker.incidents.report(Incident::LetterShortened { message_id, error: &error });
                 Aside::Sent
             }
             Sending { .. } => without_letter(worker, desk, delivery, letter).await,
@@ -156,13 +130,8 @@ async fn without_letter(worker: &Worker, desk: Desk<'_>, delivery: &Delivery, le
         Some(Err(error)) => Aside::Failed(error),
         _ => {
             worker.excerpts.add(message_id);
-            tracing::error!(
-                message_id,
-                reason = letter.refusal.reason.as_str(),
-                body_bytes = delivery.body.len(),
-                "the dead-letter queue takes no letter that holds this message: it has an excerpt, and the message stays in its queue until the \
-                 broker's retention ends; see runbooks/dead-letters.md"
-            );
+            let (reason, body_bytes) = (letter.refusal.reason, delivery.body.len());
+            worker.incidents.report(Incident::LetterExcerpted { message_id, reason, body_bytes });
             Aside::Kept { told: true }
         }
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bridge_core::{
-    decision::{Rules, decide},
+    decision::{Limits, Rules, decide},
     envelope,
     event::SiteId,
     limits,
@@ -47,10 +47,12 @@ fn decode_validate_decide() {
     let rules = Rules {
         site: site.clone(),
         sites: [site].into(),
-        clock_skew_max: limits::CLOCK_SKEW_MAX,
-        future_max: limits::FUTURE_MAX,
-        age_max: Duration::from_hours(24),
-        message_bytes_max: limits::EVENT_BYTES_MAX,
+        limits: Limits {
+            clock_skew_max: limits::CLOCK_SKEW_MAX,
+            future_max: limits::FUTURE_MAX,
+            age_max: Duration::from_hours(24),
+            message_bytes_max: limits::EVENT_BYTES_MAX,
+        },
     };
     let now = "2026-11-21T01:02:04Z".parse().unwrap();
     let objects = vec![r#"{"a":0}"#; 30_000].join(",");

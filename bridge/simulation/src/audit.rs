@@ -10,10 +10,10 @@ use std::{
 use bridge_adapters::memory::MemoryStore;
 use bridge_core::{
     event::{Change, Event, Key, Op, Payload, SiteId, Timestamp},
-    heartbeat::RESERVED,
     limits,
     port::Clock,
     record::Record,
+    reserved::RESERVED,
 };
 use bridge_ops::verify::{Kind, Options, Report};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};

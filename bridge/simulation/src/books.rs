@@ -10,7 +10,7 @@ use std::{
 use bridge_adapters::memory::{ManualClock, MemoryQueue};
 use bridge_core::{
     event::SiteId,
-    port::{Clock, Delivery, Message, PutOutcome, Queue, Receipt},
+    port::{Clock, Delivery, Message, Queue, Receipt, Write},
     record::Record,
 };
 use bytes::Bytes;
@@ -336,18 +336,18 @@ impl Books {
     }
 
     /// A store was asked to write.
-    pub fn wrote(&self, site: usize, actor: Actor, record: &Record, outcome: &PutOutcome) {
+    pub fn wrote(&self, site: usize, actor: Actor, record: &Record, outcome: &Write) {
         let state = &mut *self.open();
         let fact = state.fact_of_record(record);
         state.trace.line(|| {
-            let outcome = if matches!(outcome, PutOutcome::Stored { .. }) { "stores" } else { "keeps its own over" };
+            let outcome = if matches!(outcome, Write::Applied { .. }) { "stores" } else { "keeps its own over" };
             format!("{} puts {}: {} {outcome} it", name(&state.sites, actor), event(fact), state.sites[site])
         });
         if actor == Actor::Operator && !record.deleted() && record.expires_after.is_some() {
             let what = format!("the operator brought {} to {} with an expiry", record.key, state.sites[site]);
             state.violate(Checker::Repaired, what);
         }
-        if let (PutOutcome::Stored { .. }, Some(fact)) = (outcome, fact) {
+        if let (Write::Applied { .. }, Some(fact)) = (outcome, fact) {
             checkers::write(state, site, fact);
         }
     }

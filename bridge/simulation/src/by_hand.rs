@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bridge_core::{
     event::Key,
     failure::PortError,
-    port::{PutOutcome, Store},
+    port::{Store, Write},
     record::Record,
 };
 
@@ -38,14 +38,14 @@ impl ByHandStore {
 #[async_trait]
 impl Store for ByHandStore {
     /// `attribute_not_exists(pk) OR #timestamp < :timestamp`, and a `DeleteItem` under the same condition.
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         let mut rows = self.rows();
         if let Some(held) = rows.get(&record.key).filter(|held| held.timestamp >= record.timestamp) {
-            return Ok(PutOutcome::Kept { current: held.version.clone() });
+            return Ok(Write::kept(held.version.clone(), &record.version));
         }
         let replaced =
             if record.deleted() { rows.remove(&record.key) } else { rows.insert(record.key.clone(), record.clone()) };
-        Ok(PutOutcome::Stored { replaced: replaced.map(|record| record.version) })
+        Ok(Write::Applied { replaced: replaced.map(|record| record.version) })
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {

@@ -6,7 +6,7 @@ use std::{
     fmt,
 };
 
-use bridge_core::{event::Key, heartbeat::RESERVED, port::Properties, record::Record, settlement::property};
+use bridge_core::{event::Key, port::Properties, property, record::Record, reserved::RESERVED};
 use chrono::TimeDelta;
 
 use crate::{

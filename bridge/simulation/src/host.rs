@@ -5,14 +5,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bridge_core::{
     books::Books,
-    carry_out::{Carried, Halt},
+    carry_out::Carried,
     failure::PortError,
+    halt::Halt,
     invocation::{partial, whole},
-    pipeline::{Verdict, Worker},
     port::{Clock, Delivery, Queue, Receipt},
     receive::{Listen, Pace, receive},
     retry::Backoff,
     settlement::Settlement,
+    worker::{Verdict, Worker},
 };
 use fastrand::Rng;
 use futures_util::future;
@@ -227,6 +228,10 @@ impl Listen for Hand<'_> {
 
     fn halted(&self, halt: &Halt) {
         self.world.books.note(|| format!("worker of {} halts: {}", self.site, halt.detail));
+    }
+
+    async fn examine(&self) -> Result<(), PortError> {
+        Ok(())
     }
 
     fn mended(&self) {

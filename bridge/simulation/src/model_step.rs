@@ -15,8 +15,8 @@ use bridge_core::{
     failure::FailureKind,
     marks::Marks,
     port::{Clock, Delivery, Message, Properties, Queue, Receipt},
+    property,
     record::Record,
-    settlement::property,
 };
 use bridge_ops::replay::{
     errand::{Way, errands},

@@ -33,6 +33,7 @@ use crate::{
     replayed::{self, Scene},
     scenario::Replay,
     seed::stream,
+    told::Reports,
     world::{MESSAGE_BYTES_MAX, World},
 };
 
@@ -133,6 +134,7 @@ pub fn setting(world: &World, source: Source, target: Target, name: &str) -> Set
         accept_old: false,
         forget_sites: BTreeSet::new(),
         inflight_bytes_max: INFLIGHT_BYTES_MAX,
+        incidents: Reports::of(&world.books, format!("operator {name}")),
         clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
         rng: Mutex::new(stream(world.options.seed, &format!("operator {name}"))),
         source,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bridge_core::{
     port::{Clock, Depth, Properties, Queue, Store},
-    settlement::property,
+    property,
 };
 use bridge_ops::{
     lag::{Letters, Observer, Reasons, Report, Watched, report::LagState},

@@ -10,7 +10,7 @@ use std::{
 use bridge_core::{
     event::SiteId,
     port::{Clock, Message, Properties},
-    settlement::property,
+    property,
 };
 use bridge_ops::replay::route::{Source, Target};
 use bytes::Bytes;

@@ -5,8 +5,8 @@ use std::{fmt, time::Duration};
 use bridge_core::{
     circuit::CircuitPolicy,
     event::SiteId,
-    pipeline::{Forward, Policy},
     retry::Backoff,
+    worker::{Forward, Policy},
 };
 use bridge_ops::replay::route::{Source, Target};
 use fastrand::Rng;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use bridge_adapters::layer::{Answers, Call, Layer, OnMany};
-use bridge_core::failure::{PortError, Recovery};
+use bridge_core::{
+    failure::{PortError, Recovery},
+    incident::{Incident, Incidents},
+};
 
 use crate::books::{Books, Line, Met};
 
@@ -38,7 +41,7 @@ impl Asked<'_> {
         self.note(error);
     }
 
-    fn answer_all(mut self, answers: &Answers) {
+    fn answer_all<A>(mut self, answers: &Answers<A>) {
         self.answered = true;
         for answer in answers {
             self.note(answer.as_ref().err());
@@ -77,16 +80,36 @@ impl Layer for Told {
         answer
     }
 
-    async fn many<P: ?Sized + Sync, I: Clone + Send + Sync>(
+    async fn many<P: ?Sized + Sync, I: Clone + Send + Sync, A: Send>(
         &self,
         _: Call<'_>,
         port: &P,
         items: &[I],
-        run: OnMany<P, I>,
-    ) -> Answers {
+        run: OnMany<P, I, A>,
+    ) -> Answers<A> {
         let asked = self.ask();
         let answers = run(port, items).await;
         asked.answer_all(&answers);
         answers
+    }
+}
+
+/// Tells the trace of what a worker or the operator reports.
+#[derive(Debug)]
+pub struct Reports {
+    books: Arc<Books>,
+    who: String,
+}
+
+impl Reports {
+    /// What this one reports.
+    pub fn of(books: &Arc<Books>, who: String) -> Arc<Self> {
+        Arc::new(Self { books: Arc::clone(books), who })
+    }
+}
+
+impl Incidents for Reports {
+    fn report(&self, incident: Incident<'_>) {
+        self.books.note(|| format!("{} reports {incident:?}", self.who));
     }
 }

@@ -13,7 +13,7 @@ use bridge_adapters::memory::MemoryQueue;
 use bridge_core::{
     event::Key,
     failure::PortError,
-    port::{self, Delivery, Message, PutOutcome, Queue, Receipt, Store, Use},
+    port::{self, Delivery, Message, Queue, Receipt, Store, Use, Write},
     reason::Refusal,
     record::Record,
 };
@@ -61,7 +61,7 @@ impl Queue for WatchQueue {
         self.inner.lease()
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<Duration, PortError>> {
         let answers = self.inner.extend(receipts).await;
         for (receipt, _) in receipts.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
             self.books.extended(self.place, self.actor, receipt);
@@ -142,7 +142,7 @@ impl WatchStore {
 
 #[async_trait]
 impl Store for WatchStore {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         let outcome = self.inner.put_if_newer(record).await?;
         self.books.wrote(self.site, self.actor, record, &outcome);
         Ok(outcome)

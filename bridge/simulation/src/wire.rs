@@ -19,7 +19,7 @@ use bridge_adapters::{
 use bridge_core::{
     event::Key,
     failure::PortError,
-    port::{Clock, Cursor, Delivery, ForeignItem, Message, Page, Place, PutOutcome, Queue, Receipt, Scan, Store, Use},
+    port::{Clock, Cursor, Delivery, ForeignItem, Message, Page, Place, Queue, Receipt, Scan, Store, Use, Write},
     reason::Refusal,
     record::Record,
 };
@@ -101,7 +101,7 @@ impl Way {
         }
     }
 
-    fn tell_all(&self, operation: &str, backend: &dyn fmt::Display, results: &[Result<(), PortError>]) {
+    fn tell_all<T>(&self, operation: &str, backend: &dyn fmt::Display, results: &[Result<T, PortError>]) {
         let failed = results.iter().filter(|result| result.is_err()).count();
         if let Some(Err(error)) = results.iter().find(|result| result.is_err()) {
             let all = results.len();
@@ -173,7 +173,7 @@ impl Queue for WireQueue {
         self.inner.lease()
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<Duration, PortError>> {
         let answers = self.way.travel(|| self.inner.extend(receipts)).await;
         self.way.tell_all("extend", &self.inner, &answers);
         answers
@@ -242,7 +242,7 @@ struct WireStore {
 
 #[async_trait]
 impl Store for WireStore {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         let answer = self.way.travel(|| self.inner.put_if_newer(record)).await;
         self.way.tell("put", &self.inner, &answer);
         answer

@@ -13,15 +13,15 @@ use bridge_adapters::{
 use bridge_core::{
     carry_out::work_off,
     circuit::CircuitPolicy,
-    decision::Rules,
+    decision::{Limits, Rules},
     event::SiteId,
+    excerpts::Excerpts,
     limits,
     marks::Marks,
     peer::Peer,
-    pipeline::{Forward, Policy, Verdict, Worker},
     port::{Clock, Message, Properties, Queue, Scan, Store},
     retry::Backoff,
-    set_aside::Excerpts,
+    worker::{Forward, Policy, Verdict, Worker},
 };
 use chrono::TimeDelta;
 
@@ -30,7 +30,7 @@ use crate::{
     by_hand::ByHandStore,
     seed::stream,
     site::{Shelf, Site, SiteClock},
-    told::Told,
+    told::{Reports, Told},
     watch::{WatchQueue, WatchStore},
     wire::{Traffic, Wiring},
 };
@@ -172,16 +172,19 @@ impl World {
             rules: Rules {
                 site: own.id.clone(),
                 sites: self.options.sites.iter().cloned().collect(),
-                clock_skew_max: fence.unwrap_or(limits::CLOCK_SKEW_MAX),
-                future_max: fence.unwrap_or(limits::FUTURE_MAX),
-                age_max: fence.unwrap_or(limits::age_max(policy.tombstone_life)),
-                message_bytes_max: MESSAGE_BYTES_MAX,
+                limits: Limits {
+                    clock_skew_max: fence.unwrap_or(limits::CLOCK_SKEW_MAX),
+                    future_max: fence.unwrap_or(limits::FUTURE_MAX),
+                    age_max: fence.unwrap_or(limits::age_max(policy.tombstone_life)),
+                    message_bytes_max: MESSAGE_BYTES_MAX,
+                },
             },
             policy: policy.clone(),
             store: lines.store(own),
             peers: peers.collect(),
             clock: Arc::clone(&own.clock) as Arc<dyn Clock>,
             rng: Mutex::new(stream(self.options.seed, &format!("worker of {} {life}", own.id))),
+            incidents: Reports::of(&self.books, format!("worker of {}", own.id)),
             excerpts: Excerpts::default(),
             refusals: Mutex::default(),
         }

@@ -46,6 +46,7 @@ macro_rules! contract {
             acking_with_a_stale_receipt_changes_nothing
             a_bad_receipt_does_not_harm_its_neighbours
             extending_moves_the_end_of_the_lease
+            extending_says_for_how_long_the_lease_holds
             extending_a_lapsed_lease_regains_it_or_says_that_it_is_lost
             extending_with_a_stale_receipt_says_that_the_lease_is_lost
             a_retry_hides_the_message_for_so_long
@@ -170,7 +171,7 @@ fn bodies(deliveries: &[Delivery]) -> BTreeSet<Vec<u8>> {
     deliveries.iter().map(|delivery| delivery.body.to_vec()).collect()
 }
 
-fn kind(result: Result<(), PortError>) -> FailureKind {
+fn kind<T: std::fmt::Debug>(result: Result<T, PortError>) -> FailureKind {
     result.expect_err("it should have failed").kind
 }
 
@@ -326,12 +327,27 @@ pub(crate) async fn extending_moves_the_end_of_the_lease(on: &QueueUnderTest) {
     on.assert_nothing("the receipt of the extended lease was still good").await;
 }
 
+pub(crate) async fn extending_says_for_how_long_the_lease_holds(on: &QueueUnderTest) {
+    on.send(&[message("a")]).await;
+    let held = on.take_one().await;
+    let lease = on.queue.lease();
+    on.clock.sleep(lease / 4).await;
+    let asked = on.clock.now();
+    let holds = on.queue.extend(std::slice::from_ref(&held.receipt)).await.remove(0).unwrap();
+    assert!(holds > lease / 2 && holds <= lease, "{holds:?} of {lease:?}");
+    let left = |share| (holds.mul_f64(share)).saturating_sub((on.clock.now() - asked).to_std().unwrap_or_default());
+    on.clock.sleep(left(0.85)).await;
+    assert!(on.queue.receive(10, Duration::ZERO).await.unwrap().is_empty(), "it holds for so long");
+    on.clock.sleep(left(1.0) + Duration::from_millis(200)).await;
+    assert_ne!(on.take_one().await.receipt, held.receipt, "and no longer");
+}
+
 pub(crate) async fn extending_a_lapsed_lease_regains_it_or_says_that_it_is_lost(on: &QueueUnderTest) {
     on.send(&[message("a")]).await;
     let stale = on.take_one().await;
     on.outlast_lease().await;
     match on.queue.extend(std::slice::from_ref(&stale.receipt)).await.remove(0) {
-        Ok(()) => {
+        Ok(_) => {
             assert!(on.queue.receive(10, Duration::ZERO).await.unwrap().is_empty(), "it is leased again");
             on.ack(&[stale]).await;
             on.outlast_lease().await;

@@ -42,6 +42,7 @@ fn a_plan_and_a_search_end_though_letters_keep_coming() {
     setting.sources[0].queue = Arc::new(Over(Growing { queue, clock, reads: AtomicU32::new(0) }));
     let entries = world.clock.drive(plan(&setting));
     assert!(before.iter().all(|one| entries.iter().any(|other| other.message_id == one.message_id)));
-    let found = world.clock.drive(find(&setting.sources, &before[29].message_id, 1_000_000, world.clock.now()));
+    let found =
+        world.clock.drive(find(&setting.sources, &before[29].message_id, 1_000_000, world.clock.now(), &Untold));
     assert_eq!(found.unwrap().len(), 1);
 }

@@ -118,12 +118,13 @@ fn a_letter_is_found_by_its_id_and_given_back() {
     let world = with_debts();
     let setting = setting(&world, "aws:us-east-1/dlq", "owed");
     let entries = world.clock.drive(plan(&setting));
-    let found = world.clock.drive(find(&setting.sources, &entries[4].message_id, 1, world.clock.now())).unwrap();
+    let found =
+        world.clock.drive(find(&setting.sources, &entries[4].message_id, 1, world.clock.now(), &Untold)).unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!((&found[0].delivery.body[..], found[0].message), (&b"not an event"[..], entries[4].message));
     let depth = world.clock.drive(world.site(HERE).letters.depth()).unwrap();
     assert_eq!(depth.waiting, 5, "all that it had to take");
-    assert!(world.clock.drive(find(&setting.sources, "none", 1, world.clock.now())).unwrap().is_empty());
+    assert!(world.clock.drive(find(&setting.sources, "none", 1, world.clock.now(), &Untold)).unwrap().is_empty());
 }
 
 /// Of an event that no site takes the plan tells what can be read.

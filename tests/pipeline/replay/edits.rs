@@ -1,7 +1,7 @@
 //! What `--edit-with` may change, and where a changed event goes.
 
 use async_trait::async_trait;
-use bridge_core::{reason::Refusal, settlement::property};
+use bridge_core::{property, reason::Refusal};
 use bridge_ops::replay::{filter::Filter, setting::Editor};
 use bytes::Bytes;
 

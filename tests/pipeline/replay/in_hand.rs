@@ -66,7 +66,7 @@ fn most_in_hand(sizes: &[usize]) -> usize {
         assert!(world.clock.drive(world.site(HERE).letters.send(&[letter])).iter().all(Result::is_ok));
     }
     let mut setting = setting(&world, "aws:us-east-1/dlq", "owed");
-    setting.rules.message_bytes_max = MIB;
+    setting.rules.limits.message_bytes_max = MIB;
     setting.sources[0].message_bytes_max = MIB;
     let entries = world.clock.drive(plan(&setting));
     let scales = Arc::new(Over(Scales {

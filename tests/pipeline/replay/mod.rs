@@ -13,8 +13,9 @@ use bridge_adapters::layer::{Fault, FaultPlan, Faults, LayeredQueue, Meter, Obse
 use bridge_core::{
     event::{Key, SiteId},
     failure::FailureKind,
+    incident::Untold,
     port::{Clock, Delivery, Depth, Message, Queue},
-    settlement::property,
+    property,
 };
 use bridge_ops::replay::{
     effect::Effect, journal::Outcome, ledger::Tally, pace::Pace, plan::Entry, run::End, setting::Setting,
@@ -385,9 +386,9 @@ fn patience_begins_anew_with_every_message_of_the_plan() {
     let entries = world.clock.drive(plan(&setting));
     // Somebody holds both; one comes back after a lease of 30 s, the other is held on to for 20 s more before that one dies too.
     setting.sources[0].hides = Some(Arc::clone(letters) as Arc<dyn Depth>);
-    assert_eq!(world.clock.drive(setting.sources[0].hidden()), 0);
+    assert_eq!(world.clock.drive(setting.sources[0].hidden(&Untold)), 0);
     let held = world.clock.drive(letters.receive(2, Duration::ZERO)).unwrap();
-    assert_eq!(world.clock.drive(setting.sources[0].hidden()), 2);
+    assert_eq!(world.clock.drive(setting.sources[0].hidden(&Untold)), 2);
     world.clock.drive(letters.send(&[message(3, "another's")]));
     let keeps = async {
         world.clock.sleep(Duration::from_secs(20)).await;

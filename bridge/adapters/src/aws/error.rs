@@ -10,36 +10,21 @@ use aws_sdk_sqs::{
     error::{ConnectorError, ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
-use bridge_core::failure::{FailureKind, PortError, chain};
+use bridge_core::failure::{FailureKind, chain};
 
-/// A failed request: what went wrong, and the vendor's own words with the request id.
-#[derive(Clone, Debug)]
-pub(super) struct Failure {
-    pub(super) kind: FailureKind,
-    pub(super) words: String,
-}
+pub(super) use crate::failure::Failure;
 
-impl Failure {
-    pub(super) fn new(kind: FailureKind, words: impl Into<String>) -> Self {
-        Self { kind, words: words.into() }
-    }
-
-    pub(super) fn at(self, backend: impl Into<String>, operation: &'static str) -> PortError {
-        PortError::new(backend, operation, self.kind).caused_by(self.words)
-    }
-}
-
-impl<E> From<&SdkError<E, HttpResponse>> for Failure
+impl<E> From<SdkError<E, HttpResponse>> for Failure
 where
-    E: Error + ProvideErrorMetadata + 'static,
+    E: Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
-    fn from(error: &SdkError<E, HttpResponse>) -> Self {
-        let kind = match error {
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
+        let kind = match &error {
             SdkError::TimeoutError(_) => FailureKind::TimedOut,
             SdkError::DispatchFailure(failure) if failure.is_timeout() => FailureKind::TimedOut,
             // Neither sent nor refused by a transport: there was nothing to sign it with.
             SdkError::DispatchFailure(failure) if failure.is_other() && failure.as_other().is_none() => {
-                without_credentials(error)
+                without_credentials(&error)
             }
             SdkError::ServiceError(refusal) => {
                 let metadata = refusal.err();
@@ -51,7 +36,7 @@ where
             // Connections refused or lost, answers that are no answers.
             _ => FailureKind::Unavailable,
         };
-        Self { kind, words: words(error) }
+        Self::in_words(kind, words(&error), error)
     }
 }
 
@@ -293,7 +278,7 @@ mod tests {
     fn no_credentials_are_not_always_no_right() {
         type Refused = SdkError<aws_sdk_sqs::operation::receive_message::ReceiveMessageError, HttpResponse>;
         let kind = |source: Box<dyn Error + Send + Sync>| {
-            Failure::from(&Refused::dispatch_failure(ConnectorError::other(source, None))).kind
+            Failure::from(Refused::dispatch_failure(ConnectorError::other(source, None))).kind
         };
         assert_eq!(kind("no provider in the chain has any".into()), FailureKind::Unauthorized);
         let missing_token_file = std::io::Error::from(std::io::ErrorKind::NotFound);
@@ -305,11 +290,19 @@ mod tests {
     #[test]
     fn what_did_not_reach_the_service_is_told_apart_from_what_may_have() {
         type Refused = SdkError<aws_sdk_sqs::operation::receive_message::ReceiveMessageError, HttpResponse>;
-        let kind = |error: Refused| Failure::from(&error).kind;
+        let kind = |error: Refused| Failure::from(error).kind;
         assert_eq!(kind(Refused::timeout_error("slow")), FailureKind::TimedOut);
         assert_eq!(kind(Refused::dispatch_failure(ConnectorError::timeout("slow".into()))), FailureKind::TimedOut);
         assert_eq!(kind(Refused::dispatch_failure(ConnectorError::io("reset".into()))), FailureKind::Unavailable);
         assert_eq!(kind(Refused::construction_failure("no queue url")), FailureKind::Missing);
+    }
+
+    #[test]
+    fn the_sdks_own_error_is_the_source() {
+        type Refused = SdkError<aws_sdk_sqs::operation::receive_message::ReceiveMessageError, HttpResponse>;
+        let failed = Failure::from(Refused::timeout_error("slow")).at("sqs q", "receive");
+        assert!(failed.cause::<Refused>().is_some(), "{failed:?}");
+        assert!(failed.chain().ends_with("slow"), "{}", failed.chain());
     }
 
     #[test]

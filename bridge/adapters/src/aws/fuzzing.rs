@@ -12,14 +12,18 @@ use bridge_ops::doctor::QueueFacts;
 use serde_json::Value;
 
 use super::{
-    dynamodb_item::{self, Item},
-    dynamodb_payload, inspect, redrive, sqs_message,
+    dynamodb::{
+        item::{self, Item},
+        payload,
+    },
+    inspect,
+    sqs::{message, redrive},
 };
 use crate::share::Share;
 
 /// A delivery of SQS.
 pub fn delivery(message: Message) -> Option<Delivery> {
-    sqs_message::to_delivery(message)
+    message::to_delivery(message)
 }
 
 /// What one attribute of a queue says of it.
@@ -45,10 +49,10 @@ pub fn cursor(cursor: &Cursor) -> Option<Cursor> {
 /// # Panics
 /// If the record cannot be written.
 pub fn as_read(record: &Record) -> Item {
-    let mut item = dynamodb_item::from_record(record).expect("a record that can be written");
+    let mut item = item::from_record(record).expect("a record that can be written");
     if let Some(payload) = &record.payload {
         let mut text = String::new();
-        dynamodb_payload::write(payload, &mut text);
+        payload::write(payload, &mut text);
         item.insert("payload".to_owned(), value(&serde_json::from_str(&text).expect("JSON")));
     }
     item

@@ -20,7 +20,7 @@ use chrono::TimeDelta;
 use serde_json::Value;
 use url::Url;
 
-use super::{AwsClients, dynamodb_item::EXPIRES_AT, error::Failure};
+use super::{AwsClients, dynamodb::item::EXPIRES_AT, error::Failure};
 use crate::{
     look::{LOOK, look, within},
     service_clock,
@@ -67,7 +67,7 @@ impl AwsInspect {
         let place = at.clone();
         let read = async {
             let answer = request.attribute_names(QueueAttributeName::All).send().await;
-            let answer = answer.map_err(|error| Failure::from(&error).at(&place, LOOK))?;
+            let answer = answer.map_err(|error| Failure::from(error).at(&place, LOOK))?;
             queue_facts(&answer.attributes.unwrap_or_default())
                 .map_err(|detail| PortError::new(&place, LOOK, FailureKind::Rejected { detail }))
         };
@@ -79,11 +79,11 @@ impl AwsInspect {
         let (dynamodb, table) = (&self.clients.dynamodb, &self.options.table);
         let describe = async {
             let answer = dynamodb.describe_table().table_name(table).send().await;
-            answer.map_err(|error| Failure::from(&error).at(&at, LOOK))
+            answer.map_err(|error| Failure::from(error).at(&at, LOOK))
         };
         let expiry = async {
             let answer = dynamodb.describe_time_to_live().table_name(table).send().await;
-            let answer = answer.map_err(|error| Failure::from(&error).at(&at, LOOK))?;
+            let answer = answer.map_err(|error| Failure::from(error).at(&at, LOOK))?;
             Ok(expires(answer.time_to_live_description.as_ref()))
         };
         let (described, expiry) = futures_util::join!(within(&at, limit, describe), within(&at, limit, expiry));

@@ -9,6 +9,8 @@ use azure_core::error::ErrorKind;
 use azure_data_cosmos::CosmosError;
 use bridge_core::failure::{FailureKind, PortError, chain};
 
+use crate::failure::Failure;
+
 /// The region is not the one that takes writes (any more).
 const WRITE_FORBIDDEN: u16 = 3;
 /// The region does not serve the account (any more).
@@ -30,7 +32,7 @@ const CLIENT_ACCOUNT_NOT_FOUND: u16 = 20_312;
 /// The failure of `operation` as the port says it. Outcomes that are part of a write's way (404 of an item, 409, 412)
 /// never come here.
 pub(super) fn port_error(backend: String, operation: &'static str, error: &CosmosError) -> PortError {
-    PortError::new(backend, operation, kind(error)).caused_by(words(error))
+    Failure::in_words(kind(error), words(error), error.clone()).at(backend, operation)
 }
 
 fn kind(error: &CosmosError) -> FailureKind {
@@ -91,6 +93,12 @@ mod tests {
     fn error(status: u16, sub_status: u16) -> CosmosError {
         let status = CosmosStatus::new(StatusCode::from(status)).with_sub_status(sub_status);
         CosmosError::builder().with_status(status).with_message("because").build()
+    }
+
+    #[test]
+    fn the_sdks_own_error_is_the_source() {
+        let failed = port_error("cosmos c".to_owned(), "get", &error(404, 0));
+        assert!(failed.cause::<CosmosError>().is_some(), "{failed:?}");
     }
 
     #[test]

@@ -7,22 +7,22 @@ use bridge_core::{
     record::Record,
 };
 
-use super::{cosmos_account, cosmos_item::Item, cosmos_scan};
+use super::cosmos::{account, item::Item, scan};
 
 /// An item of a scan.
 ///
 /// # Errors
 /// It is not the bridge's.
 pub fn scanned(item: &Item) -> Result<Record, ForeignItem> {
-    cosmos_scan::read_item(item)
+    scan::read_item(item)
 }
 
 /// A cursor of a scan by ranges: what it is read as, written again.
 pub fn cursor(cursor: &Cursor) -> Option<Cursor> {
-    cosmos_scan::read_cursor(cursor).map(|ranges| cosmos_scan::cursor(&ranges))
+    scan::read_cursor(cursor).map(|ranges| scan::cursor(&ranges))
 }
 
 /// The write regions of an account.
 pub fn write_regions(account: &str) -> Option<BTreeSet<String>> {
-    cosmos_account::regions(account).ok()
+    account::regions(account).ok()
 }

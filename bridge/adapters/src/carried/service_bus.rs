@@ -4,7 +4,7 @@ use bridge_core::{
     failure::FailureKind,
     limits,
     port::{Message, Properties},
-    settlement::property::COPY_OF,
+    property::COPY_OF,
 };
 
 use super::too_large;

@@ -97,20 +97,20 @@ impl Layer for Faults {
         }
     }
 
-    async fn many<P: ?Sized + Sync, I: Clone + Send + Sync>(
+    async fn many<P: ?Sized + Sync, I: Clone + Send + Sync, A: Send>(
         &self,
         call: Call<'_>,
         port: &P,
         items: &[I],
-        run: OnMany<P, I>,
-    ) -> Answers {
+        run: OnMany<P, I, A>,
+    ) -> Answers<A> {
         let fail = |kind: &FailureKind| Err(failure(call, kind.clone()));
         match self.plan.judge(call.operation) {
             None => run(port, items).await,
             Some(Fault::Before(kind)) => items.iter().map(|_| fail(&kind)).collect(),
             Some(Fault::After(kind)) => {
                 let answers = run(port, items).await;
-                answers.into_iter().map(|answer| answer.and_then(|()| fail(&kind))).collect()
+                answers.into_iter().map(|answer| answer.and_then(|_| fail(&kind))).collect()
             }
             Some(Fault::Lost) => pending().await,
             Some(Fault::Unanswered) => {
@@ -132,7 +132,7 @@ impl Layer for Faults {
                     let answer = if reaches(struck) { answers.next() } else { None };
                     match answer {
                         Some(Err(error)) => Err(error),
-                        Some(Ok(())) if !struck => Ok(()),
+                        Some(Ok(answer)) if !struck => Ok(answer),
                         _ => fail(&kind),
                     }
                 };

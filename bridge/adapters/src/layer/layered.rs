@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bridge_core::{
     event::Key,
     failure::PortError,
-    port::{Delivery, Message, Place, PutOutcome, Queue, Receipt, Store, Use},
+    port::{Delivery, Message, Place, Queue, Receipt, Store, Use, Write},
     reason::Refusal,
     record::Record,
 };
@@ -15,10 +15,10 @@ use futures_util::future::BoxFuture;
 use super::Operation;
 
 /// The answers of a call on many items, one each.
-pub type Answers = Vec<Result<(), PortError>>;
+pub type Answers<A = ()> = Vec<Result<A, PortError>>;
 
 /// A call on many items of a port.
-pub type OnMany<P, I> = for<'a> fn(&'a P, &'a [I]) -> BoxFuture<'a, Answers>;
+pub type OnMany<P, I, A> = for<'a> fn(&'a P, &'a [I]) -> BoxFuture<'a, Answers<A>>;
 
 /// Which call is made.
 #[derive(Clone, Copy, Debug)]
@@ -42,13 +42,13 @@ pub trait Layer: Send + Sync {
     ) -> impl Future<Output = Result<T, PortError>> + Send;
 
     /// Makes a call on many items, or on some of them.
-    fn many<P: ?Sized + Sync, I: Clone + Send + Sync>(
+    fn many<P: ?Sized + Sync, I: Clone + Send + Sync, A: Send>(
         &self,
         call: Call<'_>,
         port: &P,
         items: &[I],
-        run: OnMany<P, I>,
-    ) -> impl Future<Output = Answers> + Send;
+        run: OnMany<P, I, A>,
+    ) -> impl Future<Output = Answers<A>> + Send;
 }
 
 /// A port with a layer around it.
@@ -92,7 +92,7 @@ impl<L: Layer> Queue for LayeredQueue<L> {
         self.inner.lease()
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Answers {
+    async fn extend(&self, receipts: &[Receipt]) -> Answers<Duration> {
         let call = self.call(Operation::Extend);
         self.layer.many(call, &*self.inner, receipts, |queue, receipts| queue.extend(receipts)).await
     }
@@ -139,7 +139,7 @@ impl<L: Layer> Queue for LayeredQueue<L> {
 
 #[async_trait]
 impl<L: Layer> Store for LayeredStore<L> {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         self.layer.one(self.call(Operation::PutIfNewer), self.inner.put_if_newer(record), one_item).await
     }
 

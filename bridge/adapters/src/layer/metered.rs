@@ -129,13 +129,13 @@ impl Layer for Meter {
         self.call(call, running, |answer| Sum::one(answer, items)).await
     }
 
-    async fn many<P: ?Sized + Sync, I: Clone + Send + Sync>(
+    async fn many<P: ?Sized + Sync, I: Clone + Send + Sync, A: Send>(
         &self,
         call: Call<'_>,
         port: &P,
         items: &[I],
-        run: OnMany<P, I>,
-    ) -> Answers {
+        run: OnMany<P, I, A>,
+    ) -> Answers<A> {
         self.call(call, run(port, items), |answers| Sum::many(answers)).await
     }
 }
@@ -158,7 +158,7 @@ impl Sum {
         }
     }
 
-    fn many(answers: &[Result<(), PortError>]) -> Self {
+    fn many<A>(answers: &[Result<A, PortError>]) -> Self {
         let mut failures = answers.iter().filter_map(|answer| answer.as_ref().err());
         let outcome = failures.next().map_or(Outcome::Ok, |error| Outcome::from(&error.kind));
         let failed = answers.iter().filter(|answer| answer.is_err()).count();

@@ -40,13 +40,13 @@ impl Layer for Timeout {
         answer.unwrap_or_else(|| Err(timed_out(call)))
     }
 
-    async fn many<P: ?Sized + Sync, I: Clone + Send + Sync>(
+    async fn many<P: ?Sized + Sync, I: Clone + Send + Sync, A: Send>(
         &self,
         call: Call<'_>,
         port: &P,
         items: &[I],
-        run: OnMany<P, I>,
-    ) -> Answers {
+        run: OnMany<P, I, A>,
+    ) -> Answers<A> {
         let answers = within(&*self.clock, self.bound, run(port, items)).await;
         answers.unwrap_or_else(|| items.iter().map(|_| Err(timed_out(call))).collect())
     }

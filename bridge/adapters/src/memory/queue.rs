@@ -364,9 +364,10 @@ impl Queue for MemoryQueue {
         self.options.lease
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
-        let extend =
-            |receipt| self.with_lease("extend", receipt, |state, id, now| state.hide(id, now, self.options.lease));
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<Duration, PortError>> {
+        let lease = self.options.lease;
+        let hide = |receipt| self.with_lease("extend", receipt, |state, id, now| state.hide(id, now, lease));
+        let extend = |receipt| hide(receipt).map(|()| lease);
         receipts.iter().map(extend).collect()
     }
 

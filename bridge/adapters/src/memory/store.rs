@@ -13,13 +13,14 @@ use async_trait::async_trait;
 use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
-    port::{Clock, Cursor, ForeignItem, Page, PutOutcome, Scan, Store},
+    limits,
+    port::{Clock, Cursor, ForeignItem, Page, Scan, Store, Write},
     record::Record,
+    size,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    dynamodb_size::{ITEM_BYTES_MAX, item_bytes},
     share::{Share, no_cursor},
     stored::{NotARecord, applied_second, life_seconds},
 };
@@ -95,7 +96,7 @@ impl Held {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn put_if_newer(&self, record: &Record) -> Result<PutOutcome, PortError> {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
         let fail = |kind| PortError::new(self.to_string(), "put_if_newer", kind);
         if let Some(error) = self.spoilt_at(&record.key) {
             return Err(error.refuse(self.to_string(), "put_if_newer", &record.key));
@@ -105,9 +106,9 @@ impl Store for MemoryStore {
             applied_second(&record.applied_at)
                 .map_err(|error| error.into_port_error(self.to_string(), "put_if_newer", &record.key))?;
         }
-        let size_bytes = item_bytes(record);
-        if size_bytes > ITEM_BYTES_MAX {
-            return Err(fail(FailureKind::TooLarge { size_bytes, limit_bytes: ITEM_BYTES_MAX }));
+        let size_bytes = size::item_bytes(record);
+        if size_bytes > limits::ITEM_BYTES_MAX {
+            return Err(fail(FailureKind::TooLarge { size_bytes, limit_bytes: limits::ITEM_BYTES_MAX }));
         }
         let now = self.clock.now();
         let life = record.expires_after.map(|life| TimeDelta::seconds(life_seconds(life).cast_signed()));
@@ -116,10 +117,10 @@ impl Store for MemoryStore {
         let current = records.get(&record.key).filter(|held| held.lives(now));
         let replaced = current.map(|held| held.record.version.clone());
         match replaced {
-            Some(current) if current >= record.version => Ok(PutOutcome::Kept { current }),
+            Some(current) if current >= record.version => Ok(Write::kept(current, &record.version)),
             replaced => {
                 records.insert(record.key.clone(), held);
-                Ok(PutOutcome::Stored { replaced })
+                Ok(Write::Applied { replaced })
             }
         }
     }

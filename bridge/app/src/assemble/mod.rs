@@ -22,11 +22,11 @@ use bridge_adapters::{
 };
 use bridge_core::{
     event::SiteId,
+    excerpts::Excerpts,
     limits,
     peer::Peer,
-    pipeline::{Policy, Worker},
     port::{Clock, Depth, Queue, Reschedule, Store},
-    set_aside::Excerpts,
+    worker::{Policy, Worker},
 };
 use bridge_ops::{
     doctor::Inspect,
@@ -44,7 +44,7 @@ use crate::{
         site::{AwsSite, AzureSite, ServiceBusAccess},
     },
     tally::Tally,
-    telemetry::{SiteTelemetry, Telemetry},
+    telemetry::{SiteTelemetry, Telemetry, incidents::Log},
 };
 
 /// All that works for one site.
@@ -112,6 +112,7 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemet
         peers,
         clock,
         rng: Mutex::new(fastrand::Rng::new()),
+        incidents: Arc::new(Log),
         excerpts: Excerpts::default(),
         refusals: Mutex::default(),
     };

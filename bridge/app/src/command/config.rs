@@ -1,8 +1,11 @@
 //! `bridge config`: each key with its value, unit and origin; secrets as `***`.
 
-use super::SiteArg;
+use super::{
+    SiteArg,
+    table::{Column, table},
+};
 use crate::{
-    config::{Config, ConfigErrors, keys},
+    config::{Config, ConfigErrors, Entry, keys},
     exit::Code,
 };
 
@@ -29,15 +32,15 @@ pub(crate) fn run(args: &Args, load: impl FnOnce() -> Result<Config, ConfigError
         super::print(&format!("{}\n", serde_json::to_string_pretty(&config.entries)?))?;
         return Ok(Code::Done);
     }
-    let width = config.entries.iter().map(|entry| entry.key.len()).max().unwrap_or_default();
     let mut text = String::new();
     if let Some(site) = &config.site {
         text += &format!("# this process works for {site}\n");
     }
-    for entry in &config.entries {
+    let row = |entry: &Entry| {
         let value = entry.value.as_deref().unwrap_or("-");
-        text += &format!("{:width$}  {value}  ({}; {})\n", entry.key, entry.unit, entry.origin);
-    }
+        vec![entry.key.clone(), format!("{value}  ({}; {})", entry.unit, entry.origin)]
+    };
+    text += &table(&[Column::Left(0)], &config.entries.iter().map(row).collect::<Vec<_>>());
     super::print(&text)?;
     Ok(Code::Done)
 }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     assemble,
+    command::table::{Column, table},
     config::Config,
     exit::{Code, Misuse},
 };
@@ -192,20 +193,25 @@ fn as_table(key: &Key, answers: &[Answer], code: Code) -> String {
         let Found { held, beside, .. } = match answer {
             Ok(found) => found,
             Err(error) => {
-                text += &format!("  error       {error}\n");
+                text += &facts(&[("error", error)]);
                 continue;
             }
         };
         match held {
             Held::Absent => text += "  absent\n",
-            Held::Foreign(what) => text += &format!("  foreign     {what}\n"),
+            Held::Foreign(what) => text += &facts(&[("foreign", what)]),
             Held::Record(record) => text += &record_lines(record),
         }
         for what in beside {
-            text += &format!("  foreign     {what}\n");
+            text += &facts(&[("foreign", what)]);
         }
     }
     format!("{text}\n{}\n", verdict(code, answers))
+}
+
+fn facts(named: &[(&str, &str)]) -> String {
+    let rows: Vec<_> = named.iter().map(|(name, value)| vec![format!("  {name}"), (*value).to_owned()]).collect();
+    table(&[Column::Left(12), Column::Left(0)], &rows)
 }
 
 fn record_lines(record: &Record) -> String {
@@ -213,19 +219,16 @@ fn record_lines(record: &Record) -> String {
         Some(payload) => payload.to_string(),
         None => "(deleted: a tombstone)".to_owned(),
     };
-    let mut text = String::new();
-    for (name, value) in [
+    let mut text = facts(&[
         ("op", record.op.as_str()),
         ("timestamp", &record.timestamp),
         ("origin", record.source_region.as_str()),
         ("event", &record.event_id.to_string()),
         ("applied", &format!("{} by {}", record.applied_at, record.applied_by)),
         ("payload", &state),
-    ] {
-        text += &format!("  {name:10}  {value}\n");
-    }
+    ]);
     if let Some(what) = misfit(record) {
-        text += &format!("  misfit      {what}\n");
+        text += &facts(&[("misfit", &what)]);
     }
     text
 }

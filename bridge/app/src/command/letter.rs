@@ -1,12 +1,10 @@
 //! `bridge letter`: one dead letter with its properties and its body.
 
-use std::fmt::Write;
-
 use anyhow::Context;
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{
     port::{Clock, Properties},
-    settlement::rfc3339,
+    property::rfc3339,
     text,
 };
 use bridge_ops::replay::{
@@ -18,8 +16,10 @@ use serde_json::{Value, json};
 
 use crate::{
     assemble,
+    command::table::{Column, table},
     config::Config,
     exit::{Code, Misuse},
+    telemetry::incidents::Log,
     tell::tell,
 };
 
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let site = args.site.parse().map_err(|error| Misuse(format!("{}: {error}", args.site)))?;
     config.knows(&site).map_err(Misuse)?;
     let sources = assemble::sources(&config, &Source::DeadLetters(site)).await?;
-    let found = find(&sources, &args.id, config.inflight_bytes_max, SystemClock.now()).await;
+    let found = find(&sources, &args.id, config.inflight_bytes_max, SystemClock.now(), &Log).await;
     let hidden = match &found {
         Ok(found) if found.is_empty() => hidden(&sources).await,
         _ => 0,
@@ -73,7 +73,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
 async fn hidden(sources: &[SourceQueue]) -> u64 {
     let mut hidden = 0;
     for source in sources {
-        hidden += source.hidden().await;
+        hidden += source.hidden(&Log).await;
     }
     hidden
 }
@@ -102,10 +102,8 @@ fn as_text(letter: &Found, queue: &str) -> String {
     ]);
     told.extend(delivery.first_seen.map(|at| ("first seen".to_owned(), rfc3339(at))));
     for properties in [&told, &delivery.properties] {
-        let width = properties.keys().map(|name| name.chars().count()).max().unwrap_or_default();
-        for (name, value) in properties {
-            writeln!(text, "  {:width$}  {}", line(name), line(value)).expect("a String takes all");
-        }
+        let row = |(name, value): (&String, &String)| vec![format!("  {}", line(name)), line(value)];
+        text += &table(&[Column::Left(0)], &properties.iter().map(row).collect::<Vec<_>>());
         text.push('\n');
     }
     let shown = &delivery.body[..delivery.body.len().min(SHOWN_BYTES)];

@@ -10,7 +10,7 @@ use anyhow::Context;
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{
     port::{Clock, Message, Properties},
-    settlement::rfc3339,
+    property::rfc3339,
 };
 use futures_util::future;
 use localcloud::{Contents, LocalCloud, cli, service_bus::Tier};
@@ -75,12 +75,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     if !args.without_workers {
         let worksites = config.sites.keys().map(async |site| {
             let worksite = assemble::worksite(&config, site, &telemetry).await?;
-            OwnSite::of(&config, &worksite).check().await?;
-            anyhow::Ok((site, worksite))
+            let own = OwnSite::of(&config, &worksite);
+            own.check().await?;
+            anyhow::Ok((site, worksite, own))
         });
-        for (site, worksite) in future::try_join_all(worksites).await? {
+        for (site, worksite, own) in future::try_join_all(worksites).await? {
             let (container, stop) = (config.container_of(site), stop.clone());
-            workers.spawn(async move { host::container::work(&worksite, container, stop).await });
+            workers.spawn(async move { host::container::work(&worksite, &own, container, stop).await });
         }
     }
     // It looks only while it is watched: nobody's counts of requests and nobody's faults are spent by a page that is not open.

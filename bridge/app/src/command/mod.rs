@@ -19,6 +19,7 @@ mod run;
 mod schema;
 #[cfg(feature = "local")]
 mod simulate;
+mod table;
 mod verify;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! `bridge publish`: validates events and sends them to a site's queue.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bridge_adapters::{clock::SystemClock, lines::Lines};
 use bridge_core::{
@@ -9,15 +9,25 @@ use bridge_core::{
     event::{Event, SiteId},
     marks::{AcceptOld, Accepted, Marks},
     port::{Clock, Message, Properties, Queue},
-    settlement::property,
+    property,
+    retry::{self, Backoff},
 };
 use bytes::Bytes;
 
 use super::progress::Progress;
-use crate::{assemble, config::Config, exit::Code};
+use crate::{
+    assemble,
+    config::Config,
+    exit::{Code, Misuse},
+};
 
 /// Events that are sent with one call: the adapters cut them into the batches of their queue.
 const PORTION: usize = 100;
+
+/// Tries of one event, and the pauses between them. Ours: a queue that throttles takes it by then; an outage ends the command's patience
+/// after some 20 s a portion.
+const ATTEMPTS_MAX: u32 = 8;
+const BACKOFF: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -43,7 +53,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     if let Some(site) = &args.to {
-        config.knows(site).map_err(|error| anyhow::anyhow!("--to {error}"))?;
+        config.knows(site).map_err(|error| Misuse(format!("--to {error}")))?;
     }
     let mut publisher = Publisher {
         config: &config,
@@ -142,6 +152,11 @@ impl Publisher<'_> {
         let event = envelope::decode(body, &self.config.policy.key_pointer).map_err(|refusal| refusal.to_string())?;
         let site = event.origin.clone();
         if let Some(to) = self.to.as_ref().filter(|to| **to != site) {
+            if self.config.knows(&site).is_err() {
+                return Err(format!(
+                    "not sent to {to}: the event names {site} as its source_region, which is not configured"
+                ));
+            }
             return Err(format!(
                 "not sent to {to}: the event names {site} as its source_region, and only the queue of {site} takes it; use --to {site}, \
                  leave --to out, or name {to} in the event if the write was accepted there"
@@ -171,14 +186,28 @@ impl Publisher<'_> {
                 return;
             }
         };
-        for (result, place) in queue.send(&messages).await.into_iter().zip(places) {
-            match result {
-                Ok(()) => self.tally.sent += 1,
-                Err(error) => {
-                    self.tally.failed += 1;
-                    self.say(&format!("{place}: {}", error.chain()));
-                }
-            }
+        let (queue, messages) = (&*queue, &messages);
+        let send = async |open: Vec<usize>| {
+            let open: Vec<Message> = open.into_iter().map(|at| messages[at].clone()).collect();
+            queue.send(&open).await
+        };
+        let pause = |attempts, hint| BACKOFF.delay(attempts, hint, &mut fastrand::Rng::new());
+        let mut answers = vec![None; messages.len()];
+        retry::until_final(&SystemClock, ATTEMPTS_MAX, pause, &mut answers, send).await;
+        let failed: Vec<_> = answers
+            .iter()
+            .zip(&places)
+            .filter_map(|(answer, place)| Some((place, answer.as_ref()?.as_ref().err()?)))
+            .collect();
+        self.tally.failed += failed.len() as u64;
+        self.tally.sent += (answers.len() - failed.len()) as u64;
+        // An outage is told once for all of a portion.
+        if let ([(first, error), .., (last, _)], true) = (&failed[..], failed.len() == answers.len()) {
+            self.say(&format!("{first} to {last}: none of {} events was sent: {}", failed.len(), error.chain()));
+            return;
+        }
+        for (place, error) in failed {
+            self.say(&format!("{place}: {}", error.chain()));
         }
     }
 

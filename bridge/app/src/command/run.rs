@@ -42,7 +42,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<Code> {
             () = stop.cancelled() => Ok(()),
         };
         if checked.is_ok() {
-            host::container::work(&worksite, config.container_of(&site), stop).await;
+            host::container::work(&worksite, &own, config.container_of(&site), stop).await;
         }
         worked.cancel();
         checked

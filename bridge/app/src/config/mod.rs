@@ -17,11 +17,11 @@ use std::{
 use bridge_adapters::aws::QueueIdentity;
 use bridge_core::{
     circuit::CircuitPolicy,
-    decision::Rules,
+    decision::{Limits, Rules},
     event::SiteId,
     limits,
-    pipeline::{Forward, Policy},
     retry::Backoff,
+    worker::{Forward, Policy},
 };
 use bridge_ops::replay::frame::Frame;
 use chrono::TimeDelta;
@@ -218,10 +218,12 @@ impl Config {
         Rules {
             site: site.clone(),
             sites: self.sites.keys().cloned().collect(),
-            clock_skew_max: self.clock_skew_max,
-            future_max: self.future_max,
-            age_max: limits::age_max(self.policy.tombstone_life),
-            message_bytes_max: self.message_bytes_max(),
+            limits: Limits {
+                clock_skew_max: self.clock_skew_max,
+                future_max: self.future_max,
+                age_max: limits::age_max(self.policy.tombstone_life),
+                message_bytes_max: self.message_bytes_max(),
+            },
         }
     }
 

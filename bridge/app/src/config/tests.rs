@@ -215,7 +215,7 @@ fn fences_that_do_not_fit_together_are_refused() {
     assert!(near.len() == 1 && near[0].starts_with("worker.future_max_seconds: must be"), "{near:?}");
     let config = load(GOOD, &[]).unwrap();
     let rules = config.rules(config.own_site().unwrap());
-    assert_eq!((rules.future_max.as_secs(), rules.age_max.as_secs() / 86_400), (3600, 59));
+    assert_eq!((rules.limits.future_max.as_secs(), rules.limits.age_max.as_secs() / 86_400), (3600, 59));
 }
 
 /// A spelling is no other place: a worker whose dead letters are its own queue would set them aside for ever.

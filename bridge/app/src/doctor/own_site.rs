@@ -8,7 +8,10 @@ use std::{
 };
 
 use bridge_adapters::layer::{LayeredQueue, LayeredStore, Meter, Observation, Observe, Outcome};
-use bridge_core::event::SiteId;
+use bridge_core::{
+    event::SiteId,
+    failure::{FailureKind, PortError},
+};
 use bridge_ops::doctor::{self, Finding, Inspect, State};
 use futures_util::future::{Either, select};
 use tokio::sync::OnceCell;
@@ -55,6 +58,21 @@ impl OwnSite {
                 "{site} cannot keep its promises as it is set up, and does not start:{lines}\n`bridge doctor --site {site}` looks again; see runbooks/does-not-start.md"
             )
         })
+    }
+
+    /// As [`Self::check`], of a site whose halt is over but for this: what failed works again, and may be another thing than before.
+    ///
+    /// # Errors
+    /// The settings, each with its mend.
+    pub(crate) async fn check_again(&self) -> Result<(), PortError> {
+        let findings = self.look(LIMIT).await;
+        let lines: Vec<_> = findings.iter().filter(|finding| finding.forbids_start).map(|one| self.tell(one)).collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let (site, detail) = (&self.site, lines.join("; "));
+        tracing::error!(%site, detail, "still halted: what failed works again, and the site cannot keep its promises as it is set up now");
+        Err(PortError::new(site.to_string(), "examine", FailureKind::Misshapen { detail }))
     }
 
     /// Refuses to fill the store of `site` if it would not keep what it gets: repairs and backfills write where no worker would start.

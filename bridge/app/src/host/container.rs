@@ -8,19 +8,20 @@ use std::{
 use async_trait::async_trait;
 use bridge_core::{
     books::Books,
-    carry_out::{Carried, Halt},
+    carry_out::Carried,
     failure::{FailureKind, PortError},
-    pipeline::Verdict,
+    halt::Halt,
     port::Delivery,
     receive::{Listen, Pace, receive},
     retry::Backoff,
     settlement::Settlement,
+    worker::Verdict,
 };
 use futures_util::future;
 use tokio_util::sync::CancellationToken;
 
-use super::{send_heartbeat, tell};
-use crate::{assemble::Worksite, config::ContainerConfig, telemetry::queues};
+use super::{queues, send_heartbeat, tell};
+use crate::{assemble::Worksite, config::ContainerConfig, doctor::OwnSite};
 
 /// How long a halted site rests between two looks for the mend, at first and at most: it takes effect by itself. Ours: a look is one request.
 const REST: Backoff = Backoff { base: Duration::from_secs(5), max: Duration::from_mins(5) };
@@ -41,14 +42,14 @@ fn pace(config: &ContainerConfig) -> Pace {
 }
 
 /// Works until `stop`, then finishes the batches at hand and closes the queues.
-pub(crate) async fn work(worksite: &Worksite, config: ContainerConfig, stop: CancellationToken) {
+pub(crate) async fn work(worksite: &Worksite, own: &OwnSite, config: ContainerConfig, stop: CancellationToken) {
     let peers: Vec<_> = worksite.worker.peers.iter().map(|peer| peer.site.as_str()).collect();
     tracing::info!(site = %worksite.worker.rules.site, queue = %worksite.queue, peers = peers.join(","), "working");
     if peers.is_empty() {
         tracing::warn!("no other site is configured: events are applied here and forwarded nowhere");
     }
     let Worksite { worker, queue, dead_letters, .. } = worksite;
-    let log = Log { worksite, books: Mutex::default() };
+    let log = Log { worksite, own, books: Mutex::default() };
     let receiving = receive(worker, &**queue, &**dead_letters, pace(&config), &log, stop.cancelled());
     future::join3(receiving, beat(worksite, config.heartbeat, &stop), queues::watch(worksite, &stop)).await;
     worksite.close().await;
@@ -84,6 +85,7 @@ async fn beat(worksite: &Worksite, every: Duration, stop: &CancellationToken) {
 /// Counts, tells and logs what the loop does.
 struct Log<'a> {
     worksite: &'a Worksite,
+    own: &'a OwnSite,
     books: Mutex<Books>,
 }
 
@@ -106,6 +108,10 @@ impl Listen for Log<'_> {
             detail,
             "halted: nothing is lost, and nothing more is taken until this is mended; see runbooks/halted.md"
         );
+    }
+
+    async fn examine(&self) -> Result<(), PortError> {
+        self.own.check_again().await
     }
 
     fn mended(&self) {

@@ -19,7 +19,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use bridge_adapters::azure::function_payload::{DONE, parse};
+use bridge_adapters::azure::invocation::{DONE, parse};
 use bridge_core::{
     invocation::whole::{Budget, Failed, work_off},
     port::Reschedule,

@@ -11,7 +11,7 @@ use std::{
 use axum::http::uri::Authority;
 use bridge_adapters::aws::{
     fifo,
-    lambda_event::{LambdaEvent, LambdaRecord, answer, parse},
+    invocation::{LambdaEvent, LambdaRecord, answer, parse},
 };
 use bridge_core::{
     invocation::partial::{Budget, Worked, work_off},

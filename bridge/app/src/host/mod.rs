@@ -4,6 +4,7 @@ pub(crate) mod container;
 pub(crate) mod function;
 pub(crate) mod lambda;
 pub(crate) mod own_queue;
+mod queues;
 
 use std::ffi::OsString;
 
@@ -11,14 +12,14 @@ use bridge_core::{
     conflict::Conflict,
     failure::PortError,
     heartbeat,
-    pipeline::{Verdict, Worker},
     port::Delivery,
+    worker::{Verdict, Worker},
 };
 use futures_util::future;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{assemble::Worksite, exit::Misuse, telemetry::queues};
+use crate::{assemble::Worksite, exit::Misuse};
 
 /// A host that starts the bridge without a command, and says so in the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

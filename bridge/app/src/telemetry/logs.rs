@@ -33,7 +33,7 @@ pub(crate) fn init(args: &LogArgs, default: &str, in_function: bool) {
     let directives = if log.contains(['=', ',']) {
         log.to_owned()
     } else {
-        format!("warn,bridge={log},bridge_core={log},bridge_adapters={log},localcloud={log}")
+        format!("warn,bridge={log},bridge_adapters={log},localcloud={log}")
     };
     let (filter, refused) = match EnvFilter::try_new(&directives) {
         Ok(filter) => (filter, None),

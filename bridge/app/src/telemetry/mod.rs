@@ -4,11 +4,11 @@
 //! event's way: recording takes no lock that is held over I/O, buffers are bounded, and a listener that is slow, broken
 //! or gone costs telemetry and never an event.
 
+pub(crate) mod incidents;
 pub(crate) mod logs;
 mod metrics;
 mod otlp;
 mod prometheus;
-pub(crate) mod queues;
 mod settings;
 mod site;
 #[cfg(test)]

@@ -277,10 +277,10 @@ mod tests {
     };
 
     use bridge_core::{
-        pipeline::Verdict,
         port::{Delivery, Properties, Receipt},
         settlement::Settlement,
         trace::{Trace, TraceParent},
+        worker::Verdict,
     };
     use chrono::DateTime;
     use opentelemetry_sdk::metrics::SdkMeterProvider;

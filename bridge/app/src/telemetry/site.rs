@@ -12,14 +12,14 @@ use bridge_core::{
     circuit::CircuitState,
     conflict::{Conflict, ConflictKind},
     event::SiteId,
-    heartbeat,
     metric::label,
     peer::Peer,
-    pipeline::{Verdict, Write},
-    port::{Delivery, QueueDepth},
+    port::{Delivery, QueueDepth, Write},
     reason::Reason,
+    reserved,
     settlement::Settlement,
     version::Version,
+    worker::Verdict,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use opentelemetry::{KeyValue, StringValue};
@@ -124,7 +124,7 @@ impl SiteTelemetry {
             let lag = seconds(now - version.timestamp()).max(0.0);
             instruments.lag.record(lag, &[named(label::FROM, &origin), self.own(label::TO)]);
         }
-        if heartbeat::is_one(key, &origin) {
+        if reserved::is_heartbeat(key, &origin) {
             self.heard(&origin, version);
         }
     }
@@ -158,7 +158,7 @@ impl SiteTelemetry {
     }
 
     /// What lies in the site's queue and among its dead letters; none where it is not known.
-    pub(super) fn counted(&self, queue: Option<QueueDepth>, dead_letters: Option<u64>, now: DateTime<Utc>) {
+    pub(crate) fn counted(&self, queue: Option<QueueDepth>, dead_letters: Option<u64>, now: DateTime<Utc>) {
         let Some(Listening { instruments, .. }) = self.listening.as_deref() else { return };
         let backlog = |queue: &'static str, messages: Option<u64>| {
             #[allow(clippy::cast_precision_loss, reason = "no queue holds 2^53 messages")]
@@ -174,7 +174,7 @@ impl SiteTelemetry {
     }
 
     /// From now on [`counted`](Self::counted) is called again and again, and tells of the messages taken since.
-    pub(super) fn hold_ages(&self) {
+    pub(crate) fn hold_ages(&self) {
         self.oldest_taken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(0.0);
     }
 

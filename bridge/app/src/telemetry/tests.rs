@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use bridge_adapters::layer::{Observation, Operation, Outcome};
 use bridge_core::{
     event::SiteId,
-    pipeline::{Verdict, Write},
-    port::{Delivery, Properties, QueueDepth, Receipt},
+    port::{Delivery, Properties, QueueDepth, Receipt, Write},
     reason::{Reason, Refusal},
     settlement::{Letter, Settlement},
     version::Version,
+    worker::Verdict,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use opentelemetry_sdk::metrics::{data::ResourceMetrics, reader::MetricReader};

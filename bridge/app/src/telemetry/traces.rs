@@ -2,10 +2,10 @@
 
 use bridge_core::{
     event::SiteId,
-    pipeline::Verdict,
     port::Delivery,
     settlement::Settlement,
     trace::{StepKind, Trace, TraceParent},
+    worker::Verdict,
 };
 use opentelemetry::{
     InstrumentationScope, KeyValue, SpanId, TraceFlags, TraceId,

@@ -8,7 +8,7 @@ pub mod whole;
 
 use std::time::Duration;
 
-use crate::pipeline::Verdict;
+use crate::worker::Verdict;
 
 /// What became of one delivery of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]

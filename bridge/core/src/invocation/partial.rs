@@ -14,13 +14,14 @@ use futures_util::{StreamExt, stream};
 
 use super::Ended;
 use crate::{
-    carry_out::Halt,
     ending::{Ending, endings},
+    halt::Halt,
+    incident::Incident,
     limits,
-    pipeline::{Verdict, Worker},
     port::{Delivery, Queue, within},
     set_aside::Desk,
     settlement::Settlement,
+    worker::{Verdict, Worker},
 };
 
 /// Groups of messages that are under way together. Ours: while one waits for its slowest message, the other goes on.
@@ -86,7 +87,7 @@ pub async fn work_off(
         let given_back = within(&*worker.clock, budget.give_back / 2, queue.retry(&again)).await;
         // What cannot be hidden for the chosen time comes again in the host's own time, which does no harm.
         if let Some(error) = given_back.into_iter().flatten().find_map(Result::err) {
-            tracing::debug!(error = error.chain(), "not hidden for the chosen time");
+            worker.incidents.report(Incident::NotHidden(&error));
         }
     }
     outcome

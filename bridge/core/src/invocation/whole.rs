@@ -7,12 +7,13 @@
 use std::time::Duration;
 
 use crate::{
-    carry_out::Halt,
     ending::{Ending, endings},
-    pipeline::{Verdict, Worker},
+    halt::Halt,
+    incident::Incident,
     port::{Delivery, Queue, Reschedule, within},
     set_aside::Desk,
     settlement::Settlement,
+    worker::{Verdict, Worker},
 };
 
 /// How long an invocation may take.
@@ -97,7 +98,7 @@ pub async fn work_off(
             return outcome;
         }
         if let Some(halt) = outcome.halt.as_ref().filter(|_| spent.is_zero()) {
-            tracing::error!(detail = halt.detail, "halted: nothing is lost; see runbooks/halted.md");
+            worker.incidents.report(Incident::Halted { detail: &halt.detail });
         }
         *spent += pause;
         worker.clock.sleep(pause).await;

@@ -11,9 +11,10 @@ mod reschedule;
 mod scan;
 mod store;
 
+pub use crate::property::Properties;
 pub use clock::{Clock, within};
 pub use depth::{Depth, QueueDepth};
-pub use queue::{Delivery, Message, Place, Properties, Queue, Receipt, Use};
+pub use queue::{Delivery, Message, Place, Queue, Receipt, Use};
 pub use reschedule::Reschedule;
 pub use scan::{Cursor, ForeignItem, Page, Scan};
-pub use store::{PutOutcome, Store};
+pub use store::{Store, Write};

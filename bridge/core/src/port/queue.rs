@@ -1,15 +1,12 @@
 //! A queue that delivers at least once and in no particular order.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use crate::{failure::PortError, reason::Refusal};
-
-/// Named texts beside a body: message attributes in SQS, application properties in Service Bus.
-pub type Properties = BTreeMap<String, String>;
+use crate::{failure::PortError, property::Properties, reason::Refusal};
 
 /// Proof of one delivery; a later delivery of the same message has another one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,12 +72,13 @@ pub trait Queue: fmt::Debug + fmt::Display + Send + Sync {
     /// How long a delivery stays hidden unless it is extended or settled.
     fn lease(&self) -> Duration;
 
-    /// Hides delivered messages for a whole [`Queue::lease`] from now.
+    /// Hides delivered messages for a whole [`Queue::lease`] from now. Answers for how long each lease holds at least, from the beginning
+    /// of the call: a span, as the clocks of a worker and a broker differ.
     ///
     /// # Errors
     /// [`FailureKind::LeaseLost`](crate::failure::FailureKind::LeaseLost) where the receipt is stale: another worker
     /// may hold the message already.
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>>;
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<Duration, PortError>>;
 
     /// Removes messages for good. Removing one twice is not an error.
     ///

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::TraceParent;
-use crate::{limits, port::Properties, settlement::property};
+use crate::{limits, property, property::Properties};
 
 /// A trace context that may be passed on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,9 +30,10 @@ pub(super) fn examine(sites: &[SiteFacts], figures: &Figures, out: &mut Findings
     let (life, refused) = (spell(figures.tombstone_life), spell(age_max));
     let unseen: Vec<_> =
         sites.iter().filter(|site| Way::between(site, site).is_none()).map(|site| site.site.as_str()).collect();
-    let without = match unseen.is_empty() {
-        true => String::new(),
-        false => format!(", not counting {}, whose queues were not seen", unseen.join(" and ")),
+    let without = if unseen.is_empty() {
+        String::new()
+    } else {
+        format!(", not counting {}, whose queues were not seen", unseen.join(" and "))
     };
     let found = format!("an event can wait {way}{without}; tombstones live for {life}");
     let left = way.takes().and_then(|takes| age_max.checked_sub(takes)).filter(|left| !left.is_zero());

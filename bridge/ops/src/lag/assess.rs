@@ -9,7 +9,12 @@ use super::{
     report::{self, Lag, LagState, RecoveryPoint, Report, Side, Site, Worker},
 };
 use bridge_core::{
-    conflict::Conflict, event::SiteId, failure::PortError, heartbeat::Heard, settlement::rfc3339, version::Version,
+    conflict::Conflict,
+    event::SiteId,
+    failure::PortError,
+    heartbeat::{Heard, Status},
+    property::rfc3339,
+    version::Version,
 };
 
 /// Heartbeats that may be overdue before a lag counts as growing. Ours: one may be late for a scheduler's reasons.
@@ -68,12 +73,13 @@ fn last_heard<'a>(id: &SiteId, all: &'a BTreeMap<SiteId, Seen>) -> Option<&'a He
 
 fn worker(heard: &Heard, now: DateTime<Utc>) -> Option<Worker> {
     let status = heard.status.clone()?;
+    let ahead = status.clock_skew_ms.map(|_| status.ahead().as_seconds_f64());
     Some(Worker {
-        heard_at: rfc3339(sent(heard)),
-        age_seconds: seconds(now - sent(heard)),
+        heard_at: rfc3339(heard.sent),
+        age_seconds: seconds(now - heard.sent),
         every_seconds: every(heard),
         instance: status.instance,
-        clock_skew_seconds: status.clock_skew_ms.map(|ms| f64::from(ms) / 1e3),
+        clock_skew_seconds: ahead,
         circuits: status.circuits,
         events: status.events,
         conflicts: status.conflicts,
@@ -98,15 +104,15 @@ fn lag_of(from: &SiteId, to: &SiteId, there: &Seen, now: DateTime<Utc>) -> Lag {
         to: to.to_string(),
         state,
         seconds,
-        heard_at: heard.map(|heard| rfc3339(sent(heard))),
-        age_seconds: heard.map(|heard| self::seconds(now - sent(heard))),
+        heard_at: heard.map(|heard| rfc3339(heard.sent)),
+        age_seconds: heard.map(|heard| self::seconds(now - heard.sent)),
     };
     let Ok(arrived) = &there.heard else { return lag(LagState::Unknown, None, None) };
     let Some(heard) = arrived.get(from) else { return lag(LagState::Never, None, None) };
     // The worker that wrote it tells how wrong its own clock is with its own heartbeat, in its own store.
     let written = heard.written - arrived.get(to).map_or(TimeDelta::zero(), skew);
-    let on_its_way = self::seconds(written - sent(heard));
-    let (age, every) = (self::seconds(now - sent(heard)), every(heard));
+    let on_its_way = self::seconds(written - heard.sent);
+    let (age, every) = (self::seconds(now - heard.sent), every(heard));
     let overdue = age - on_its_way - every;
     let (state, seconds) = if overdue > every * SILENT {
         (LagState::Silent, None)
@@ -118,14 +124,8 @@ fn lag_of(from: &SiteId, to: &SiteId, there: &Seen, now: DateTime<Utc>) -> Lag {
     lag(state, seconds, Some(heard))
 }
 
-/// When a heartbeat was sent, by the clock of the services: its worker's own may be wrong, and the worker says by how much.
-fn sent(heard: &Heard) -> DateTime<Utc> {
-    heard.sent - skew(heard)
-}
-
 fn skew(heard: &Heard) -> TimeDelta {
-    let told = heard.status.as_ref().and_then(|status| status.clock_skew_ms);
-    TimeDelta::milliseconds(told.unwrap_or_default().into())
+    heard.status.as_ref().map(Status::ahead).unwrap_or_default()
 }
 
 /// Seconds.
@@ -160,7 +160,7 @@ fn seconds(time: TimeDelta) -> f64 {
 mod tests {
     use super::*;
     use crate::lag::report::DeadLetters;
-    use bridge_core::{failure::FailureKind, heartbeat::Status, port::QueueDepth};
+    use bridge_core::{failure::FailureKind, port::QueueDepth};
 
     const HERE: &str = "aws:us-east-1";
     const THERE: &str = "azure:westeurope";
@@ -170,10 +170,10 @@ mod tests {
     }
 
     /// A heartbeat that was sent and written at these milliseconds by clocks that tell them, by a worker whose clock is
-    /// `skew_ms` ahead.
-    fn heard(sent_ms: i64, written_ms: i64, skew_ms: i32) -> Heard {
+    /// `skew_ms` ahead, and read.
+    fn heard(sent_ms: i64, written_ms: i64, skew_ms: i64) -> Heard {
         let status = Status { every_ms: 30_000, clock_skew_ms: Some(skew_ms), ..Status::default() };
-        Heard { sent: at(sent_ms), written: at(written_ms), status: Some(status) }
+        Heard { sent: at(sent_ms - skew_ms), written: at(written_ms), status: Some(status) }
     }
 
     fn seen(heard: &[(&str, Heard)]) -> Seen {

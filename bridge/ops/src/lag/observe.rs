@@ -14,9 +14,10 @@ use bridge_core::{
     conflict::{Conflict, ledger_key},
     event::SiteId,
     failure::PortError,
-    heartbeat::{self, Heard},
+    heartbeat::Heard,
     limits::CONFLICTS_KEPT,
     port::{Clock, Depth, QueueDepth, Store},
+    reserved,
 };
 
 /// What is looked at of one site.
@@ -119,7 +120,7 @@ impl Observer {
     }
 
     async fn heard(&self, site: &SiteId, store: &dyn Store) -> Result<Option<Heard>, PortError> {
-        Ok(store.get(&heartbeat::key(site)).await?.as_ref().and_then(Heard::read))
+        Ok(store.get(&reserved::heartbeat(site)).await?.as_ref().and_then(Heard::read))
     }
 
     /// What the ledger of a site holds. One that cannot be read is empty: the store's trouble is told of already.

@@ -2,25 +2,32 @@
 //! what it became, like everybody else.
 
 use super::subject::Subject;
-use bridge_core::event::Event;
+use bridge_core::{event::Event, reason::Reason};
 
 const SAME_NAME: &str = "--edit-with: the edit changes what the event says and keeps its event_id and timestamp; some site may \
                          have it as it was. Give it a new event_id and timestamp, too";
+const SAME_ORIGIN: &str = "--edit-with: the edit leaves the event's origin as it is. Give it another source_region (a CloudEvent has source); \
+                           a member of the payload may have that name too, and stand before it. If the origin is right, replay the \
+                           message without an edit";
 const NOT_LATER: &str = "--edit-with: some site may have the event as it was, and another would never get it. Keep its key, and \
                          give it a new event_id and a later timestamp";
 
 /// The message as it goes on: `edited`, unless it must not. `lies`: as it lies there.
 pub(super) fn admit(lies: &Subject, edited: Subject) -> Subject {
     let Ok(event) = &edited.event else { return edited };
-    // Other sites may have the event: it is valid, or a letter names the sites that lack it, or its origin has forwarded it.
+    let wrong_origin = lies.reason == Reason::NotForwarded.as_str();
+    // Other sites may have the event: a site took it, or a letter names the sites that lack it, or its origin has forwarded it.
     let forwarded_by = lies.marks.forwarded_by.as_ref();
     let owed = lies.owed.as_ref().is_some_and(|owed| !owed.is_empty());
-    let known = lies.event.is_ok() || owed || forwarded_by.is_some();
+    let known = lies.event.is_ok() && !wrong_origin || owed || forwarded_by.is_some();
     let before = lies.event.as_ref().ok().or(lies.refused.as_ref());
     if let Some(before) = before {
         let name = |event: &Event| (event.timestamp.utc, event.origin.clone(), event.id);
         let same_name = name(before) == name(event);
         let same_write = before.version() == event.version() && before.key == event.key;
+        if wrong_origin && lies.event.is_ok() && before.origin == event.origin {
+            return edited.refuse(SAME_ORIGIN);
+        }
         if same_write && known {
             return edited;
         }

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use bridge_core::{
     failure::PortError,
+    incident::Incidents,
+    lease,
     port::{Delivery, Place, Receipt},
 };
 use chrono::{DateTime, Utc};
@@ -31,16 +33,13 @@ pub async fn find(
     id: &str,
     bytes_max: usize,
     now: DateTime<Utc>,
+    incidents: &dyn Incidents,
 ) -> Result<Vec<Found>, PortError> {
     let mut found = Vec::new();
     for (from, source) in sources.iter().enumerate() {
         let mut receipts = Vec::new();
         let looked = look(from, source, id, bytes_max, Arrivals::since(now), &mut receipts, &mut found).await;
-        for portion in receipts.chunks(PORTION) {
-            if let Some(error) = source.queue.release(portion).await.into_iter().filter_map(Result::err).last() {
-                tracing::debug!(error = error.chain(), "some were not given back: they are when their leases end");
-            }
-        }
+        lease::release(&*source.queue, &receipts, incidents).await;
         looked?;
     }
     Ok(found)

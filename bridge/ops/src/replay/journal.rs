@@ -1,6 +1,7 @@
 //! What a run has done, as data: JSON Lines, appended as it goes. What stands there is done; what does not stand there is
 //! done again, and does no harm.
 
+use bridge_core::port::Write;
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
@@ -49,6 +50,16 @@ pub enum Outcome {
     Applied,
     /// The site's queue has it; its worker applies it.
     Sent,
+}
+
+impl From<&Write> for Outcome {
+    fn from(write: &Write) -> Self {
+        match write {
+            Write::Applied { .. } => Self::Applied,
+            Write::Superseded { .. } => Self::Superseded,
+            Write::Duplicate => Self::Duplicate,
+        }
+    }
 }
 
 impl Outcome {

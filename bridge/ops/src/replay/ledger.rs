@@ -315,6 +315,7 @@ mod tests {
             reason: "peer_unavailable".to_owned(),
             first_seen: None,
             detail: None,
+            replaces_later: false,
             dropped: false,
             bytes: 0,
             event_id: None,
@@ -336,6 +337,7 @@ mod tests {
         Errands {
             run: places.iter().map(|place| place.parse().unwrap()).collect(),
             unpaid: unpaid.iter().map(|site| site.parse().unwrap()).collect(),
+            replaces_later: false,
             dropped: false,
         }
     }

@@ -23,5 +23,4 @@ pub mod subject;
 
 mod arrivals;
 mod edit;
-mod held;
 mod pay;

@@ -19,7 +19,7 @@ use bridge_core::{
     failure::{FailureKind, PortError, Recovery},
     forwarded,
     marks::Marks,
-    port::{Message, PutOutcome},
+    port::Message,
     record::Record,
     retry,
 };
@@ -126,11 +126,8 @@ where
 
 async fn put(setting: &Setting<'_>, place: &Place, site: &SiteId, event: &Event) -> Result<Outcome, PortError> {
     let record = Record::new(event, site, setting.clock.now(), setting.tombstone_life);
-    match place.store.put_if_newer(&record).await? {
-        PutOutcome::Stored { .. } => Ok(Outcome::Applied),
-        PutOutcome::Kept { current } if current == record.version => Ok(Outcome::Duplicate),
-        PutOutcome::Kept { .. } => Ok(Outcome::Superseded),
-    }
+    let write = place.store.put_if_newer(&record).await?;
+    Ok(Outcome::from(&write))
 }
 
 /// The event as its origin forwards it: the operator stands in for the origin.

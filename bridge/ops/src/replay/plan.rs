@@ -15,7 +15,7 @@ use super::{
     setting::Setting,
     subject::{Subject, detail},
 };
-use bridge_core::{envelope::Glimpse, port::Delivery, reason::Refusal, settlement::rfc3339};
+use bridge_core::{envelope::Glimpse, port::Delivery, property::rfc3339, reason::Refusal};
 
 /// The version of the form that this code reads and writes.
 pub const FORM: u32 = 2;
@@ -112,6 +112,9 @@ pub struct Entry {
     /// Sites that are owed the event even then; for their sake the message stays.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unpaid: Vec<String>,
+    /// Whether it would replace a write that was made after it came: its timestamp is later than that.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub replaces_later: bool,
     /// Whether it leaves its source and nobody gets it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub dropped: bool,
@@ -184,6 +187,7 @@ impl Entry {
             source_region: read.origin.map(|origin| origin.to_string()),
             errands: run.into_iter().map(unknown).collect(),
             unpaid: unpaid.iter().map(ToString::to_string).collect(),
+            replaces_later: false,
             dropped,
             refused: refused.map(Refused::from),
         }
@@ -332,6 +336,7 @@ mod tests {
             reason: "not_json".to_owned(),
             first_seen: None,
             detail: None,
+            replaces_later: false,
             dropped: false,
             bytes: 1,
             event_id: None,

@@ -195,7 +195,7 @@ impl Planner<'_> {
         let (queue, name) = (&source.queue, source.queue.to_string());
         let (mut place, mut seen, mut admitted) = (Place::default(), HashSet::new(), 0);
         let mut arrivals = Arrivals::since(self.setting.clock.now());
-        let hidden = source.hidden().await;
+        let hidden = source.hidden(&*self.setting.incidents).await;
         let portions = self.setting.portions(from, 1);
         while admitted < self.limit {
             let left = usize::try_from(self.limit - admitted).unwrap_or(usize::MAX);
@@ -297,31 +297,35 @@ impl Planner<'_> {
         if let (Some(key), Some(version)) = (&entry.key, &entry.version) {
             let key: Key = key.parse().map_err(unreadable)?;
             let version: Version = version.parse().map_err(unreadable)?;
+            let came: Option<DateTime<Utc>> = entry.first_seen.as_ref().and_then(|text| text.parse().ok());
             for prediction in &mut entry.errands {
-                if let Some(errand) = prediction.errand() {
-                    prediction.effect = self.effect(unreachable, &errand.site, &key, &version).await;
-                }
+                let Some(errand) = prediction.errand() else { continue };
+                let Some(held) = self.held(unreachable, &errand.site, &key).await else { continue };
+                prediction.effect = Effect::of(&version, held.as_ref());
+                let replaced = held.filter(|_| prediction.effect == Effect::Apply);
+                entry.replaces_later |= replaced.zip(came).is_some_and(|(replaced, came)| replaced.timestamp() > came);
             }
         }
         Ok(entry)
     }
 
-    async fn effect(&self, unreachable: &Unreachable, site: &SiteId, key: &Key, version: &Version) -> Effect {
+    /// The version that a site's store holds of a key, if it does; none if that is not known.
+    async fn held(&self, unreachable: &Unreachable, site: &SiteId, key: &Key) -> Option<Option<Version>> {
         let Setting { places, attempts_max, clock, .. } = self.setting;
         let mut attempt = 0;
         while !unreachable.lock().contains_key(site) {
             attempt += 1;
             match places[site].store.get(key).await {
-                Ok(held) => return Effect::of(version, held.as_ref().map(|record| &record.version)),
+                Ok(held) => return Some(held.map(|record| record.version)),
                 Err(error) if error.kind.recovery() == Recovery::Retry && attempt < *attempts_max => {
                     clock.sleep(self.setting.pause(attempt, error.kind.retry_after())).await;
                 }
                 // The item under this key is no record, so its effect is not known; the other keys can be asked for.
-                Err(error) if error.kind.recovery() == Recovery::DeadLetter => return Effect::StillOwed,
+                Err(error) if error.kind.recovery() == Recovery::DeadLetter => return None,
                 Err(error) => drop(unreachable.lock().insert(site.clone(), error.chain())),
             }
         }
-        Effect::StillOwed
+        None
     }
 }
 

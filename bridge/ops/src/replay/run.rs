@@ -19,7 +19,6 @@ use futures_util::future::{self, Either};
 use super::{
     errand::Errand,
     fingerprint::Fingerprint,
-    held::Held,
     journal::{self, Journal},
     ledger::Ledger,
     pace::Pace,
@@ -29,6 +28,7 @@ use super::{
 };
 use bridge_core::{
     failure::{FailureKind, PortError, Recovery},
+    lease::Leases,
     port::{Delivery, Receipt},
 };
 
@@ -156,13 +156,13 @@ impl<'a> Run<'a> {
     /// Takes the plan's messages out of one queue.
     async fn empty(&self, from: usize) {
         let queue = &*self.setting.sources[from].queue;
-        let held = Held::default();
+        let held = Leases::default();
         let seen = Mutex::new(self.setting.clock.now());
         {
             // Each taker has its own idea of how large messages are: together they stay within the bound.
             let takers = (0..BATCHES).map(|_| self.take(from, &held, &seen));
             let takers = std::pin::pin!(future::join_all(takers));
-            let keep = std::pin::pin!(held.keep(queue, &*self.setting.clock));
+            let keep = std::pin::pin!(held.keep(queue, &*self.setting.clock, &*self.setting.incidents));
             let Either::Left(_) = future::select(takers, keep).await;
         }
         // The queue gives nothing more: what is still waited for is not in it, and no later run need wait again.
@@ -170,11 +170,11 @@ impl<'a> Run<'a> {
             let gone = self.ledger().gone(from);
             self.note(&gone.into_iter().map(|message| journal::Receipt::Gone { message }).collect::<Vec<_>>());
         }
-        held.release(queue).await;
+        held.release(queue, &*self.setting.incidents).await;
     }
 
     /// Takes batches until nothing of the plan is to come. `seen`: when the last message of the plan came.
-    async fn take(&self, from: usize, held: &Held, seen: &Mutex<DateTime<Utc>>) {
+    async fn take(&self, from: usize, held: &Leases, seen: &Mutex<DateTime<Utc>>) {
         let queue = &*self.setting.sources[from].queue;
         let clock = &*self.setting.clock;
         let portions = self.setting.portions(from, self.setting.sources.len() * BATCHES);
@@ -194,7 +194,7 @@ impl<'a> Run<'a> {
             };
             failures = 0;
             portions.saw(&batch);
-            held.add(batch.iter().map(|delivery| delivery.receipt.clone()));
+            held.add(batch.iter().map(|delivery| delivery.receipt.clone()), queue, clock);
             if self.bring(from, held, &batch).await {
                 *seen.lock().unwrap_or_else(PoisonError::into_inner) = clock.now();
                 continue;
@@ -216,7 +216,7 @@ impl<'a> Run<'a> {
     }
 
     /// Does all that is to be done for one batch; whether there was anything of the plan in it.
-    async fn bring(&self, from: usize, held: &Held, batch: &[Delivery]) -> bool {
+    async fn bring(&self, from: usize, held: &Leases, batch: &[Delivery]) -> bool {
         let (mut tasks, mut done, mut any) = (Vec::new(), Vec::new(), false);
         for delivery in batch {
             let message = Fingerprint::of(from, &delivery.message_id, &delivery.body);
@@ -307,7 +307,7 @@ impl<'a> Run<'a> {
     async fn remove(
         &self,
         from: usize,
-        held: &Held,
+        held: &Leases,
         done: &[(Fingerprint, &Receipt)],
     ) -> Vec<(Fingerprint, Arc<PortError>)> {
         let ack = async |indexes: Vec<usize>| {

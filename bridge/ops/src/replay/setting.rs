@@ -20,6 +20,7 @@ use super::{
 use bridge_core::{
     decision::Rules,
     event::SiteId,
+    incident::{Incident, Incidents},
     port::{Clock, Delivery, Depth, Queue, Store},
     reason::Refusal,
     retry::Backoff,
@@ -50,12 +51,12 @@ pub struct SourceQueue {
 impl SourceQueue {
     /// How many messages a look would miss, because somebody has them in hand. None also where they cannot be counted: that needs
     /// a permission which a replay can do without.
-    pub async fn hidden(&self) -> u64 {
+    pub async fn hidden(&self, incidents: &dyn Incidents) -> u64 {
         let Some(depth) = &self.hides else { return 0 };
         match depth.depth().await {
             Ok(depth) => depth.in_flight.unwrap_or_default(),
             Err(error) => {
-                tracing::debug!(error = error.chain(), "what is in somebody's hands is not counted");
+                incidents.report(Incident::NotCounted(&error));
                 0
             }
         }
@@ -102,6 +103,8 @@ pub struct Setting<'a> {
     pub forget_sites: BTreeSet<SiteId>,
     /// Bytes of messages in hand, about.
     pub inflight_bytes_max: usize,
+    /// Who is told of what no result says.
+    pub incidents: Arc<dyn Incidents>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Jitter, and names of sends.
@@ -116,10 +119,11 @@ impl fmt::Debug for Setting<'_> {
 
 impl Setting<'_> {
     /// Reads a message of the queue that stands at `from`, edited if it is to be: where no site would take it as it lies there,
-    /// or all are.
+    /// or all are. An excerpt never is: the rest of it lies elsewhere.
     pub async fn read(&self, from: usize, delivery: &Delivery) -> Subject {
-        let lies = self.subject(from, delivery, Ok(delivery.body.clone()));
-        let subject = match self.editor.filter(|_| self.edits(from, delivery, &lies)) {
+        let is_excerpt = is_excerpt(&delivery.properties, self.sources[from].holds);
+        let lies = self.subject(from, delivery, Ok(delivery.body.clone())).whole(is_excerpt);
+        let subject = match self.editor.filter(|_| (self.edit_valid || lies.event.is_err()) && !is_excerpt) {
             None => lies,
             Some(editor) => match editor.edit(&delivery.body).await {
                 Ok(body) if body == delivery.body => lies,
@@ -141,12 +145,6 @@ impl Setting<'_> {
     /// The portions of the queue that stands at `from`, where so many are in hand at once.
     pub fn portions(&self, from: usize, at_once: usize) -> Portions {
         Portions::new(self.inflight_bytes_max / at_once.max(1), self.sources[from].message_bytes_max)
-    }
-
-    /// Whether a message is edited: one that no site takes, or any if that was asked for, and never an excerpt, whose rest lies elsewhere.
-    fn edits(&self, from: usize, delivery: &Delivery, lies: &Subject) -> bool {
-        let excerpt = is_excerpt(&delivery.properties, self.sources[from].holds);
-        (self.edit_valid || lies.event.is_err()) && !excerpt
     }
 
     fn subject(&self, from: usize, delivery: &Delivery, body: Result<Bytes, Refusal>) -> Subject {

@@ -12,8 +12,8 @@ use bridge_core::{
     event::{Event, SiteId},
     marks::{AcceptOld, Accepted, Marks},
     port::{Delivery, Properties},
+    property,
     reason::{Reason, Refusal},
-    settlement::property,
     trace::{self, Carried},
 };
 
@@ -132,7 +132,8 @@ impl Subject {
 
 impl Subject {
     /// Reads a message whose body is `body` by now. `rules` are those of any site: an event is held against the fences of
-    /// its own origin, which it may not have passed yet. `accept_old`: it may be older than deletes are remembered.
+    /// its own origin, which it may not have passed yet; one that its origin has forwarded against those of a peer. `accept_old`: it may
+    /// be older than deletes are remembered.
     pub fn read(
         delivery: &Delivery,
         body: Result<Bytes, Refusal>,
@@ -148,7 +149,7 @@ impl Subject {
         let (body, event) = match body {
             Ok(body) => {
                 let event = envelope::decode_marked(&body, key_pointer, &marks).and_then(|event| {
-                    let rules = Rules { site: event.origin.clone(), ..rules.clone() };
+                    let rules = Rules { site: judge_of(&event, &marks, rules), ..rules.clone() };
                     let judge = |marks: &Marks| decide(&rules, &event, marks, envelope::forwardable(&body).len(), now);
                     let mut judged = judge(&marks);
                     if accept_old && judged.as_ref().is_err_and(|letter| letter.refusal.reason == Reason::TooOld) {
@@ -188,6 +189,11 @@ impl Subject {
         }
     }
 
+    /// The same, refused if the letter holds only the head of its message.
+    pub(super) fn whole(self, is_excerpt: bool) -> Self {
+        if is_excerpt { self.refuse(EXCERPT) } else { self }
+    }
+
     /// The same, owed to none of `sites`, which are not there any more.
     pub(super) fn without(mut self, sites: &BTreeSet<SiteId>) -> Self {
         if let Some(owed) = &mut self.owed {
@@ -217,13 +223,23 @@ impl Subject {
     }
 }
 
+/// The site whose fences an event has to pass next.
+fn judge_of(event: &Event, marks: &Marks, rules: &Rules) -> SiteId {
+    let forwarded = marks.forwarded_by.as_ref() == Some(&event.origin);
+    let peer = rules.sites.iter().find(|site| forwarded && **site != event.origin);
+    peer.unwrap_or(&event.origin).clone()
+}
+
+const EXCERPT: &str = "this letter holds only the head of a message that fits no letter; the message itself is in its queue: \
+                       runbooks/dead-letters.md says what to do";
+
 const NOT_ALL_SITES: &str = "an event that was edited, or that is older than deletes are remembered, has \
                              to reach all sites: replay it with --to owed, which brings it to its origin's queue";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bridge_core::limits;
+    use bridge_core::{decision::Limits, limits};
 
     /// Whichever site's rules are at hand: the future is fenced off at an event's origin alone.
     #[test]
@@ -233,10 +249,12 @@ mod tests {
         let rules = Rules {
             site: aws.clone(),
             sites: [aws, azure].into(),
-            clock_skew_max: limits::CLOCK_SKEW_MAX,
-            future_max: limits::FUTURE_MAX,
-            age_max: limits::age_max(limits::TOMBSTONE_LIFE),
-            message_bytes_max: 1_000,
+            limits: Limits {
+                clock_skew_max: limits::CLOCK_SKEW_MAX,
+                future_max: limits::FUTURE_MAX,
+                age_max: limits::age_max(limits::TOMBSTONE_LIFE),
+                message_bytes_max: 1_000,
+            },
         };
         let delivery = Delivery {
             receipt: bridge_core::port::Receipt(String::new()),

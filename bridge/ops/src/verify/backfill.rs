@@ -16,7 +16,7 @@ use crate::replay::pace::Pace;
 use bridge_core::{
     event::SiteId,
     failure::{PortError, Recovery},
-    port::{Clock, PutOutcome, Scan, Store},
+    port::{Clock, Scan, Store, Write},
     record::Record,
 };
 
@@ -160,8 +160,8 @@ impl Backfill<'_> {
         let record = brought(record, site, now);
         let outcome = calls.again(site, || store.put_if_newer(&record)).await;
         match outcome.map_err(|error| ("cannot be written", error))? {
-            PutOutcome::Stored { .. } => Ok(Done::Written),
-            PutOutcome::Kept { .. } => Ok(Done::Kept),
+            Write::Applied { .. } => Ok(Done::Written),
+            Write::Superseded { .. } | Write::Duplicate => Ok(Done::Kept),
         }
     }
 }

@@ -18,9 +18,9 @@ use crate::replay::pace::Pace;
 use bridge_core::{
     event::SiteId,
     failure::{PortError, Recovery},
-    heartbeat::RESERVED,
     port::{Clock, Cursor, ForeignItem, Page, Scan},
     record::Record,
+    reserved::RESERVED,
 };
 
 /// A call on a site that went wrong for good.

@@ -10,8 +10,8 @@ use super::{
 use bridge_core::{
     event::{Key, SiteId},
     failure::Recovery,
+    property::rfc3339,
     record::Record,
-    settlement::rfc3339,
 };
 
 /// The record as `site` is to hold it, written at `now`. A tombstone begins a life of its own there, never a shorter one.

@@ -1,8 +1,8 @@
 //! An item of Cosmos DB, as a read or a scan gives it back.
 
 use bridge_adapters::{
-    aws::{dynamodb_item, fuzzing::as_read},
-    azure::{cosmos_item, fuzzing},
+    aws::{dynamodb::item as dynamodb_item, fuzzing::as_read},
+    azure::{cosmos::item as cosmos_item, fuzzing},
 };
 
 /// A record that is read can be written into either store, and comes back from both as it was; a scan takes no item for a

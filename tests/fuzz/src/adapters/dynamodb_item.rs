@@ -6,10 +6,10 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use bridge_adapters::{
     aws::{
-        dynamodb_item::{self, Item},
+        dynamodb::item::{self as dynamodb_item, Item},
         fuzzing::as_read,
     },
-    azure::cosmos_item,
+    azure::cosmos::item as cosmos_item,
 };
 
 /// A record that is read can be written into either store, and comes back from both as it was.

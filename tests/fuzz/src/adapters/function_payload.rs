@@ -1,6 +1,6 @@
 //! What the Azure Functions host posts: one message, or a batch.
 
-use bridge_adapters::azure::function_payload::parse;
+use bridge_adapters::azure::invocation::parse;
 use serde_json::Value;
 
 /// At least one message or an error, never nothing: an empty answer would have the host complete what nobody has read. A

@@ -1,6 +1,6 @@
 //! What AWS Lambda hands to the function.
 
-use bridge_adapters::aws::lambda_event::{LambdaEvent, answer, parse};
+use bridge_adapters::aws::invocation::{LambdaEvent, answer, parse};
 use serde_json::Value;
 
 use crate::text;

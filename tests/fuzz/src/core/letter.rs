@@ -3,13 +3,14 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use bridge_core::{
-    decision::Rules,
+    decision::{Limits, Rules},
     event::SiteId,
     letter::Form,
     limits,
     port::{Delivery, Properties, Receipt},
+    property,
     reason::{Reason, Refusal},
-    settlement::{Letter, property},
+    settlement::Letter,
     text,
 };
 use bridge_ops::replay::subject::{Holds, Subject};
@@ -42,10 +43,12 @@ pub(crate) fn run(bytes: &[u8]) {
     let rules = Rules {
         site: "aws:us-east-1".parse().unwrap(),
         sites: BTreeSet::default(),
-        clock_skew_max: Duration::ZERO,
-        future_max: Duration::ZERO,
-        age_max: Duration::ZERO,
-        message_bytes_max: 262_144,
+        limits: Limits {
+            clock_skew_max: Duration::ZERO,
+            future_max: Duration::ZERO,
+            age_max: Duration::ZERO,
+            message_bytes_max: 262_144,
+        },
     };
     let subject = |delivery: &Delivery| {
         Subject::read(delivery, Ok(delivery.body.clone()), Holds::BrokersLetters, false, &rules, "/id", now)

@@ -3,7 +3,7 @@
 use bridge_core::{
     limits,
     port::Properties,
-    settlement::property::{DIAGNOSTIC_ID, TRACEPARENT},
+    property::{DIAGNOSTIC_ID, TRACEPARENT},
     trace::{Carried, TraceParent, carried},
 };
 

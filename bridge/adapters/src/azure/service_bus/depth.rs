@@ -8,7 +8,8 @@ use bridge_core::{
     port::{Depth, Place, Queue, QueueDepth},
 };
 
-use super::{ServiceBusDescriptions, ServiceBusQueue, atom, failure::Failure};
+use super::{ServiceBusDescriptions, ServiceBusQueue, admin::atom};
+use crate::failure::Failure;
 
 /// A queue of Service Bus whose messages are counted. Messages in somebody's hands count among the waiting, and so do messages that somebody
 /// deferred: the service has no count of either.
@@ -42,7 +43,7 @@ impl ServiceBusDepth {
 #[async_trait]
 impl Depth for ServiceBusDepth {
     async fn depth(&self) -> Result<QueueDepth, PortError> {
-        let fail = |failure: Failure| failure.at(&self.to_string(), "depth");
+        let fail = |failure: Failure| failure.at(self.to_string(), "depth");
         let xml = self.descriptions.read(&self.queue).await.map_err(fail)?;
         let number = |element: &str| {
             let detail = || format!("the service does not say {element} of {}", self.queue);

@@ -10,7 +10,11 @@ use fe2o3_amqp::types::{
     performatives::Performative,
 };
 
-use super::{describe, encoding, frames::Frames, management, message, rest};
+use super::{
+    admin,
+    amqp::{encoding, frames::Frames, management},
+    message, rest,
+};
 
 /// An encoded message.
 pub fn message(bytes: &[u8]) -> message::Peeked {
@@ -59,7 +63,7 @@ pub fn peeked(answer: &[u8]) -> Option<Vec<Bytes>> {
 
 /// The description of a queue.
 pub fn facts(xml: &str) -> Option<QueueFacts> {
-    describe::facts("queue", xml).ok()
+    admin::facts("queue", xml).ok()
 }
 
 /// A `Retry-After`.

@@ -12,13 +12,13 @@ use fe2o3_amqp::{
 };
 use uuid::Uuid;
 
-use super::encoding::{Item, Malformed, described, item, pairs, split, values};
+use super::amqp::encoding::{Item, Malformed, described, item, pairs, split, values};
 use crate::delivery::{Counted, counted};
 
 /// Holds, as one JSON object, properties whose names HTTP cannot carry; see [`super::rest`].
 pub(super) const PACKED: &str = "bridge_properties";
 
-/// What a link hands over: a message as it was encoded, wrapped frame by frame; see [`super::frames`].
+/// What a link hands over: a message as it was encoded, wrapped frame by frame; see [`super::amqp::frames`].
 pub(super) type Wrapped = Batch<Data>;
 
 /// The message that was wrapped.

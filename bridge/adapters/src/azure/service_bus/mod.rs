@@ -4,25 +4,15 @@
 //! not: a request confirms a whole batch, starts in a quarter of the time, and keeps no connection that a frozen
 //! function could lose. Nothing here decides what to do about a failure; nothing prints a key or a token.
 
-mod atom;
-mod batch;
-mod connection;
+mod admin;
+mod amqp;
 mod connection_string;
 mod depth;
-mod describe;
-mod encoding;
-mod failure;
-mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
-mod leases;
-mod management;
 mod message;
-mod receiver;
 mod rest;
 mod sas;
-mod settle;
-mod wire;
 
 use std::{
     fmt,
@@ -30,18 +20,18 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+pub use admin::ServiceBusDescriptions;
 use async_trait::async_trait;
 use bridge_core::{
     failure::{PortError, Recovery},
     port::{Delivery, Message, Place, Queue, Receipt, Reschedule, Use},
+    property,
     reason::Refusal,
-    settlement::property,
     trace,
 };
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 pub use connection_string::{ConnectionStringError, ServiceBusConnection};
 pub use depth::ServiceBusDepth;
-pub use describe::ServiceBusDescriptions;
 use futures_util::{StreamExt, stream};
 pub use message::Peeked;
 pub(crate) use message::unpack;
@@ -50,15 +40,16 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::{
-    connection::Connector,
-    failure::Failure,
-    leases::Leases,
-    management::{Order, peeked},
-    receiver::{Link, LinkSlot},
+    amqp::{
+        connection::Connector,
+        leases::Leases,
+        management::{Order, peeked},
+        receiver::{Link, LinkSlot},
+        settle::Receipts,
+    },
     rest::Sender,
-    settle::Receipts,
 };
-use crate::delivery;
+use crate::{delivery, failure::Failure};
 
 /// Where a queue is and what it is like.
 #[derive(Clone, Debug)]
@@ -155,7 +146,7 @@ impl ServiceBusQueue {
             // Services end connections now and then, and tokens that could not be renewed in time end links: a new
             // connection tells whether that was all.
             Err(failure) if failure.may_be_the_connections() => {
-                tracing::debug!(queue = self.label, error = failure.detail, "receiving again on a new connection");
+                tracing::debug!(queue = self.label, error = failure.detail(), "receiving again on a new connection");
                 self.connector.discard(link.connection).await;
                 self.take_from(&self.attached().await?, max, deadline).await
             }
@@ -224,7 +215,7 @@ impl ServiceBusQueue {
             Err(failure) if failure.kind.recovery() == Recovery::DeadLetter => {
                 tracing::debug!(
                     queue = self.label,
-                    error = failure.detail,
+                    error = failure.detail(),
                     "a copy goes without the message's own properties"
                 );
                 copy.properties.retain(|name, _| property::is_own(name) || trace::is_context(name));
@@ -261,13 +252,13 @@ impl Queue for ServiceBusQueue {
         self.lease
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<(), PortError>> {
+    async fn extend(&self, receipts: &[Receipt]) -> Vec<Result<Duration, PortError>> {
         let receipts = Receipts::read(receipts);
         let outcomes = self.renew(&receipts.locks).await;
         receipts
             .spread(&outcomes)
             .into_iter()
-            .map(|outcome| outcome.map_err(|failure| failure.at(&self.label, "extend")))
+            .map(|outcome| outcome.map(|()| self.lease).map_err(|failure| failure.at(&self.label, "extend")))
             .collect()
     }
 

@@ -9,8 +9,7 @@ use hmac::{Hmac, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::Sha256;
 
-use super::failure::Failure;
-use crate::azure::credential::ServiceBusCredential;
+use crate::{azure::credential::ServiceBusCredential, failure::Failure};
 
 /// What an identity's token must be good for. "Authenticate an application to access Service Bus entities", read 2026-11.
 const SCOPE: &str = "https://servicebus.azure.net/.default";
@@ -46,7 +45,7 @@ pub(super) async fn token(credential: &ServiceBusCredential, resource: &str) -> 
             Ok(Token { kind: "servicebus.windows.net:sastoken", text, expires })
         }
         ServiceBusCredential::Token(identity) => {
-            let token = identity.get_token(&[SCOPE], None).await.map_err(|error| identity_failure(&error))?;
+            let token = identity.get_token(&[SCOPE], None).await.map_err(identity_failure)?;
             Ok(Token { kind: "jwt", text: token.token.secret().to_owned(), expires: token.expires_on.into() })
         }
     }
@@ -65,9 +64,9 @@ fn sign(name: &str, key: &str, resource: &str, expires: SystemTime) -> String {
 
 /// A refused identity stops the worker; an identity service that cannot be reached must not. The SDK reports both as
 /// failed credentials, so the causes decide.
-fn identity_failure(error: &azure_core::Error) -> Failure {
+fn identity_failure(error: azure_core::Error) -> Failure {
     let mut kind = FailureKind::Unauthorized;
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(cause) = next {
         if let Some(cause) = cause.downcast_ref::<azure_core::Error>() {
             match cause.kind() {
@@ -80,7 +79,7 @@ fn identity_failure(error: &azure_core::Error) -> Failure {
         }
         next = cause.source();
     }
-    Failure::with_causes(kind, error)
+    Failure::new(kind, error)
 }
 
 #[cfg(test)]
@@ -112,9 +111,9 @@ mod tests {
     #[test]
     fn an_identity_service_out_of_reach_does_not_stop_the_worker() {
         let refused = azure_core::Error::with_message(ErrorKind::Credential, "no such identity");
-        assert_eq!(identity_failure(&refused).kind, FailureKind::Unauthorized);
+        assert_eq!(identity_failure(refused).kind, FailureKind::Unauthorized);
         let network = azure_core::Error::with_message(ErrorKind::Io, "connection refused");
         let wrapped = azure_core::Error::with_error(ErrorKind::Credential, network, "token request failed");
-        assert_eq!(identity_failure(&wrapped).kind, FailureKind::Unavailable);
+        assert_eq!(identity_failure(wrapped).kind, FailureKind::Unavailable);
     }
 }

@@ -1,6 +1,6 @@
 //! The report for people.
 
-use bridge_core::settlement::rfc3339;
+use bridge_core::property::rfc3339;
 use bridge_ops::drill::{Figures, Pace};
 
 use super::{

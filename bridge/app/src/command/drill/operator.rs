@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context, bail};
 use bridge_adapters::clock::SystemClock;
-use bridge_core::{event::SiteId, port::Clock, settlement::rfc3339};
+use bridge_core::{event::SiteId, port::Clock, property::rfc3339};
 use bridge_ops::lag::report::Site;
 use chrono::{DateTime, Utc};
 use serde_json::Value;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
-use bridge_core::settlement::rfc3339;
+use bridge_core::property::rfc3339;
 use bridge_ops::{
     drill::{Aftermath, Answer, Entry, Fate, Figures},
     lag::report::RecoveryPoint,

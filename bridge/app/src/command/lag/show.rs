@@ -8,7 +8,10 @@ use bridge_ops::lag::{
     report::{Conflict, Lag, LagState, Site},
 };
 
-use crate::span::span;
+use crate::{
+    command::table::{Column, table},
+    span::span,
+};
 
 /// The report on a screen of its own, where there is one: what stood there before is overwritten.
 pub(super) fn screen(report: &Report) -> String {
@@ -21,9 +24,8 @@ pub(super) fn report(report: &Report) -> String {
     let mut text = format!("{}\n\n{}", report.at, matrix(report));
     for site in &report.sites {
         text += &format!("\n{}{}\n", site.site, if site.unreachable { "   UNREACHABLE" } else { "" });
-        for (name, value) in facts(site) {
-            text += &format!("  {name:16}{value}\n");
-        }
+        let facts: Vec<_> = facts(site).into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect();
+        text += &table(&[Column::Left(16), Column::Left(0)], &facts);
     }
     if !report.conflicts.is_empty() {
         text += "\nlost writes, the latest first\n";
@@ -48,22 +50,17 @@ fn lost(conflict: &Conflict) -> String {
 
 /// From each site, down, to each other one, across.
 fn matrix(report: &Report) -> String {
-    let names: Vec<&str> = report.sites.iter().map(|site| site.site.as_str()).collect();
-    let first = names.iter().map(|name| name.len()).max().unwrap_or_default().max("from \\ to".len());
-    let mut text = format!("{:first$}", "from \\ to");
-    for name in &names {
-        text += &format!("  {name:>20}");
-    }
-    text += "\n";
-    for from in &names {
-        text += &format!("{from:first$}");
-        for to in &names {
-            let lag = report.lag.iter().find(|lag| lag.from == *from && lag.to == *to);
-            text += &format!("  {:>20}", lag.map_or_else(|| "-".to_owned(), cell));
-        }
-        text += "\n";
-    }
-    text
+    let names = || report.sites.iter().map(|site| site.site.clone());
+    let row = |from: String| {
+        let cells = names().map(|to| {
+            let lag = report.lag.iter().find(|lag| lag.from == from && lag.to == to);
+            lag.map_or_else(|| "-".to_owned(), cell)
+        });
+        [from.clone()].into_iter().chain(cells).collect()
+    };
+    let head: Vec<String> = ["from \\ to".to_owned()].into_iter().chain(names()).collect();
+    let rows: Vec<Vec<String>> = [head].into_iter().chain(names().map(row)).collect();
+    table(&[Column::Left(0), Column::Right(20)], &rows)
 }
 
 fn cell(lag: &Lag) -> String {

@@ -238,6 +238,15 @@ impl PlanWriter {
     }
 }
 
+/// A new file is its owner's alone to read: it holds keys, and what letters say.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
 /// A file without a name, for what lies between two passes of the planner: it goes with its process, however that ends.
 pub(super) struct Nameless {
     writer: BufWriter<File>,
@@ -247,7 +256,7 @@ pub(super) struct Nameless {
 impl Nameless {
     /// In the place of `path`, which it has for a moment.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let writer = BufWriter::new(File::create(path)?);
+        let writer = BufWriter::new(private().create(true).truncate(true).open(path)?);
         let reader = File::open(path)?;
         fs::remove_file(path)?;
         Ok(Self { writer, reader })
@@ -274,7 +283,11 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn create(path: PathBuf) -> anyhow::Result<Self> {
-        let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
+        let file = private()
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
         Ok(Self { path, writer: BufWriter::new(file) })
     }
 
@@ -323,7 +336,7 @@ impl FileJournal {
 
     /// Opens a journal to go on with; of what it has so many bytes are whole lines.
     pub(super) fn open(path: &Path, whole: u64) -> anyhow::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).open(path);
+        let file = private().append(true).create(true).open(path);
         let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
         file.set_len(whole)?;
         Ok(Self(Mutex::new(file)))

@@ -8,7 +8,6 @@ mod planning;
 mod report;
 mod run;
 mod sums;
-mod table;
 
 use std::{
     collections::BTreeMap,
@@ -36,6 +35,7 @@ use crate::{
     config::Config,
     exit::{Code, Misuse},
     host,
+    telemetry::incidents::Log,
     tell::tell,
 };
 
@@ -146,6 +146,12 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
         close(&setting).await;
         return Err(Misuse(sums.done_already(&file)).into());
     }
+    if let (true, Some(ids)) = (sums.is_empty(), request.message_ids()) {
+        close(&setting).await;
+        file.end(true);
+        tell!("{} has no message {ids}; --dry-run --list shows those that are there", route.from);
+        return Ok(Code::Failed);
+    }
     if args.dry_run || (!args.yes && !args.json) {
         let mut listed = Vec::new();
         if args.list && args.json {
@@ -222,6 +228,7 @@ async fn setting<'a>(config: &Config, route: &Route, editor: Option<&'a dyn Edit
         accept_old: route.accept_old,
         forget_sites: route.forget_sites.clone(),
         inflight_bytes_max: config.inflight_bytes_max,
+        incidents: Arc::new(Log),
         clock: Arc::new(SystemClock),
         rng: Mutex::new(fastrand::Rng::new()),
     })
@@ -247,7 +254,7 @@ fn labels(setting: &Setting<'_>) -> Vec<String> {
 fn head(setting: &Setting<'_>, request: &Request, made_for: Frame, missed: Missed) -> Head {
     Head {
         bridge_replay_plan: bridge_ops::replay::plan::FORM,
-        made_at: bridge_core::settlement::rfc3339(setting.clock.now()),
+        made_at: bridge_core::property::rfc3339(setting.clock.now()),
         from: setting.source.to_string(),
         to: setting.target.to_string(),
         queues: labels(setting),

@@ -64,6 +64,12 @@ impl Faults {
 }
 
 impl Request {
+    /// The messages that were named, if any were.
+    pub(super) fn message_ids(&self) -> Option<String> {
+        let ids: Vec<_> = self.filter.message_ids.iter().map(|id| text::line(id)).collect();
+        (!ids.is_empty()).then(|| ids.join(" or "))
+    }
+
     pub(super) fn read(args: &Args, config: &Config) -> Result<Self, Misuse> {
         let mut faults = Faults::default();
         let from = args.from.as_deref().and_then(|text| faults.read("--from", text.parse::<Source>()));

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bridge_ops::replay::{journal::Outcome, ledger::Tally, run::End};
 use serde_json::{Value, json};
 
-use super::{files::PlanFile, sums::Sums, table::table};
+use super::{files::PlanFile, sums::Sums};
+use crate::command::table::{Column, table};
 use crate::exit::Code;
 
 const OUTCOMES: [Outcome; 4] = [Outcome::Sent, Outcome::Applied, Outcome::Superseded, Outcome::Duplicate];
@@ -135,7 +136,7 @@ pub(super) fn closing_table(sums: &Sums, closing: &Closing<'_>) -> String {
     };
     rows.extend(closing.tallies.iter().map(|(reason, tally)| row(reason, tally)));
     rows.push(row("all", &all));
-    let mut text = format!("{}\n\n{}\n", sums.title(), table(&rows));
+    let mut text = format!("{}\n\n{}\n", sums.title(), table(&[Column::Left(0), Column::Right(0)], &rows));
     let rate = closing.rate();
     text += &format!("{} messages brought in {:.1} s, {rate:.0} a second\n", closing.brought, closing.seconds);
     for (errand, error) in &closing.failures {

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use bridge_core::settlement::rfc3339;
+use bridge_core::property::rfc3339;
 use bridge_ops::replay::{
     journal::{Journal, Receipt},
     pace::Pace,

@@ -11,7 +11,8 @@ use bridge_ops::replay::{
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{files::PlanFile, table::table};
+use super::files::PlanFile;
+use crate::command::table::{Column, table};
 
 /// Characters of a reason in a table. Ours: the bridge's own have 20.
 const REASON_CHARS_MAX: usize = 60;
@@ -32,6 +33,9 @@ pub(super) struct Sums {
     /// Messages that would be applied though a delete of theirs may have been forgotten by now, and some of their keys.
     old: u64,
     old_keys: BTreeSet<String>,
+    /// Messages that would replace a write which was made after they came, and some of their keys.
+    late: u64,
+    late_keys: BTreeSet<String>,
     /// Messages that an earlier run has brought, and those that a run would still wait for.
     pub(super) brought: usize,
     pub(super) open: usize,
@@ -49,6 +53,12 @@ impl Sums {
             self.old += 1;
             if self.old_keys.len() < LISTED_MAX {
                 self.old_keys.extend(entry.key.clone());
+            }
+        }
+        if entry.replaces_later {
+            self.late += 1;
+            if self.late_keys.len() < LISTED_MAX {
+                self.late_keys.extend(entry.key.clone());
             }
         }
         for errand in entry.errands.iter().filter(|errand| errand.effect == Effect::StillOwed) {
@@ -125,6 +135,11 @@ impl Sums {
         )
     }
 
+    /// Whether the plan has no message.
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages() == 0
+    }
+
     fn messages(&self) -> u64 {
         self.reasons.values().flat_map(BTreeMap::values).sum()
     }
@@ -143,7 +158,7 @@ impl Sums {
             "from": head.map(|head| &head.from), "to": head.map(|head| &head.to),
             "made_at": head.map(|head| &head.made_at), "filters": head.map(|head| &head.filters),
             "predicted": self.reasons.iter().map(|(reason, effects)| (reason.clone(), counts(effects))).collect::<serde_json::Map<_, _>>(),
-            "stay_for": self.unpaid, "older_than_tombstones": self.old, "hidden": self.hidden(),
+            "stay_for": self.unpaid, "older_than_tombstones": self.old, "replace_later_writes": self.late, "hidden": self.hidden(),
             "unreadable": head.map(|head| &head.unreadable),
             "brought": self.brought, "open": self.open,
         })
@@ -172,7 +187,8 @@ pub(super) fn line(entry: &Entry) -> String {
     };
     let id = text::line(&entry.message_id);
     if let Some(Refused { reason, detail, .. }) = &entry.refused {
-        return format!("{id}  {reason}: {detail}{event}");
+        let refused = if *reason == entry.reason { String::new() } else { format!("{} -> ", shown(&entry.reason)) };
+        return format!("{id}  {refused}{reason}: {detail}{event}");
     }
     let effects = entry.errands.iter().map(|errand| format!("{} {}", errand.to, errand.effect));
     let stays = entry.unpaid.iter().map(|site| format!("{site} still owed"));
@@ -180,8 +196,19 @@ pub(super) fn line(entry: &Entry) -> String {
     if entry.dropped {
         effects.push(Effect::Dropped.to_string());
     }
+    let late = if entry.replaces_later { ", replaces a later write" } else { "" };
     let detail = entry.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-    format!("{id}  {} -> {}{event}{detail}", shown(&entry.reason), effects.join(", "))
+    format!("{id}  {} -> {}{late}{event}{detail}", shown(&entry.reason), effects.join(", "))
+}
+
+/// So many messages about which `words` say something, with some of their keys; nothing if there are none.
+fn keys(count: u64, keys: &BTreeSet<String>, words: &str) -> String {
+    if count == 0 {
+        return String::new();
+    }
+    let lines: String = keys.iter().map(|key| format!("  {}\n", text::line(key))).collect();
+    let more = if count > keys.len() as u64 { "  --list shows all\n" } else { "" };
+    format!("\n{count} {words}:\n{lines}{more}")
 }
 
 /// A reason as a table takes it. Anybody may send a letter straight into the queue, with a reason of any length.
@@ -207,7 +234,7 @@ pub(super) fn as_table(sums: &Sums) -> String {
         }
     }
     rows.push(row("all", &all));
-    let mut text = format!("{}\n\n{}", sums.title(), table(&rows));
+    let mut text = format!("{}\n\n{}", sums.title(), table(&[Column::Left(0), Column::Right(0)], &rows));
     if sums.brought > 0 {
         text += &format!(
             "\n{} are brought already, by a run that began this plan; {} are to do\n",
@@ -239,17 +266,16 @@ pub(super) fn as_table(sums: &Sums) -> String {
     if sums.drops() > 0 {
         text += &format!("\n{} leave the source, and no site gets them\n", sums.drops());
     }
-    if sums.old > 0 {
-        let keys: Vec<_> = sums.old_keys.iter().map(|key| text::line(key)).collect();
-        text += &format!(
-            "\n{} would or may be applied and are older than deletes are remembered. A key that was deleted since comes back; look at each with bridge get KEY:\n  {}\n",
-            sums.old,
-            keys.join("\n  ")
-        );
-        if sums.old > keys.len() as u64 {
-            text += "  --list shows all\n";
-        }
-    }
+    text += &keys(
+        sums.old,
+        &sums.old_keys,
+        "would or may be applied and are older than deletes are remembered. A key that was deleted since comes back; look at each with bridge get KEY",
+    );
+    text += &keys(
+        sums.late,
+        &sums.late_keys,
+        "would replace what was written after they came, as their timestamps are later still. Look at each with bridge get KEY, and drop those that must not win (--to nowhere)",
+    );
     if !sums.refused.is_empty() {
         text += "\nno site takes these, so they stay; --edit-with can mend them on the way:\n";
         for line in &sums.refused {
@@ -284,6 +310,7 @@ mod tests {
                 reason: "peer_unavailable".to_owned(),
                 first_seen: None,
                 detail: None,
+                replaces_later: false,
                 dropped: false,
                 bytes: 0,
                 event_id: None,

@@ -1,19 +1,21 @@
 //! The result of a comparison, for people.
 
-use bridge_core::text;
+use bridge_core::{event::SiteId, text};
 use bridge_ops::verify::{Finding, Held, Kind, Report, digest::Digest, finding::misfit, report::Sum};
 use chrono::{DateTime, Utc};
 
+use crate::command::table::{Column, table};
+
 /// The stores, the keys that are not as they should be, sums, and what to do now.
 pub(crate) fn report(report: &Report, repair: bool, tombstones_since: DateTime<Utc>) -> String {
-    let wide = report.sites.keys().map(String::len).max().unwrap_or_default().max(4);
-    let mut text = format!("{:wide$}  {:>10}  {:>10}  {:>10}\n", "site", "records", "tombstones", "foreign");
+    let mut rows = vec![["site", "records", "tombstones", "foreign"].map(str::to_owned).to_vec()];
     for (site, counted) in &report.sites {
-        text +=
-            &format!("{site:wide$}  {:>10}  {:>10}  {:>10}\n", counted.records, counted.tombstones, counted.foreign);
+        let figures = [counted.records, counted.tombstones, counted.foreign].map(|count| count.to_string());
+        rows.push([site.clone()].into_iter().chain(figures).collect());
     }
+    let mut text = table(&[Column::Left(0), Column::Right(10)], &rows);
     for finding in &report.findings {
-        text += &format!("\n{}", one(finding, wide, tombstones_since));
+        text += &format!("\n{}", one(finding, tombstones_since));
     }
     if report.unlisted > 0 {
         text += &format!("\nand {} more; --limit lists more of them\n", report.unlisted);
@@ -24,14 +26,14 @@ pub(crate) fn report(report: &Report, repair: bool, tombstones_since: DateTime<U
     text + "\n" + &verdict(report, repair)
 }
 
-fn one(finding: &Finding, wide: usize, tombstones_since: DateTime<Utc>) -> String {
+fn one(finding: &Finding, tombstones_since: DateTime<Utc>) -> String {
     let outcome = match (&finding.failed, finding.repaired) {
         (Some(why), _) => format!("  NOT repaired: {why}"),
         (None, true) => "  repaired".to_owned(),
         (None, false) => String::new(),
     };
     let mut text = format!("{}  {}{outcome}\n", finding.kind.as_str(), text::line(&finding.key));
-    for (site, held) in &finding.sites {
+    let row = |(site, held): (&SiteId, &Held)| {
         let held = match held {
             Held::Absent => "absent".to_owned(),
             Held::Foreign(what) => what.clone(),
@@ -47,8 +49,9 @@ fn one(finding: &Finding, wide: usize, tombstones_since: DateTime<Utc>) -> Strin
                 }
             },
         };
-        text += &format!("  {:wide$}  {held}\n", site.as_str());
-    }
+        vec![format!("  {site}"), held]
+    };
+    text += &table(&[Column::Left(0)], &finding.sites.iter().map(row).collect::<Vec<_>>());
     let newest = finding.sites.values().filter_map(Held::version).max();
     if finding.kind == Kind::Missing && newest.is_some_and(|newest| newest.timestamp() < tombstones_since) {
         text += "  older than tombstones live: where it is missing it may have been deleted\n";
@@ -62,14 +65,14 @@ fn squeezed(text: &str) -> String {
 }
 
 fn sums(report: &Report) -> String {
-    let line = |name: &str, sum: Sum| {
-        format!("{name:8}  {:>8}  {:>8}  {:>8}\n", sum.found, sum.repaired, sum.found - sum.repaired)
+    let row = |name: &str, sum: Sum| {
+        let figures = [sum.found, sum.repaired, sum.found - sum.repaired].map(|count| count.to_string());
+        [name.to_owned()].into_iter().chain(figures).collect()
     };
-    let mut text = format!("\n{:8}  {:>8}  {:>8}  {:>8}\n", "drift", "keys", "repaired", "left");
-    for (kind, sum) in &report.by_kind {
-        text += &line(kind.as_str(), *sum);
-    }
-    text + &line("all", Sum { found: report.drift, repaired: report.drift - report.left })
+    let mut rows = vec![["drift", "keys", "repaired", "left"].map(str::to_owned).to_vec()];
+    rows.extend(report.by_kind.iter().map(|(kind, sum)| row(kind.as_str(), *sum)));
+    rows.push(row("all", Sum { found: report.drift, repaired: report.drift - report.left }));
+    format!("\n{}", table(&[Column::Left(8), Column::Right(8)], &rows))
 }
 
 fn verdict(report: &Report, repair: bool) -> String {

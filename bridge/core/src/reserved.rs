@@ -1,0 +1,16 @@
+//! Keys of the bridge's own.
+
+use crate::event::{Key, SiteId};
+
+/// What every reserved key begins with: an event of a producer there is refused.
+pub const RESERVED: &str = "_bridge/";
+
+/// The key of a site's heartbeat.
+pub fn heartbeat(site: &SiteId) -> Key {
+    format!("{RESERVED}heartbeat/{site}").parse().expect("short, and of letters that every store takes")
+}
+
+/// Whether an event of `origin` under `key` is that site's heartbeat. Asked of every event, so nothing is put together for it.
+pub fn is_heartbeat(key: &Key, origin: &SiteId) -> bool {
+    key.as_str().strip_prefix(RESERVED).and_then(|rest| rest.strip_prefix("heartbeat/")) == Some(origin.as_str())
+}
