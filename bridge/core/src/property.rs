@@ -18,6 +18,8 @@ pub const OWN_EVENT: &str = "bridge_own_event";
 /// On a copy that stands in for a message which is to come later: the message's id. [`ATTEMPT`] and [`FIRST_SEEN`] are
 /// believed beside it, and in letters.
 pub const COPY_OF: &str = "bridge_copy_of";
+/// What the adapter of a queue notes on a message that the broker moved here by itself: nobody but its producer wrote its properties.
+pub const MOVED_BY_BROKER: &str = "bridge_moved_by_broker";
 /// The code of `schema/dead-letter-reasons.json`.
 pub const REASON: &str = "bridge_reason";
 /// What is wrong, in words.

@@ -337,7 +337,6 @@ mod tests {
         Errands {
             run: places.iter().map(|place| place.parse().unwrap()).collect(),
             unpaid: unpaid.iter().map(|site| site.parse().unwrap()).collect(),
-            replaces_later: false,
             dropped: false,
         }
     }

@@ -63,6 +63,14 @@ pub enum Holds {
 }
 
 impl Holds {
+    /// What one message of the queue is. SQS may move events straight into the queue of the bridge's letters.
+    fn of(self, properties: &Properties) -> Self {
+        match self {
+            Self::Letters if properties.contains_key(property::MOVED_BY_BROKER) => Self::BrokersEvents,
+            other => other,
+        }
+    }
+
     /// Whether what the properties of a letter say was written by the bridge.
     fn letters(self) -> bool {
         matches!(self, Self::Letters | Self::BrokersLetters)
@@ -76,6 +84,7 @@ impl Holds {
 
 /// The reason that a message lies there for.
 pub fn reason(properties: &Properties, holds: Holds) -> String {
+    let holds = holds.of(properties);
     let letter = properties.get(property::REASON).filter(|_| holds.letters());
     match (letter, properties.get(BROKER_REASON)) {
         (Some(reason), _) => reason.clone(),
@@ -91,22 +100,22 @@ pub fn is_owed(properties: &Properties, holds: Holds) -> bool {
 }
 
 fn owed(properties: &Properties, holds: Holds) -> Option<&String> {
-    properties.get(property::OWED).filter(|_| holds.letters())
+    properties.get(property::OWED).filter(|_| holds.of(properties).letters())
 }
 
 /// What a letter says about its reason.
 pub(super) fn detail(properties: &Properties, holds: Holds) -> Option<&String> {
-    properties.get(property::DETAIL).filter(|_| holds.letters())
+    properties.get(property::DETAIL).filter(|_| holds.of(properties).letters())
 }
 
 /// Whether a letter holds only the head of a message that fits no letter; the message itself lies where it was.
 pub(super) fn is_excerpt(properties: &Properties, holds: Holds) -> bool {
-    holds.letters() && properties.contains_key(property::BODY_SHA256)
+    holds.of(properties).letters() && properties.contains_key(property::BODY_SHA256)
 }
 
 /// When a letter says that its message first came, or when the letter came: whichever is earlier.
 pub(super) fn first_seen(delivery: &Delivery, holds: Holds) -> Option<DateTime<Utc>> {
-    let told = delivery.properties.get(property::FIRST_SEEN).filter(|_| holds.letters());
+    let told = delivery.properties.get(property::FIRST_SEEN).filter(|_| holds.of(&delivery.properties).letters());
     let told = told.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
     told.map(|told| told.to_utc()).into_iter().chain(delivery.first_seen).min()
 }
@@ -284,5 +293,10 @@ mod tests {
         assert_eq!(of(&[], Holds::Events), "waiting");
         assert_eq!(of(&[letter], Holds::Events), "waiting", "a producer wrote that");
         assert_eq!(of(&[letter, broker], Holds::BrokersEvents), "broker:TTLExpiredException");
+        let moved = ("bridge_moved_by_broker", "arn:aws:sqs:us-east-1:000000000000:bridge-events");
+        assert_eq!(of(&[letter, moved], Holds::Letters), "broker:too_many_receives", "a producer wrote that too");
+        let owed: Properties =
+            [("bridge_owed", "aws:us-east-1"), moved].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        assert!(!is_owed(&owed, Holds::Letters) && is_owed(&owed, Holds::BrokersLetters));
     }
 }

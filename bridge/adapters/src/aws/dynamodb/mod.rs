@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::{
     Client,
     config::http::HttpResponse,
     error::SdkError,
-    operation::{get_item::GetItemError, put_item::PutItemError},
+    operation::{RequestId, get_item::GetItemError, put_item::PutItemError},
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 use bridge_core::{
@@ -109,6 +109,16 @@ impl DynamodbStore {
         PortError::new(self.to_string(), operation, kind)
     }
 
+    /// Whether the service itself has answered. The SDK takes an empty answer of 2xx for a success, also one of a proxy's.
+    pub(super) fn answered(&self, operation: &'static str, answer: &impl RequestId) -> Result<(), PortError> {
+        match answer.request_id() {
+            Some(_) => Ok(()),
+            None => Err(self
+                .fail(operation, FailureKind::Unavailable)
+                .caused_by("an answer without a request id is not DynamoDB's")),
+        }
+    }
+
     /// Whether the table has the key that a record needs, as [`Shape`] confirms it.
     ///
     /// A table with another key may take a record as an item that no later write of its key meets. A read names the whole key, so every
@@ -117,7 +127,8 @@ impl DynamodbStore {
         let request = self.client.get_item().table_name(&self.table).key("pk", AttributeValue::S(NO_RECORD.to_owned()));
         let look = async {
             let answer = request.send().await;
-            answer.map(drop).map_err(|error| of_a_read(error).at(self.to_string(), operation))
+            let answer = answer.map_err(|error| of_a_read(error).at(self.to_string(), operation))?;
+            self.answered(operation, &answer)
         };
         self.shape.confirm(look).await
     }
@@ -144,6 +155,7 @@ impl DynamodbStore {
             .send()
             .await
             .map_err(|error| of_a_read(error).at(self.to_string(), operation))?;
+        self.answered(operation, &answer)?;
         let record = answer.item.as_ref().map(item::to_record).transpose();
         record.map_err(|error| error.into_port_error(self.to_string(), operation, key))
     }
@@ -196,6 +208,7 @@ impl Store for DynamodbStore {
             .await;
         match answer {
             Ok(answer) => {
+                self.answered(operation, &answer)?;
                 let replaced = answer.attributes.and_then(|item| item::version(&item).ok());
                 Ok(Write::Applied { replaced })
             }

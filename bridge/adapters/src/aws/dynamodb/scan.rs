@@ -51,6 +51,7 @@ impl Scan for DynamodbStore {
             .send()
             .await
             .map_err(|error| Failure::from(error).at(self.to_string(), "page"))?;
+        self.answered("page", &answer)?;
         let next = answer.last_evaluated_key.map(|key| match (key.len(), key.get("pk")) {
             (1, Some(AttributeValue::S(key))) => Ok(Share { after: Some(key.clone()), ..share }.cursor()),
             _ => {

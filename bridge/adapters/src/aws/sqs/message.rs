@@ -7,15 +7,21 @@ use aws_sdk_sqs::types::{
     SendMessageBatchRequestEntry,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bridge_core::port::{Delivery, Message, Properties, Receipt};
+use bridge_core::{
+    port::{Delivery, Message, Properties, Receipt},
+    property,
+};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::carried::sqs::STRING;
 
 /// What has to be asked for beside body and attributes.
-pub(crate) const SYSTEM_ATTRIBUTES: [SystemAttribute; 2] =
-    [SystemAttribute::ApproximateReceiveCount, SystemAttribute::SentTimestamp];
+pub(crate) const SYSTEM_ATTRIBUTES: [SystemAttribute; 3] = [
+    SystemAttribute::ApproximateReceiveCount,
+    SystemAttribute::SentTimestamp,
+    SystemAttribute::DeadLetterQueueSourceArn,
+];
 
 /// The delivery that SQS handed over; none without a receipt, which could never be settled. SQS hides a message itself, so no copy
 /// stands in for one, and what a property says of earlier deliveries is not believed.
@@ -25,7 +31,10 @@ pub(crate) fn to_delivery(message: SqsMessage) -> Option<Delivery> {
     let number = |name: &SystemAttribute| system.get(name).and_then(|text| text.parse::<i64>().ok());
     let deliveries = number(&SystemAttribute::ApproximateReceiveCount).and_then(|count| u32::try_from(count).ok());
     let sent: Option<DateTime<Utc>> = number(&SystemAttribute::SentTimestamp).and_then(DateTime::from_timestamp_millis);
-    let properties = to_properties(message.message_attributes.unwrap_or_default());
+    let mut properties = to_properties(message.message_attributes.unwrap_or_default());
+    if let Some(from) = system.get(&SystemAttribute::DeadLetterQueueSourceArn) {
+        properties.insert(property::MOVED_BY_BROKER.to_owned(), from.clone());
+    }
     Some(Delivery {
         receipt,
         message_id: message.message_id.unwrap_or_default(),

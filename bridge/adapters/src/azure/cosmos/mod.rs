@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use azure_core::http::Etag;
 use azure_data_cosmos::{
     ContainerClient, CosmosError,
+    models::ItemResponse,
     options::{ItemReadOptions, ItemWriteOptions, OperationOptionsBuilder, Precondition, ReadConsistencyStrategy},
 };
 use bridge_core::{
@@ -134,6 +135,16 @@ impl CosmosStore {
         held.map(Some).map_err(|error| error.refuse(self.to_string(), PUT, key))
     }
 
+    /// Whether the service says that it has written. The SDK takes any answer of 2xx for that, also one of a proxy's.
+    fn written(&self, answer: &ItemResponse, status: u16) -> Result<(), PortError> {
+        let (is, headers) = (u16::from(answer.status().status_code()), answer.headers());
+        if is == status && headers.etag().is_some() && headers.request_charge().is_some() {
+            return Ok(());
+        }
+        let strange = format!("an answer {is} that is not Cosmos DB's: {status} with an etag and a charge would be");
+        Err(PortError::new(self.to_string(), PUT, FailureKind::Unavailable).caused_by(strange))
+    }
+
     /// The loop: create, or read, compare and replace, until one of them counts.
     async fn write(&self, record: &Record) -> Result<Write, PortError> {
         let container = self.container(PUT).await?;
@@ -145,7 +156,7 @@ impl CosmosStore {
             pause(turn).await;
             if step == Step::Create {
                 match container.create_item(pk.to_owned(), &id, &item, None).await {
-                    Ok(_) => return Ok(Write::Applied { replaced: None }),
+                    Ok(answer) => return self.written(&answer, 201).map(|()| Write::Applied { replaced: None }),
                     // Somebody else's, or our own whose answer was lost: the versions tell.
                     Err(error) if error.status().is_conflict() => {}
                     Err(error) => return Err(self.fail_write(container, &error, &item).await),
@@ -161,7 +172,7 @@ impl CosmosStore {
             }
             let unchanged = ItemWriteOptions::default().with_precondition(Precondition::if_match(etag));
             match container.replace_item(pk.to_owned(), &id, &item, Some(unchanged)).await {
-                Ok(_) => return Ok(Write::Applied { replaced: Some(current) }),
+                Ok(answer) => return self.written(&answer, 200).map(|()| Write::Applied { replaced: Some(current) }),
                 Err(error) if error.status().is_precondition_failed() || error.status().is_not_found() => {}
                 Err(error) => return Err(self.fail_write(container, &error, &item).await),
             }

@@ -33,6 +33,7 @@ use super::ask;
 use crate::{
     assemble,
     config::Config,
+    doctor::OwnSite,
     exit::{Code, Misuse},
     host,
     telemetry::incidents::Log,
@@ -116,6 +117,10 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
         let (plan, journal) = (file.path().display(), file.journal());
         let advice = format!("{plan} was begun already: add --resume to go on, or remove {}", journal.display());
         return Err(Misuse(advice).into());
+    }
+    // Whoever writes into a store looks first whether it keeps what it gets, as repairs and backfills do.
+    if let (false, Some(site)) = (args.dry_run, route.store()) {
+        OwnSite::check_store(&config, site).await?;
     }
     let program = route.edit_with.as_deref().map(Program::new);
     let setting = setting(&config, &route, program.as_ref().map(|program| program as &dyn Editor)).await?;

@@ -44,6 +44,17 @@ pub(super) struct Route {
     pub(super) queues: Option<Vec<String>>,
 }
 
+impl Route {
+    /// The site whose store a run writes into by itself.
+    pub(super) fn store(&self) -> Option<&SiteId> {
+        match &self.to {
+            Target::Store(site) => Some(site),
+            Target::Owed => self.from.site(),
+            Target::Queue(_) | Target::Nowhere => None,
+        }
+    }
+}
+
 /// Collects what is wrong.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Vec<String>);

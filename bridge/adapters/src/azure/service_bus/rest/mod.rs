@@ -284,7 +284,8 @@ fn messages_url(target: &ServiceBusConnection, http_endpoint: Option<&Url>, queu
 /// What an answer means. "Send Message" and "Service Bus REST: status and error codes", read 2026-11.
 async fn judge(response: Response) -> Result<(), Refusal> {
     let status = response.status();
-    if status.is_success() {
+    // The one success of a send. Whatever else answers 200 is a proxy or a page, and has kept nothing.
+    if status == StatusCode::CREATED {
         // Reading what is left lets the connection be used again.
         let _ = response.bytes().await;
         return Ok(());
