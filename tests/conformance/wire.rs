@@ -51,9 +51,11 @@ impl Service {
         let router = Router::new().fallback(async move |body: String| {
             told.send(body).unwrap();
             let (status, wait, body) = *answering.lock().unwrap();
-            let mut headers =
-                HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"))]);
-            headers.extend(wait.map(|wait| (RETRY_AFTER, HeaderValue::from_static(wait))));
+            let fixed = HeaderValue::from_static;
+            let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, fixed("application/x-amz-json-1.0"))]);
+            // Without one, an answer is not the service's.
+            headers.insert("x-amzn-requestid", fixed("a-request"));
+            headers.extend(wait.map(|wait| (RETRY_AFTER, fixed(wait))));
             (StatusCode::from_u16(status).unwrap(), headers, body)
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -68,7 +68,9 @@ pub(crate) fn asleep<'a>(
     let (mut sources, mut misfits) = (BTreeMap::new(), Vec::new());
     for (number, mutant) in mutants.into_iter().enumerate() {
         let (name, path) = (mutant.name, mutant.path());
-        let source = sources.entry(PathBuf::from(&path)).or_insert_with(|| read(&root.join(&path)));
+        let source = sources
+            .entry(PathBuf::from(&path))
+            .or_insert_with(|| fs::read_to_string(root.join(&path)).unwrap_or_default());
         if !mutant.new.contains("MUTANT") {
             misfits.push(format!("{name}: it changes nothing"));
         }

@@ -256,10 +256,10 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
                 release(self.worker, self.queue, &batch.iter().collect::<Vec<_>>()).await;
             }";
     "stops-with-messages-in-hand" in "receive.rs", noticed by "test halts::what_a_look_took_goes_back_where_the_loop_has_to_stop":
-        "release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;"
-        => "if !MUTANT {
+        "        release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;\n    }\n"
+        => "        if !MUTANT {
             release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
-        }";
+        }\n    }\n";
     "never-extends" in "lease.rs", noticed by "test carrying_out::leases_are_kept_for_as_long_as_the_work_takes":
         "let mut pause = lease / 2;"
         => "let mut pause = if MUTANT { lease * 100 } else { lease / 2 };";
