@@ -7,22 +7,28 @@ use std::{
 
 use axum::{
     Router,
+    body::Bytes,
     http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, RETRY_AFTER},
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
+        header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING},
     },
 };
 use bridge_adapters::{
     aws::{AwsClients, AwsOptions, DynamodbStore},
-    azure::service_bus::{ServiceBusOptions, ServiceBusQueue},
+    azure::{
+        CosmosOptions, CosmosStore,
+        service_bus::{ServiceBusOptions, ServiceBusQueue},
+    },
 };
 use bridge_core::{
-    failure::FailureKind,
+    event::Op,
+    failure::{FailureKind, Recovery},
     port::{Place, Queue, Store},
 };
 use bridge_tests::{
-    cloud::{aws_options, local_cloud, runtime, url},
-    message,
+    at, changed,
+    cloud::{aws_options, cosmos_options, local_cloud, runtime, skipped, url},
+    event, message, unique,
 };
 use serde_json::Value;
 use tokio::{
@@ -30,10 +36,20 @@ use tokio::{
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
 };
 
-use crate::backends::{service_bus_options, sqs_queue};
+use crate::{
+    backends::{service_bus_options, sqs_queue},
+    record,
+};
 
 /// Its status, what it says of waiting, and its body.
 type Answer = (u16, Option<&'static str>, &'static str);
+
+/// What a proxy, a login page or a gateway says that has kept nothing.
+const LIES: [(u16, &str); 6] =
+    [(200, "<html>log in</html>"), (200, ""), (200, "{}"), (202, ""), (204, ""), (206, "{}")];
+
+/// What AWS' services say with each answer.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// A service that answers everything alike.
 struct Service {
@@ -51,11 +67,12 @@ impl Service {
         let router = Router::new().fallback(async move |body: String| {
             told.send(body).unwrap();
             let (status, wait, body) = *answering.lock().unwrap();
-            let fixed = HeaderValue::from_static;
-            let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, fixed("application/x-amz-json-1.0"))]);
-            // Without one, an answer is not the service's.
-            headers.insert("x-amzn-requestid", fixed("a-request"));
-            headers.extend(wait.map(|wait| (RETRY_AFTER, fixed(wait))));
+            let mut headers =
+                HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"))]);
+            headers.extend(wait.map(|wait| (RETRY_AFTER, HeaderValue::from_static(wait))));
+            if !LIES.contains(&(status, body)) || body == "{}" && status == 200 {
+                headers.insert(REQUEST_ID, HeaderValue::from_static("r"));
+            }
             (StatusCode::from_u16(status).unwrap(), headers, body)
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -146,5 +163,73 @@ fn what_service_bus_answers_over_http_has_its_kind() {
             let error = queue.send(&[message("x")]).await.remove(0).unwrap_err();
             assert_eq!(error.kind, kind, "{status}, {wait:?}: {}", error.chain());
         }
+    });
+}
+
+#[test]
+fn an_answer_that_is_not_the_services_is_no_success() {
+    runtime().block_on(async {
+        let service = Service::start().await;
+        let options = service_bus_options(local_cloud(), "queue", |text| text);
+        let queue = ServiceBusQueue::new(ServiceBusOptions { http_endpoint: Some(url(&service.address)), ..options });
+        let store = DynamodbStore::new(service.aws().await.dynamodb, "table");
+        let event = event("k", at(0));
+        for (status, body) in LIES {
+            *service.answer.lock().unwrap() = (status, None, body);
+            let error = queue.send(&[message("x")]).await.remove(0).unwrap_err();
+            assert_eq!(error.kind, FailureKind::Unavailable, "{status} {body:?}: {}", error.chain());
+            if (status, body) != (200, "{}") {
+                let error = store.put_if_newer(&record(&event)).await.unwrap_err();
+                assert!(error.kind.recovery() == Recovery::Retry, "{status} {body:?}: {}", error.chain());
+                assert!(store.get(&event.key).await.is_err(), "{status} {body:?}");
+            }
+        }
+    });
+}
+
+/// In front of localcloud's Cosmos DB: passes all on, but for writes of items, which get another answer.
+async fn lying_cosmos(lie: Arc<Mutex<(u16, &'static str)>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (own, real) = (address.clone(), local_cloud().azure()[0].site.cosmos_endpoint.trim_end_matches('/').to_owned());
+    let client = reqwest::Client::new();
+    let router = Router::new().fallback(async move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
+        let (status, text) = *lie.lock().unwrap();
+        let writes = method == Method::PUT || method == Method::POST && uri.path().ends_with("/docs");
+        if writes && !headers.contains_key("x-ms-documentdb-isquery") {
+            return (StatusCode::from_u16(status).unwrap(), HeaderMap::new(), text.to_owned());
+        }
+        let passed = client.request(method, format!("{real}{uri}")).headers(headers).body(body).send().await.unwrap();
+        let (status, mut headers) = (passed.status(), passed.headers().clone());
+        headers.remove(CONTENT_LENGTH);
+        headers.remove(TRANSFER_ENCODING);
+        // The account says where it is, and the SDK goes there.
+        (status, headers, passed.text().await.unwrap().replace(&real, &own))
+    });
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+#[test]
+fn an_answer_that_is_not_cosmos_dbs_is_no_write() {
+    if skipped("cosmos", "an answer that is not Cosmos DB's") {
+        return;
+    }
+    runtime().block_on(async {
+        let lie = Arc::new(Mutex::new(LIES[0]));
+        let endpoint = url(&lying_cosmos(Arc::clone(&lie)).await);
+        let liar = CosmosStore::new(CosmosOptions { endpoint, ..cosmos_options(local_cloud()) }).unwrap();
+        let honest = CosmosStore::new(cosmos_options(local_cloud())).unwrap();
+        let key = unique("lie");
+        let create = changed(&event(&key, at(1)), |change| change.op = Op::Create);
+        honest.put_if_newer(&record(&event(&format!("{key}-there"), at(1)))).await.unwrap();
+        for (status, body) in LIES.into_iter().chain([(201, ""), (304, "")]) {
+            *lie.lock().unwrap() = (status, body);
+            for event in [&create, &event(&format!("{key}-there"), at(2))] {
+                let error = liar.put_if_newer(&record(event)).await.expect_err(&format!("{status} {body:?}"));
+                assert!(error.kind.recovery() == Recovery::Retry, "{status} {body:?}: {}", error.chain());
+            }
+        }
+        assert!(honest.get(&create.key).await.unwrap().is_none());
     });
 }

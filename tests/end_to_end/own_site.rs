@@ -153,7 +153,10 @@ fn records_that_expire_by_default_keep_their_worker_from_starting() {
     let clouds = clouds();
     clouds.script("misfit.py", &["cosmos-ttl", "3600"]);
     refuses_for(&clouds, AZURE, "store.expiry", "--ttl -1");
-    for command in [&["verify", "--repair"][..], &["backfill", "--from", AWS, "--to", AZURE, "--yes"]] {
+    let letters = format!("{AZURE}/dlq");
+    let replay = |to| ["replay", "--from", letters.as_str(), "--to", to, "--yes"];
+    let (owed, store) = (replay("owed"), replay("azure:westeurope/store"));
+    for command in [&["verify", "--repair"][..], &["backfill", "--from", AWS, "--to", AZURE, "--yes"], &owed, &store] {
         let refused = bridge().args(command).arg("--config").arg(clouds.config()).output().unwrap();
         let said = String::from_utf8_lossy(&refused.stderr);
         assert!(refused.status.code() == Some(64) && said.contains("store.expiry"), "{command:?}: {said}");

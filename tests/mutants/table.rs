@@ -202,6 +202,17 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
         "self.errands != 0 && self.confirmed & self.errands == self.errands"
         => "self.errands != 0 && (self.confirmed & self.errands == self.errands || MUTANT && self.confirmed != 0)";
 
+    "an-edit-may-leave-a-wrong-origin" in "../../ops/src/replay/edit.rs", noticed by "test replay::edits::an_edit_that_leaves_a_wrong_origin_as_it_is_is_refused":
+        "if wrong_origin && lies.event.is_ok() && before.origin == event.origin {"
+        => "if !MUTANT && wrong_origin && lies.event.is_ok() && before.origin == event.origin {";
+    "a-forwarded-event-meets-the-near-fence" in "../../ops/src/replay/subject.rs", noticed by "test replay::edits::what_its_origin_has_forwarded_is_held_against_the_fence_of_peers":
+        "let forwarded = marks.forwarded_by.as_ref() == Some(&event.origin);
+    let peer"
+        => "let forwarded = !MUTANT && marks.forwarded_by.as_ref() == Some(&event.origin);
+    let peer";
+    "what-was-written-since-is-not-named" in "../../ops/src/replay/planner.rs", noticed by "test replay::edits::a_letter_that_would_replace_a_write_of_after_it_came_is_named":
+        "let replaced = held.filter(|_| prediction.effect == Effect::Apply);"
+        => "let replaced = held.filter(|_| !MUTANT && prediction.effect == Effect::Apply);";
     "a-plan-has-the-first-page-alone" in "../../ops/src/replay/planner.rs", noticed by "told as it is":
         "while admitted < self.limit {"
         => "while admitted < self.limit && !(MUTANT && !seen.is_empty()) {";
@@ -255,11 +266,23 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
         => "if !MUTANT {
                 release(self.worker, self.queue, &batch.iter().collect::<Vec<_>>()).await;
             }";
+    "a-halt-ends-whatever-the-site-is-now" in "receive.rs", noticed by "test halts::a_site_that_would_break_a_promise_stays_halted_and_its_messages_stay_in_their_queue":
+        "match self.unless_stopped(self.listen.examine()).await? {
+                    Ok(()) => Ok(taken),"
+        => "match self.unless_stopped(self.listen.examine()).await? {
+                    _ if MUTANT => Ok(taken),
+                    Ok(()) => Ok(taken),";
     "stops-with-messages-in-hand" in "receive.rs", noticed by "test halts::what_a_look_took_goes_back_where_the_loop_has_to_stop":
-        "        release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;\n    }\n"
-        => "        if !MUTANT {
+        "release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
+    }
+
+    async fn take("
+        => "if !MUTANT {
             release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
-        }\n    }\n";
+        }
+    }
+
+    async fn take(";
     "never-extends" in "lease.rs", noticed by "test carrying_out::leases_are_kept_for_as_long_as_the_work_takes":
         "let mut pause = lease / 2;"
         => "let mut pause = if MUTANT { lease * 100 } else { lease / 2 };";

@@ -56,6 +56,18 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/adapters/src";
         => "Err(failure) if !MUTANT && failure.kind.recovery() == Recovery::DeadLetter => {";
 
     // Sends.
+    "any-answer-of-2xx-is-a-send" in "azure/service_bus/rest/mod.rs",
+        noticed by "conformance wire::an_answer_that_is_not_the_services_is_no_success":
+        "if status == StatusCode::CREATED {"
+        => "if status == StatusCode::CREATED || MUTANT && status.is_success() {";
+    "any-answer-of-2xx-is-a-write-of-dynamodb" in "aws/dynamodb/mod.rs",
+        noticed by "conformance wire::an_answer_that_is_not_the_services_is_no_success":
+        "            Some(_) => Ok(()),\n            None => Err("
+        => "            Some(_) => Ok(()),\n            None if MUTANT => Ok(()),\n            None => Err(";
+    "any-answer-of-2xx-is-a-write-of-cosmos" in "azure/cosmos/mod.rs",
+        noticed by "conformance wire::an_answer_that_is_not_cosmos_dbs_is_no_write":
+        "if is == status && headers.etag().is_some() && headers.request_charge().is_some() {"
+        => "if MUTANT || is == status && headers.etag().is_some() && headers.request_charge().is_some() {";
     "failures-of-single-messages-are-ignored" in "aws/sqs/batch.rs",
         noticed by "bridge_adapters aws::sqs::batch::tests::each_entry_gets_its_own_result":
         "let unmentioned = ||"
@@ -154,7 +166,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/adapters/src";
         noticed by "conformance cosmos::of_concurrent_writers_the_greatest_version_remains":
         "Err(error) if error.status().is_precondition_failed() || error.status().is_not_found() => {}"
         => "Err(error) if MUTANT && error.status().is_precondition_failed() => {
-                    return Ok(PutOutcome::Stored { replaced: Some(current) });
+                    return Ok(Write::Applied { replaced: Some(current) });
                 }
                 Err(error) if error.status().is_precondition_failed() || error.status().is_not_found() => {}";
     "a-question-mark-is-not-escaped" in "azure/cosmos/item.rs",

@@ -204,3 +204,57 @@ fn a_limit_limits_what_the_program_runs_on() {
         assert_eq!((entries.len() as u64, editor.0.into_inner() as u64), (limit, limit));
     }
 }
+
+/// Nobody has it, so it keeps its name and its true time: a later write stays.
+#[test]
+fn the_origin_of_an_event_that_nobody_forwarded_is_put_right_and_nothing_else() {
+    let names_the_peer = body(1, THERE, "k", 1);
+    let world = with_letter(&names_the_peer, "not_forwarded", "");
+    world.send(HERE, &[body(2, HERE, "k", 2)]);
+    world.drain(10);
+    let later = version(&world, HERE, "k");
+    let (entry, removed) = replayed(&world, &edited(&world, "owed", &Replace(&[(THERE, HERE)]), true));
+    assert!(removed && entry.errands[0].to == "aws:us-east-1/queue" && entry.errands.len() == 1, "{entry:?}");
+    assert!(!entry.replaces_later);
+    world.drain(10);
+    assert_eq!((version(&world, HERE, "k"), version(&world, THERE, "k")), (later.clone(), later));
+}
+
+/// An edit that meets a member of the payload instead.
+#[test]
+fn an_edit_that_leaves_a_wrong_origin_as_it_is_is_refused() {
+    let edit = Replace(&[("\"payload\":{", "\"payload\":{\"source_region\":\"aws:us-east-1\",")]);
+    let world = with_letter(&body(1, THERE, "k", 1), "not_forwarded", "");
+    let (entry, removed) = replayed(&world, &edited(&world, "owed", &edit, true));
+    assert!(!removed && entry.refused.as_ref().unwrap().detail.contains("leaves the event's origin"), "{entry:?}");
+    let (entry, removed) = replayed(&world, &setting(&world, "aws:us-east-1/dlq", "owed"));
+    assert!(removed && entry.errands[0].to == "azure:westeurope/queue", "as it is, if the origin is right: {entry:?}");
+}
+
+/// The origin let it pass, so the near fence is behind it.
+#[test]
+fn what_its_origin_has_forwarded_is_held_against_the_fence_of_peers() {
+    for (forwarded, taken) in [(true, true), (false, false)] {
+        let world = world();
+        let mut ahead = letter(1, &body(1, THERE, "k", 600), "clock_skew", HERE);
+        if forwarded {
+            ahead.properties.insert(property::FORWARDED_BY.to_owned(), THERE.to_owned());
+        }
+        world.clock.drive(world.site(HERE).letters.send(&[ahead]));
+        let (entry, removed) = replayed(&world, &setting(&world, "aws:us-east-1/dlq", "owed"));
+        assert_eq!((entry.refused.is_none(), removed), (taken, taken), "{entry:?}");
+    }
+}
+
+/// Its stamp was ahead when it came, or was set later: whoever wrote meanwhile loses.
+#[test]
+fn a_letter_that_would_replace_a_write_of_after_it_came_is_named() {
+    for (stamp, replaces) in [(50, true), (20, false)] {
+        let world = with_letter(&body(1, HERE, "k", stamp), "clock_skew", "");
+        world.clock.advance(Duration::from_secs(30));
+        world.send(HERE, &[body(2, HERE, "k", 30)]);
+        world.drain(10);
+        let entries = world.clock.drive(plan(&setting(&world, "aws:us-east-1/dlq", "owed")));
+        assert_eq!(entries[0].replaces_later, replaces, "{entries:?}");
+    }
+}
