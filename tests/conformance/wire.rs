@@ -10,7 +10,7 @@ use axum::{
     body::Bytes,
     http::{
         HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
-        header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING},
+        header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, TRANSFER_ENCODING},
     },
 };
 use bridge_adapters::{
@@ -196,10 +196,18 @@ async fn lying_cosmos(lie: Arc<Mutex<(u16, &'static str)>>) -> String {
     let router = Router::new().fallback(async move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
         let (status, text) = *lie.lock().unwrap();
         let writes = method == Method::PUT || method == Method::POST && uri.path().ends_with("/docs");
+        let mut headers = headers;
+        headers.remove(HOST);
         if writes && !headers.contains_key("x-ms-documentdb-isquery") {
             return (StatusCode::from_u16(status).unwrap(), HeaderMap::new(), text.to_owned());
         }
-        let passed = client.request(method, format!("{real}{uri}")).headers(headers).body(body).send().await.unwrap();
+        let passed = client
+            .request(method, format!("{real}{}", uri.path_and_query().unwrap()))
+            .headers(headers)
+            .body(body)
+            .send()
+            .await
+            .unwrap();
         let (status, mut headers) = (passed.status(), passed.headers().clone());
         headers.remove(CONTENT_LENGTH);
         headers.remove(TRANSFER_ENCODING);
@@ -227,7 +235,9 @@ fn an_answer_that_is_not_cosmos_dbs_is_no_write() {
             *lie.lock().unwrap() = (status, body);
             for event in [&create, &event(&format!("{key}-there"), at(2))] {
                 let error = liar.put_if_newer(&record(event)).await.expect_err(&format!("{status} {body:?}"));
-                assert!(error.kind.recovery() == Recovery::Retry, "{status} {body:?}: {}", error.chain());
+                let found =
+                    error.kind.recovery() == Recovery::Retry && error.chain().contains("that is not Cosmos DB's");
+                assert!(found || status == 304, "{status} {body:?}: {}", error.chain());
             }
         }
         assert!(honest.get(&create.key).await.unwrap().is_none());

@@ -206,9 +206,9 @@ fn keys(count: u64, keys: &BTreeSet<String>, words: &str) -> String {
     if count == 0 {
         return String::new();
     }
-    let lines: String = keys.iter().map(|key| format!("  {}\n", text::line(key))).collect();
+    let lines: Vec<_> = keys.iter().map(|key| text::line(key)).collect();
     let more = if count > keys.len() as u64 { "  --list shows all\n" } else { "" };
-    format!("\n{count} {words}:\n{lines}{more}")
+    format!("\n{count} {words}:\n  {}\n{more}", lines.join("\n  "))
 }
 
 /// A reason as a table takes it. Anybody may send a letter straight into the queue, with a reason of any length.
