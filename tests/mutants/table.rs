@@ -267,11 +267,11 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
                 release(self.worker, self.queue, &batch.iter().collect::<Vec<_>>()).await;
             }";
     "a-halt-ends-whatever-the-site-is-now" in "receive.rs", noticed by "test halts::a_site_that_would_break_a_promise_stays_halted_and_its_messages_stay_in_their_queue":
-        "match self.unless_stopped(self.listen.examine()).await? {
-                    Ok(()) => Ok(taken),"
-        => "match self.unless_stopped(self.listen.examine()).await? {
-                    _ if MUTANT => Ok(taken),
-                    Ok(()) => Ok(taken),";
+        "let Err(error) = self.listen.examine().await else { return Ok(taken) };"
+        => "let Err(error) = self.listen.examine().await else { return Ok(taken) };
+        if MUTANT {
+            return Ok(taken);
+        }";
     "stops-with-messages-in-hand" in "receive.rs", noticed by "test halts::what_a_look_took_goes_back_where_the_loop_has_to_stop":
         "release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
     }

@@ -153,13 +153,7 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
             let rest = self.worker.with_rng(|rng| self.pace.rest.pause(number, rng));
             self.unless_stopped(self.worker.clock.sleep(rest)).await?;
             let looked = match self.unless_stopped(self.look(halt.at)).await? {
-                Ok(taken) => match self.unless_stopped(self.listen.examine()).await? {
-                    Ok(()) => Ok(taken),
-                    Err(error) => {
-                        release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
-                        Err(error)
-                    }
-                },
+                Ok(taken) => self.examined(taken).await,
                 Err(error) => Err(error),
             };
             match looked {
@@ -182,6 +176,14 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
             Spot::Settling => self.queue.probe(Use::Settle).await.map(|()| None),
             Spot::Receiving => self.take(Duration::ZERO).await.map(Some),
         }
+    }
+
+    /// What a look took, if the site keeps its promises as it is set up now; else it goes back. The end does not cut this short, as messages
+    /// are in hand.
+    async fn examined(&self, taken: Option<Vec<Delivery>>) -> Result<Option<Vec<Delivery>>, PortError> {
+        let Err(error) = self.listen.examine().await else { return Ok(taken) };
+        release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
+        Err(error)
     }
 
     /// What `call` comes to; none if the end comes first.

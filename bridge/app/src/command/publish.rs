@@ -7,6 +7,7 @@ use bridge_core::{
     decision::decide,
     envelope,
     event::{Event, SiteId},
+    failure::PortError,
     marks::{AcceptOld, Accepted, Marks},
     port::{Clock, Message, Properties, Queue},
     property,
@@ -194,20 +195,22 @@ impl Publisher<'_> {
         let pause = |attempts, hint| BACKOFF.delay(attempts, hint, &mut fastrand::Rng::new());
         let mut answers = vec![None; messages.len()];
         retry::until_final(&SystemClock, ATTEMPTS_MAX, pause, &mut answers, send).await;
-        let failed: Vec<_> = answers
-            .iter()
-            .zip(&places)
-            .filter_map(|(answer, place)| Some((place, answer.as_ref()?.as_ref().err()?)))
-            .collect();
+        let failure = |answer: &Option<Result<(), Arc<PortError>>>| match answer {
+            Some(Ok(())) => None,
+            Some(Err(error)) => Some(error.chain()),
+            None => Some(format!("{queue} did not answer for it")),
+        };
+        let failed: Vec<_> =
+            places.iter().zip(&answers).filter_map(|(place, answer)| Some((place, failure(answer)?))).collect();
         self.tally.failed += failed.len() as u64;
         self.tally.sent += (answers.len() - failed.len()) as u64;
         // An outage is told once for all of a portion.
         if let ([(first, error), .., (last, _)], true) = (&failed[..], failed.len() == answers.len()) {
-            self.say(&format!("{first} to {last}: none of {} events was sent: {}", failed.len(), error.chain()));
+            self.say(&format!("{first} to {last}: none of {} events was sent: {error}", failed.len()));
             return;
         }
         for (place, error) in failed {
-            self.say(&format!("{place}: {}", error.chain()));
+            self.say(&format!("{place}: {error}"));
         }
     }
 
