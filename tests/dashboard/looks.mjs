@@ -82,15 +82,15 @@ export function trouble() {
     lag,
     conflicts: [conflict(1, "order-7", "100350"), conflict(2, "customer/0815/address", "900000"), conflict(3, "order-7", "100000"), { ...conflict(4, "order-8", "100000"), kind: "two_contents" }],
   };
+  report.findings = [
+    { level: "bad", place: `reach/${AZURE}`, text: `${AZURE} cannot be reached`, detail: report.sites[1].trouble.join("; "), runbook: "azure-down" },
+    { level: "bad", place: `lag/${AZURE}/${AWS}`, text: `nothing of ${AZURE} has come to ${AWS} for 10 min 12 s`, runbook: "azure-down" },
+    { level: "bad", place: `dead_letters/${AWS}`, text: `1205 dead letters at ${AWS}`, runbook: "dead-letters" },
+    { level: "warn", place: `lag/${AZURE}/${TOKYO}`, text: `the heartbeat of ${AZURE} is late at ${TOKYO}` },
+    { level: "warn", place: `worker/${TOKYO}`, text: `the worker of ${TOKYO} was last heard 2 min 20 s ago`, runbook: "halted" },
+  ];
   return {
     report,
-    findings: [
-      { level: "bad", place: `reach/${AZURE}`, text: `${AZURE} cannot be reached`, detail: report.sites[1].trouble.join("; "), runbook: "azure-down" },
-      { level: "bad", place: `lag/${AZURE}/${AWS}`, text: `nothing of ${AZURE} has come to ${AWS} for 10 min 12 s`, runbook: "azure-down" },
-      { level: "bad", place: `dead_letters/${AWS}`, text: `1205 dead letters at ${AWS}`, runbook: "dead-letters" },
-      { level: "warn", place: `lag/${AZURE}/${TOKYO}`, text: `the heartbeat of ${AZURE} is late at ${TOKYO}` },
-      { level: "warn", place: `worker/${TOKYO}`, text: `the worker of ${TOKYO} was last heard 2 min 20 s ago`, runbook: "halted" },
-    ],
     letters: [
       { site: AWS, reason: "peer_unavailable", messages: 1203, meaning: "Applied here, but a peer could not be reached.", runbook: "dead-letters#peer_unavailable", command: `bridge replay --from ${AWS}/dlq --to owed --reason peer_unavailable` },
       { site: AWS, reason: "not_portable", messages: 2, meaning: "The payload holds what one of the stores cannot hold exactly: a number, too deep a nesting, or a member name that is empty or too long.", runbook: "dead-letters#not_portable", command: `bridge replay --from ${AWS}/dlq --to owed --reason not_portable --dry-run` },

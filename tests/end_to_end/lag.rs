@@ -99,6 +99,54 @@ fn a_dark_site_is_shown_within_five_seconds() {
     assert_eq!(site(&report, HERE)["dead_letters"]["by_reason"].get("retries_exhausted"), None);
 }
 
+/// What the page finds, the command finds: nothing in calm, and the cloud that is dark first. Only --strict makes an exit code of it.
+#[test]
+fn findings_are_told_with_their_next_step_and_strict_makes_an_exit_code_of_them() {
+    let clouds = Clouds::start(&[]);
+    let lag = |flags: &[&str]| {
+        let output = bridge().arg("lag").args(flags).arg("--config").arg(clouds.config()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    until(&clouds, Duration::from_secs(30), |report| report["findings"].as_array().unwrap().is_empty());
+    let (code, said) = lag(&["--strict"]);
+    assert!(code == Some(0) && said.ends_with("\nnothing found\n"), "{code:?}: {said}");
+
+    clouds.fault("azure:*:dark");
+    let (report, _) = until(&clouds, Duration::from_secs(30), |report| {
+        report["findings"].as_array().unwrap().iter().any(|one| one["place"] == format!("reach/{THERE}"))
+    });
+    let found = report["findings"].as_array().unwrap();
+    let gone = found.iter().find(|one| one["place"] == format!("reach/{THERE}")).unwrap();
+    assert_eq!((&gone["level"], &gone["site"], &gone["runbook"]), (&"bad".into(), &THERE.into(), &"azure-down".into()));
+    assert_eq!(gone["text"], format!("{THERE} cannot be reached"));
+    assert_eq!(gone["next"], format!("bridge doctor --site {THERE}"));
+    assert!(gone["detail"].as_str().unwrap().contains("service-bus"), "why: {gone}");
+    for one in found {
+        let members: Vec<_> = one.as_object().unwrap().keys().collect();
+        assert_eq!(members, ["detail", "level", "next", "place", "runbook", "site", "text"]);
+    }
+    let (code, said) = lag(&["--strict"]);
+    let line = said.find(&format!("\n  bad  {THERE} cannot be reached\n"));
+    let next = said.find(&format!("\n       next: bridge doctor --site {THERE}; runbooks/azure-down.md\n"));
+    assert!(code == Some(2) && line.is_some() && line < next, "{code:?}: {said}");
+    assert_eq!(lag(&["--strict", "--json"]).0, Some(2));
+    assert_eq!(lag(&[]).0, Some(0), "as before");
+    assert_eq!(lag(&["--strict", "--watch"]).0, Some(64), "a watch does not end by itself");
+}
+
+/// Messages that wait for a retry are found though the workers beat and no letter lies anywhere.
+#[test]
+fn all_is_not_well_while_messages_back_off() {
+    let clouds = Clouds::start(&[]);
+    until(&clouds, Duration::from_secs(30), |report| report["findings"].as_array().unwrap().is_empty());
+    clouds.fault("cosmos:replace-item:error");
+    let (report, _) = until(&clouds, Duration::from_secs(30), |report| {
+        let found = report["findings"].as_array().unwrap();
+        found.iter().any(|one| one["place"] == format!("delayed/{THERE}") && one["level"] == "warn")
+    });
+    assert!(site(&report, THERE)["delayed_messages"].as_u64() >= Some(1), "{report:#}");
+}
+
 /// With nothing to be reached at all the command fails, and says what it tried.
 #[test]
 fn nothing_reachable_is_a_failure() {

@@ -11,7 +11,7 @@ pub(crate) enum Code {
     Done,
     /// Failed.
     Failed,
-    /// Done, and there is something to look at: drift, dead letters left, or what the doctor found.
+    /// Done, and there is something to look at: drift, dead letters left, or what doctor or `lag --strict` found.
     Remains,
     /// Wrong flags or configuration.
     Usage,

@@ -10,7 +10,6 @@ mod dashboard;
 mod doctor;
 mod exit;
 mod host;
-mod span;
 mod tally;
 mod telemetry;
 mod tell;

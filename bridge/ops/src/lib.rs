@@ -9,4 +9,5 @@ pub mod doctor;
 pub mod drill;
 pub mod lag;
 pub mod replay;
+pub mod span;
 pub mod verify;

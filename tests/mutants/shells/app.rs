@@ -110,6 +110,16 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
         r#"if spec.secret { "***""#
         => r#"if spec.secret && !(MUTANT && name == "cosmos_key") { "***""#;
 
+    // Lag.
+    "what-waits-for-a-retry-is-well" in "../../ops/src/lag/verdict.rs",
+        noticed by "end_to_end lag::all_is_not_well_while_messages_back_off":
+        "if delayed > 0 {"
+        => "if delayed > 0 && !MUTANT {";
+    "a-warning-is-not-strict" in "command/lag/mod.rs",
+        noticed by "bridge command::lag::tests::red_and_yellow_alone_make_an_exit_code_and_only_where_that_is_asked_for":
+        "finding.level != Level::Unknown"
+        => "finding.level != Level::Unknown && !(MUTANT && finding.level == Level::Warn)";
+
     // Telemetry.
     "dead-letters-count-twice" in "telemetry/site.rs",
         noticed by "bridge telemetry::tests::each_verdict_counts_once_and_lag_is_in_seconds":

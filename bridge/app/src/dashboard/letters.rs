@@ -1,25 +1,10 @@
 //! The dead letters of a report, one row for each site and reason: what it means, its runbook, and the command to copy.
 
-use std::sync::LazyLock;
-
-use bridge_ops::lag::report::{Report, Site};
-use serde::{Deserialize, Serialize};
-
-/// The contract of the reasons: what each means, and whether a letter can be replayed as it is.
-static REASONS: LazyLock<Vec<Meaning>> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../../../../schema/dead-letter-reasons.json")).expect("the contract is JSON")
-});
-
-#[derive(Debug, Deserialize)]
-struct Meaning {
-    code: String,
-    meaning: String,
-    who: String,
-    replay: String,
-    /// What letters mean that say whom they are owed to, where that is something else.
-    #[serde(default)]
-    if_owed: Option<String>,
-}
+use bridge_ops::lag::{
+    reasons,
+    report::{Report, Site},
+};
+use serde::Serialize;
 
 /// Letters of one site and reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -61,7 +46,7 @@ fn of_site(site: &Site) -> Vec<Row> {
 
 /// `owed`: of the messages, those that say whom they are owed to.
 fn row(site: &str, reason: &str, messages: u64, owed: u64) -> Row {
-    let known = REASONS.iter().find(|known| known.code == reason);
+    let known = reasons::meaning(reason);
     let meaning = known.map_or_else(
         || "The broker set it aside itself: a worker died on it again and again.".to_owned(),
         |known| match &known.if_owed {
@@ -80,13 +65,10 @@ fn row(site: &str, reason: &str, messages: u64, owed: u64) -> Row {
     Row { site: site.to_owned(), reason: reason.to_owned(), messages, meaning, runbook, command }
 }
 
-/// Whether a producer has to mend letters of this reason: no site has the write then, so the stores agree.
-pub(super) fn is_producers(reason: &str) -> bool {
-    REASONS.iter().any(|known| known.code == reason && known.who == "producer")
-}
-
 #[cfg(test)]
 mod tests {
+    use bridge_ops::lag::reasons::is_producers;
+
     use super::*;
 
     #[test]
@@ -109,7 +91,7 @@ mod tests {
         assert!(!meaning(0).contains(workers), "{}", meaning(0));
         assert!(meaning(3).contains(workers) && !meaning(3).contains("clock_skew_max_seconds"), "{}", meaning(3));
         assert!(meaning(1).contains("1 of them are owed") && meaning(1).contains("clock_skew_max_seconds"));
-        for known in REASONS.iter() {
+        for known in reasons::all() {
             let other = row("aws:us-east-1", &known.code, 3, 3).meaning;
             assert_eq!(other == known.meaning, known.code != "clock_skew", "{other}");
         }

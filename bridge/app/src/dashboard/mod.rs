@@ -1,7 +1,7 @@
 //! `bridge dashboard`: a page that tells at one look whether all is well, what is not, and what to do.
 //!
-//! `poller.rs` looks at the sites for all who watch; `verdict.rs` says what of it is good and what is bad, `rates.rs` and
-//! `history.rs` what it was before; `api.rs` sends it, `guard.rs` decides to whom. `assets/` is the page, which decides nothing.
+//! `poller.rs` looks at the sites for all who watch, and each report says what is good and what is bad; `rates.rs` and
+//! `history.rs` say what it was before; `api.rs` sends it, `guard.rs` decides to whom. `assets/` is the page, which decides nothing.
 
 mod api;
 mod assets;
@@ -13,7 +13,6 @@ mod rates;
 mod runbook;
 #[cfg(test)]
 mod tests;
-mod verdict;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

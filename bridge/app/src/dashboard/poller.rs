@@ -16,7 +16,6 @@ use super::{
     history::{History, Point},
     letters::{self, Row},
     rates::{Rate, Rates},
-    verdict::{self, Finding},
 };
 
 /// From the end of a look to the next while somebody watches. With a site dark it takes this and the bound of a look until
@@ -42,7 +41,6 @@ pub(crate) trait Look: Send + Sync {
 #[derive(Debug, Serialize)]
 pub(super) struct Looked {
     pub(super) report: Report,
-    pub(super) findings: Vec<Finding>,
     pub(super) letters: Vec<Row>,
     pub(super) rates: BTreeMap<String, Option<Rate>>,
     pub(super) point: Point,
@@ -136,14 +134,7 @@ impl Poller {
     fn concluded(&self, report: Report, rates: &mut Rates) -> Looked {
         let rates = rates.take(&report);
         let point = self.history.lock().unwrap_or_else(PoisonError::into_inner).add(&report, &rates);
-        Looked {
-            findings: verdict::findings(&report),
-            letters: letters::rows(&report),
-            rates,
-            point,
-            report,
-            ended: Instant::now(),
-        }
+        Looked { letters: letters::rows(&report), rates, point, report, ended: Instant::now() }
     }
 
     /// Until the next look is due, which is sooner once somebody comes.

@@ -1,4 +1,4 @@
-//! The rules of the page on reports of the tests' own, and the server on a look that never fails to come.
+//! The history on reports of the tests' own, and the server on a look that never fails to come.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use bridge_ops::lag::{
     Report,
-    report::{DeadLetters, Lag, LagState, RecoveryPoint, Site, Worker},
+    report::{Lag, LagState, Site},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -20,144 +20,28 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Dashboard, Look, Options,
-    history::History,
-    verdict::{Level, findings},
-};
+use super::{Dashboard, Look, Options, history::History};
 
 const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
 
-/// A site with which all is well.
-fn site(name: &str, peer: &str) -> Site {
-    Site {
-        site: name.to_owned(),
-        unreachable: false,
-        trouble: Vec::new(),
-        backlog_messages: Some(0),
-        in_flight_messages: Some(0),
-        delayed_messages: Some(0),
-        oldest_age_seconds: None,
-        dead_letters: Some(DeadLetters::default()),
-        worker: Some(Worker {
-            heard_at: "2026-11-21T01:02:00Z".to_owned(),
-            age_seconds: 3.0,
-            every_seconds: 30.0,
-            instance: "one".to_owned(),
-            clock_skew_seconds: Some(0.02),
-            circuits: [(peer.to_owned(), "closed".to_owned())].into(),
-            events: BTreeMap::new(),
-            conflicts: 0,
-        }),
-        recovery_point: RecoveryPoint { events: Some(0), seconds: Some(0.04) },
-    }
-}
-
-fn way(from: &str, to: &str) -> Lag {
-    Lag {
+/// A report at so many seconds past a minute.
+fn report(second: u32) -> Report {
+    let site = |name: &str| Site { site: name.to_owned(), backlog_messages: Some(0), ..Site::default() };
+    let way = |from: &str, to: &str| Lag {
         from: from.to_owned(),
         to: to.to_owned(),
         state: LagState::Heard,
         seconds: Some(0.041),
-        heard_at: Some("2026-11-21T01:02:00Z".to_owned()),
+        heard_at: None,
         age_seconds: Some(3.0),
-    }
-}
-
-/// A report at so many seconds past a minute, with which all is well.
-fn report(second: u32) -> Report {
+    };
     Report {
         at: format!("2026-11-21T01:02:{second:02}.5Z"),
-        sites: vec![site(HERE, THERE), site(THERE, HERE)],
+        sites: vec![site(HERE), site(THERE)],
         lag: vec![way(HERE, THERE), way(THERE, HERE)],
-        conflicts: Vec::new(),
+        ..Report::default()
     }
-}
-
-/// Level, place, runbook of everything that is found once `change` was made to a good report.
-fn found(change: impl FnOnce(&mut Report)) -> Vec<(Level, String, Option<&'static str>)> {
-    let mut report = report(3);
-    change(&mut report);
-    findings(&report).into_iter().map(|finding| (finding.level, finding.place, finding.runbook)).collect()
-}
-
-fn worker(report: &mut Report) -> &mut Worker {
-    report.sites[0].worker.as_mut().unwrap()
-}
-
-#[test]
-fn nothing_is_found_where_all_is_well() {
-    assert_eq!(found(|_| {}), []);
-}
-
-#[test]
-fn each_trouble_is_found_where_it_shows_and_with_its_runbook() {
-    type Change = fn(&mut Report);
-    let cases: [(Change, Level, &str, Option<&str>); 19] = [
-        (|r| r.sites[0].trouble = vec!["table: denied".into()], Level::Warn, "reach/aws:us-east-1", Some("aws-down")),
-        (|r| r.sites[0].worker = None, Level::Unknown, "worker/aws:us-east-1", Some("halted")),
-        (|r| worker(r).age_seconds = 61.0, Level::Warn, "worker/aws:us-east-1", Some("halted")),
-        (|r| worker(r).age_seconds = 121.0, Level::Bad, "worker/aws:us-east-1", Some("halted")),
-        (
-            |r| *worker(r).circuits.get_mut(THERE).unwrap() = "open".into(),
-            Level::Warn,
-            "circuits/aws:us-east-1",
-            Some("azure-down"),
-        ),
-        (|r| worker(r).clock_skew_seconds = Some(-6.0), Level::Warn, "clock/aws:us-east-1", Some("clock-skew")),
-        (|r| worker(r).clock_skew_seconds = Some(31.0), Level::Bad, "clock/aws:us-east-1", Some("clock-skew")),
-        (|r| r.sites[0].oldest_age_seconds = Some(60.0), Level::Warn, "oldest_age/aws:us-east-1", Some("lag")),
-        (|r| r.sites[0].oldest_age_seconds = Some(300.0), Level::Bad, "oldest_age/aws:us-east-1", Some("lag")),
-        (|r| r.sites[0].dead_letters = None, Level::Unknown, "dead_letters/aws:us-east-1", None),
-        (|r| letters(r, "peer_unavailable"), Level::Bad, "dead_letters/aws:us-east-1", Some("dead-letters")),
-        (|r| letters(r, "not_json"), Level::Warn, "dead_letters/aws:us-east-1", Some("dead-letters")),
-        (|r| letters(r, "clock_skew"), Level::Warn, "dead_letters/aws:us-east-1", Some("dead-letters")),
-        (|r| owed(r, "clock_skew"), Level::Bad, "dead_letters/aws:us-east-1", Some("dead-letters")),
-        (|r| r.lag[0].seconds = Some(10.0), Level::Warn, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
-        (|r| r.lag[0].seconds = Some(30.0), Level::Bad, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
-        (|r| r.lag[0].state = LagState::Late, Level::Warn, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
-        (|r| r.lag[0].state = LagState::Silent, Level::Bad, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
-        (|r| r.lag[0].state = LagState::Never, Level::Unknown, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
-    ];
-    for (change, level, place, runbook) in cases {
-        assert_eq!(found(change), [(level, place.to_owned(), runbook)]);
-    }
-}
-
-fn letters(report: &mut Report, reason: &str) {
-    let by_reason = [(reason.to_owned(), 5)].into();
-    report.sites[0].dead_letters = Some(DeadLetters { messages: 5, by_reason, ..DeadLetters::default() });
-}
-
-/// One of the five is owed to a site.
-fn owed(report: &mut Report, reason: &str) {
-    letters(report, reason);
-    let owed_by_reason = [(reason.to_owned(), 1)].into();
-    let letters = report.sites[0].dead_letters.take().unwrap();
-    report.sites[0].dead_letters = Some(DeadLetters { owed_by_reason, ..letters });
-}
-
-#[test]
-fn a_site_that_is_gone_is_told_once_and_first() {
-    let all = found(|report| {
-        let gone = &mut report.sites[1];
-        (gone.unreachable, gone.dead_letters, gone.backlog_messages) = (true, None, None);
-        report.lag[0] = Lag { state: LagState::Unknown, seconds: None, ..way(HERE, THERE) };
-        *worker(report).circuits.get_mut(THERE).unwrap() = "open".into();
-    });
-    let places: Vec<_> = all.iter().map(|(level, place, _)| (*level, place.as_str())).collect();
-    assert_eq!(places, [(Level::Bad, "reach/azure:westeurope"), (Level::Warn, "circuits/aws:us-east-1")]);
-}
-
-#[test]
-fn where_a_site_is_gone_silence_leads_to_its_runbook() {
-    let all = found(|report| {
-        report.sites[0].unreachable = true;
-        report.lag[0].state = LagState::Silent;
-    });
-    let runbooks: Vec<_> = all.iter().map(|(_, place, runbook)| (place.as_str(), runbook.unwrap())).collect();
-    assert_eq!(runbooks, [("lag/aws:us-east-1/azure:westeurope", "aws-down"), ("reach/aws:us-east-1", "aws-down")]);
 }
 
 #[test]

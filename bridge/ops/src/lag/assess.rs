@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     observe::Seen,
     report::{self, Lag, LagState, RecoveryPoint, Report, Side, Site, Worker},
+    verdict,
 };
 use bridge_core::{
     conflict::Conflict,
@@ -36,10 +37,11 @@ pub(super) fn assess(
             lag.push(lag_of(from, to, &seen[to], now));
         }
     }
-    let sites = seen.iter().map(|(id, one)| site(id, one, seen, &lag, now)).collect();
+    let sites: Vec<Site> = seen.iter().map(|(id, one)| site(id, one, seen, &lag, now)).collect();
     let mut conflicts: Vec<report::Conflict> = conflicts.into_iter().map(conflict).collect();
     conflicts.sort_by(|one, other| other.seen_at.cmp(&one.seen_at));
-    Report { at: rfc3339(now), sites, lag, conflicts }
+    let findings = verdict::findings(&sites, &lag);
+    Report { at: rfc3339(now), sites, lag, conflicts, findings }
 }
 
 fn site(id: &SiteId, one: &Seen, all: &BTreeMap<SiteId, Seen>, lag: &[Lag], now: DateTime<Utc>) -> Site {

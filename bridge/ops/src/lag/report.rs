@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use bridge_core::conflict::ConflictKind;
 
 /// All sites at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// When it was looked, by the clock of the machine that looked.
     pub at: String,
@@ -19,10 +19,54 @@ pub struct Report {
     pub lag: Vec<Lag>,
     /// The latest conflicts that sites keep, the latest first; empty where they were not asked for, or none keeps any.
     pub conflicts: Vec<Conflict>,
+    /// Everything that is not well, the worst first. Empty: all is well.
+    pub findings: Vec<Finding>,
+}
+
+/// How bad a finding is; the worst comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Data is at risk, or a promise is not kept. The page shows it red.
+    Bad,
+    /// It will be, if nobody looks. The page shows it yellow.
+    Warn,
+    /// It cannot be seen, so nobody knows.
+    Unknown,
+}
+
+impl Level {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bad => "bad",
+            Self::Warn => "warn",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One thing to know.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// The figure that it is about: `lag/FROM/TO`, or a measure of a site as in `worker/SITE`.
+    pub place: String,
+    /// The site that it is about; of a lag, the one that is behind.
+    pub site: String,
+    /// What was found.
+    pub text: String,
+    /// What the services answered, or the reasons of letters.
+    pub detail: Option<String>,
+    /// The next step, a command where there is one.
+    pub next: String,
+    /// The runbook that tells what to do: `NAME` stands for `runbooks/NAME.md`.
+    pub runbook: Option<String>,
 }
 
 /// One site.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Site {
     /// Its name.
     pub site: String,
@@ -171,10 +215,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_has_one_word() {
+    fn a_state_and_a_level_have_one_word() {
         use LagState::{Heard, Late, Never, Silent, Unknown};
         for state in [Heard, Late, Silent, Never, Unknown] {
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+        for level in [Level::Bad, Level::Warn, Level::Unknown] {
+            assert_eq!(serde_json::to_value(level).unwrap(), level.as_str());
         }
     }
 }

@@ -3,15 +3,15 @@
 use std::io::IsTerminal;
 
 use bridge_core::{conflict::ConflictKind, text::visible};
-use bridge_ops::lag::{
-    Report,
-    report::{Conflict, Lag, LagState, Site},
-};
-
-use crate::{
-    command::table::{Column, table},
+use bridge_ops::{
+    lag::{
+        Report,
+        report::{Conflict, Finding, Lag, LagState, Site},
+    },
     span::span,
 };
+
+use crate::command::table::{Column, table};
 
 /// The report on a screen of its own, where there is one: what stood there before is overwritten.
 pub(super) fn screen(report: &Report) -> String {
@@ -33,7 +33,24 @@ pub(super) fn report(report: &Report) -> String {
     for conflict in &report.conflicts {
         text += &format!("  {}  {}: {} (seen at {})\n", conflict.seen_at, conflict.key, lost(conflict), conflict.site);
     }
-    text
+    text + "\n" + &findings(&report.findings)
+}
+
+/// The findings, worst first as they come. They stand last, where a terminal shows them.
+fn findings(findings: &[Finding]) -> String {
+    if findings.is_empty() {
+        return "nothing found\n".to_owned();
+    }
+    let lines = |finding: &Finding| {
+        let Finding { level, text, detail, next, runbook, .. } = finding;
+        let more = |line: String| vec!["  ".to_owned(), line];
+        let see = runbook.as_ref().map(|runbook| format!("; runbooks/{runbook}.md")).unwrap_or_default();
+        let head = vec![format!("  {}", level.as_str()), text.clone()];
+        let detail = detail.clone().map(more);
+        [head].into_iter().chain(detail).chain([more(format!("next: {next}{see}"))]).collect::<Vec<_>>()
+    };
+    let rows: Vec<_> = findings.iter().flat_map(lines).collect();
+    format!("found, the worst first\n{}", table(&[Column::Left(0)], &rows))
 }
 
 fn lost(conflict: &Conflict) -> String {

@@ -1,5 +1,5 @@
 // The page: each look of the server goes to every view. Start reading here; `stream.js` is where looks come from, `views/`
-// where they go. What is good and what is bad is decided by the server, and comes with the look as findings.
+// where they go. What is good and what is bad is decided by the server, and comes with the report as findings.
 
 import { attribute, text } from "./dom.js";
 import { follow } from "./stream.js";
@@ -34,7 +34,7 @@ follow({
   },
   onLook(look) {
     const levels = new Map();
-    for (const finding of look.findings) {
+    for (const finding of look.report.findings) {
       // The worst comes first.
       if (!levels.has(finding.place)) {
         levels.set(finding.place, finding.level);

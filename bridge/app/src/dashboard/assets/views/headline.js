@@ -28,8 +28,8 @@ export function headline(section) {
   const line = section.querySelector("#verdict");
   const words = section.querySelector("#verdict-text");
   const list = section.querySelector("#findings");
-  return ({ findings, report }) => {
-    const said = verdict(findings);
+  return ({ report }) => {
+    const said = verdict(report.findings);
     section.dataset.says = said.words;
     section.dataset.at = report.at;
     section.dataset.found = said.level;
@@ -37,7 +37,7 @@ export function headline(section) {
     level(section, said.level);
     text(words, said.words);
     document.title = `${TITLE_ICONS[said.level]} ${said.words} · bridge`;
-    keyed(list, findings, (finding) => `${finding.place} ${finding.level}`, make, update);
+    keyed(list, report.findings, (finding) => `${finding.place} ${finding.level}`, make, update);
   };
 }
 

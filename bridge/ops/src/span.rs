@@ -6,7 +6,7 @@
     clippy::cast_sign_loss,
     reason = "spans are not negative, and end at centuries"
 )]
-pub(crate) fn span(seconds: f64) -> String {
+pub fn span(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match seconds {
         s if s < 0.9995 => format!("{:.0} ms", s * 1e3),
