@@ -25,7 +25,7 @@ default:
 
 # Run both clouds on this machine, with a worker for each (arguments: those of `bridge local`)
 local *arguments:
-    cargo run --bin bridge -- local {{arguments}}
+    cargo run --profile local --bin bridge -- local {{arguments}}
 
 # What needs no cloud: formatting, spelling, lints and tests of core, ops and simulation, 200 worlds (3 minutes once built)
 quick: fmt spelling
