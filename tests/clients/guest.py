@@ -25,7 +25,7 @@ import botocore
 
 from acceptance import say
 from clouds import connect
-from host_memory import FEW, SETTINGS, batches, key, message
+from host_memory import FEW, FIRST, SETTINGS, batches, key, message
 from hosts import script
 from hosts.counts import Counts
 from hosts.event_source_mapping import EventSourceMapping
@@ -52,7 +52,7 @@ VARIABLES_BYTES = 64 * 1024
 MODULES = "virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk failover net_failover virtio_net"
 """What the kernel needs for disks and network, in an order in which it takes them."""
 
-FIRST = """#!/bin/busybox sh
+START = """#!/bin/busybox sh
 bb=/bin/busybox
 $bb mount -t devtmpfs dev /dev
 for module in {modules}; do $bb insmod /modules/$module.ko; done
@@ -156,7 +156,7 @@ def _invoke(
 
 def _batches(site: Site, only: Sequence[str]) -> Iterator[tuple[str, Sequence[bytes]]]:
     yield "ten", [script.event(site, f"guest/first/{at}") for at in range(BATCH)]
-    yield from ((name, bodies) for name, bodies in batches(site) if name in only)
+    yield from ((name, bodies) for name, bodies in batches(site) if name.removesuffix(FIRST) in only)
     yield "ten again", [script.event(site, f"guest/last/{at}") for at in range(BATCH)]
 
 
@@ -172,7 +172,7 @@ def _build(folder: Path, package: Path, machine: Path, memory_mb: int) -> None:
         raise SystemExit("mkfs.ext4 is missing: install e2fsprogs, then run this again")
 
     first = _tree(folder / "first", busybox, "modules", "root")
-    (first / "init").write_text(FIRST.format(modules=MODULES))
+    (first / "init").write_text(START.format(modules=MODULES))
     (first / "init").chmod(0o755)
     for name in MODULES.split():
         shutil.copy(next(machine.glob(f"lib/modules/**/{name}.ko")), first / "modules")
