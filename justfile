@@ -16,6 +16,8 @@ export BRIDGE_NODE := clients / "node"
 # Prometheus and promtool, for the tests of deploy/observability.
 prometheus := justfile_directory() / "target/prometheus"
 export BRIDGE_PROMETHEUS := prometheus / "usr/bin"
+# A kernel, an emulator and busybox, for the function in a guest.
+machine := justfile_directory() / "target/machine"
 # Playwright and axe, for the test of the dashboard.
 export BRIDGE_BROWSER := justfile_directory() / "target/browser"
 
@@ -38,6 +40,7 @@ check: fmt spelling purity deny lint docs test
 # What takes long: the packages, all mutants, fuzzing, chaos, bulk figures, lies (some hours)
 nightly: build clients packaged prometheus browser
     BRIDGE_PACKAGE_DIR="{{unpacked}}" cargo nextest run --workspace --profile nightly
+    just guest
     just fuzz all 60
     just chaos 600 "$(date +%s)"
     just replay-bulk
@@ -168,6 +171,34 @@ prometheus:
     }
     dpkg -x prometheus_*.deb .
     rm -rf prometheus_*.deb apt
+
+# The Lambda package in a virtual machine of 128 MB, with the kernel's default overcommit (1 minute, once built)
+guest: build clients packaged machine
+    "$BRIDGE_PYTHON" tests/clients/guest.py target/debug/bridge --package "{{unpacked}}" --machine "{{machine}}"
+
+# QEMU, a kernel and busybox from Debian's packages, unpacked in a place of their own, for which nobody has to be root
+[private]
+machine:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    place="{{machine}}"
+    if [ -e "$place/complete" ]; then exit 0; fi
+    if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null || [ "$(dpkg --print-architecture)" != amd64 ]; then
+        echo "the guest's kernel and emulator come from Debian's packages: run this on Debian or a system of its kind, on x86_64" >&2
+        exit 1
+    fi
+    rm -rf "$place"
+    mkdir -p "$place"/apt/state/lists/partial "$place"/apt/cache/archives/partial
+    cd "$place"
+    own="-qq -o Dir::State=$place/apt/state -o Dir::State::Status=/var/lib/dpkg/status -o Dir::Cache=$place/apt/cache -o Debug::NoLocking=1"
+    apt-get $own update
+    # With the libraries that this system lacks.
+    apt-get $own install --yes --download-only --no-install-recommends --reinstall qemu-system-x86
+    kernel=$(apt-cache $own depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9]\)/\1/p')
+    apt-get $own download busybox-static "$kernel"
+    for package in apt/cache/archives/*.deb *.deb; do dpkg -x "$package" .; done
+    rm -rf apt ./*.deb
+    touch complete
 
 # One world, with its story: just simulate 42 (more arguments: those of `bridge simulate`)
 simulate seed="1" *arguments: build

@@ -43,7 +43,7 @@ def main() -> int:
     options = _options()
     wrong: list[str] = []
     with Players(options.ready_file, options.package, SETTINGS, TIMEOUT_SECONDS) as players:
-        for name, bodies in _batches(players.clouds.aws):
+        for name, bodies in batches(players.clouds.aws):
             if not options.only or name.removesuffix(FIRST) in options.only:
                 wrong += [f"{name}: {line}" for line in _invoke(players, name, bodies, options.memory)]
     print(f"at most {max(PEAKS, default=0):.0f} MB")
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def _invoke(players: Players, name: str, bodies: Sequence[bytes], memory_mb: int) -> Iterator[str]:
-    messages = [_message(body) for body in bodies]
+    messages = [message(body) for body in bodies]
     environment = players.environments[0]
     environment.memory_bytes_max = memory_mb * 2**20
     payload = players.mapping.event(messages)
@@ -69,7 +69,7 @@ def _invoke(players: Players, name: str, bodies: Sequence[bytes], memory_mb: int
     if outcome.how is not Ended.ANSWER:
         yield f"it ended with {outcome.how}: {outcome.body[-500:]!r} {environment.lines[-3:]}"
         return
-    ids = {str(message["MessageId"]): body for message, body in zip(messages, bodies, strict=True)}
+    ids = {str(one["MessageId"]): body for one, body in zip(messages, bodies, strict=True)}
     if staying := kept(outcome, set(ids)):
         yield f"{len(staying)} of {len(ids)} messages must come again"
     yield from _lost(players.clouds.aws, [body for message_id, body in ids.items() if message_id not in staying])
@@ -77,18 +77,18 @@ def _invoke(players: Players, name: str, bodies: Sequence[bytes], memory_mb: int
 
 def _lost(site: Site, bodies: Sequence[bytes]) -> Iterator[str]:
     few = len(bodies) <= FEW
-    stored = {key for key in map(_key, bodies) if key and site.record(key)} if few else set(site.records())
+    stored = {name for name in map(key, bodies) if name and site.record(name)} if few else set(site.records())
     letters = set()
     while taken := wait_for_letter(site, 1):
         for letter in taken:
             letters.add(letter.body)
             site.drop_letter(letter)
-    lost = [body for body in bodies if body not in letters and _key(body) not in stored]
+    lost = [body for body in bodies if body not in letters and key(body) not in stored]
     if lost:
         yield f"{len(lost)} messages are neither written nor set aside, as {lost[0][:200]!r}"
 
 
-def _batches(site: Site) -> Iterator[tuple[str, Sequence[bytes]]]:
+def batches(site: Site) -> Iterator[tuple[str, Sequence[bytes]]]:
     """Batches near the limits of Lambda: 6 MB, and 10,000 records."""
     name = site.name
     yield "many", list(_fill(lambda: heavy.event(name, f"m/{uuid4()}", "")))
@@ -96,7 +96,7 @@ def _batches(site: Site) -> Iterator[tuple[str, Sequence[bytes]]]:
         members = heavy.payload(kind)
         first = list(_fill(partial(_event, name, kind, members)))
         yield kind + FIRST, first
-        yield kind, [heavy.event(name, str(_key(body)), members) for body in first]
+        yield kind, [heavy.event(name, str(key(body)), members) for body in first]
     room = heavy.BODY_BYTES_MAX - 1_000
     objects = ",".join(['{"a":0}'] * (room // 8))
     yield "too large", list(_fill(lambda: heavy.event(name, f"t/{uuid4()}", f',"x":[{objects}]')))
@@ -123,14 +123,14 @@ def _fill(make: Callable[[], bytes]) -> Iterator[bytes]:
 
 def _record(body: bytes) -> dict[str, Any]:
     """As large as a record of the real service: a receipt has some 400 characters."""
-    message = _message(body)
-    attributes = {**message["Attributes"], "SenderId": "x" * 21}
+    made = message(body)
+    attributes = {**made["Attributes"], "SenderId": "x" * 21}
     more = {"eventSource": "aws:sqs", "eventSourceARN": "x" * 60, "awsRegion": "us-east-1", "messageAttributes": {}}
     members = {"messageId": "", "receiptHandle": "", "body": "", "attributes": attributes, "md5OfBody": "", **more}
-    return {**members, "m": message["MessageId"], "r": message["ReceiptHandle"], "b": body.decode()}
+    return {**members, "m": made["MessageId"], "r": made["ReceiptHandle"], "b": body.decode()}
 
 
-def _message(body: bytes) -> dict[str, Any]:
+def message(body: bytes) -> dict[str, Any]:
     attributes = {"ApproximateReceiveCount": "1", "SentTimestamp": "1545082649183"}
     times = {"ApproximateFirstReceiveTimestamp": "1545082649185"}
     return {
@@ -142,7 +142,7 @@ def _message(body: bytes) -> dict[str, Any]:
     }
 
 
-def _key(body: bytes) -> str | None:
+def key(body: bytes) -> str | None:
     try:
         made = json.loads(body)
         return str(made["payload"]["id"])

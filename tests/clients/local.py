@@ -19,7 +19,7 @@ class Local:
 
     def __init__(self, bridge: Path, address: str, *words: str) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        file = Path(self._folder.name) / "ready.json"
+        file = self.ready_file = Path(self._folder.name) / "ready.json"
         start = time.monotonic()
         command = [bridge, "local", "--quiet", "--ready-file", file, "--service-bus-address", address, *words]
         self.process = subprocess.Popen(command)

@@ -36,6 +36,7 @@ class Function:
     region: str = "us-east-1"
     name: str = "bridge"
     memory_mb: int = 256
+    init_seconds_max: float = INIT_SECONDS_MAX
 
     @property
     def arn(self) -> str:
@@ -146,7 +147,7 @@ class Sandbox:
             self.child.thaw()
             self._changed.notify_all()
             # The time to start is not the function's.
-            self._changed.wait_for(lambda: self._has_asked or self._is_over, INIT_SECONDS_MAX)
+            self._changed.wait_for(lambda: self._has_asked or self._is_over, self._function.init_seconds_max)
             timeout_seconds = self._function.timeout_seconds if self._has_asked else 0.0
             ended = self._changed.wait_for(lambda: self._outcome or self._is_over, timeout_seconds)
             outcome = self._outcome
