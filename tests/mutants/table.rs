@@ -261,11 +261,6 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
     "works-on-more-batches" in "receive.rs", noticed by "books balance":
         "(0..pace.concurrent_batches.max(1))"
         => "(0..pace.concurrent_batches.max(1) * if MUTANT { 10 } else { 1 })";
-    "keeps-what-came-while-another-lane-halted" in "receive.rs", noticed by "test halts::what_comes_while_halted_goes_back_and_is_not_worked_on":
-        "release(self.worker, self.queue, &batch.iter().collect::<Vec<_>>()).await;"
-        => "if !MUTANT {
-                release(self.worker, self.queue, &batch.iter().collect::<Vec<_>>()).await;
-            }";
     "a-halt-ends-whatever-the-site-is-now" in "receive.rs", noticed by "test halts::a_site_that_would_break_a_promise_stays_halted_and_its_messages_stay_in_their_queue":
         "let Err(error) = self.listen.examine().await else { return Ok(taken) };"
         => "let Err(error) = self.listen.examine().await else { return Ok(taken) };

@@ -218,9 +218,10 @@ fn what_comes_while_halted_goes_back_and_is_not_worked_on() {
     };
     let told = Told::default();
     let pace = Pace { rest: Backoff { base: Duration::from_mins(5), max: Duration::from_mins(5) }, ..PACE };
+    // Sooner than any lease ends.
     let end = async {
         late.await;
-        world.clock.sleep(Duration::from_secs(60)).await;
+        world.clock.sleep(Duration::from_secs(5)).await;
     };
     world.clock.drive(receive(world.worker(HERE), &*site.queue, &*site.letters, pace, &told, end));
     assert_eq!(told.lines(), ["halted at Store"]);
