@@ -82,40 +82,39 @@ impl Holds {
     }
 }
 
+/// What the bridge wrote under this name beside a message. In what is no letter, somebody else wrote it.
+fn said<'a>(properties: &'a Properties, holds: Holds, name: &str) -> Option<&'a String> {
+    properties.get(name).filter(|_| holds.of(properties).letters())
+}
+
 /// The reason that a message lies there for.
 pub fn reason(properties: &Properties, holds: Holds) -> String {
-    let holds = holds.of(properties);
-    let letter = properties.get(property::REASON).filter(|_| holds.letters());
-    match (letter, properties.get(BROKER_REASON)) {
+    match (said(properties, holds, property::REASON), properties.get(BROKER_REASON)) {
         (Some(reason), _) => reason.clone(),
         (None, Some(reason)) => format!("broker:{reason}"),
-        (None, None) if holds.brokers() => BROKER_RECEIVES.to_owned(),
+        (None, None) if holds.of(properties).brokers() => BROKER_RECEIVES.to_owned(),
         (None, None) => "waiting".to_owned(),
     }
 }
 
 /// Whether a letter says that some site is owed the event.
 pub fn is_owed(properties: &Properties, holds: Holds) -> bool {
-    owed(properties, holds).is_some()
-}
-
-fn owed(properties: &Properties, holds: Holds) -> Option<&String> {
-    properties.get(property::OWED).filter(|_| holds.of(properties).letters())
+    said(properties, holds, property::OWED).is_some()
 }
 
 /// What a letter says about its reason.
 pub(super) fn detail(properties: &Properties, holds: Holds) -> Option<&String> {
-    properties.get(property::DETAIL).filter(|_| holds.of(properties).letters())
+    said(properties, holds, property::DETAIL)
 }
 
 /// Whether a letter holds only the head of a message that fits no letter; the message itself lies where it was.
 pub(super) fn is_excerpt(properties: &Properties, holds: Holds) -> bool {
-    holds.of(properties).letters() && properties.contains_key(property::BODY_SHA256)
+    said(properties, holds, property::BODY_SHA256).is_some()
 }
 
 /// When a letter says that its message first came, or when the letter came: whichever is earlier.
 pub(super) fn first_seen(delivery: &Delivery, holds: Holds) -> Option<DateTime<Utc>> {
-    let told = delivery.properties.get(property::FIRST_SEEN).filter(|_| holds.of(&delivery.properties).letters());
+    let told = said(&delivery.properties, holds, property::FIRST_SEEN);
     let told = told.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
     told.map(|told| told.to_utc()).into_iter().chain(delivery.first_seen).min()
 }
@@ -186,7 +185,7 @@ impl Subject {
         let trace = trace::carried(&delivery.properties, event.as_ref().ok().and_then(|event| event.trace.as_ref()));
         Self {
             reason,
-            owed: owed(&delivery.properties, holds).map(sites),
+            owed: said(&delivery.properties, holds, property::OWED).map(sites),
             given_up: false,
             event,
             refused,

@@ -63,7 +63,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 async fn attempt(config: &Config, site: &SiteId) -> anyhow::Result<Tries> {
     let worksite = assemble::worksite(config, site, &Telemetry::off()).await?;
     let store = &worksite.worker.store;
-    // An operator's clock may be wrong too, and the heartbeat is stamped by it.
+    // The heartbeat is stamped by the cloud's clock, as this machine's may be wrong.
     worksite.tally.look_at_clock(&worksite.worker).await;
     let probe = probe::record(site, Uuid::now_v7(), SystemClock.now());
     let (read, write, send) =
