@@ -13,7 +13,7 @@ use bridge_core::{
 };
 use bridge_tests::{at, message, properties, seconds};
 use chrono::TimeDelta;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 pub(crate) use goodbye::*;
 pub(crate) use retries::*;
 
@@ -40,6 +40,7 @@ macro_rules! contract {
             max_is_never_exceeded
             a_delivered_message_is_hidden
             receivers_at_the_same_time_get_different_messages
+            every_receiver_that_waits_is_served
             an_unacked_message_returns_after_its_lease
             an_acked_message_is_gone
             acking_twice_is_no_error
@@ -251,6 +252,20 @@ pub(crate) async fn receivers_at_the_same_time_get_different_messages(on: &Queue
     }
     assert_eq!(received.len(), 20, "some message did not come, or came twice");
     assert_eq!(bodies(&received).len(), 20, "some message was delivered twice");
+}
+
+/// Each takes two of sixteen at most, so none of eight has to go away empty, whoever is quick.
+pub(crate) async fn every_receiver_that_waits_is_served(on: &QueueUnderTest) {
+    let sent: Vec<Message> = (0..16).map(|n| message(format!("{n}"))).collect();
+    let waiting = join_all((0..8).map(|_| on.queue.receive(2, seconds(20))));
+    let sending = async {
+        on.clock.sleep(Duration::from_millis(500)).await;
+        on.send(&sent).await;
+    };
+    let (received, ()) = join(waiting, sending).await;
+    for deliveries in received {
+        assert!(!deliveries.unwrap().is_empty(), "a receiver got nothing, though messages were left for it");
+    }
 }
 
 pub(crate) async fn an_unacked_message_returns_after_its_lease(on: &QueueUnderTest) {

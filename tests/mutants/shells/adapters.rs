@@ -29,6 +29,10 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/adapters/src";
         noticed by "conformance service_bus::what_was_not_asked_for_is_left_to_others":
         "let credit = self.inbox.credit().min(max);"
         => "let credit = if MUTANT { self.inbox.credit() } else { self.inbox.credit().min(max) };";
+    "who-waits-does-not-ask-for-the-credit-that-another-used" in "azure/service_bus/amqp/receiver.rs",
+        noticed by "conformance service_bus::every_receiver_that_waits_is_served":
+        "|| state.taken != taken, deadline"
+        => "|| (!MUTANT && state.taken != taken), deadline";
     "a-closed-link-gives-nothing-back" in "azure/service_bus/amqp/receiver.rs",
         noticed by "conformance service_bus::closing_gives_back_what_no_caller_took":
         "if matches!(end, End::Closed(_)) {\n            give_back"

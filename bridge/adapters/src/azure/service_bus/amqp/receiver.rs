@@ -82,6 +82,8 @@ struct Inbox {
 #[derive(Debug)]
 struct InboxState {
     messages: VecDeque<Taken>,
+    /// Messages that callers have taken, ever.
+    taken: u64,
     /// Recent size of a message, leaning to the large ones.
     message_bytes: usize,
     /// Why the link ended, if it did not end by [`Link::close`].
@@ -129,17 +131,23 @@ impl Link {
             if !waiting.is_empty() {
                 return Ok(waiting);
             }
+            let taken = self.inbox.state().taken;
             let credit = self.inbox.credit().min(max);
             self.command(Command::Credit(credit)).await?;
-            if !self.inbox.wait(1, deadline).await? {
+            if !self.inbox.wait(|state| !state.messages.is_empty() || state.taken != taken, deadline).await? {
                 return Ok(Vec::new());
             }
             let linger_until = Instant::now() + LINGER_MAX;
             let mut count = self.inbox.len();
-            while count < credit && self.inbox.wait(count + 1, linger_until.min(Instant::now() + QUIET)).await? {
+            while (1..credit).contains(&count)
+                && self
+                    .inbox
+                    .wait(|state| state.messages.len() > count, linger_until.min(Instant::now() + QUIET))
+                    .await?
+            {
                 count = self.inbox.len();
             }
-            // Another caller may have been quicker; then the wait goes on.
+            // Another caller may have been quicker. It used up the credit that this one waits on, so this one asks for more.
         }
     }
 
@@ -200,7 +208,7 @@ impl Link {
 
 impl Default for InboxState {
     fn default() -> Self {
-        Self { messages: VecDeque::new(), message_bytes: MESSAGE_BYTES_UNSEEN, ended: None, closed: false }
+        Self { messages: VecDeque::new(), taken: 0, message_bytes: MESSAGE_BYTES_UNSEEN, ended: None, closed: false }
     }
 }
 
@@ -246,18 +254,23 @@ impl Inbox {
         let count = max.min(state.messages.len());
         let taken = state.messages.drain(..count).collect();
         state.messages.shrink_to(64);
+        state.taken += count as u64;
+        drop(state);
+        if count > 0 {
+            self.changed.notify_waiters();
+        }
         (taken, lapsed)
     }
 
-    /// Waits until `count` messages are there; false if they are not at the deadline.
-    async fn wait(&self, count: usize, deadline: Instant) -> Result<bool, Failure> {
+    /// Waits until the inbox is as wanted; false if it is not at the deadline.
+    async fn wait(&self, as_wanted: impl Fn(&InboxState) -> bool, deadline: Instant) -> Result<bool, Failure> {
         loop {
             let mut changed = pin!(self.changed.notified());
             // From here on no change is missed.
             changed.as_mut().enable();
             {
                 let state = self.state();
-                if state.messages.len() >= count {
+                if as_wanted(&state) {
                     return Ok(true);
                 }
                 match &state.ended {
