@@ -34,6 +34,7 @@ const STATES: &[(&str, State)] = &[
     ("does-not-start.md", with_a_global_table),
     ("halted.md", halted),
     ("lag.md", without_compute),
+    ("store-away.md", with_a_store_that_is_away),
     ("stores-differ.md", with_lost_records),
     ("two-contents.md", with_an_event_rendered_twice),
 ];
@@ -123,6 +124,13 @@ fn halted() -> Clouds {
     clouds
 }
 
+/// A table whose service refuses connections.
+fn with_a_store_that_is_away() -> Clouds {
+    let clouds = Clouds::start(&[]);
+    admin(&clouds, "POST", "/faults", "dynamodb:*:dark");
+    clouds
+}
+
 /// A table that another region can be written in too.
 fn with_a_global_table() -> Clouds {
     let clouds = Clouds::start(&["--without-workers"]);
@@ -174,6 +182,11 @@ fn halted_worker() {
 #[test]
 fn does_not_start() {
     run("does-not-start.md");
+}
+
+#[test]
+fn store_away() {
+    run("store-away.md");
 }
 
 #[test]

@@ -144,8 +144,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
             self.unsettled.push((delivery.message_id.clone(), error));
         }";
     "a-store-that-refuses-all-is-right" in "worker.rs", noticed by "crash matrix":
-        "if !suspected || "
-        => "if MUTANT || !suspected || ";
+        "let refused = matches!(error.kind, FailureKind::Rejected { .. })"
+        => "let refused = !MUTANT && matches!(error.kind, FailureKind::Rejected { .. })";
     "a-function-settles-what-must-come-again" in "invocation/partial.rs", noticed by "nothing lost":
         "Slot::Ended(Ending::Later(after) | Ending::Stay(after), verdict) => again(verdict, after),"
         => "Slot::Ended(Ending::Later(_) | Ending::Stay(_), verdict) if MUTANT => Ended::Settled(verdict),
@@ -154,9 +154,31 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
         "match copies.reschedule(&delivery, after).await {"
         => "match if MUTANT { Ok(()) } else { copies.reschedule(&delivery, after).await } {";
     "a-halted-worker-takes-messages-to-look" in "receive.rs", noticed by "nothing lost":
-        "Spot::Store => self.worker.probe_store().await.map(|()| None),"
+        "Spot::Store | Spot::Away => self.worker.probe_store().await.map(|()| None),"
         => "Spot::Store if MUTANT => Ok(None),
-            Spot::Store => self.worker.probe_store().await.map(|()| None),";
+            Spot::Store | Spot::Away => self.worker.probe_store().await.map(|()| None),";
+
+    // A store that is away.
+    "an-outage-counts-against-the-message" in "conclude.rs", noticed by "justified":
+        "Applied::Away(error) => Settlement::Wait { detail: error.chain() },"
+        => "Applied::Away(error) if MUTANT => retry_or(Reason::RetriesExhausted, error.chain(), None),
+        Applied::Away(error) => Settlement::Wait { detail: error.chain() },";
+    "an-outage-is-taken-for-the-keys-fault" in "worker.rs", noticed by "justified":
+        "Err(own) if own.kind.recovery() == Recovery::Retry => {"
+        => "Err(own) if !MUTANT && own.kind.recovery() == Recovery::Retry => {";
+    "what-waits-for-its-store-is-removed" in "ending.rs", noticed by "nothing lost":
+        "Settlement::Wait { detail } => Ending"
+        => "Settlement::Wait { .. } if MUTANT => Ending::Remove,
+        Settlement::Wait { detail } => Ending";
+    "a-store-that-is-back-stays-away" in "health.rs", noticed by "live":
+        "state.answers += 1;"
+        => "if MUTANT && state.away.is_some() {
+                return;
+            }
+            state.answers += 1;";
+    "what-waited-out-is-not-forwarded" in "conclude.rs", noticed by "nothing lost":
+        "Self::Away(_) => attempt.has_waited_out,"
+        => "Self::Away(_) => attempt.has_waited_out && !MUTANT,";
 
     // Letters.
     "a-letter-that-was-refused-counts" in "set_aside.rs", noticed by "nothing lost":

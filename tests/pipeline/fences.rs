@@ -16,7 +16,7 @@ use bridge_core::{
 use bridge_tests::properties;
 use chrono::TimeDelta;
 
-use crate::world::{World, event, message, policy};
+use crate::world::{Picky, World, event, message, policy};
 
 const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
@@ -99,10 +99,10 @@ fn every_forward_names_its_origin_and_takes_nothing_along_that_a_producer_wrote(
 
 #[test]
 fn tries_are_the_brokers_count_and_no_producers() {
-    let world = world();
+    let mut world = world();
     let used_up = properties([("bridge_attempt", "25"), ("bridge_first_seen", "2020-01-01T00:00:00Z")]);
     send(&world, HERE, &event(1, HERE, "update", "k", 0).to_string(), used_up);
-    world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
+    Picky::at(&mut world, HERE, FailureKind::Unavailable);
     assert!(matches!(work_one(&world, HERE).settlement, Settlement::Retry { .. }), "it is the first of its tries");
 }
 

@@ -35,12 +35,15 @@ const PACE: Pace = Pace {
     receive_wait: Duration::from_secs(20),
     pause: Backoff { base: Duration::from_millis(200), max: Duration::from_secs(3) },
     rest: Backoff { base: Duration::from_secs(5), max: Duration::from_mins(5) },
+    probe: Backoff { base: Duration::from_millis(250), max: Duration::from_secs(2) },
 };
 
 /// What the loop told, and how its batches were ended.
 #[derive(Debug, Default)]
 struct Told {
     lines: Mutex<Vec<String>>,
+    /// Looks for the end that were in vain.
+    looks: AtomicU32,
     /// How often the site is found wrong once what failed works again.
     objections: AtomicU32,
 }
@@ -65,8 +68,14 @@ impl Listen for Told {
         self.note(format!("not received: {}", error.kind));
     }
 
+    fn received(&self) {}
+
     fn halted(&self, halt: &Halt) {
         self.note(format!("halted at {:?}", halt.at));
+    }
+
+    fn still_halted(&self, _: &Halt, _: &PortError) {
+        self.looks.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn examine(&self) -> Result<(), PortError> {
@@ -79,7 +88,7 @@ impl Listen for Told {
         }
     }
 
-    fn mended(&self) {
+    fn mended(&self, _: &Halt) {
         self.note("mended".to_owned());
     }
 }
@@ -247,16 +256,22 @@ impl Listen for StopsIt {
         self.told.not_received(error);
     }
 
+    fn received(&self) {}
+
     fn halted(&self, halt: &Halt) {
         self.told.halted(halt);
+    }
+
+    fn still_halted(&self, halt: &Halt, error: &PortError) {
+        self.told.still_halted(halt, error);
     }
 
     async fn examine(&self) -> Result<(), PortError> {
         self.told.examine().await
     }
 
-    fn mended(&self) {
-        self.told.mended();
+    fn mended(&self, halt: &Halt) {
+        self.told.mended(halt);
         self.stop.store(true, Ordering::Relaxed);
     }
 }

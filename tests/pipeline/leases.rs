@@ -126,7 +126,7 @@ fn an_extension_that_is_under_way_is_no_hindrance_to_the_settlement() {
         rng: std::sync::Mutex::new(fastrand::Rng::with_seed(1)),
         incidents: Arc::new(Untold),
         excerpts: bridge_core::excerpts::Excerpts::default(),
-        refusals: std::sync::Mutex::default(),
+        health: bridge_core::health::Health::default(),
     };
     let delivery = Delivery {
         receipt: Receipt("1".to_owned()),

@@ -13,6 +13,7 @@ mod invocations;
 mod lag;
 mod leases;
 mod letters;
+mod outages;
 mod portions;
 mod refusals;
 mod repair;

@@ -1,20 +1,11 @@
 //! A store that refuses one key after the other: a halt where the store is what is wrong, letters where the messages are.
 
-use std::{fmt, sync::Arc};
-
-use async_trait::async_trait;
 use bridge_adapters::layer::{Fault, Rule};
 use bridge_core::{
-    event::Key,
-    failure::{FailureKind, PortError},
-    limits::REFUSED_KEYS_MAX,
-    port::{Queue, Store, Write},
-    reason::Reason,
-    record::Record,
-    settlement::Settlement,
+    failure::FailureKind, limits::REFUSED_KEYS_MAX, port::Queue, reason::Reason, settlement::Settlement,
 };
 
-use crate::world::{World, event, policy};
+use crate::world::{Picky, World, event, policy};
 
 const HERE: &str = "aws:us-east-1";
 
@@ -69,36 +60,10 @@ fn few_refusals_or_a_success_between_them_are_the_messages_fault() {
     assert_eq!(ended(&world), (REFUSED_KEYS_MAX - 1, 0));
 }
 
-/// Takes the bridge's own record, and nothing that an application wrote.
-#[derive(Debug)]
-struct Picky(Arc<dyn Store>);
-
-impl fmt::Display for Picky {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("picky store")
-    }
-}
-
-#[async_trait]
-impl Store for Picky {
-    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
-        if record.key.as_str().starts_with("_bridge/") {
-            return self.0.put_if_newer(record).await;
-        }
-        let kind = FailureKind::Rejected { detail: "not this one".to_owned() };
-        Err(PortError::new(self.to_string(), "put_if_newer", kind))
-    }
-
-    async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {
-        self.0.get(key).await
-    }
-}
-
 /// However many messages are wrong, each ends as a letter: a site that halted for them would never get past them.
 #[test]
 fn a_store_that_takes_the_bridges_own_record_is_right() {
     let mut world = world(40);
-    let worker = world.workers.values_mut().next().unwrap();
-    worker.store = Arc::new(Picky(Arc::clone(&worker.store)));
+    Picky::at(&mut world, HERE, FailureKind::Rejected { detail: "not this one".to_owned() });
     assert_eq!(ended(&world), (40, 0));
 }

@@ -14,7 +14,7 @@ use bridge_core::{
 };
 use serde_json::json;
 
-use crate::world::{World, event, policy};
+use crate::world::{Picky, World, event, policy};
 
 const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
@@ -187,9 +187,9 @@ fn a_record_that_the_store_refuses_does_not_take_older_ones_along() {
 }
 
 #[test]
-fn a_store_that_fails_is_tried_again_and_at_last_given_up() {
-    let world = world();
-    world.site(HERE).writes.add(Rule::always(Fault::Before(FailureKind::Unavailable)));
+fn a_key_that_fails_is_tried_again_and_at_last_given_up() {
+    let mut world = world();
+    Picky::at(&mut world, HERE, FailureKind::Unavailable);
     world.send(HERE, &[event(1, HERE, "update", "k", 0).to_string()]);
     for attempt in 1..policy().attempts_max {
         assert!(matches!(settle_one(&world, HERE), Settlement::Retry { .. }), "attempt {attempt}");
@@ -202,10 +202,9 @@ fn a_store_that_fails_is_tried_again_and_at_last_given_up() {
 }
 
 #[test]
-fn a_store_that_is_down_for_long_does_not_flood_the_peers() {
-    let world = world();
-    let down = Fault::Before(FailureKind::Unavailable);
-    world.site(HERE).writes.add(Rule::always(down));
+fn a_key_that_fails_for_long_does_not_flood_the_peers() {
+    let mut world = world();
+    Picky::at(&mut world, HERE, FailureKind::Unavailable);
     world.send(HERE, &[event(1, HERE, "update", "k", 0).to_string()]);
     settle_one(&world, HERE);
     assert_eq!(world.site(THERE).queue.len(), 1, "forwarded at once");

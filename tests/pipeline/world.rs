@@ -4,10 +4,55 @@ pub(crate) use bridge_simulation::{
     site::Site,
     world::{START, World, message, policy},
 };
-use std::sync::{Arc, Mutex};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+};
 
-use bridge_core::incident::{Incident, Incidents};
+use async_trait::async_trait;
+use bridge_core::{
+    event::Key,
+    failure::{FailureKind, PortError},
+    incident::{Incident, Incidents},
+    port::{Store, Write},
+    record::Record,
+};
 use serde_json::{Value, json};
+
+/// A store that takes the bridge's own record, and nothing that an application wrote: its keys are to blame, and not the store.
+#[derive(Debug)]
+pub(crate) struct Picky {
+    store: Arc<dyn Store>,
+    kind: FailureKind,
+}
+
+impl Picky {
+    /// Puts it in the place of a site's own store, as its worker sees that.
+    pub(crate) fn at(world: &mut World, site: &str, kind: FailureKind) {
+        let worker = world.workers.get_mut(&site.parse().unwrap()).unwrap();
+        worker.store = Arc::new(Self { store: Arc::clone(&worker.store), kind });
+    }
+}
+
+impl fmt::Display for Picky {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("picky store")
+    }
+}
+
+#[async_trait]
+impl Store for Picky {
+    async fn put_if_newer(&self, record: &Record) -> Result<Write, PortError> {
+        if record.key.as_str().starts_with("_bridge/") {
+            return self.store.put_if_newer(record).await;
+        }
+        Err(PortError::new(self.to_string(), "put_if_newer", self.kind.clone()))
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>, PortError> {
+        self.store.get(key).await
+    }
+}
 
 /// Writes down what is reported to it.
 #[derive(Debug, Default)]
@@ -27,7 +72,6 @@ impl Incidents for Reported {
             Incident::NotGivenBack(error) => format!("not given back: {}", error.kind),
             Incident::NotHidden(error) => format!("not hidden: {}", error.kind),
             Incident::Halted { .. } => "halted".to_owned(),
-            Incident::StillHalted(error) => format!("still halted: {}", error.kind),
             Incident::NotCounted(error) => format!("not counted: {}", error.kind),
         };
         self.0.lock().unwrap().push(line);

@@ -93,8 +93,8 @@ impl Tally {
 }
 
 /// What can become of a delivery, as [`outcome`] has it.
-pub(crate) const OUTCOMES: [&str; 7] =
-    ["applied", "superseded", "duplicate", "retried", "dead_letter", "halted", "dropped"];
+pub(crate) const OUTCOMES: [&str; 8] =
+    ["applied", "superseded", "duplicate", "retried", "dead_letter", "halted", "store_away", "dropped"];
 
 /// The outcome of a delivery, in a word.
 pub(crate) fn outcome(verdict: &Verdict) -> &'static str {
@@ -102,6 +102,7 @@ pub(crate) fn outcome(verdict: &Verdict) -> &'static str {
         (Settlement::DeadLetter(_), _) => "dead_letter",
         (Settlement::Retry { .. }, _) => "retried",
         (Settlement::Halt { .. }, _) => "halted",
+        (Settlement::Wait { .. }, _) => "store_away",
         (Settlement::Ack, Some(write)) => write.as_str(),
         (Settlement::Ack, None) => "dropped",
     }

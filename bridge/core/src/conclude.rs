@@ -19,6 +19,8 @@ pub(crate) enum Applied {
     Done(Write),
     /// The store failed, or refused the record.
     Failed(Arc<PortError>),
+    /// The store is away, and no key is to blame.
+    Away(Arc<PortError>),
     /// The worker's own bug.
     Panicked,
 }
@@ -28,7 +30,7 @@ impl Applied {
     pub(crate) fn failure(&self) -> Option<String> {
         match self {
             Self::Done(_) => None,
-            Self::Failed(error) => Some(error.chain()),
+            Self::Failed(error) | Self::Away(error) => Some(error.chain()),
             Self::Panicked => Some("panicked".to_owned()),
         }
     }
@@ -44,17 +46,18 @@ impl Applied {
         }
     }
 
-    /// Whether the delivery ends here: it will not be tried again, nor taken up after a halt. Who is owed the event has to be known then.
-    /// `last`: a failure is not tried again.
-    pub(crate) fn ends_the_delivery(&self, last: bool) -> bool {
+    /// Whether the message ends with this delivery: it will not be tried again, nor taken up after a halt. Who is owed the event has to be
+    /// known then.
+    pub(crate) fn ends_the_delivery(&self, attempt: &Attempt<'_>) -> bool {
         match self {
             Self::Done(_) => true,
             Self::Failed(error) => match error.kind.recovery() {
                 Recovery::DeadLetter => true,
-                Recovery::Retry => last,
+                Recovery::Retry => attempt.is_last,
                 Recovery::Halt => false,
             },
-            Self::Panicked => last,
+            Self::Away(_) => attempt.has_waited_out,
+            Self::Panicked => attempt.is_last,
         }
     }
 }
@@ -68,6 +71,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) number: u32,
     /// Whether a failure is not tried again.
     pub(crate) is_last: bool,
+    /// Whether the message waits no longer for a store that is away.
+    pub(crate) has_waited_out: bool,
     pub(crate) retry: Backoff,
 }
 
@@ -97,6 +102,11 @@ pub(crate) fn conclude<'a>(
             Recovery::DeadLetter => dead_letter(Reason::StoreRejected, error.chain(), with_site(&peers, attempt.site)),
             Recovery::Halt => Settlement::Halt { detail: error.chain() },
         },
+        Applied::Away(error) if attempt.has_waited_out => {
+            let detail = format!("the message's queue would not keep it much longer; {}", error.chain());
+            dead_letter(Reason::StoreAway, detail, with_site(&peers, attempt.site))
+        }
+        Applied::Away(error) => Settlement::Wait { detail: error.chain() },
         Applied::Panicked => retry_or(Reason::Panicked, "the worker panicked, see its log".to_owned(), None),
         Applied::Done(_) if failed.is_empty() => Settlement::Ack,
         Applied::Done(_) => {

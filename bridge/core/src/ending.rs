@@ -23,7 +23,7 @@ pub(crate) enum Ending {
     Later(Duration),
     /// The message must stay in its queue, hidden for this long, and no copy may take its place.
     Stay(Duration),
-    /// Nothing can succeed: the message goes back untouched.
+    /// Nothing can succeed for now: the message goes back untouched.
     Untouched(Halt),
     /// The message is left to its broker.
     Left(PortError),
@@ -52,6 +52,7 @@ pub(crate) async fn endings(
         Settlement::Ack => Ending::Remove,
         Settlement::Retry { after } => Ending::Later(*after),
         Settlement::Halt { detail } => Ending::Untouched(Halt { at: Spot::Store, detail: detail.clone() }),
+        Settlement::Wait { detail } => Ending::Untouched(Halt { at: Spot::Away, detail: detail.clone() }),
         Settlement::DeadLetter(_) => {
             let (ending, done) = of_aside(worker, delivery, asides.next().unwrap_or(Aside::Sent));
             if let Some(done) = done {

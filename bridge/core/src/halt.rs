@@ -1,6 +1,6 @@
 //! Why a worker stands still.
 
-/// Why nothing more must be taken: no message can succeed until an operator acts.
+/// Why nothing more must be taken: no message can succeed until an operator acts, or until the store is back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Halt {
     /// What cannot be used.
@@ -12,8 +12,10 @@ pub struct Halt {
 /// What cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spot {
-    /// The site's own store.
+    /// The site's own store, until an operator acts.
     Store,
+    /// The site's own store, which answers nobody or throttles everything. That passes by itself.
+    Away,
     /// The dead-letter queue.
     DeadLetters,
     /// The site's queue, for settling.

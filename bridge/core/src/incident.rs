@@ -48,8 +48,6 @@ pub enum Incident<'a> {
         /// What is broken.
         detail: &'a str,
     },
-    /// The trouble that halted the worker lasts.
-    StillHalted(&'a PortError),
     /// Messages in other hands are not counted: that needs a permission which a replay can do without.
     NotCounted(&'a PortError),
 }

@@ -48,6 +48,7 @@ pub mod record;
 
 pub mod circuit;
 pub mod conflict;
+pub mod health;
 pub mod heartbeat;
 pub mod incident;
 pub mod lease;

@@ -123,6 +123,18 @@ pub const CALL_MAX: Duration = Duration::from_mins(1);
 /// least: an operator's mend takes longer.
 pub const FAR: RangeInclusive<Duration> = Duration::from_secs(30)..=RETRY_HINT_MAX;
 
+/// How long a function hides a message whose store is away, at least and at most: [`retry::patient`](crate::retry::patient). Ours: a second costs a
+/// short outage little, and five minutes cost a long one few invocations.
+pub const PATIENT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(5);
+
+/// Deliveries after which a broker may set a message of a function aside by itself, at least. A message that waits for its store for two weeks is
+/// delivered some 500 times ([`retry::patient`](crate::retry::patient)).
+pub const DELIVERIES_MIN: u32 = 600;
+
+/// How long a message waits for a store that is away unless configured. "Amazon SQS message quotas": a queue keeps messages for 4 days unless told
+/// otherwise. Half a day is left for a letter.
+pub const STORE_WAIT_MAX: Duration = Duration::from_hours(84);
+
 /// How long a message is hidden at most that a function did not reach. Ours: of a thousand, each waits for its turn; an idle function is soon
 /// back at it.
 pub const UNREACHED_MAX: Duration = Duration::from_mins(15);

@@ -113,7 +113,7 @@ pub const EVENTS: Metric = metric(
     Kind::Counter,
     "{event}",
     &[label::SITE, label::OUTCOME],
-    "deliveries by outcome: applied, superseded, duplicate, retried, dead_letter, halted, dropped (a refused heartbeat)",
+    "deliveries by outcome: applied, superseded, duplicate, retried, dead_letter, halted, store_away (given back, for the store is away), dropped (a refused heartbeat)",
 );
 /// Seconds of a write to the site's store.
 pub const APPLY_DURATION: Metric = metric(
@@ -186,6 +186,14 @@ pub const HALTED: Metric = metric(
     "{worker}",
     &[label::SITE],
     "1 while the worker is halted and waits for an operator, else 0",
+);
+/// Whether the site's own store is away.
+pub const STORE_AWAY: Metric = metric(
+    "bridge.store.away",
+    Kind::Gauge,
+    "{worker}",
+    &[label::SITE],
+    "1 while the worker takes nothing because its own store answers nobody or throttles everything, else 0",
 );
 /// When the last heartbeat was written.
 pub const HEARTBEAT: Metric = metric(

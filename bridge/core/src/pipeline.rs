@@ -31,7 +31,7 @@ use crate::{
     reserved,
     settlement::{Letter, Settlement},
     trace::{self, Carried, Step, StepKind, TraceParent},
-    worker::{Forward, Policy, Verdict, Worker},
+    worker::{Forward, Policy, Unwritten, Verdict, Worker},
 };
 
 /// A delivery that is an event, and what is to be done with it.
@@ -155,6 +155,7 @@ impl Worker {
             site: &self.rules.site,
             number: delivery.attempt,
             is_last: self.is_last(delivery),
+            has_waited_out: self.has_waited_out(delivery),
             retry: self.policy.retry,
         }
     }
@@ -186,7 +187,7 @@ impl Worker {
             let refused = match &applied {
                 Applied::Failed(error) => error.kind.recovery() == Recovery::DeadLetter,
                 Applied::Panicked => true,
-                Applied::Done(_) => false,
+                Applied::Done(_) | Applied::Away(_) => false,
             };
             if !refused {
                 let version = greatest.event.version();
@@ -202,9 +203,11 @@ impl Worker {
 
     async fn put(&self, event: &Event) -> Applied {
         let record = Record::new(event, &self.rules.site, self.clock.now(), self.policy.tombstone_life);
-        let put = self.store.put_if_newer(&record).await;
-        let put = self.blame(&record.key, put).await;
-        put.map_or_else(|error| Applied::Failed(Arc::new(error)), Applied::Done)
+        match self.write(&record).await {
+            Ok(write) => Applied::Done(write),
+            Err(Unwritten::Failed(error)) => Applied::Failed(error),
+            Err(Unwritten::Away(why)) => Applied::Away(why),
+        }
     }
 
     /// Sends to every peer what this site is the origin of; answers by peer and place in the batch.
@@ -293,7 +296,7 @@ impl Round<'_> {
         let task = |index: usize| self.tasks.iter().find(|task| task.index == index).expect("only tasks are applied");
         let ends = |(index, applied): &&(usize, Applied)| {
             let delivery = &self.batch[*index];
-            !is_first(delivery) && applied.ends_the_delivery(self.worker.is_last(delivery))
+            !is_first(delivery) && applied.ends_the_delivery(&self.worker.attempt(delivery))
         };
         let later = applied.iter().filter(ends).map(|(index, _)| task(*index)).collect();
         let mut forwarded = self.worker.forward(later, self.batch).await;

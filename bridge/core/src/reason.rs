@@ -33,6 +33,8 @@ pub enum Reason {
     PeerUnavailable,
     /// The store failed again and again.
     RetriesExhausted,
+    /// The store was away for nearly as long as the queue keeps messages.
+    StoreAway,
     /// The store refused this one record.
     StoreRejected,
     /// A peer's queue refused this one message.
@@ -43,7 +45,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for help texts and for the test against the schema.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NotJson,
         Self::DuplicateMember,
         Self::InvalidEvent,
@@ -57,6 +59,7 @@ impl Reason {
         Self::NotForwarded,
         Self::PeerUnavailable,
         Self::RetriesExhausted,
+        Self::StoreAway,
         Self::StoreRejected,
         Self::PeerRejected,
         Self::Panicked,
@@ -78,6 +81,7 @@ impl Reason {
             Self::NotForwarded => "not_forwarded",
             Self::PeerUnavailable => "peer_unavailable",
             Self::RetriesExhausted => "retries_exhausted",
+            Self::StoreAway => "store_away",
             Self::StoreRejected => "store_rejected",
             Self::PeerRejected => "peer_rejected",
             Self::Panicked => "panicked",

@@ -1,12 +1,14 @@
 //! Takes batch after batch from a site's queue and works each off; stands still while halted. The loop of every host that takes messages by
 //! itself.
 //!
-//! Halted, it gives back what it holds and takes nothing more. It looks for the mend by asking what failed, never by taking a message: each
-//! message that is taken and given back counts at its broker, which sets it aside in the end.
+//! Halted, or while its store is away, it gives back what it holds and takes nothing more. It looks for the end by asking what failed, never by
+//! taking a message: each message that is taken and given back counts at its broker, which sets it aside in the end. Afterwards each lane
+//! begins with one message and doubles: what has just come back is not run over.
 
 use std::{pin::pin, time::Duration};
 
 use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{
     FutureExt, future,
     future::{Either, Shared, select},
@@ -17,11 +19,13 @@ use crate::{
     carry_out::{Carried, release, work_off},
     failure::{PortError, Recovery},
     halt::{Halt, Spot},
-    incident::Incident,
     port::{Delivery, Queue, Use},
     retry::Backoff,
     worker::{Verdict, Worker},
 };
+
+/// Between two rounds for messages that may wait for the store no longer, at least. Ours: a round counts as a delivery at the broker.
+const ROUND_MIN: Duration = Duration::from_mins(10);
 
 /// How much is taken at once, and how long it rests.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +40,8 @@ pub struct Pace {
     pub pause: Backoff,
     /// Between looks for the mend, while halted.
     pub rest: Backoff,
+    /// Between looks for the store, while it is away.
+    pub probe: Backoff,
 }
 
 /// Whoever wants to know what the loop does.
@@ -47,8 +53,14 @@ pub trait Listen: Send + Sync {
     /// A receive failed, and will be tried again.
     fn not_received(&self, error: &PortError);
 
-    /// Nothing more is taken until this is mended.
+    /// A receive was answered.
+    fn received(&self);
+
+    /// Nothing more is taken until this has ended.
     fn halted(&self, halt: &Halt);
+
+    /// A look for the end was in vain.
+    fn still_halted(&self, halt: &Halt, error: &PortError);
 
     /// Asked once what failed works again: whether the site keeps its promises as it is set up now. A store that was replaced takes
     /// records, and may not keep them.
@@ -57,8 +69,8 @@ pub trait Listen: Send + Sync {
     /// The site stays halted.
     async fn examine(&self) -> Result<(), PortError>;
 
-    /// What [`Listen::halted`] told of is mended.
-    fn mended(&self);
+    /// What [`Listen::halted`] told of has ended.
+    fn mended(&self, halt: &Halt);
 }
 
 /// Takes and works off batches until `stop`, then finishes those at hand.
@@ -90,29 +102,36 @@ struct Shift<'a, S: Future<Output = ()>> {
 
 impl<S: Future<Output = ()> + Send> Shift<'_, S> {
     async fn lane(&self) {
-        let mut failures = 0;
+        let (mut failures, mut seen, mut most) = (0, 0, self.pace.batch_messages_max);
         let mut taken = None;
         while let Some(open) = self.unless_stopped(self.mended.lock()).await {
             let mended = *open;
             drop(open);
+            if mended != seen {
+                (seen, most) = (mended, 1);
+            }
             let received = match taken.take() {
                 Some(batch) => Ok(batch),
-                None => match self.unless_stopped(self.take(self.pace.receive_wait)).await {
+                None => match self.unless_stopped(self.take(most, self.pace.receive_wait)).await {
                     Some(received) => received,
                     None => break,
                 },
             };
+            if received.is_ok() {
+                failures = 0;
+                self.listen.received();
+            }
             match received {
-                Ok(batch) if batch.is_empty() => failures = 0,
+                Ok(batch) if batch.is_empty() => {}
                 Ok(batch) => {
-                    failures = 0;
+                    most = most.saturating_mul(2).min(self.pace.batch_messages_max);
                     if let Some(halt) = self.work(&batch).await {
-                        taken = self.stand_still(&halt, mended).await;
+                        taken = self.stand_still(halt, mended, &batch).await;
                     }
                 }
                 Err(error) if error.kind.recovery() == Recovery::Halt => {
                     let halt = Halt { at: Spot::Receiving, detail: error.chain() };
-                    taken = self.stand_still(&halt, mended).await;
+                    taken = self.stand_still(halt, mended, &[]).await;
                 }
                 Err(error) => {
                     self.listen.not_received(&error);
@@ -125,8 +144,8 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
         release(self.worker, self.queue, &taken.iter().flatten().collect::<Vec<_>>()).await;
     }
 
-    async fn take(&self, wait: Duration) -> Result<Vec<Delivery>, PortError> {
-        self.queue.receive(self.pace.batch_messages_max, wait).await
+    async fn take(&self, most: usize, wait: Duration) -> Result<Vec<Delivery>, PortError> {
+        self.queue.receive(most, wait).await
     }
 
     /// Works a batch off; answers why nothing more must be taken, if so.
@@ -136,45 +155,80 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
             release(self.worker, self.queue, &batch.iter().collect::<Vec<_>>()).await;
             return None;
         }
-        let (verdicts, carried) = work_off(self.worker, self.queue, self.dead_letters, batch).await;
-        self.listen.worked_off(batch, &verdicts, &carried).await;
-        carried.halt
+        self.work_off(batch).await.halt
     }
 
-    /// Waits until what halted a lane is mended, unless another lane saw that meanwhile. `before`: the halts that were mended when the lane took
-    /// its messages. A look that takes messages hands them on.
-    async fn stand_still(&self, halt: &Halt, before: u64) -> Option<Vec<Delivery>> {
+    async fn work_off(&self, batch: &[Delivery]) -> Carried {
+        let (verdicts, carried) = work_off(self.worker, self.queue, self.dead_letters, batch).await;
+        self.listen.worked_off(batch, &verdicts, &carried).await;
+        carried
+    }
+
+    /// Waits until what halted a lane has ended, unless another lane saw that meanwhile. `before`: the halts that had ended when the lane took
+    /// `batch`. A look that takes messages hands them on.
+    async fn stand_still(&self, mut halt: Halt, before: u64, batch: &[Delivery]) -> Option<Vec<Delivery>> {
         let mut mended = self.unless_stopped(self.mended.lock()).await?;
         if *mended != before {
             return None;
         }
-        self.listen.halted(halt);
-        for number in 0.. {
-            let rest = self.worker.with_rng(|rng| self.pace.rest.pause(number, rng));
+        self.listen.halted(&halt);
+        let (mut number, mut round) = (0, self.next_round(batch));
+        loop {
+            let pace = if halt.at == Spot::Away { self.pace.probe } else { self.pace.rest };
+            let rest = self.worker.with_rng(|rng| pace.pause(number, rng));
             self.unless_stopped(self.worker.clock.sleep(rest)).await?;
+            number = number.saturating_add(1);
             let looked = match self.unless_stopped(self.look(halt.at)).await? {
-                Ok(taken) => self.examined(taken).await,
-                Err(error) => Err(error),
+                Ok(taken) if halt.at != Spot::Away => self.examined(taken).await,
+                looked => looked,
             };
             match looked {
                 Ok(taken) => {
                     *mended += 1;
-                    self.listen.mended();
+                    self.listen.mended(&halt);
                     return taken;
                 }
-                Err(error) => self.worker.incidents.report(Incident::StillHalted(&error)),
+                Err(error) if halt.at == Spot::Away && error.kind.recovery() == Recovery::Halt => {
+                    // The store answers again, and may not be used.
+                    self.listen.mended(&halt);
+                    halt = Halt { at: Spot::Store, detail: error.chain() };
+                    self.listen.halted(&halt);
+                    number = 0;
+                }
+                Err(error) => self.listen.still_halted(&halt, &error),
+            }
+            if halt.at == Spot::Away && self.worker.clock.now() >= round {
+                round = self.set_aside_what_waited_out().await;
             }
         }
-        None
     }
 
-    /// One look for the mend, by what failed. Messages are taken only where just that had failed.
+    /// Takes batch after batch for as long as a letter is made of one; answers when to do so again.
+    async fn set_aside_what_waited_out(&self) -> DateTime<Utc> {
+        loop {
+            let batch = self.take(self.pace.batch_messages_max, Duration::ZERO).await.unwrap_or_default();
+            let next = self.next_round(&batch);
+            if batch.is_empty() || self.work_off(&batch).await.books.dead_lettered == 0 {
+                return next;
+            }
+        }
+    }
+
+    /// When the first message of a batch, or of those that come later, may wait for the store no longer.
+    fn next_round(&self, batch: &[Delivery]) -> DateTime<Utc> {
+        let all = self.worker.policy.store_wait_max;
+        let left = batch.iter().map(|delivery| self.worker.may_wait(delivery)).min().unwrap_or(all);
+        let wait = TimeDelta::from_std(left.max(ROUND_MIN)).unwrap_or(TimeDelta::MAX);
+        self.worker.clock.now().checked_add_signed(wait).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
+    /// One look for the end, by what failed. Messages are taken only where just that had failed.
     async fn look(&self, at: Spot) -> Result<Option<Vec<Delivery>>, PortError> {
         match at {
-            Spot::Store => self.worker.probe_store().await.map(|()| None),
+            Spot::Store | Spot::Away => self.worker.probe_store().await.map(|()| None),
             Spot::DeadLetters => self.dead_letters.probe(Use::Send).await.map(|()| None),
             Spot::Settling => self.queue.probe(Use::Settle).await.map(|()| None),
-            Spot::Receiving => self.take(Duration::ZERO).await.map(Some),
+            Spot::Receiving => self.take(self.pace.batch_messages_max, Duration::ZERO).await.map(Some),
         }
     }
 

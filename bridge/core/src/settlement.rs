@@ -21,6 +21,11 @@ pub enum Settlement {
         /// What is broken.
         detail: String,
     },
+    /// Take nothing more, and give this message back untouched: the site's own store is away. No message is to blame, and none loses an attempt.
+    Wait {
+        /// What the store said, or what was said in its place.
+        detail: String,
+    },
 }
 
 /// Why a message is set aside, and who has not confirmed its event yet.

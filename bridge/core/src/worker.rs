@@ -10,14 +10,16 @@ use crate::{
     decision::Rules,
     event::Key,
     excerpts::Excerpts,
-    failure::{FailureKind, PortError},
+    failure::{FailureKind, PortError, Recovery},
+    halt::{Halt, Spot},
+    health::Health,
     incident::Incidents,
     limits::REFUSED_KEYS_MAX,
     peer::Peer,
     port::{Clock, Delivery, Store, Write},
     probe,
-    refusals::Refusals,
-    retry::{Backoff, far},
+    record::Record,
+    retry::{Backoff, far, patient},
     settlement::Settlement,
     trace::Trace,
     version::Version,
@@ -34,6 +36,8 @@ pub struct Policy {
     pub attempts_max: u32,
     /// Delays between deliveries.
     pub retry: Backoff,
+    /// How long a message waits, at most, for a store that is away; less than its queue keeps it. Then a letter keeps it.
+    pub store_wait_max: Duration,
     /// Sends to a peer, within one delivery, before the event is owed to it.
     pub peer_attempts_max: u32,
     /// Delays between those sends.
@@ -73,6 +77,15 @@ pub struct Verdict {
     pub trace: Option<Trace>,
 }
 
+/// Why a record was not written.
+#[derive(Clone, Debug)]
+pub(crate) enum Unwritten {
+    /// The store failed, or refused this record.
+    Failed(Arc<PortError>),
+    /// The store is away: it answers nobody, or throttles everything.
+    Away(Arc<PortError>),
+}
+
 /// Replicates for one site.
 #[derive(Debug)]
 pub struct Worker {
@@ -92,20 +105,41 @@ pub struct Worker {
     pub incidents: Arc<dyn Incidents>,
     /// Messages that no letter holds.
     pub excerpts: Excerpts,
-    /// What its store has refused of late.
-    pub refusals: Mutex<Refusals>,
+    /// What it knows of its store.
+    pub health: Health,
 }
 
 impl Worker {
-    /// Whether this delivery of its message is the last one that is tried.
+    /// Whether this delivery of its message is the last one that is tried. An outage of the store uses up none.
     pub(crate) fn is_last(&self, delivery: &Delivery) -> bool {
-        delivery.attempt >= self.policy.attempts_max
+        delivery.attempt >= self.policy.attempts_max && self.health.counts_attempts(self.clock.now())
+    }
+
+    /// Whether a message has waited for the store as long as it may: its queue would not keep it for much longer.
+    pub(crate) fn has_waited_out(&self, delivery: &Delivery) -> bool {
+        self.may_wait(delivery).is_zero()
+    }
+
+    /// How long a message may still wait for a store that is away.
+    pub(crate) fn may_wait(&self, delivery: &Delivery) -> Duration {
+        self.policy.store_wait_max.saturating_sub(self.age(delivery))
     }
 
     /// How long to hide a message with which nothing can be done for now.
     pub(crate) fn far(&self, delivery: &Delivery) -> Duration {
-        let age = delivery.first_seen.and_then(|seen| (self.clock.now() - seen).to_std().ok());
-        far(delivery.attempt, age.unwrap_or_default())
+        far(delivery.attempt, self.age(delivery))
+    }
+
+    /// How long to hide a message that is given back untouched, where it cannot just stay in its queue.
+    pub(crate) fn hidden(&self, delivery: &Delivery, halt: &Halt) -> Duration {
+        match halt.at {
+            Spot::Away => patient(self.age(delivery)),
+            Spot::Store | Spot::DeadLetters | Spot::Settling | Spot::Receiving => self.far(delivery),
+        }
+    }
+
+    fn age(&self, delivery: &Delivery) -> Duration {
+        delivery.first_seen.and_then(|seen| (self.clock.now() - seen).to_std().ok()).unwrap_or_default()
     }
 
     /// Asks the site's own store to do what a worker needs of it: one write, of a record that is the bridge's own and soon expires. A read
@@ -116,32 +150,53 @@ impl Worker {
     pub async fn probe_store(&self) -> Result<(), PortError> {
         let record = probe::record(&self.rules.site, self.fresh_uuid(), self.clock.now());
         let put = self.store.put_if_newer(&record).await.map(drop);
-        self.note_write(&record.key, put.as_ref().err());
+        self.health.note(&record.key, put.as_ref().err(), self.clock.now());
         put
     }
 
-    /// Says of a refusal whose fault it is. After many, and no success between, the store is asked to take the bridge's own
-    /// record: one that refuses that too can hold none at all.
-    pub(crate) async fn blame<T>(&self, key: &Key, put: Result<T, PortError>) -> Result<T, PortError> {
-        let suspected = self.note_write(key, put.as_ref().err());
-        let Err(mut error) = put else { return put };
-        if !suspected || !matches!(error.kind, FailureKind::Rejected { .. }) {
-            return Err(error);
+    /// Writes a record, unless the store is away; says of a failure whose fault it is.
+    pub(crate) async fn write(&self, record: &Record) -> Result<Write, Unwritten> {
+        self.health.admits(self.clock.now()).map_err(Unwritten::Away)?;
+        let answers = self.health.answers();
+        let put = self.store.put_if_newer(record).await;
+        self.health.note(&record.key, put.as_ref().err(), self.clock.now());
+        let Err(error) = put else { return put.map_err(|error| Unwritten::Failed(Arc::new(error))) };
+        if error.kind.recovery() == Recovery::Retry {
+            return Err(self.blame(error, answers).await);
         }
+        let refused = matches!(error.kind, FailureKind::Rejected { .. }) && self.health.is_suspect();
+        Err(Unwritten::Failed(Arc::new(if refused { self.suspect(error).await } else { error })))
+    }
+
+    /// Whether a failure that may pass is one key's or the store's. It is the key's where the store has answered others meanwhile, or takes
+    /// the bridge's own record. `answers`: of the store before the write.
+    async fn blame(&self, error: PortError, answers: u64) -> Unwritten {
+        let _asking = self.health.asking.lock().await;
+        if let Some(why) = self.health.away() {
+            return Unwritten::Away(why);
+        }
+        if self.health.answers() != answers {
+            return Unwritten::Failed(Arc::new(error));
+        }
+        match self.probe_store().await {
+            Err(own) if own.kind.recovery() == Recovery::Retry => {
+                let why = Arc::new(own);
+                self.health.is_gone(Arc::clone(&why), self.clock.now());
+                Unwritten::Away(why)
+            }
+            Ok(()) | Err(_) => Unwritten::Failed(Arc::new(error)),
+        }
+    }
+
+    /// After many refusals, and no success between: a store that refuses the bridge's own record too can hold none at all.
+    async fn suspect(&self, mut error: PortError) -> PortError {
         if let Err(own) = self.probe_store().await {
             let detail = format!(
                 "it has refused {REFUSED_KEYS_MAX} keys and taken none, and the bridge's own record too ({own}); `bridge doctor` names the mend"
             );
             error.kind = FailureKind::Misshapen { detail };
         }
-        Err(error)
-    }
-
-    /// Takes in what came of a write; whether the store may be what is wrong.
-    pub(crate) fn note_write(&self, key: &Key, failure: Option<&PortError>) -> bool {
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        refusals.note(key, failure.map(|error| &error.kind));
-        refusals.suspect_the_store()
+        error
     }
 
     /// A name for one send. Random, and never derived from the event: a queue's duplicate detection would swallow a

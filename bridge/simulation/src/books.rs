@@ -75,6 +75,8 @@ pub enum Line {
 /// A failure, by what it asks of whoever meets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Met {
+    /// It did what it was asked.
+    Answer,
     /// Another try may help.
     Passing,
     /// This one thing is refused.
@@ -401,6 +403,14 @@ impl State {
     /// Whether the worker of `site` met such a failure on this line a short time ago.
     pub fn has_met(&self, site: usize, line: Line, met: Met) -> bool {
         self.met.get(&(site, line, met)).is_some_and(|at| self.now() - *at <= LATELY)
+    }
+
+    /// Whether the store of a site has answered its worker since an event came into the site's queue.
+    pub fn has_answered_since(&self, site: usize, fact: usize) -> bool {
+        let came = self.came.get(&(Place { site, kind: Kind::Queue }, fact)).map(|(first, _)| *first);
+        let answers =
+            [Met::Answer, Met::Refused, Met::Halting].map(|met| self.met.get(&(site, Line::Store, met)).copied());
+        answers.into_iter().flatten().max() >= came
     }
 
     /// Whether it met any failure there.

@@ -194,8 +194,14 @@ fn is_justified(state: &State, site: usize, fact: usize, reason: &str, owed: &st
             // Those to an operator, who takes messages from the same queue, count too.
             let taken = state.taken.get(&(site, fact)).copied().unwrap_or_default();
             let tries_min = state.tries_min.get(site).copied().unwrap_or_default();
-            own && taken >= tries_min && state.has_met(site, Line::Store, Met::Passing) && peers().all(missed)
+            // A store that answers nobody is away, and uses up no tries.
+            let answers = state.has_answered_since(site, fact);
+            own && taken >= tries_min
+                && answers
+                && state.has_met(site, Line::Store, Met::Passing)
+                && peers().all(missed)
         }
+        "store_away" => own && state.has_met(site, Line::Store, Met::Passing) && peers().all(missed),
         "store_rejected" => own && state.has_met(site, Line::Store, Met::Refused) && peers().all(missed),
         _ => false,
     }

@@ -97,6 +97,14 @@ impl Spell {
         }
     }
 
+    /// Now and then a store that answers nobody for long, from within an episode of `length` on.
+    pub fn of_an_outage(rng: &mut Rng, sites: usize, length: Duration) -> Option<Self> {
+        let (after, lasts) = (length.mul_f64(rng.f64()), Duration::from_mins(rng.u64(5..120)));
+        let (site, trouble) =
+            (rng.usize(..sites), pick(rng, &[Trouble::Unavailable, Trouble::Throttled, Trouble::RequestsLost]));
+        chance(rng, 0.1).then_some(Self { after, lasts, site, spot: Spot::Writes, trouble, probability: 1.0 })
+    }
+
     /// Now and then dead letters that take no letter in any form, within an episode of `length`.
     pub fn of_no_letters(rng: &mut Rng, sites: usize, length: Duration) -> Option<Self> {
         let (after, lasts) = (length.mul_f64(rng.f64()), Duration::from_secs(rng.u64(2..60)));

@@ -129,6 +129,7 @@ impl Hand<'_> {
             receive_wait: WAIT,
             pause: Backoff { base: REST, max: REST },
             rest: Backoff { base: REST, max: 4 * REST },
+            probe: Backoff { base: REST, max: REST },
         };
         receive(self.worker, self.queue, self.letters, pace, self, future::pending()).await;
     }
@@ -199,7 +200,7 @@ impl Hand<'_> {
             Settlement::DeadLetter(_) => end.is_some(),
             Settlement::Retry { .. } => end == Some(Ended::GivenBack),
             // A message that could not be given back comes again by itself.
-            Settlement::Halt { .. } => end != Some(Ended::Acked),
+            Settlement::Halt { .. } | Settlement::Wait { .. } => end != Some(Ended::Acked),
         };
         if !balanced && !reported {
             let what = format!(
@@ -219,22 +220,29 @@ impl Listen for Hand<'_> {
         let mut left = 0;
         for (delivery, verdict) in batch.iter().zip(verdicts) {
             self.balance(delivery, &verdict.settlement, reported(delivery));
-            left += u64::from(reported(delivery) || matches!(verdict.settlement, Settlement::Halt { .. }));
+            let untouched = matches!(verdict.settlement, Settlement::Halt { .. } | Settlement::Wait { .. });
+            left += u64::from(reported(delivery) || untouched);
         }
         self.compare(carried.books, batch.len() as u64, left);
     }
 
     fn not_received(&self, _: &PortError) {}
 
+    fn received(&self) {}
+
     fn halted(&self, halt: &Halt) {
         self.world.books.note(|| format!("worker of {} halts: {}", self.site, halt.detail));
+    }
+
+    fn still_halted(&self, _: &Halt, error: &PortError) {
+        self.world.books.note(|| format!("worker of {} is still halted: {}", self.site, error.kind));
     }
 
     async fn examine(&self) -> Result<(), PortError> {
         Ok(())
     }
 
-    fn mended(&self) {
-        self.world.books.note(|| format!("worker of {} finds it mended", self.site));
+    fn mended(&self, _: &Halt) {
+        self.world.books.note(|| format!("worker of {} goes on", self.site));
     }
 }

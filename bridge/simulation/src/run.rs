@@ -269,6 +269,8 @@ pub(crate) fn calm(world: &World, hosts: &[HostKind], batch: usize) {
             if owing.is_empty() && needed.is_empty() {
                 break rested.set(true);
             }
+            // A round that brings nothing must not stop the time.
+            world.clock.sleep(Duration::from_secs(1)).await;
             for site in owing {
                 let from = Source::DeadLetters(site.id.clone());
                 operator::replay(world, &Replay::of(from, Target::Owed), &format!("calm.{round}")).await;

@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use bridge_core::{
     circuit::CircuitPolicy,
     event::SiteId,
+    limits,
     retry::Backoff,
     worker::{Forward, Policy},
 };
@@ -123,7 +124,10 @@ impl Scenario {
         let episodes = pick(&mut rng, &[1, 1, 2, 2, 3, 4]);
         let options = Options {
             seed,
-            policy: policy(&mut rng),
+            policy: Policy {
+                store_wait_max: store_wait_max(&mut stream(seed, "patience with stores")),
+                ..policy(&mut rng)
+            },
             rule,
             traffic: Traffic::Seeded { twice: pick(&mut rng, &[0.0, 0.02, 0.1]) },
             duplicates: pick(&mut rng, &[0.0, 0.05, 0.3]),
@@ -134,7 +138,11 @@ impl Scenario {
             .map(|at| Episode::draw(&mut rng, &names, keys, episodes, at).with_producers(seed, at))
             .collect();
         let (mut late, mut refused) = (stream(seed, "plans of before"), stream(seed, "no letters"));
+        let mut away = stream(seed, "outages of stores");
         for episode in &mut episodes {
+            // Each delivery that a broker repeats leaves one copy more in a Function's queue: with many of them the worlds would explode.
+            let outage = Spell::of_an_outage(&mut away, sites, episode.length);
+            episode.spells.extend(outage.filter(|_| options.duplicates < 0.1));
             episode.spells.extend(Spell::of_no_letters(&mut refused, sites, episode.length));
             if let Some(replay) = Replay::of_an_old_plan(&mut late, &names) {
                 episode.spells.extend(dark_behind_the_plan(&mut late, &replay, &names));
@@ -179,6 +187,11 @@ fn policy(rng: &mut Rng) -> Policy {
         concurrent_writes: rng.usize(1..=4),
         ..world::policy()
     }
+}
+
+/// Now and then so short that letters are made in an outage.
+fn store_wait_max(rng: &mut Rng) -> Duration {
+    if chance(rng, 0.2) { Duration::from_secs(rng.u64(30..1_200)) } else { limits::STORE_WAIT_MAX }
 }
 
 impl Episode {

@@ -49,11 +49,11 @@ impl Asked<'_> {
     }
 
     fn note(&self, error: Option<&PortError>) {
-        let Some(error) = error else { return };
-        let met = match error.kind.recovery() {
-            Recovery::Retry => Met::Passing,
-            Recovery::DeadLetter => Met::Refused,
-            Recovery::Halt => Met::Halting,
+        let met = match error.map(|error| error.kind.recovery()) {
+            None => Met::Answer,
+            Some(Recovery::Retry) => Met::Passing,
+            Some(Recovery::DeadLetter) => Met::Refused,
+            Some(Recovery::Halt) => Met::Halting,
         };
         self.told.books.met(self.told.site, self.told.line, met);
     }

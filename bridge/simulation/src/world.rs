@@ -16,11 +16,13 @@ use bridge_core::{
     decision::{Limits, Rules},
     event::SiteId,
     excerpts::Excerpts,
+    health::Health,
     limits,
     marks::Marks,
     peer::Peer,
     port::{Clock, Message, Properties, Queue, Scan, Store},
     retry::Backoff,
+    settlement::Settlement,
     worker::{Forward, Policy, Verdict, Worker},
 };
 use chrono::TimeDelta;
@@ -44,9 +46,8 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 /// How long a call takes at most before its caller gives up on it.
 const CALL_MAX: Duration = Duration::from_secs(5);
 
-/// Deliveries of a message after which a broker sets it aside by itself. What `bridge doctor` asks for is twice a worker's own attempts, of which
-/// these worlds have six at most; the rest is for workers that are killed.
-const DELIVERIES_MAX: u32 = 25;
+/// Deliveries of a message after which a broker sets it aside by itself: what `bridge doctor` asks for, as outages of a store count there too.
+const DELIVERIES_MAX: u32 = limits::DELIVERIES_MIN;
 
 /// By which rule the stores write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,6 +85,7 @@ pub fn policy() -> Policy {
         tombstone_life: limits::TOMBSTONE_LIFE,
         attempts_max: 5,
         retry: Backoff { base: Duration::from_secs(1), max: Duration::from_mins(1) },
+        store_wait_max: limits::STORE_WAIT_MAX,
         peer_attempts_max: 3,
         peer_retry: Backoff { base: Duration::from_millis(100), max: Duration::from_secs(2) },
         peer_time: Duration::from_secs(10),
@@ -186,7 +188,7 @@ impl World {
             rng: Mutex::new(stream(self.options.seed, &format!("worker of {} {life}", own.id))),
             incidents: Reports::of(&self.books, format!("worker of {}", own.id)),
             excerpts: Excerpts::default(),
-            refusals: Mutex::default(),
+            health: Health::default(),
         }
     }
 
@@ -263,10 +265,12 @@ impl World {
             if self.sites.values().all(|site| site.queue.is_empty()) {
                 return;
             }
-            let worked: usize = self.sites.keys().map(|id| self.work(id.as_str(), batch).len()).sum();
-            deliveries += worked;
+            let worked: Vec<_> = self.sites.keys().flat_map(|id| self.work(id.as_str(), batch)).collect();
+            let waits = |(_, verdict): &(String, Verdict)| matches!(verdict.settlement, Settlement::Wait { .. });
+            deliveries += worked.len();
             assert!(deliveries < 5_000, "the same events are delivered again and again");
-            if worked == 0 {
+            // A message that waits for its store is back at once, and is not tried before the next second.
+            if worked.iter().all(waits) {
                 self.clock.advance(Duration::from_secs(1));
             }
         }

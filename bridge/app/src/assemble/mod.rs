@@ -23,6 +23,7 @@ use bridge_adapters::{
 use bridge_core::{
     event::SiteId,
     excerpts::Excerpts,
+    health::Health,
     limits,
     peer::Peer,
     port::{Clock, Depth, Queue, Reschedule, Store},
@@ -114,7 +115,7 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemet
         rng: Mutex::new(fastrand::Rng::new()),
         incidents: Arc::new(Log),
         excerpts: Excerpts::default(),
-        refusals: Mutex::default(),
+        health: Health::default(),
     };
     let keep_conflicts = config.keep_conflicts;
     let watched = if telemetry.listens() { Some(watched(config, site).await?) } else { None };

@@ -127,7 +127,7 @@ fn contents() -> Contents {
         redrive_queue: "bridge-events-dlq".to_owned(),
         // SQS counts the worker's own retries, of which there are up to 20, so it needs room above them. In Service Bus each
         // retry is a new message, and only crashes count.
-        sqs_deliveries_max: 40,
+        sqs_deliveries_max: 1_000,
         service_bus_deliveries_max: 10,
         table: "bridge-records".to_owned(),
         database: "bridge".to_owned(),

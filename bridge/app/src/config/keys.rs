@@ -68,6 +68,12 @@ pub(crate) const WORKER: &[KeySpec] = &[
     key("retry_delay_base_ms", "milliseconds", Some("1000"), "longest delay after the first failed delivery; doubles"),
     key("retry_delay_max_ms", "milliseconds", Some("300000"), "longest delay after any failed delivery"),
     key(
+        "store_wait_max_hours",
+        "hours",
+        Some("84"),
+        "how long a message waits for a store that is away before it becomes a dead letter; keep it half a day below the queue's retention",
+    ),
+    key(
         "peer_attempts_max",
         "sends",
         Some("3"),

@@ -360,6 +360,7 @@ fn read_policy(section: &mut Section<'_>) -> Policy {
             base: section.milliseconds("retry_delay_base_ms", 1..=HOUR_MS),
             max: section.milliseconds("retry_delay_max_ms", 1..=12 * HOUR_MS),
         },
+        store_wait_max: Duration::from_hours(section.number("store_wait_max_hours", 1..=8760)),
         peer_attempts_max: count(section.number("peer_attempts_max", 1..=100)),
         peer_retry: Backoff {
             base: section.milliseconds("peer_retry_delay_base_ms", 1..=HOUR_MS),

@@ -26,6 +26,7 @@ const RUNBOOKS: &[(&str, &str)] = runbooks![
     "does-not-start",
     "halted",
     "lag",
+    "store-away",
     "stores-differ",
     "two-contents"
 ];

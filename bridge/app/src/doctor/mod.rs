@@ -31,6 +31,7 @@ pub(crate) fn figures(config: &Config) -> Figures {
     Figures {
         tombstone_life: config.policy.tombstone_life,
         attempts_max: config.policy.attempts_max,
+        store_wait_max: config.policy.store_wait_max,
         clock_skew_max: config.clock_skew_max,
         sites: config.sites.len(),
     }

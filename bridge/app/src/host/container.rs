@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use bridge_core::{
     books::Books,
     carry_out::Carried,
     failure::{FailureKind, PortError},
-    halt::Halt,
+    halt::{Halt, Spot},
     port::Delivery,
     receive::{Listen, Pace, receive},
     retry::Backoff,
@@ -21,10 +21,17 @@ use futures_util::future;
 use tokio_util::sync::CancellationToken;
 
 use super::{queues, send_heartbeat, tell};
-use crate::{assemble::Worksite, config::ContainerConfig, doctor::OwnSite};
+use crate::{
+    assemble::Worksite,
+    config::ContainerConfig,
+    doctor::OwnSite,
+    telemetry::outage::{Line, Outage},
+};
 
 /// How long a halted site rests between two looks for the mend, at first and at most: it takes effect by itself. Ours: a look is one request.
 const REST: Backoff = Backoff { base: Duration::from_secs(5), max: Duration::from_mins(5) };
+/// How long a worker rests between two looks for a store that is away, at first and at most. Ours: it goes on within 2 s of the store's return.
+const PROBE: Backoff = Backoff { base: Duration::from_millis(250), max: Duration::from_millis(1_500) };
 /// The least time between two looks at the service's clock while there is doubt about one's own.
 const CLOCK_PAUSE: Duration = Duration::from_millis(100);
 /// How long the next receive waits after a failed one, at first and at most. Ours: what a site waits for once it is back, so it is
@@ -38,6 +45,7 @@ fn pace(config: &ContainerConfig) -> Pace {
         receive_wait: config.receive_wait,
         pause: PAUSE,
         rest: REST,
+        probe: PROBE,
     }
 }
 
@@ -49,7 +57,7 @@ pub(crate) async fn work(worksite: &Worksite, own: &OwnSite, config: ContainerCo
         tracing::warn!("no other site is configured: events are applied here and forwarded nowhere");
     }
     let Worksite { worker, queue, dead_letters, .. } = worksite;
-    let log = Log { worksite, own, books: Mutex::default() };
+    let log = Log { worksite, own, books: Mutex::default(), receiving: Outage::default(), halted: Outage::default() };
     let receiving = receive(worker, &**queue, &**dead_letters, pace(&config), &log, stop.cancelled());
     future::join3(receiving, beat(worksite, config.heartbeat, &stop), queues::watch(worksite, &stop)).await;
     worksite.close().await;
@@ -87,6 +95,8 @@ struct Log<'a> {
     worksite: &'a Worksite,
     own: &'a OwnSite,
     books: Mutex<Books>,
+    receiving: Outage,
+    halted: Outage,
 }
 
 #[async_trait]
@@ -98,25 +108,60 @@ impl Listen for Log<'_> {
     }
 
     fn not_received(&self, error: &PortError) {
-        tracing::warn!(error = error.chain(), "receive failed, trying again");
+        let error = error.chain();
+        match self.receiving.failed(Instant::now()) {
+            Line::Begins => {
+                tracing::warn!(error, "the queue gives nothing: trying again until it does; nothing is lost")
+            }
+            Line::Lasts { seconds, failures } => {
+                tracing::warn!(error, seconds, failures, "the queue still gives nothing");
+            }
+            Line::None => tracing::debug!(error, "the queue still gives nothing"),
+        }
+    }
+
+    fn received(&self) {
+        if let Some((seconds, failures)) = self.receiving.ended(Instant::now()) {
+            tracing::info!(seconds, failures, "the queue gives messages again");
+        }
     }
 
     fn halted(&self, halt: &Halt) {
-        self.worksite.telemetry.halted(true);
+        self.worksite.telemetry.halted(Some(halt));
+        self.halted.failed(Instant::now());
         let detail = &halt.detail;
-        tracing::error!(
-            detail,
-            "halted: nothing is lost, and nothing more is taken until this is mended; see runbooks/halted.md"
-        );
+        if halt.at == Spot::Away {
+            tracing::warn!(
+                detail,
+                "the store is away: nothing is lost, and nothing more is taken until it answers; see runbooks/store-away.md"
+            );
+        } else {
+            tracing::error!(
+                detail,
+                "halted: nothing is lost, and nothing more is taken until this is mended; see runbooks/halted.md"
+            );
+        }
+    }
+
+    fn still_halted(&self, halt: &Halt, error: &PortError) {
+        let what = if halt.at == Spot::Away { "the store is still away" } else { "still halted" };
+        match (self.halted.failed(Instant::now()), error.chain()) {
+            (Line::Lasts { seconds, failures }, error) => {
+                tracing::warn!(error, seconds, looks = failures - 1, "{what}")
+            }
+            (Line::Begins | Line::None, error) => tracing::debug!(error, "{what}"),
+        }
     }
 
     async fn examine(&self) -> Result<(), PortError> {
         self.own.check_again().await
     }
 
-    fn mended(&self) {
-        self.worksite.telemetry.halted(false);
-        tracing::info!("mended: taking messages again");
+    fn mended(&self, halt: &Halt) {
+        self.worksite.telemetry.halted(None);
+        let (seconds, _) = self.halted.ended(Instant::now()).unwrap_or_default();
+        let what = if halt.at == Spot::Away { "the store is back" } else { "mended" };
+        tracing::info!(seconds, "{what}: taking messages again");
     }
 }
 

@@ -21,6 +21,7 @@ use axum::{
 };
 use bridge_adapters::azure::invocation::{DONE, parse};
 use bridge_core::{
+    halt::{Halt, Spot},
     invocation::whole::{Budget, Failed, work_off},
     port::Reschedule,
 };
@@ -132,9 +133,10 @@ async fn replicate(State(function): State<Arc<Function>>, headers: HeaderMap, bo
     let work = work_off(worker, &**queue, &*function.copies, &**dead_letters, deliveries, function.budget);
     let worked = function.diagnosis.beside(Instant::now() + ATTEMPT, work).await;
     tell(&function.worksite, worked.concluded.iter().map(|(delivery, verdict)| (delivery, verdict))).await;
-    function.worksite.telemetry.halted(worked.halt.is_some());
+    function.worksite.telemetry.halted(worked.halt.as_ref());
+    function.worksite.telemetry.tell_store_away(worked.halt.as_ref());
     let answer = match (worked.failed, worked.halt) {
-        (None, None) => done(),
+        (None, None | Some(Halt { at: Spot::Away, .. })) => done(),
         (None, Some(halt)) => {
             let detail = function.diagnosis.explain(halt.detail);
             tracing::error!(
@@ -143,7 +145,7 @@ async fn replicate(State(function): State<Arc<Function>>, headers: HeaderMap, bo
             );
             done()
         }
-        (Some(Failed::NotRescheduled { detail }), None) => {
+        (Some(Failed::NotRescheduled { detail }), None | Some(Halt { at: Spot::Away, .. })) => {
             refused(StatusCode::INTERNAL_SERVER_ERROR, &format!("not even a copy could be scheduled: {detail}"))
         }
         (Some(Failed::NotRescheduled { detail }), Some(halt)) => {

@@ -14,6 +14,7 @@ use bridge_adapters::aws::{
     invocation::{LambdaEvent, LambdaRecord, answer, parse},
 };
 use bridge_core::{
+    halt::{Halt, Spot},
     invocation::partial::{Budget, Worked, work_off},
     port::Delivery,
 };
@@ -109,18 +110,22 @@ async fn invoke(
     let Worksite { worker, queue, dead_letters, .. } = worksite;
     let work = work_off(worker, &**queue, &**dead_letters, &batch, budget);
     let Worked { ended, halt, unfinished } = diagnosis.beside(Instant::now() + remaining, work).await;
-    let halt = halt.map(|halt| diagnosis.explain(halt.detail));
 
     tell(worksite, batch.iter().zip(&ended).filter_map(|(delivery, ended)| Some((delivery, ended.verdict()?)))).await;
-    worksite.telemetry.halted(halt.is_some());
+    worksite.telemetry.halted(halt.as_ref());
+    worksite.telemetry.tell_store_away(halt.as_ref());
     failed.extend(readable.iter().zip(&ended).filter(|(_, ended)| !ended.is_settled()).map(|(record, _)| *record));
     let (messages, again) = (records.len(), failed.len());
     tracing::debug!(messages, again, unfinished, "worked off a batch");
     let nothing_settled = again == messages;
     match halt {
+        // It passes by itself, and each message comes again in its own time.
+        Some(Halt { at: Spot::Away, .. }) => {}
         // An error is what alarms see. Nothing that was settled may come again by it.
-        Some(detail) if nothing_settled => return Err(Failed::Halted(detail)),
-        Some(detail) => tracing::error!(detail, "halted: nothing is lost; see runbooks/halted.md"),
+        Some(halt) if nothing_settled => return Err(Failed::Halted(diagnosis.explain(halt.detail))),
+        Some(halt) => {
+            tracing::error!(detail = diagnosis.explain(halt.detail), "halted: nothing is lost; see runbooks/halted.md");
+        }
         None if nothing_settled && unfinished > 0 => tracing::error!(
             messages,
             unfinished,

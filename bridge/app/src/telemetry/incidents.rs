@@ -33,7 +33,6 @@ impl Incidents for Log {
             ),
             Incident::NotHidden(error) => tracing::debug!(error = error.chain(), "not hidden for the chosen time"),
             Incident::Halted { detail } => tracing::error!(detail, "halted: nothing is lost; see runbooks/halted.md"),
-            Incident::StillHalted(error) => tracing::debug!(error = error.chain(), "still halted"),
             Incident::NotCounted(error) => {
                 tracing::debug!(error = error.chain(), "what is in somebody's hands is not counted");
             }

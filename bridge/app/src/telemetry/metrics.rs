@@ -33,6 +33,7 @@ pub(super) struct Instruments {
     pub(super) clock_skew: Gauge<f64>,
     pub(super) conflicts: Counter<u64>,
     pub(super) halted: Gauge<u64>,
+    pub(super) store_away: Gauge<u64>,
     pub(super) heartbeat: Gauge<f64>,
     pub(super) dropped: Counter<u64>,
 }
@@ -52,6 +53,7 @@ impl Instruments {
             clock_skew: amount(&meter, &metric::CLOCK_SKEW),
             conflicts: counter(&meter, &metric::CONFLICTS),
             halted: count(&meter, &metric::HALTED),
+            store_away: count(&meter, &metric::STORE_AWAY),
             heartbeat: amount(&meter, &metric::HEARTBEAT),
             dropped: counter(&meter, &metric::DROPPED),
         }

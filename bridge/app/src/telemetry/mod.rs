@@ -8,6 +8,7 @@ pub(crate) mod incidents;
 pub(crate) mod logs;
 mod metrics;
 mod otlp;
+pub(crate) mod outage;
 mod prometheus;
 mod settings;
 mod site;

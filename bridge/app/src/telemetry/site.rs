@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bridge_adapters::layer::{Observation, Observe, Operation, Outcome};
@@ -12,6 +12,7 @@ use bridge_core::{
     circuit::CircuitState,
     conflict::{Conflict, ConflictKind},
     event::SiteId,
+    halt::{Halt, Spot},
     metric::label,
     peer::Peer,
     port::{Delivery, QueueDepth, Write},
@@ -24,7 +25,11 @@ use bridge_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 use opentelemetry::{KeyValue, StringValue};
 
-use super::{Listening, traces};
+use super::{
+    Listening,
+    outage::{Line, Outage},
+    traces,
+};
 use crate::tally::{OUTCOMES, outcome};
 
 /// The telemetry of one site's worker.
@@ -39,6 +44,8 @@ pub(crate) struct SiteTelemetry {
     /// The greatest age of a message that was taken since the last look at the queues, in seconds; none where nobody
     /// looks again and again.
     oldest_taken: Mutex<Option<f64>>,
+    /// How long the site's store has been away, as the invocations of a function see it.
+    away: Outage,
 }
 
 impl SiteTelemetry {
@@ -48,7 +55,8 @@ impl SiteTelemetry {
         peers: impl Iterator<Item = &'a SiteId>,
     ) -> Self {
         let (heartbeats, oldest_taken) = (Mutex::default(), Mutex::default());
-        let telemetry = Self { site: site.clone(), own: value(site), listening, heartbeats, oldest_taken };
+        let away = Outage::default();
+        let telemetry = Self { site: site.clone(), own: value(site), listening, heartbeats, oldest_taken, away };
         telemetry.begin(peers);
         telemetry
     }
@@ -68,7 +76,7 @@ impl SiteTelemetry {
         for peer in peers {
             self.circuit(peer, CircuitState::Closed);
         }
-        self.halted(false);
+        self.halted(None);
     }
 
     /// The site's own name under this label.
@@ -189,10 +197,32 @@ impl SiteTelemetry {
         instruments.circuit.record(number, &[self.own(label::FROM), named(label::TO, peer)]);
     }
 
-    /// Whether the worker takes nothing until an operator acts.
-    pub(crate) fn halted(&self, halted: bool) {
+    /// Why the worker takes nothing, if so: until an operator acts, or until its store is back.
+    pub(crate) fn halted(&self, halt: Option<&Halt>) {
         let Some(Listening { instruments, .. }) = self.listening.as_deref() else { return };
-        instruments.halted.record(halted.into(), &[self.own(label::SITE)]);
+        let away = halt.is_some_and(|halt| halt.at == Spot::Away);
+        instruments.halted.record((halt.is_some() && !away).into(), &[self.own(label::SITE)]);
+        instruments.store_away.record(away.into(), &[self.own(label::SITE)]);
+    }
+
+    /// The log's lines of a store that is away, after each invocation of a function.
+    pub(crate) fn tell_store_away(&self, halt: Option<&Halt>) {
+        let Some(Halt { detail, .. }) = halt.filter(|halt| halt.at == Spot::Away) else {
+            if let Some((seconds, _)) = self.away.ended(Instant::now()) {
+                tracing::info!(seconds, "the store is back");
+            }
+            return;
+        };
+        match self.away.failed(Instant::now()) {
+            Line::Begins => tracing::warn!(
+                detail,
+                "the store is away: nothing is lost, and each message comes again within a fifth of its age; see runbooks/store-away.md"
+            ),
+            Line::Lasts { seconds, failures } => {
+                tracing::warn!(detail, seconds, invocations = failures, "the store is still away");
+            }
+            Line::None => {}
+        }
     }
 
     /// What observes the site's own store; none where nobody listens.

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use bridge_adapters::layer::{Observation, Operation, Outcome};
 use bridge_core::{
     event::SiteId,
+    halt::{Halt, Spot},
     port::{Delivery, Properties, QueueDepth, Receipt, Write},
     reason::{Reason, Refusal},
     settlement::{Letter, Settlement},
@@ -146,11 +147,18 @@ fn queues_are_told_as_they_were_counted() {
 #[test]
 fn a_halt_shows_for_as_long_as_it_lasts() {
     let scraped = Scraped::new();
+    let halt = |at| Halt { at, detail: String::new() };
+    let away = || scraped.value(&format!("bridge_store_away{{site=\"{HERE}\"}}"));
+    assert_eq!(away(), Some(0.0));
     let halted = || scraped.value(&format!("bridge_halted{{site=\"{HERE}\"}}"));
     assert_eq!(halted(), Some(0.0));
-    scraped.site.halted(true);
+    scraped.site.halted(Some(&halt(Spot::Store)));
     assert_eq!(halted(), Some(1.0));
-    scraped.site.halted(false);
+    assert_eq!(away(), Some(0.0));
+    scraped.site.halted(Some(&halt(Spot::Away)));
+    assert_eq!((halted(), away()), (Some(0.0), Some(1.0)), "that passes by itself");
+    scraped.site.halted(None);
+    assert_eq!(away(), Some(0.0));
     assert_eq!(halted(), Some(0.0));
     let circuit = scraped.value(&format!("bridge_peer_circuit{{from=\"{HERE}\",to=\"{THERE}\"}}"));
     assert_eq!(circuit, Some(0.0), "{}", scraped.text());

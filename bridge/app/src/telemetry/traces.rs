@@ -34,6 +34,7 @@ pub(super) fn push(spans: &mut Vec<SpanData>, trace: &Trace, site: &SiteId, deli
             Some(letter.refusal.detail.clone())
         }
         Settlement::Halt { detail } => Some(format!("halted: {detail}")),
+        Settlement::Wait { detail } => Some(format!("the store is away: {detail}")),
     };
     spans.push(SpanData {
         span_context: at(context, context.span),

@@ -15,7 +15,7 @@ use futures_util::{StreamExt, stream};
 use super::Ended;
 use crate::{
     ending::{Ending, endings},
-    halt::Halt,
+    halt::{Halt, Spot},
     incident::Incident,
     limits,
     port::{Delivery, Queue, within},
@@ -43,7 +43,7 @@ pub struct Budget {
 pub struct Worked {
     /// What became of each delivery, in the order of the batch.
     pub ended: Vec<Ended>,
-    /// Why nothing can succeed until an operator acts, if so.
+    /// Why nothing can succeed for now, if so.
     pub halt: Option<Halt>,
     /// Deliveries of which nothing was concluded: their turn never came, or time ran out.
     pub unfinished: usize,
@@ -71,7 +71,7 @@ pub async fn work_off(
         state: Mutex::new(State {
             slots: batch.iter().map(|_| Slot::Waiting).collect(),
             slowest: Duration::ZERO,
-            halted: false,
+            halted: None,
         }),
     };
     within(&*worker.clock, budget.work, invocation.work(budget)).await;
@@ -108,7 +108,8 @@ struct State {
     slots: Vec<Slot>,
     /// The longest that a group took so far.
     slowest: Duration,
-    halted: bool,
+    /// Why nothing more is begun, if so.
+    halted: Option<Spot>,
 }
 
 /// How far a delivery has come.
@@ -128,14 +129,20 @@ impl Invocation<'_> {
 
     /// Whether a group that takes as long as the slowest so far will end in time. A message that is begun in vain has used its peers and its
     /// store.
-    fn may_begin(&self, work: Duration) -> bool {
+    fn may_begin(&self, group: &[usize], work: Duration) -> bool {
         let state = self.state();
-        !state.halted && self.elapsed() + state.slowest <= work
+        let halted = match state.halted {
+            None => false,
+            // What has waited out gets its letter without the store.
+            Some(Spot::Away) => !group.iter().any(|at| self.worker.has_waited_out(&self.batch[*at])),
+            Some(_) => true,
+        };
+        !halted && self.elapsed() + state.slowest <= work
     }
 
     /// Works a group off, if it is likely to end within `work`.
     async fn settle(&self, group: &[usize], work: Duration) {
-        if !self.may_begin(work) {
+        if !self.may_begin(group, work) {
             return;
         }
         let begin = self.elapsed();
@@ -143,9 +150,13 @@ impl Invocation<'_> {
         for at in group {
             self.state().slots[*at] = Slot::Begun;
         }
-        let note = |at: usize, verdict| {
+        let note = |at: usize, verdict: Verdict| {
             let mut state = self.state();
-            state.halted |= matches!(verdict, Verdict { settlement: Settlement::Halt { .. }, .. });
+            match verdict.settlement {
+                Settlement::Halt { .. } => state.halted = Some(Spot::Store),
+                Settlement::Wait { .. } => drop(state.halted.get_or_insert(Spot::Away)),
+                Settlement::Ack | Settlement::Retry { .. } | Settlement::DeadLetter(_) => {}
+            }
             state.slots[group[at]] = Slot::Concluded(verdict);
         };
         self.worker.replicate_each(&deliveries, &note).await;
@@ -165,7 +176,9 @@ impl Invocation<'_> {
         let endings = endings(self.worker, self.desk, &deliveries, &mut verdicts).await;
         let mut state = self.state();
         for (at, (ending, verdict)) in places.into_iter().zip(endings.into_iter().zip(verdicts)) {
-            state.halted |= matches!(ending, Ending::Untouched(_));
+            if let Ending::Untouched(halt) = &ending {
+                state.halted = Some(halt.at);
+            }
             state.slots[at] = Slot::Ended(ending, verdict);
         }
     }
@@ -180,10 +193,9 @@ impl Invocation<'_> {
         let mut ahead = 0;
         for at in &self.order {
             if ended[*at].is_none() {
-                let after = if worked.halt.is_some() {
-                    self.worker.far(&self.batch[*at])
-                } else {
-                    self.turn(*at, ahead, finished)
+                let after = match &worked.halt {
+                    Some(halt) => self.worker.hidden(&self.batch[*at], halt),
+                    None => self.turn(*at, ahead, finished),
                 };
                 ended[*at] = Some(Ended::Again { verdict: None, after });
                 ahead += 1;
@@ -201,8 +213,9 @@ impl Invocation<'_> {
             Slot::Ended(Ending::Remove | Ending::Gone, verdict) => Ended::Settled(verdict),
             Slot::Ended(Ending::Later(after) | Ending::Stay(after), verdict) => again(verdict, after),
             Slot::Ended(Ending::Untouched(halt), verdict) => {
+                let after = self.worker.hidden(&self.batch[at], &halt);
                 worked.halt.get_or_insert(halt);
-                again(verdict, self.worker.far(&self.batch[at]))
+                again(verdict, after)
             }
             Slot::Ended(Ending::Left(_), verdict) => again(verdict, self.worker.far(&self.batch[at])),
             // There was no time for its letter.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::{
     ending::{Ending, endings},
-    halt::Halt,
+    halt::{Halt, Spot},
     incident::Incident,
     port::{Delivery, Queue, Reschedule, within},
     set_aside::Desk,
@@ -37,7 +37,7 @@ const HALT_PAUSE: Duration = Duration::from_secs(5);
 pub struct Worked {
     /// What was done with each delivery. The host may remove them all, unless it failed.
     pub concluded: Vec<(Delivery, Verdict)>,
-    /// Why nothing can succeed until an operator acts, if so.
+    /// Why nothing can succeed for now, if so.
     pub halt: Option<Halt>,
     /// Why the host must be told that the invocation failed, if so: all of its deliveries come again.
     pub failed: Option<Failed>,
@@ -90,10 +90,12 @@ pub async fn work_off(
             return outcome;
         }
         let (spent, pause, limit) = match &outcome.halt {
+            // To wait here would keep the host's calls busy for as long as the outage lasts.
+            Some(Halt { at: Spot::Away, .. }) => (&mut held, Duration::MAX, Duration::ZERO),
             Some(_) => (&mut halted, HALT_PAUSE, budget.halt),
             None => (&mut held, again.iter().map(|again| again.after).max().unwrap_or_default(), budget.hold),
         };
-        if !in_time || *spent + pause > limit {
+        if !in_time || spent.saturating_add(pause) > limit {
             outcome.reschedule(worker, copies, again).await;
             return outcome;
         }
@@ -133,8 +135,8 @@ impl Worked {
                 Ending::Remove | Ending::Gone => self.concluded.push((delivery, verdict)),
                 Ending::Later(after) => again.push(Again { delivery, verdict, after }),
                 Ending::Untouched(halt) => {
+                    let after = worker.hidden(&delivery, &halt);
                     self.halt.get_or_insert(halt);
-                    let after = worker.far(&delivery);
                     again.push(Again { delivery, verdict, after });
                 }
                 Ending::Stay(_) | Ending::Left(_) => {
@@ -149,8 +151,8 @@ impl Worked {
     /// Puts copies in the place of what must come again.
     async fn reschedule(&mut self, worker: &Worker, copies: &dyn Reschedule, again: Vec<Again>) {
         for Again { mut delivery, verdict, after } in again {
-            if matches!(verdict.settlement, Settlement::Halt { .. }) {
-                // A halt is no failure of the message: half of its tries are left for after the mend.
+            if matches!(verdict.settlement, Settlement::Halt { .. } | Settlement::Wait { .. }) {
+                // That is no failure of the message: half of its tries are left for later.
                 delivery.attempt = delivery.attempt.min(worker.policy.attempts_max / 2).max(1);
             }
             match copies.reschedule(&delivery, after).await {

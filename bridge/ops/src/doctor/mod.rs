@@ -119,6 +119,8 @@ pub struct Figures {
     pub tombstone_life: Duration,
     /// Deliveries after which a worker sets a message aside.
     pub attempts_max: u32,
+    /// How long a message waits for a store that is away.
+    pub store_wait_max: Duration,
     /// How far ahead of the origin's clock an event may be stamped.
     pub clock_skew_max: Duration,
     /// Configured sites. Findings on all sites say so where fewer were checked.

@@ -21,8 +21,12 @@ const RETENTION_FLOOR: Duration = Duration::from_hours(24);
 /// accident any more. Service Bus has 10 unless told otherwise ("Service Bus queues", `MaxDeliveryCount`, read 2026-11).
 const CRASHES_MIN: u32 = 3;
 
-/// What is left above the worker's own attempts for crashes and lost leases. Ours: as many again.
-const ROOM: u32 = 2;
+/// The most receives that SQS allows ("SQS dead-letter queues", maximum receives, read 2026-11): an outage of the store may take more than half of
+/// them.
+const RECEIVES_MAX: u32 = 1_000;
+
+/// What is left of a message's life for its letter, once it has waited for its store as long as it may. Ours: a night.
+const LETTER_TIME: Duration = Duration::from_hours(12);
 
 pub(super) fn examine(facts: &SiteFacts, figures: &Figures, out: &mut Findings) {
     let looks = &facts.looks;
@@ -44,6 +48,7 @@ pub(super) fn examine(facts: &SiteFacts, figures: &Figures, out: &mut Findings) 
         duplicates(&looks.queue, queue, out);
         size("queue.message-size", &looks.queue, queue, Thing::Queue, facts.message_bytes_max, out);
         keeping("queue.retention", &looks.queue, queue, Thing::Queue, out);
+        waiting(&looks.queue, queue, figures, out);
     }
     if let Ok(dead_letters) = &looks.dead_letter_queue.seen {
         let look = &looks.dead_letter_queue;
@@ -102,9 +107,7 @@ fn moves(check: &'static str, look: &Look<QueueFacts>, queue: &QueueFacts, out: 
 fn redrive(look: &Look<QueueFacts>, queue: &QueueFacts, figures: &Figures, out: &mut Findings) {
     let check = REDRIVE;
     let least = if queue.retries_count { figures.attempts_max + 1 } else { CRASHES_MIN };
-    let mend = Mend::Redrive {
-        deliveries_max: if queue.retries_count { figures.attempts_max.saturating_mul(ROOM) } else { 10 },
-    };
+    let mend = Mend::Redrive { deliveries_max: if queue.retries_count { RECEIVES_MAX } else { 10 } };
     let Some(redrive) = &queue.redrive else {
         let found = "never sets a message aside by itself: one that kills its worker comes back until its retention ends, and is lost then";
         return out.bad(check, &look.at, found, mend);
@@ -114,6 +117,13 @@ fn redrive(look: &Look<QueueFacts>, queue: &QueueFacts, figures: &Figures, out: 
         let found =
             format!("sets a message aside in itself after {most} deliveries: one that kills its worker never ends");
         return out.bad(check, &look.at, found, mend);
+    }
+    if queue.retries_count && (least..limits::DELIVERIES_MIN).contains(&most) {
+        let found = format!(
+            "sets a message aside in {target} after {most} deliveries: a function whose store is away for long uses them up, and a good \
+             message lies where its reason is not told"
+        );
+        return out.warning(check, &look.at, found, mend);
     }
     if most >= least {
         return out.good(check, &look.at, format!("sets a message aside in {target} after {most} deliveries"));
@@ -130,6 +140,28 @@ fn redrive(look: &Look<QueueFacts>, queue: &QueueFacts, figures: &Figures, out: 
         "sets a message aside in {target} after {most} deliveries: a crash or two of a worker do that to a good message"
     );
     out.warning(check, &look.at, found, mend);
+}
+
+/// A message that waits for its store must become a letter before its queue forgets it.
+fn waiting(look: &Look<QueueFacts>, queue: &QueueFacts, figures: &Figures, out: &mut Findings) {
+    let (check, waits) = ("queue.store-wait", figures.store_wait_max);
+    match queue.retention {
+        Some(retention) if retention < waits + LETTER_TIME => {
+            let found = format!(
+                "forgets a message after {}, and a message waits for a store that is away for up to {}: an outage of that length loses events",
+                spell(retention),
+                spell(waits)
+            );
+            let hours = retention.saturating_sub(LETTER_TIME).as_secs() / 3_600;
+            let mend = Mend::Configure { of_site: false, key: "store_wait_max_hours", value: hours.max(1) };
+            out.bad(check, &look.at, found, mend);
+        }
+        _ => out.good(
+            check,
+            &look.at,
+            format!("keeps a message until it is a letter: it waits for its store for up to {}", spell(waits)),
+        ),
+    }
 }
 
 fn lease(look: &Look<QueueFacts>, queue: &QueueFacts, configured: Duration, out: &mut Findings) {

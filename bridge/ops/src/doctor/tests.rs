@@ -16,7 +16,7 @@ fn queue() -> QueueFacts {
     QueueFacts {
         retention: Some(14 * DAY),
         lease: Some(Duration::from_secs(30)),
-        redrive: Some(Redrive { deliveries_max: 40, target: "broken".to_owned() }),
+        redrive: Some(Redrive { deliveries_max: 1_000, target: "broken".to_owned() }),
         retries_count: true,
         message_bytes_max: 262_144,
         duplicate_detection: None,
@@ -58,6 +58,7 @@ fn site(name: &str) -> SiteFacts {
 const FIGURES: Figures = Figures {
     tombstone_life: limits::TOMBSTONE_LIFE,
     attempts_max: 20,
+    store_wait_max: limits::STORE_WAIT_MAX,
     clock_skew_max: limits::CLOCK_SKEW_MAX,
     sites: 1,
 };
@@ -146,13 +147,20 @@ fn each_failure_has_its_own_mend() {
 #[test]
 fn the_broker_sets_a_message_aside_later_than_the_worker() {
     let redrive = |bend: fn(&mut QueueFacts)| found(|facts| bend(facts.looks.queue.seen.as_mut().unwrap()));
-    let mend = Mend::Redrive { deliveries_max: 40 };
+    let mend = Mend::Redrive { deliveries_max: 1_000 };
     assert_eq!(redrive(|queue| queue.redrive = None), [("queue.redrive", State::Bad, mend)]);
     assert_eq!(
         redrive(|queue| queue.redrive.as_mut().unwrap().deliveries_max = 20),
         [("queue.redrive", State::Bad, mend)]
     );
-    assert_eq!(redrive(|queue| queue.redrive.as_mut().unwrap().deliveries_max = 21), []);
+    let few = [("queue.redrive", State::Warning, mend)];
+    assert_eq!(
+        redrive(|queue| queue.redrive.as_mut().unwrap().deliveries_max = 21),
+        few,
+        "a store's outage uses them up"
+    );
+    assert_eq!(redrive(|queue| queue.redrive.as_mut().unwrap().deliveries_max = 599), few);
+    assert_eq!(redrive(|queue| queue.redrive.as_mut().unwrap().deliveries_max = 600), []);
     let where_retries_are_new_messages = |most| {
         found(|facts| {
             let queue = facts.looks.queue.seen.as_mut().unwrap();
@@ -219,9 +227,14 @@ fn letters_stay_where_they_are_looked_at_and_a_queue_is_no_end_of_itself() {
 #[test]
 fn an_outage_of_a_week_loses_no_event() {
     let kept = |days: u32| found(|facts| facts.looks.queue.seen.as_mut().unwrap().retention = Some(days * DAY));
-    assert_eq!(kept(6), [("queue.retention", State::Warning, Mend::Keep(Thing::Queue, 14 * DAY))]);
-    assert_eq!(kept(1), [("queue.retention", State::Warning, Mend::Keep(Thing::Queue, 14 * DAY))]);
-    assert_eq!(kept(0), [("queue.retention", State::Bad, Mend::Keep(Thing::Queue, 14 * DAY))]);
+    let keep = Mend::Keep(Thing::Queue, 14 * DAY);
+    let wait_no_longer_than = |value| {
+        ("queue.store-wait", State::Bad, Mend::Configure { of_site: false, key: "store_wait_max_hours", value })
+    };
+    assert_eq!(kept(4), [("queue.retention", State::Warning, keep)], "what SQS has unless told otherwise");
+    assert_eq!(kept(3), [("queue.retention", State::Warning, keep), wait_no_longer_than(60)]);
+    assert_eq!(kept(1), [("queue.retention", State::Warning, keep), wait_no_longer_than(12)]);
+    assert_eq!(kept(0), [("queue.retention", State::Bad, keep), wait_no_longer_than(1)]);
     assert_eq!(kept(7), []);
     let letters =
         |days: u32| found(|facts| facts.looks.dead_letter_queue.seen.as_mut().unwrap().retention = Some(days * DAY));
