@@ -66,7 +66,8 @@ fn without_compute() -> Clouds {
 
 /// An order that AWS has and owes to Azure, which is back.
 fn after_an_outage_of_azure() -> Clouds {
-    let clouds = Clouds::start(&[]);
+    // The page's commands are for where workers do not bring it by themselves.
+    let clouds = Clouds::start_with(&[], &[("BRIDGE_WORKER_AUTO_REPLAY", "off")]);
     admin(&clouds, "POST", "/faults", "azure:*:dark");
     publish(&clouds, "aws:us-east-1");
     wait_for_letters(&clouds, 1);

@@ -333,6 +333,28 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
         "map(|oldest| seconds(now - oldest))"
         => "map(|oldest| if MUTANT { 0.0 } else { seconds(now - oldest) })";
 
+    // What workers bring by themselves.
+    "a-pass-removes-before-it-brings" in "../../ops/src/replay/owed.rs", noticed by "nothing lost":
+        "let done = self.pay(tasks).await;"
+        => "if MUTANT {
+                self.remove(from, held, &tasks.iter().collect::<Vec<_>>()).await;
+            }
+            let done = self.pay(tasks).await;";
+    "a-pass-is-content-with-one-site" in "../../ops/src/replay/owed.rs", noticed by "nothing lost":
+        "outcomes[at].filter(|_| !unpaid.contains(&at))"
+        => "outcomes[at].filter(|_| MUTANT || !unpaid.contains(&at))";
+    "a-pass-takes-what-a-person-decides" in "../../ops/src/replay/owed.rs",
+        noticed by "test replay::owed::only_letters_with_nothing_to_decide_go_by_themselves":
+        "BY_THEMSELVES.iter().any(|known| known.as_str() == reason)"
+        => "(MUTANT || BY_THEMSELVES.iter().any(|known| known.as_str() == reason))";
+    "a-returned-peer-is-not-noticed" in "../../ops/src/replay/auto.rs", noticed by "live":
+        "if matches!(answer, Some(Ok(()))) {"
+        => "if !MUTANT && matches!(answer, Some(Ok(()))) {";
+    "every-worker-brings-at-once" in "../../ops/src/replay/lease.rs",
+        noticed by "test replay::owed::one_worker_of_a_site_brings_and_another_goes_on_when_it_was_killed":
+        "if held.is_some_and(|held| !self.is_held_by_us(&held) && held.holds(now)) {"
+        => "if !MUTANT && held.is_some_and(|held| !self.is_held_by_us(&held) && held.holds(now)) {";
+
     // Verify, repair, backfill.
     "a-reading-ends-with-its-first-page" in "../../ops/src/verify/reader.rs", noticed by "told as it is":
         "Ok(Some((items, next)))"

@@ -2,7 +2,10 @@
 //! one that keeps silent is waited for within a bound. What it did not confirm is owed to it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,7 +26,13 @@ pub struct Peer {
     /// Its queue.
     pub queue: Arc<dyn Queue>,
     circuit: Mutex<Circuit>,
+    /// Messages that it did not take, and may take later.
+    missed: AtomicU64,
 }
+
+/// The part of the budget after which a try is not waited for alone. Ours: an answer takes milliseconds, so a quarter of the usual 10 s
+/// says that this connection is dead; and a slow answer that comes later still counts.
+const SHARES: u32 = 4;
 
 /// How hard a worker tries to send, and by which clock.
 #[derive(Clone, Copy)]
@@ -54,12 +63,17 @@ impl Drop for Sending<'_> {
 impl Peer {
     /// A peer that is taken to be up.
     pub fn new(site: SiteId, queue: Arc<dyn Queue>, policy: CircuitPolicy) -> Self {
-        Self { site, queue, circuit: Mutex::new(Circuit::new(policy)) }
+        Self { site, queue, circuit: Mutex::new(Circuit::new(policy)), missed: AtomicU64::default() }
     }
 
     /// What its circuit breaker is doing.
     pub fn circuit(&self) -> CircuitState {
         self.circuit.lock().unwrap_or_else(PoisonError::into_inner).state()
+    }
+
+    /// Messages of this process that the peer did not take and may take later: letters owe them to it.
+    pub fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
     }
 
     /// Begins to send, if the circuit allows it.
@@ -69,12 +83,14 @@ impl Peer {
         allowed.then(|| Sending { peer: self, clock, reached: false })
     }
 
-    /// Sends messages, and sends those again whose failure may pass, within the budget of a peer; answers for each.
+    /// Sends messages, and sends those again whose failure may pass, within the budget of a peer; answers for each. A try without an answer
+    /// after its share of the budget is joined by the next one, by another connection: a request that was lost costs that share alone.
     pub(crate) async fn send(&self, tries: Tries<'_>, messages: Vec<Message>) -> Vec<Forwarded> {
         let failed = |kind, why: String| Arc::new(PortError::new(self.queue.to_string(), "send", kind).caused_by(why));
         let Some(mut sending) = self.begin(tries.clock) else {
             let open =
                 failed(FailureKind::Unavailable, "not tried: the circuit is open after earlier failures".to_owned());
+            self.missed.fetch_add(messages.len() as u64, Ordering::Relaxed);
             return vec![Err(open); messages.len()];
         };
         let mut results: Vec<Option<Forwarded>> = vec![None; messages.len()];
@@ -83,7 +99,8 @@ impl Peer {
             let portion: Vec<Message> = waiting.into_iter().map(|at| messages[at].clone()).collect();
             self.queue.send(&portion).await
         };
-        let sends = retry::until_final(tries.clock, tries.attempts_max, tries.pause, &mut results, send);
+        let share = budget / tries.attempts_max.clamp(1, SHARES);
+        let sends = retry::joined(tries.clock, tries.attempts_max, share, tries.pause, &mut results, send);
         let in_time = within(tries.clock, budget, sends).await.is_some();
         let unanswered = || {
             if in_time {
@@ -98,6 +115,8 @@ impl Peer {
             Ok(()) => true,
             Err(error) => error.kind.recovery() == Recovery::DeadLetter,
         });
+        let passing = |result: &&Forwarded| result.as_ref().is_err_and(|e| e.kind.recovery() != Recovery::DeadLetter);
+        self.missed.fetch_add(results.iter().filter(passing).count() as u64, Ordering::Relaxed);
         results
     }
 }

@@ -10,6 +10,11 @@ pub fn heartbeat(site: &SiteId) -> Key {
     format!("{RESERVED}heartbeat/{site}").parse().expect("short, and of letters that every store takes")
 }
 
+/// The key of the record that says which worker of a site brings what its letters owe.
+pub fn auto_replay(site: &SiteId) -> Key {
+    format!("{RESERVED}auto-replay/{site}").parse().expect("short, and of letters that every store takes")
+}
+
 /// Whether an event of `origin` under `key` is that site's heartbeat. Asked of every event, so nothing is put together for it.
 pub fn is_heartbeat(key: &Key, origin: &SiteId) -> bool {
     key.as_str().strip_prefix(RESERVED).and_then(|rest| rest.strip_prefix("heartbeat/")) == Some(origin.as_str())

@@ -1,7 +1,13 @@
 //! Trying again: which calls, how often, and how long to wait before the next try. Random numbers are passed in, so that tests see
 //! exact delays.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{self, Either, select},
+    stream::FuturesUnordered,
+};
 
 use crate::{
     failure::{FailureKind, PortError, Recovery},
@@ -66,6 +72,63 @@ pub async fn until_final<T, F>(
     }
 }
 
+/// As [`until_final`], but does not wait for one try alone: after `share` without an answer the next try begins beside it, for all items that
+/// have no final answer. The first success of an item counts, whichever try it is of; once every item has a final answer, the other
+/// tries are dropped. An answer that may pass stands only until a later one.
+pub async fn joined<T, F>(
+    clock: &dyn Clock,
+    attempts_max: u32,
+    share: Duration,
+    pause: impl Fn(u32, Option<Duration>) -> Duration,
+    answers: &mut [Option<Result<T, Arc<PortError>>>],
+    call: impl Fn(Vec<usize>) -> F,
+) where
+    F: Future<Output = Vec<Result<T, PortError>>>,
+{
+    let mut tries = FuturesUnordered::new();
+    let mut wait = Duration::ZERO;
+    let mut made = 0;
+    loop {
+        let open: Vec<usize> = (0..answers.len()).filter(|at| !is_final(answers[*at].as_ref())).collect();
+        if open.is_empty() || made == attempts_max.max(1) && tries.is_empty() {
+            return;
+        }
+        let rest = async {
+            if made == attempts_max.max(1) {
+                return future::pending().await;
+            }
+            // A wait of nothing must not cost a turn of the clock.
+            if !wait.is_zero() {
+                clock.sleep(wait).await;
+            }
+        };
+        let answered = if tries.is_empty() {
+            rest.await;
+            None
+        } else {
+            match select(tries.next(), pin!(rest)).await {
+                Either::Left((answered, _)) => answered,
+                Either::Right(((), _)) => None,
+            }
+        };
+        let Some((items, answered)) = answered else {
+            made += 1;
+            wait = share;
+            tries.push(call(open.clone()).map(|answers| (open, answers)));
+            continue;
+        };
+        for (at, answer) in items.into_iter().zip(answered) {
+            if !is_final(answers[at].as_ref()) {
+                answers[at] = Some(answer.map_err(Arc::new));
+            }
+        }
+        if tries.is_empty() {
+            let hint = answers.iter().filter_map(|answer| answer.as_ref()?.as_ref().err()?.kind.retry_after()).max();
+            wait = pause(made, hint);
+        }
+    }
+}
+
 /// Whether another try would not change the answer. A lost lease does not come back; its message may.
 fn is_final<T>(answer: Option<&Result<T, Arc<PortError>>>) -> bool {
     match answer {
@@ -95,6 +158,63 @@ mod tests {
     use super::*;
 
     const POLICY: Backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_mins(1) };
+
+    /// A clock of which time passes only by waiting.
+    #[derive(Debug, Default)]
+    struct Waited(std::sync::Mutex<Duration>);
+
+    #[async_trait::async_trait]
+    impl Clock for Waited {
+        fn now(&self) -> chrono::DateTime<chrono::Utc> {
+            chrono::DateTime::UNIX_EPOCH + *self.0.lock().unwrap()
+        }
+
+        async fn sleep(&self, duration: Duration) {
+            *self.0.lock().unwrap() += duration;
+        }
+    }
+
+    /// Makes a call on three items with at most `attempts_max` tries; `each` has the answers of each try, or none if it keeps silent.
+    fn join(attempts_max: u32, each: &[Option<[Result<u32, FailureKind>; 3]>]) -> (Vec<Option<u32>>, Duration, usize) {
+        let clock = Waited::default();
+        let made = std::cell::Cell::new(0);
+        let mut answers = vec![None; 3];
+        let call = |open: Vec<usize>| {
+            let answers = each.get(made.get()).cloned().flatten();
+            made.set(made.get() + 1);
+            async move {
+                let Some(answers) = answers else { return future::pending().await };
+                let error = |kind| PortError::new("q", "send", kind);
+                open.into_iter().map(|at| answers[at].clone().map_err(error)).collect()
+            }
+        };
+        let share = Duration::from_secs(2);
+        let joined =
+            joined(&clock, attempts_max, share, |tries, _| Duration::from_millis(tries.into()), &mut answers, call);
+        assert_eq!(joined.now_or_never().is_some(), answers.iter().all(Option::is_some));
+        let taken = answers.into_iter().map(|answer| answer?.ok()).collect();
+        (taken, *clock.0.lock().unwrap(), made.get())
+    }
+
+    #[test]
+    fn a_try_that_keeps_silent_costs_its_share_and_no_more() {
+        let all = [Ok(1), Ok(2), Ok(3)];
+        let (taken, waited, made) = join(3, &[None, None, Some(all.clone())]);
+        assert_eq!((taken, waited, made), (vec![Some(1), Some(2), Some(3)], Duration::from_secs(4), 3));
+        let (taken, waited, made) = join(2, &[None, None, Some(all)]);
+        assert_eq!((taken, waited, made), (vec![None; 3], Duration::from_secs(2), 2), "as often as it may");
+    }
+
+    #[test]
+    fn what_failed_is_tried_again_after_its_pause_and_what_was_taken_or_refused_is_not() {
+        let refused = FailureKind::Rejected { detail: String::new() };
+        let first = [Ok(1), Err(FailureKind::Unavailable), Err(refused.clone())];
+        let second = [Ok(7), Ok(2), Ok(3)];
+        let (taken, waited, made) = join(3, &[Some(first.clone()), Some(second)]);
+        assert_eq!((taken, waited, made), (vec![Some(1), Some(2), None], Duration::from_millis(1), 2));
+        let (taken, waited, made) = join(2, &[Some(first.clone()), Some(first)]);
+        assert_eq!((taken, waited, made), (vec![Some(1), None, None], Duration::from_millis(1), 2));
+    }
 
     #[test]
     fn delays_fill_the_range_and_the_range_doubles_up_to_its_maximum() {

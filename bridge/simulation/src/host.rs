@@ -1,6 +1,6 @@
 //! What works a site, as the three real hosts do, with the core's own way of settling for each; killed and started again.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bridge_core::{
@@ -15,13 +15,21 @@ use bridge_core::{
     settlement::Settlement,
     worker::{Verdict, Worker},
 };
+use bridge_ops::replay::{
+    auto::{Auto, Known, Tell},
+    owed::Passed,
+    route::{Source, Target},
+    setting::Setting,
+};
 use fastrand::Rng;
 use futures_util::future;
+use uuid::Uuid;
 
 use crate::{
     books::{Actor, Ended, Kind, Place, Portion},
     checkers::Checker,
     executor::Mortal,
+    operator,
     seed::stream,
     site::Site,
     wire::Traffic,
@@ -71,13 +79,24 @@ impl HostKind {
     }
 }
 
+/// How a site is worked.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// What works it.
+    pub kind: HostKind,
+    /// Messages of a batch at most.
+    pub batch: usize,
+    /// Whether its worker brings what letters owe by itself.
+    pub auto: bool,
+}
+
 /// Works `site` for ever. Each life ends after some polls if `life` says how many on average, and a new one begins.
-pub async fn serve(world: &World, site: &Site, kind: HostKind, batch: usize, life: Option<u64>, name: &str) {
+pub async fn serve(world: &World, site: &Site, manner: Manner, life: Option<u64>, name: &str) {
     let mut rng = stream(world.options.seed, &format!("lives of {site} {name}"));
     for number in 0.. {
         let polls = polls(&mut rng, life);
         let name = format!("{name}.{number}");
-        Mortal::new(live(world, site, kind, batch, &name), polls).await;
+        Mortal::new(live(world, site, manner, &name), polls).await;
         world.books.note(|| format!("worker of {site} {name} is killed"));
         world.clock.sleep(Duration::from_millis(rng.u64(100..5_000))).await;
     }
@@ -87,17 +106,72 @@ fn polls(rng: &mut Rng, life: Option<u64>) -> u64 {
     life.map_or(u64::MAX, |mean| rng.u64(1..2 * mean))
 }
 
-async fn live(world: &World, site: &Site, kind: HostKind, batch: usize, life: &str) {
+async fn live(world: &World, site: &Site, Manner { kind, batch, auto }: Manner, life: &str) {
     world.books.hired(site.number);
     let worker = world.hire(site, life);
     let actor = Actor::Worker(site.number);
     let queue = world.queue(site, Kind::Queue, actor, life);
     let letters = world.queue(site, Kind::Letters, actor, life);
     let hand = Hand { world, site, worker: &worker, queue: &*queue, letters: &*letters, batch };
-    match kind {
-        HostKind::Container => hand.contain().await,
-        HostKind::Lambda => hand.invoke_partial().await,
-        HostKind::Function => hand.invoke_whole().await,
+    let work = async {
+        match kind {
+            HostKind::Container => hand.contain().await,
+            HostKind::Lambda => hand.invoke_partial().await,
+            HostKind::Function => hand.invoke_whole().await,
+        }
+    };
+    let bring = async {
+        if auto {
+            bring(world, site, &worker, kind, life).await;
+        }
+    };
+    future::join(work, bring).await;
+}
+
+/// Brings what the letters of `site` owe, as its host does: all the time, or with each heartbeat.
+async fn bring(world: &World, site: &Site, worker: &Worker, kind: HostKind, life: &str) {
+    let source = Source::DeadLetters(site.id.clone());
+    let setting = Setting {
+        clock: Arc::clone(&worker.clock),
+        ..operator::setting(world, source, Target::Owed, &format!("auto of {site} {life}"))
+    };
+    let holder = Uuid::from_u128(stream(world.options.seed, &format!("holder {site} {life}")).u128(..));
+    let told = Brings { world, site };
+    let auto = Auto { worker, setting: &setting, depth: Some(&*site.letters), holder, rate: RATE, tell: &told };
+    if kind == HostKind::Container {
+        return auto.watch(future::pending()).await;
+    }
+    let mut known = Known::default();
+    loop {
+        world.clock.sleep(BEAT).await;
+        auto.once(&mut known, BEAT / 2).await;
+    }
+}
+
+/// From one heartbeat of a function to the next.
+const BEAT: Duration = Duration::from_secs(30);
+/// Letters a second that a worker brings.
+const RATE: f64 = 100.0;
+
+struct Brings<'a> {
+    world: &'a World,
+    site: &'a Site,
+}
+
+impl Tell for Brings<'_> {
+    fn begins(&self) {
+        self.world.books.note(|| format!("worker of {} brings what letters owe", self.site));
+    }
+
+    fn ends(&self, passed: &Passed) {
+        let Passed { end, brought, left, away, .. } = passed;
+        self.world
+            .books
+            .note(|| format!("worker of {}: {end:?}, {brought} brought, {left} left, away {away:?}", self.site));
+    }
+
+    fn no_lease(&self, error: &PortError) {
+        self.world.books.note(|| format!("worker of {} has no lease: {error}", self.site));
     }
 }
 

@@ -156,7 +156,7 @@ fn play(case: Case, disturbance: Disturbance) -> Result<(Left, bool, u64), Strin
     world.site(HERE).writes.clear();
     // What the dead had in its hands comes back when its leases end.
     world.clock.advance(Duration::from_mins(1));
-    calm(&world, &[HostKind::Container; 2], 10);
+    calm(&world, &[HostKind::Container; 2], 10, false);
     at_the_end(&world);
     match world.books.open().violations.first() {
         Some(violation) => Err(format!("{case:?} {disturbance:?}: {violation}")),

@@ -61,8 +61,8 @@ impl Journal for Kept {
     }
 }
 
-/// Carries out a replay of the scenario: one plan, runs that are killed, and one that is not.
-pub async fn replay(world: &World, replay: &Replay, name: &str) {
+/// Carries out a replay of the scenario: one plan, runs that are killed, and one that is not. `alone`: nobody else takes from its source.
+pub async fn replay(world: &World, replay: &Replay, alone: bool, name: &str) {
     let mut before = setting(world, replay.from.clone(), replay.to.clone(), name);
     if let Some(added) = &replay.added {
         before.rules.sites.remove(added);
@@ -86,7 +86,6 @@ pub async fn replay(world: &World, replay: &Replay, name: &str) {
         });
         let after_it = Scene::of(world, &replay.from).await;
         if let Some(ended) = &ended {
-            let alone = world.books.open().calm;
             replayed::counted(world, &after_it, &entries, ended, alone, name);
         }
         replayed::journaled(world, &before_it, &after_it, &journal.receipts(), name);

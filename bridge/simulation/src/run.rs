@@ -26,7 +26,7 @@ use crate::{
     executor::{Executor, Stop},
     faults,
     holdings::Holdings,
-    host::{self, HostKind},
+    host::{self, HostKind, Manner},
     operator, readings,
     scenario::{Episode, Replay, Scenario},
     seed::stream,
@@ -91,11 +91,11 @@ pub fn simulate(seed: u64, settings: Settings) -> Outcome {
         play(&world, &scenario, number, episode);
         world.clock.advance(episode.night);
     }
-    calm(&world, &scenario.hosts, scenario.batch);
+    calm(&world, &scenario.hosts, scenario.batch, scenario.auto);
     at_the_end(&world);
     if let Some(refill) = scenario.refill.as_ref().filter(|_| world.is_sound()) {
         play(&world, &scenario, scenario.episodes.len(), refill);
-        calm(&world, &scenario.hosts, scenario.batch);
+        calm(&world, &scenario.hosts, scenario.batch, scenario.auto);
         at_the_end(&world);
     }
     if let Some(audit) = scenario.audit.as_ref().filter(|_| world.is_sound()) {
@@ -132,7 +132,8 @@ fn play(world: &World, scenario: &Scenario, number: usize, episode: &Episode) {
     let mut executor = Executor::new(world.clock.clone(), rng("order"));
     for site in world.sites.values() {
         let (kind, name) = (scenario.hosts[site.number], number.to_string());
-        executor.spawn(async move { host::serve(world, site, kind, scenario.batch, episode.life, &name).await });
+        let manner = Manner { kind, batch: scenario.batch, auto: scenario.auto };
+        executor.spawn(async move { host::serve(world, site, manner, episode.life, &name).await });
     }
     let mut ids = rng("names");
     for draft in &episode.drafts {
@@ -164,7 +165,7 @@ fn play(world: &World, scenario: &Scenario, number: usize, episode: &Episode) {
     for (at, replay) in episode.replays.iter().enumerate() {
         executor.spawn(count(&left, async move {
             world.clock.sleep(replay.after).await;
-            operator::replay(world, replay, &format!("{number}.{at}")).await;
+            operator::replay(world, replay, false, &format!("{number}.{at}")).await;
         }));
     }
     for (at, (after, repair)) in episode.verifies.iter().enumerate() {
@@ -245,8 +246,9 @@ async fn send(world: &World, site: &Site, message: &Message) {
     world.books.accepted(place, Actor::Application, message);
 }
 
-/// Nothing goes wrong any more: the queues drain, the operator brings what is owed, the queues drain again.
-pub(crate) fn calm(world: &World, hosts: &[HostKind], batch: usize) {
+/// Nothing goes wrong any more: the queues drain, what is owed is brought, the queues drain again. The operator brings what the workers do not
+/// bring by themselves, which is all if they bring nothing (`auto`).
+pub(crate) fn calm(world: &World, hosts: &[HostKind], batch: usize, auto: bool) {
     faults::set(world, &[], &BTreeSet::new());
     world.books.note(|| "calm".to_owned());
     world.books.open().calm = true;
@@ -255,7 +257,7 @@ pub(crate) fn calm(world: &World, hosts: &[HostKind], batch: usize) {
     let late = || world.clock.elapsed() > begun + CALM_MAX;
     let mut executor = Executor::new(world.clock.clone(), stream(world.options.seed, "order of the calm"));
     for site in world.sites.values() {
-        executor.spawn(host::serve(world, site, hosts[site.number], batch, None, "calm"));
+        executor.spawn(host::serve(world, site, Manner { kind: hosts[site.number], batch, auto }, None, "calm"));
     }
     let rested = &rested;
     executor.spawn(async move {
@@ -271,9 +273,10 @@ pub(crate) fn calm(world: &World, hosts: &[HostKind], batch: usize) {
             }
             // A round that brings nothing must not stop the time.
             world.clock.sleep(Duration::from_secs(1)).await;
+            let owing = owing.into_iter().filter(|site| !auto || !goes_by_itself(world, site));
             for site in owing {
                 let from = Source::DeadLetters(site.id.clone());
-                operator::replay(world, &Replay::of(from, Target::Owed), &format!("calm.{round}")).await;
+                operator::replay(world, &Replay::of(from, Target::Owed), !auto, &format!("calm.{round}")).await;
                 round += 1;
             }
             for (site, bodies) in needed {
@@ -303,9 +306,21 @@ fn needed(world: &World) -> Vec<(&SiteId, Vec<Bytes>)> {
 
 /// Whether somebody is owed an event by a letter of `site`, and may have it.
 fn owes(world: &World, site: &Site) -> bool {
+    !owing(world, site).is_empty()
+}
+
+/// Whether every letter of `site` that owes an event is of a reason that needs no operator. Written here anew, as a checker would.
+fn goes_by_itself(world: &World, site: &Site) -> bool {
+    let by_itself = |reason: &String| matches!(reason.as_str(), "peer_unavailable" | "retries_exhausted" | "store_away");
+    owing(world, site).iter().all(|letter| letter.get(property::REASON).is_some_and(by_itself))
+}
+
+/// The properties of the letters of `site` that owe an event to somebody who may have it.
+fn owing(world: &World, site: &Site) -> Vec<Properties> {
     let letters = site.letters.snapshot();
     let state = world.books.open();
     let may = |fact: usize| state.facts[fact].refused.is_none() && !state.is_old(fact, TimeDelta::zero());
-    let good = |body| state.fact_of(body).is_none_or(may);
-    letters.iter().any(|(body, properties)| properties.contains_key(property::OWED) && good(body))
+    let good = |body: &Bytes| state.fact_of(body).is_none_or(may);
+    let owes = |(body, properties): &(Bytes, Properties)| properties.contains_key(property::OWED) && good(body);
+    letters.into_iter().filter(owes).map(|(_, properties)| properties).collect()
 }

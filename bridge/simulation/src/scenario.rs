@@ -44,6 +44,8 @@ pub struct Scenario {
     pub refill: Option<Episode>,
     /// What the operator does at the very end.
     pub audit: Option<Audit>,
+    /// Whether workers bring what letters owe by themselves.
+    pub auto: bool,
 }
 
 /// Some minutes in which much happens, and the time after them in which nothing does: every worker is down, as if the
@@ -172,6 +174,8 @@ impl Scenario {
             options,
             refill,
             audit: (compared && chance(&mut operator, 0.12)).then(|| Audit::draw(&mut operator)),
+            // By hand nothing is safe to be brought twice.
+            auto: rule == Rule::Bridge && chance(&mut stream(seed, "auto replay"), 0.7),
         }
     }
 }
@@ -370,6 +374,9 @@ impl fmt::Display for Scenario {
             policy.forward,
             self.options.duplicates * 100.0,
         )?;
+        if self.auto {
+            writeln!(f, "workers bring what is owed by themselves")?;
+        }
         for (number, episode) in self.episodes.iter().enumerate() {
             let life = episode.life.map_or("for ever".to_owned(), |polls| format!("some {polls} polls"));
             writeln!(f, "episode {number}: {} events, workers live {life}", episode.drafts.len())?;

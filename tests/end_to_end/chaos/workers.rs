@@ -12,7 +12,9 @@ use super::{AWS, AZURE};
 use crate::program::{Clouds, Running, bridge};
 
 /// Workers that give up within a second: so that letters arise while a service is dark for three.
-pub(super) const PATIENCE: [(&str, &str); 6] = [
+/// They bring nothing by themselves: the operator's replays have to find letters.
+pub(super) const PATIENCE: [(&str, &str); 7] = [
+    ("BRIDGE_WORKER_AUTO_REPLAY", "off"),
     ("BRIDGE_WORKER_ATTEMPTS_MAX", "3"),
     ("BRIDGE_WORKER_RETRY_DELAY_BASE_MS", "100"),
     ("BRIDGE_WORKER_RETRY_DELAY_MAX_MS", "500"),

@@ -68,7 +68,9 @@ fn site_dark(cloud: &str, dark: &'static str, alive: &'static str) {
     let seconds: u64 = std::env::var("BRIDGE_DRILL_SECONDS").map_or(10, |text| text.parse().unwrap());
     let clouds = Clouds::start(&["--without-workers"]);
     let (lost, left) = (Site::of(&clouds, dark), Site::of(&clouds, alive));
-    let _workers: Vec<Running> = [dark, alive].map(|site| clouds.worker(site)).into();
+    // The operator brings it, so that the command is what is tested.
+    let off = [("BRIDGE_WORKER_AUTO_REPLAY", "off")];
+    let _workers: Vec<Running> = [dark, alive].map(|site| clouds.worker_with(site, &off)).into();
     let key = |n: u64| format!("order-{}", n % 50);
     let write = |numbers: std::ops::Range<u64>| {
         let lines: Vec<String> = numbers.map(|n| body(n, alive, &key(n), n)).collect();

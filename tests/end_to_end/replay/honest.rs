@@ -17,7 +17,9 @@ fn letters_that_cannot_be_removed_are_told_of_and_removed_later() {
     fill(&*here.letters, &(0..5).map(owed).collect::<Vec<_>>());
     clouds.fault("sqs:DeleteMessageBatch:denied");
     let from = format!("{HERE}/dlq");
-    let mut first = replay(&clouds, &["--from", &from, "--to", "owed", "--yes", "--rate", "50", "--json"]);
+    let plan = clouds.file("plan.jsonl");
+    let route = ["--from", &from, "--to", "owed", "--yes", "--plan", plan.to_str().unwrap(), "--rate", "50", "--json"];
+    let mut first = replay(&clouds, &route);
     let output = first.env("TMPDIR", clouds.folder()).output().unwrap();
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said:#}");

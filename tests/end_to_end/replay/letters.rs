@@ -89,7 +89,8 @@ fn a_list_has_every_letter_with_its_detail() {
     let short = shown(&[]);
     assert!(short.contains("and 10 more; --list shows all") && !short.contains("the queue was full"), "{short}");
     let long = shown(&["--list"]);
-    let listed = long.split_once("every message of the plan:\n").unwrap().1;
+    let (listed, last) = long.split_once("every message of the plan:\n").unwrap().1.split_once("\n\n").unwrap();
+    assert!(last.ends_with("bridge replay --plan FILE --yes\n"), "what to run is the last line: {long}");
     assert_eq!(listed.lines().count(), 21, "{long}");
     let line = listed.lines().find(|line| line.contains("peer_rejected")).unwrap();
     assert!(line.contains("-> azure:westeurope/queue duplicate") && line.ends_with(": the queue was full"), "{line}");

@@ -2,6 +2,7 @@
 //! outage.
 
 mod bulk;
+mod by_itself;
 mod drill;
 mod edges;
 mod honest;

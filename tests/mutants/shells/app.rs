@@ -35,8 +35,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
         Err(detail) => return refused(StatusCode::BAD_REQUEST, &detail),";
     "sigterm-drops-what-is-in-flight" in "host/container.rs",
         noticed by "end_to_end workers::a_stopped_worker_gives_back_what_it_holds":
-        "future::join3(receiving, beat(worksite, config.heartbeat, &stop), queues::watch(worksite, &stop)).await;"
-        => "let work = future::join3(receiving, beat(worksite, config.heartbeat, &stop), queues::watch(worksite, &stop));
+        "future::join4(receiving, beating, queues::watch(worksite, &stop), owed::watch(worksite, &stop)).await;"
+        => "let work = future::join4(receiving, beating, queues::watch(worksite, &stop), owed::watch(worksite, &stop));
     tokio::select! { _ = work => {}, () = stop.cancelled(), if MUTANT => {} }";
     "queues-are-not-closed" in "assemble/mod.rs",
         noticed by "bridge assemble::tests::every_queue_of_a_worker_is_closed":

@@ -35,6 +35,7 @@ mod changed;
 mod dropped;
 mod edits;
 mod in_hand;
+mod owed;
 mod removal;
 
 const HERE: &str = "aws:us-east-1";

@@ -1,5 +1,6 @@
 //! From the configuration to a worker: the one place where adapters are named and wired.
 
+mod owed;
 mod scan;
 mod watch;
 
@@ -13,7 +14,9 @@ use bridge_adapters::{
     },
     azure::{
         AzureInspect, CosmosCredential, CosmosOptions, CosmosStore, identity,
-        service_bus::{ServiceBusConnection, ServiceBusDescriptions, ServiceBusOptions, ServiceBusQueue, Timeouts},
+        service_bus::{
+            ServiceBusConnection, ServiceBusDepth, ServiceBusDescriptions, ServiceBusOptions, ServiceBusQueue, Timeouts,
+        },
     },
     clock::{ShiftedClock, SystemClock},
     file::FileQueue,
@@ -32,9 +35,14 @@ use bridge_core::{
 use bridge_ops::{
     doctor::Inspect,
     lag::Watched,
-    replay::{route::Source, setting::SourceQueue, subject::Holds},
+    replay::{
+        route::Source,
+        setting::{Place, SourceQueue},
+        subject::Holds,
+    },
 };
 
+pub(crate) use owed::Owed;
 pub(crate) use scan::target;
 pub(crate) use watch::observer;
 use watch::watched;
@@ -56,6 +64,8 @@ pub(crate) struct Worksite {
     pub(crate) dead_letters: Arc<dyn Queue>,
     /// The site's queue once more, where it takes copies for later.
     pub(crate) copies: Option<Arc<dyn Reschedule>>,
+    /// What brings that which its letters owe, unless an operator does.
+    pub(crate) owed: Option<Owed>,
     /// What it counts.
     pub(crate) tally: Tally,
     /// What it tells of itself.
@@ -86,6 +96,8 @@ pub(crate) struct SitePorts {
     pub(crate) dead_letters: Arc<dyn Queue>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) copies: Option<Arc<dyn Reschedule>>,
+    /// Counts its dead letters.
+    pub(crate) letters_depth: Arc<dyn Depth>,
     /// What looks at the settings of all of these, by the same connections.
     pub(crate) inspect: Arc<dyn Inspect>,
 }
@@ -99,9 +111,11 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemet
         offset => Arc::new(ShiftedClock(offset)),
     };
     let own = ports(config, site).await?;
-    let mut peers = Vec::new();
+    let (mut peers, mut places) = (Vec::new(), Vec::new());
     for id in others() {
-        let queue = layered_queue(ports(config, id).await?.queue, &clock, tells.of_peer(id));
+        let SitePorts { queue, store, .. } = ports(config, id).await?;
+        let queue = layered_queue(queue, &clock, tells.of_peer(id));
+        places.push((id.clone(), Place { queue: queue.clone(), store }));
         peers.push(Peer::new(id.clone(), queue, config.policy.circuit));
     }
     let trace_ratio = telemetry.takes_traces().then_some(config.telemetry.trace_ratio);
@@ -122,7 +136,21 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemet
     let queue = layered_queue(own.queue, &worker.clock, None);
     let dead_letters = layered_queue(own.dead_letters, &worker.clock, None);
     let (copies, inspect) = (own.copies, own.inspect);
-    Ok(Worksite { worker, queue, dead_letters, copies, tally, telemetry: tells, watched, keep_conflicts, inspect })
+    places.push((site.clone(), Place { queue: queue.clone(), store: worker.store.clone() }));
+    let owed =
+        config.auto_replay.map(|rate| Owed::new(config, &worker, &dead_letters, own.letters_depth, places, rate));
+    Ok(Worksite {
+        worker,
+        queue,
+        dead_letters,
+        copies,
+        owed,
+        tally,
+        telemetry: tells,
+        watched,
+        keep_conflicts,
+        inspect,
+    })
 }
 
 /// The layers that a worker has around each queue: a bound, and a meter where somebody listens.
@@ -279,9 +307,11 @@ async fn aws_ports(id: &SiteId, site: &AwsSite) -> anyhow::Result<SitePorts> {
         sqs_endpoint: sqs_endpoint(site)?,
         dynamodb_endpoint: dynamodb_endpoint(id, site)?,
     };
+    let letters_depth = Arc::new(SqsDepth::new(clients.clone(), site.dead_letter_queue_url.to_string()));
     Ok(SitePorts {
         queue: queue(&site.queue_url),
         dead_letters: queue(&site.dead_letter_queue_url),
+        letters_depth,
         store: Arc::new(DynamodbStore::new(clients.dynamodb.clone(), &site.table)),
         copies: None,
         inspect: Arc::new(AwsInspect::new(clients, options)),
@@ -340,9 +370,11 @@ fn azure_ports(site: &AzureSite) -> anyhow::Result<SitePorts> {
         store: store.clone(),
         cosmos_endpoint: site.cosmos_endpoint.clone(),
     };
+    let descriptions = ServiceBusDescriptions::new(connection.clone(), site.service_bus_http_endpoint.clone());
     Ok(SitePorts {
         queue: own.clone(),
         dead_letters: queue(&site.dead_letter_queue),
+        letters_depth: Arc::new(ServiceBusDepth::counted(Arc::new(descriptions), &site.dead_letter_queue)),
         store,
         copies: Some(own),
         inspect: Arc::new(inspect),

@@ -95,6 +95,18 @@ pub(crate) const WORKER: &[KeySpec] = &[
         Some("all"),
         "events of one batch that a peer receives: all, or the latest of each key",
     ),
+    key(
+        "auto_replay",
+        "owed or off",
+        Some("owed"),
+        "whether a worker brings what its site's dead letters owe to a peer that answers again: owed, or off (bridge replay does it)",
+    ),
+    key(
+        "auto_replay_per_second",
+        "messages a second",
+        Some("3000"),
+        "limit of what one site brings that way; new events are forwarded beside it",
+    ),
     key("concurrent_writes", "records", Some("16"), "records of one batch written concurrently"),
     key("concurrent_batches", "batches", Some("2"), "batches that one container processes concurrently"),
     key("batch_messages_max", "messages", Some("32"), "maximum messages in one batch"),

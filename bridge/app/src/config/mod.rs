@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) inflight_bytes_max: usize,
     /// How an Azure Function takes its time.
     pub(crate) function: FunctionConfig,
+    /// Messages a second that a worker brings by itself of what letters owe; none if it brings nothing.
+    pub(crate) auto_replay: Option<u32>,
     /// Whether the latest conflicts are kept.
     pub(crate) keep_conflicts: bool,
     /// What the worker's clock is shifted by.
@@ -154,6 +156,7 @@ impl Config {
         let (clock_skew_max, future_max) = read_fences(&mut worker);
         let (container, function) = read_hosts(&mut worker);
         let inflight_bytes_max = size(worker.number("inflight_bytes_max", 1_048_576..=68_719_476_736));
+        let auto_replay = read_auto_replay(&mut worker);
         let (keep_conflicts, clock_offset) = read_watching(&mut worker);
         let telemetry = read_telemetry(&mut worker);
         let mut sites = BTreeMap::new();
@@ -186,6 +189,7 @@ impl Config {
                 container,
                 inflight_bytes_max,
                 function,
+                auto_replay,
                 keep_conflicts,
                 clock_offset,
                 telemetry,
@@ -402,6 +406,18 @@ fn read_hosts(section: &mut Section<'_>) -> (ContainerConfig, FunctionConfig) {
         halt: section.seconds("function_halt_seconds", 0..=200),
     };
     (container, function)
+}
+
+fn read_auto_replay(section: &mut Section<'_>) -> Option<u32> {
+    let rate = count(section.number("auto_replay_per_second", 1..=100_000));
+    match section.required::<String>("auto_replay").as_deref() {
+        Some("owed") => Some(rate),
+        Some("off") | None => None,
+        Some(other) => {
+            section.reader.errors.push(format!("worker.auto_replay: {other:?} is neither owed nor off"));
+            None
+        }
+    }
 }
 
 fn read_watching(section: &mut Section<'_>) -> (bool, TimeDelta) {

@@ -20,7 +20,7 @@ use bridge_core::{
 use futures_util::future;
 use tokio_util::sync::CancellationToken;
 
-use super::{queues, send_heartbeat, tell};
+use super::{owed, queues, send_heartbeat, tell};
 use crate::{
     assemble::Worksite,
     config::ContainerConfig,
@@ -59,7 +59,8 @@ pub(crate) async fn work(worksite: &Worksite, own: &OwnSite, config: ContainerCo
     let Worksite { worker, queue, dead_letters, .. } = worksite;
     let log = Log { worksite, own, books: Mutex::default(), receiving: Outage::default(), halted: Outage::default() };
     let receiving = receive(worker, &**queue, &**dead_letters, pace(&config), &log, stop.cancelled());
-    future::join3(receiving, beat(worksite, config.heartbeat, &stop), queues::watch(worksite, &stop)).await;
+    let beating = beat(worksite, config.heartbeat, &stop);
+    future::join4(receiving, beating, queues::watch(worksite, &stop), owed::watch(worksite, &stop)).await;
     worksite.close().await;
     let Books { delivered, acked, retried, dead_lettered, left, leases_lost } =
         log.books.into_inner().unwrap_or_else(PoisonError::into_inner);

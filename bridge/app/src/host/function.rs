@@ -31,7 +31,7 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit},
 };
 
-use super::{send_one_heartbeat, tell};
+use super::{BRING_MAX, send_one_heartbeat, tell};
 use crate::{
     assemble::Worksite,
     config::{Config, FunctionConfig},
@@ -165,7 +165,7 @@ async fn replicate(State(function): State<Arc<Function>>, headers: HeaderMap, bo
 }
 
 async fn beat(State(function): State<Arc<Function>>) -> Response {
-    match send_one_heartbeat(&function.worksite).await {
+    match send_one_heartbeat(&function.worksite, BRING_MAX).await {
         Ok(()) => done(),
         Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &format!("no heartbeat was sent: {}", error.chain())),
     }

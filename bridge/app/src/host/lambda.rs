@@ -21,12 +21,15 @@ use bridge_core::{
 use lambda_runtime::{Diagnostic, LambdaEvent as Invocation, service_fn};
 use serde_json::{Value, json, value::RawValue};
 
-use super::{own_queue::Trigger, send_one_heartbeat, tell, variable};
+use super::{BRING_MAX, own_queue::Trigger, send_one_heartbeat, tell, variable};
 use crate::{assemble::Worksite, doctor::Diagnosis, exit::Misuse};
 
 /// Time of an invocation that is kept for the last letters, for giving back what was not done, and for the answer; a third of a short one. Ours:
 /// giving back ten messages is one request of some 10 ms, and there may be 1,000.
 const RESERVE: Duration = Duration::from_secs(2);
+
+/// Time of a heartbeat's invocation that is kept for the answer and for giving back letters. Ours: a stopped pass has 3 s, its lease 3 s more.
+const BEATS_END: Duration = Duration::from_secs(8);
 
 /// Why an invocation fails as a whole: Lambda then keeps every message of the batch, and counts an error.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +98,10 @@ async fn invoke(
     let records = match parse(payload).map_err(Failed::Payload)? {
         LambdaEvent::Batch(records) => records,
         LambdaEvent::Heartbeat => {
-            send_one_heartbeat(worksite).await.map_err(|error| Failed::Heartbeat(error.chain()))?;
+            let time = remaining.saturating_sub(BEATS_END);
+            send_one_heartbeat(worksite, time.min(BRING_MAX))
+                .await
+                .map_err(|error| Failed::Heartbeat(error.chain()))?;
             return Ok(json!({}));
         }
     };

@@ -3,10 +3,14 @@
 pub(crate) mod container;
 pub(crate) mod function;
 pub(crate) mod lambda;
+mod owed;
 pub(crate) mod own_queue;
 mod queues;
 
-use std::ffi::OsString;
+use std::{
+    ffi::OsString,
+    time::{Duration, Instant},
+};
 
 use bridge_core::{
     conflict::Conflict,
@@ -81,8 +85,9 @@ pub(crate) async fn send_heartbeat(worksite: &Worksite) -> Result<(), PortError>
     worksite.queue.send(&[message]).await.pop().unwrap_or(Ok(()))
 }
 
-/// Sends the heartbeat of a function, which may be a process' first and last work.
-async fn send_one_heartbeat(worksite: &Worksite) -> Result<(), PortError> {
+/// Sends the heartbeat of a function, which may be a process' first and last work, and brings what letters owe in the `time` that is left.
+async fn send_one_heartbeat(worksite: &Worksite, time: Duration) -> Result<(), PortError> {
+    let end = Instant::now() + time;
     for _ in 0..CLOCK_LOOKS {
         if worksite.tally.doubts_clock() {
             worksite.tally.look_at_clock(&worksite.worker).await;
@@ -90,12 +95,16 @@ async fn send_one_heartbeat(worksite: &Worksite) -> Result<(), PortError> {
     }
     let sent = send_heartbeat(worksite).await;
     queues::look(worksite).await;
+    owed::once(worksite, end.saturating_duration_since(Instant::now())).await;
     sent
 }
 
 /// Looks at the service's clock before a function's heartbeat. Ours: one opens the connection, the other leaves a quarter of
 /// a second of doubt, and a function is paid by its time.
 const CLOCK_LOOKS: usize = 2;
+
+/// How long a function brings what letters owe with one heartbeat. Ours: its schedule calls it every minute, and an Azure Function has five minutes.
+const BRING_MAX: Duration = Duration::from_secs(40);
 
 /// Tells of what was concluded: in counts, measurements, lines and spans; and keeps conflicts if that is wanted.
 async fn tell<'a>(worksite: &Worksite, concluded: impl Iterator<Item = (&'a Delivery, &'a Verdict)>) {

@@ -49,7 +49,7 @@ impl Dark {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(errand)
     }
 
-    fn note(&self, errand: &Errand, error: &PortError) {
+    pub(super) fn note(&self, errand: &Errand, error: &PortError) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(errand.clone(), error.chain());
     }
 }

@@ -33,10 +33,10 @@ use bridge_core::{
 };
 
 /// Messages that are taken with one call and brought together.
-const BATCH: usize = 100;
+pub(super) const BATCH: usize = 100;
 
 /// Batches of one queue on their way at once.
-const BATCHES: usize = 4;
+pub(super) const BATCHES: usize = 4;
 
 /// How long to rest when a queue gives nothing.
 const REST: Duration = Duration::from_millis(200);
@@ -46,7 +46,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Messages of others that a run holds at most. SQS hides 120,000 of a queue at once ("Amazon SQS message quotas", "in
 /// flight", read 2026-11).
-const HELD_MAX: usize = 100_000;
+pub(super) const HELD_MAX: usize = 100_000;
 
 /// How a run ended.
 #[derive(Debug)]

@@ -102,6 +102,13 @@ pub fn is_owed(properties: &Properties, holds: Holds) -> bool {
     said(properties, holds, property::OWED).is_some()
 }
 
+/// Whether a letter says that this site is owed the event. One whose names cannot be read is owed to all.
+pub(super) fn is_owed_to(properties: &Properties, holds: Holds, site: &SiteId) -> bool {
+    let Some(owed) = said(properties, holds, property::OWED) else { return false };
+    let names = || owed.split(',').map(str::trim);
+    names().any(|name| name == site.as_str()) || names().any(|name| name.parse::<SiteId>().is_err())
+}
+
 /// What a letter says about its reason.
 pub(super) fn detail(properties: &Properties, holds: Holds) -> Option<&String> {
     said(properties, holds, property::DETAIL)

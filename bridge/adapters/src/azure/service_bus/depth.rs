@@ -22,8 +22,8 @@ pub struct ServiceBusDepth {
 
 #[derive(Clone)]
 enum What {
-    /// The queue's messages; looked at through this, to see when the first one came.
-    Messages(Arc<ServiceBusQueue>),
+    /// The queue's messages; looked at through this, if given, to see when the first one came.
+    Messages(Option<Arc<ServiceBusQueue>>),
     /// What the broker itself set aside.
     DeadLetters,
 }
@@ -31,7 +31,12 @@ enum What {
 impl ServiceBusDepth {
     /// The messages of `queue`, which `peek` looks into.
     pub fn of(descriptions: Arc<ServiceBusDescriptions>, queue: &str, peek: Arc<ServiceBusQueue>) -> Self {
-        Self { descriptions, queue: queue.to_owned(), what: What::Messages(peek) }
+        Self { descriptions, queue: queue.to_owned(), what: What::Messages(Some(peek)) }
+    }
+
+    /// The messages of `queue`, without a look at when the first one came: no connection is opened.
+    pub fn counted(descriptions: Arc<ServiceBusDescriptions>, queue: &str) -> Self {
+        Self { descriptions, queue: queue.to_owned(), what: What::Messages(None) }
     }
 
     /// What the broker set aside of `queue`.
@@ -60,7 +65,10 @@ impl Depth for ServiceBusDepth {
         // Deferred messages are active ones by what users of the service report, and no document says so. They are in the sum in any case.
         let others = number("DeadLetterMessageCount")?.saturating_add(delayed);
         let waiting = number("MessageCount").map_or(active, |all| active.max(all.saturating_sub(others)));
-        let first = if waiting > 0 { peek.browse(&mut Place::default(), 1).await? } else { Vec::new() };
+        let first = match peek {
+            Some(peek) if waiting > 0 => peek.browse(&mut Place::default(), 1).await?,
+            _ => Vec::new(),
+        };
         let oldest = first.first().and_then(|delivery| delivery.first_seen);
         Ok(QueueDepth { waiting, in_flight: None, delayed, oldest })
     }

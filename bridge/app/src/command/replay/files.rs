@@ -162,6 +162,14 @@ impl PlanFile {
         )
     }
 
+    /// What to type after a look at this plan, so that it is not made once more.
+    pub(super) fn offer(&self, config: Option<&str>) -> String {
+        if self.named {
+            return format!("to run it: {}", self.resume(config, None).replace(" --resume", ""));
+        }
+        "to run just this plan: add --plan FILE, and then run: bridge replay --plan FILE --yes".to_owned()
+    }
+
     /// Removes what nobody asked to be kept, unless there is work left in it.
     pub(super) fn end(&self, done: bool) {
         if !self.named && done {

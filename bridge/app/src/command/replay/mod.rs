@@ -4,6 +4,7 @@ mod edit;
 mod files;
 mod filters;
 mod options;
+mod pass;
 mod planning;
 mod report;
 mod run;
@@ -42,7 +43,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It is a plan first: which messages, where each goes, and what it will do there. --dry-run prints that and changes nothing. A message leaves its source only when all that it is owed to have confirmed it; a run that was killed goes on with --resume. A filter looks at a message as it lies in its source, before --edit-with. Messages whose field cannot be read are counted and stay.\n\nExample: bridge replay --from aws:us-east-1/dlq --to owed --dry-run --config bridge.toml"
+    after_help = "It is a plan first: which messages, where each goes, and what it will do there. --dry-run prints that and changes nothing. Dead letters go to owed with --yes in one pass without a plan, unless --plan names a file for one. A message leaves its source only when all that it is owed to have confirmed it; a run that was killed goes on with --resume. A filter looks at a message as it lies in its source, before --edit-with. Messages whose field cannot be read are counted and stay.\n\nExample: bridge replay --from aws:us-east-1/dlq --to owed --dry-run --config bridge.toml"
 )]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
@@ -124,6 +125,12 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
     }
     let program = route.edit_with.as_deref().map(Program::new);
     let setting = setting(&config, &route, program.as_ref().map(|program| program as &dyn Editor)).await?;
+    if request.goes_at_once(&route, &args) {
+        let again = pass::again(&request, &route, config_flag);
+        let code = pass::bring(&setting, &request, (config.frame(), again, args.json), &stop).await;
+        close(&setting).await;
+        return code;
+    }
     if let Some(planned) = &route.queues
         && *planned != labels(&setting)
     {
@@ -171,6 +178,9 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
     if args.list && !args.json {
         super::print("\nevery message of the plan:\n")?;
         file.entries(|entry| super::print(&format!("  {}\n", sums::line(&entry))))?;
+    }
+    if args.dry_run && !args.json {
+        super::print(&format!("\n{}\n", file.offer(config_flag)))?;
     }
     let answer = match args.dry_run {
         true => Some(false),

@@ -211,6 +211,14 @@ impl Request {
         Ok(Route { from, to, edit_with, edit_valid, accept_old, forget_sites, because, queues: Some(queues) })
     }
 
+    /// Whether dead letters go to whom they are owed without a plan: nobody is asked, and nothing is said to be kept, chosen by hand or changed.
+    pub(super) fn goes_at_once(&self, route: &Route, args: &Args) -> bool {
+        let owed = matches!(route.from, Source::DeadLetters(_)) && route.to == Target::Owed;
+        let as_it_lies = self.edit_with.is_none() && !self.accept_old && self.forget_sites.is_empty();
+        let chosen = self.limit < u64::MAX || !self.filter.message_ids.is_empty();
+        args.yes && !args.dry_run && args.plan.is_none() && owed && as_it_lies && !chosen
+    }
+
     /// Whether it says enough for a plan to be made.
     pub(super) fn can_plan(&self) -> bool {
         self.from.is_some() && self.to.is_some()

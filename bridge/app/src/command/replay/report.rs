@@ -97,7 +97,7 @@ fn counts(tally: &Tally) -> impl Iterator<Item = (&'static str, u64)> {
 const UNREMOVED: &str = "unremoved";
 const UNTRIED: &str = "untried";
 
-pub(super) fn closing_json(file: &PlanFile, sums: &Sums, closing: &Closing<'_>) -> String {
+pub(super) fn closing_json(file: Option<&PlanFile>, sums: &Sums, closing: &Closing<'_>) -> String {
     let object = |tally: &Tally| -> Value {
         counts(tally).map(|(name, count)| (name.to_owned(), count.into())).collect::<serde_json::Map<_, _>>().into()
     };

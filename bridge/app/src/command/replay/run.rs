@@ -60,7 +60,7 @@ pub(super) async fn carry_out(
         resume,
     };
     super::super::print(&if json {
-        report::closing_json(file, &sums, &closing)
+        report::closing_json(Some(file), &sums, &closing)
     } else {
         report::closing_table(&sums, &closing)
     })?;

@@ -76,6 +76,9 @@ impl Sums {
     pub(super) fn title(&self) -> String {
         let head = self.head.as_ref();
         let of = |field: fn(&Head) -> &String| head.map(field).cloned().unwrap_or_default();
+        if self.sha256.is_empty() {
+            return format!("from {} to {}, without a plan, {}", of(|h| &h.from), of(|h| &h.to), of(|h| &h.made_at));
+        }
         format!("from {} to {}, plan {:.12} of {}", of(|h| &h.from), of(|h| &h.to), self.sha256, of(|h| &h.made_at))
     }
 
@@ -144,7 +147,8 @@ impl Sums {
         self.reasons.values().flat_map(BTreeMap::values).sum()
     }
 
-    pub(super) fn json(&self, file: &PlanFile) -> Value {
+    /// `file`: where the plan is, if one was made.
+    pub(super) fn json(&self, file: Option<&PlanFile>) -> Value {
         let head = self.head.as_ref();
         let counts = |effects: &BTreeMap<Effect, u64>| -> Value {
             Effect::ALL
@@ -154,7 +158,7 @@ impl Sums {
                 .into()
         };
         json!({
-            "file": file.path(), "sha256": self.sha256, "messages": self.messages(),
+            "file": file.map(PlanFile::path), "sha256": file.map(|_| &self.sha256), "messages": self.messages(),
             "from": head.map(|head| &head.from), "to": head.map(|head| &head.to),
             "made_at": head.map(|head| &head.made_at), "filters": head.map(|head| &head.filters),
             "predicted": self.reasons.iter().map(|(reason, effects)| (reason.clone(), counts(effects))).collect::<serde_json::Map<_, _>>(),
@@ -167,7 +171,7 @@ impl Sums {
 
 /// `listed`: the messages, where they were asked for.
 pub(super) fn as_json(file: &PlanFile, sums: &Sums, listed: Option<Vec<Value>>) -> String {
-    let mut json = json!({ "dry_run": true, "plan": sums.json(file) });
+    let mut json = json!({ "dry_run": true, "plan": sums.json(Some(file)) });
     if let Some(listed) = listed {
         json["messages"] = listed.into();
     }

@@ -1,0 +1,88 @@
+//! What a worker needs to bring what its letters owe.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex},
+};
+
+use bridge_core::{
+    event::SiteId,
+    port::{Depth, Queue},
+    worker::Worker,
+};
+use bridge_ops::replay::{
+    auto::{Auto, Known, Tell},
+    route::{Source, Target},
+    setting::{Place, Setting, SourceQueue},
+    subject::Holds,
+};
+use uuid::Uuid;
+
+use crate::{config::Config, telemetry::incidents::Log};
+
+/// The part of the bytes in flight that a pass may have in hand. Ours: new events have the rest.
+const SHARE: usize = 4;
+
+/// What brings that which a site's letters owe.
+pub(crate) struct Owed {
+    setting: Setting<'static>,
+    depth: Arc<dyn Depth>,
+    rate: u32,
+    /// Names this process.
+    holder: Uuid,
+    /// What a function knows from one call to the next.
+    pub(crate) known: tokio::sync::Mutex<Known>,
+}
+
+impl fmt::Debug for Owed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.setting.fmt(f)
+    }
+}
+
+impl Owed {
+    /// What brings letters of `worker`'s site, at most `rate` a second, to `places`.
+    pub(super) fn new(
+        config: &Config,
+        worker: &Worker,
+        letters: &Arc<dyn Queue>,
+        depth: Arc<dyn Depth>,
+        places: Vec<(SiteId, Place)>,
+        rate: u32,
+    ) -> Self {
+        let site = &worker.rules.site;
+        let source = SourceQueue {
+            queue: letters.clone(),
+            holds: Holds::Letters,
+            hides: None,
+            message_bytes_max: config.sites[site].message_bytes_max(),
+        };
+        let setting = Setting {
+            source: Source::DeadLetters(site.clone()),
+            target: Target::Owed,
+            sources: vec![source],
+            places: places.into_iter().collect(),
+            rules: worker.rules.clone(),
+            key_pointer: worker.policy.key_pointer.clone(),
+            tombstone_life: worker.policy.tombstone_life,
+            attempts_max: worker.policy.peer_attempts_max,
+            backoff: worker.policy.peer_retry,
+            editor: None,
+            edit_valid: false,
+            accept_old: false,
+            forget_sites: BTreeSet::new(),
+            inflight_bytes_max: config.inflight_bytes_max / SHARE,
+            incidents: Arc::new(Log),
+            clock: worker.clock.clone(),
+            rng: Mutex::new(fastrand::Rng::new()),
+        };
+        Self { setting, depth, rate, holder: Uuid::new_v4(), known: tokio::sync::Mutex::default() }
+    }
+
+    /// The loop, for `worker`.
+    pub(crate) fn auto<'a>(&'a self, worker: &'a Worker, tell: &'a dyn Tell) -> Auto<'a> {
+        let Self { setting, depth, rate, holder, .. } = self;
+        Auto { worker, setting, depth: Some(&**depth), holder: *holder, rate: f64::from(*rate), tell }
+    }
+}

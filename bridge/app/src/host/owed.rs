@@ -1,0 +1,52 @@
+//! Brings what a site's letters owe: all the time in a container, with each heartbeat in a function.
+
+use std::time::Duration;
+
+use bridge_core::failure::PortError;
+use bridge_ops::replay::{auto::Tell, owed::Passed, run::End};
+use tokio_util::sync::CancellationToken;
+
+use crate::assemble::Worksite;
+
+/// Brings what is owed until `stop`.
+pub(crate) async fn watch(worksite: &Worksite, stop: &CancellationToken) {
+    if let Some(owed) = &worksite.owed {
+        owed.auto(&worksite.worker, &Log).watch(stop.cancelled()).await;
+    }
+}
+
+/// Brings what is owed for at most `time`. One call of a process at a time.
+pub(crate) async fn once(worksite: &Worksite, time: Duration) {
+    let Some(owed) = worksite.owed.as_ref().filter(|_| !time.is_zero()) else { return };
+    if let Ok(mut known) = owed.known.try_lock() {
+        owed.auto(&worksite.worker, &Log).once(&mut known, time).await;
+    }
+}
+
+/// One line when letters begin to go, one when a pass is over.
+struct Log;
+
+impl Tell for Log {
+    fn begins(&self) {
+        tracing::info!("bringing what dead letters owe to sites that answer again");
+    }
+
+    fn ends(&self, passed: &Passed) {
+        let Passed { brought, left, .. } = *passed;
+        let failed =
+            passed.failures.iter().map(|(what, error)| format!("{what}: {error}")).collect::<Vec<_>>().join("; ");
+        let why = match &passed.end {
+            End::Finished => "all was seen".to_owned(),
+            End::Stopped => "stopped".to_owned(),
+            End::Dark(_) => "no peer answers".to_owned(),
+            End::Source(error) => error.chain(),
+            End::Journal(error) => error.to_string(),
+            End::Crowded(_) => "other letters are in the way; see runbooks/dead-letters.md".to_owned(),
+        };
+        tracing::info!(brought, left, why, failed, "brought what dead letters owed");
+    }
+
+    fn no_lease(&self, error: &PortError) {
+        tracing::debug!(error = error.chain(), "the store does not say which worker brings what is owed");
+    }
+}
