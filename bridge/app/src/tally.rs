@@ -1,9 +1,10 @@
 //! What a worker counts of its own work, and says with each heartbeat.
 
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bridge_adapters::service_clock::ServiceClock;
@@ -20,6 +21,12 @@ use uuid::Uuid;
 /// A doubt about the clock that is small enough. Ours: a tenth of a lag of half a second.
 const DOUBT: TimeDelta = TimeDelta::milliseconds(50);
 
+/// A message that backs off for less than this is as good as worked on.
+const NOTABLE: Duration = Duration::from_secs(1);
+
+/// Messages that back off of which is kept when they come again: 8 bytes each, and enough for an hour's outage at any rate.
+const BACKING_OFF_MAX: usize = 100_000;
+
 /// Counts since this process began.
 #[derive(Debug)]
 pub(crate) struct Tally {
@@ -34,6 +41,8 @@ struct Counts {
     events: BTreeMap<&'static str, u64>,
     conflicts: u64,
     skew: Option<Skew>,
+    /// When the messages that were given back come again, the latest of them last seen.
+    backing_off: BinaryHeap<Reverse<Instant>>,
 }
 
 impl Tally {
@@ -47,6 +56,27 @@ impl Tally {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.events.entry(outcome(verdict)).or_default() += 1;
         counts.conflicts += u64::from(conflict.is_some());
+        if let Settlement::Retry { after } = &verdict.settlement
+            && *after >= NOTABLE
+            && counts.backing_off.len() < BACKING_OFF_MAX
+        {
+            counts.backing_off.push(Reverse(Instant::now() + *after));
+        }
+    }
+
+    /// Messages that this process gave back to come again later, and whose time has not come.
+    pub(crate) fn backing_off(&self) -> u64 {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        while counts.backing_off.peek().is_some_and(|Reverse(until)| *until <= now) {
+            counts.backing_off.pop();
+        }
+        counts.backing_off.len() as u64
+    }
+
+    /// Names the process.
+    pub(crate) fn instance(&self) -> &str {
+        &self.instance
     }
 
     /// How far the worker's clock is ahead of its cloud's, as far as that is known.

@@ -43,6 +43,8 @@ use crate::{
         Config, SiteConfig,
         site::{AwsSite, AzureSite, ServiceBusAccess},
     },
+    host::state::Teller,
+    links::Links,
     tally::Tally,
     telemetry::{SiteTelemetry, Telemetry, incidents::Log},
 };
@@ -59,6 +61,10 @@ pub(crate) struct Worksite {
     pub(crate) tally: Tally,
     /// What it tells of itself.
     pub(crate) telemetry: SiteTelemetry,
+    /// What it says of its state.
+    pub(crate) teller: Teller,
+    /// What becomes of its links.
+    pub(crate) links: Links,
     /// What there is to count of its queues, where somebody wants to know.
     pub(crate) watched: Option<Watched>,
     /// Whether the latest conflicts are kept.
@@ -121,7 +127,19 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemet
     let queue = layered_queue(own.queue, &worker.clock, None);
     let dead_letters = layered_queue(own.dead_letters, &worker.clock, None);
     let (copies, inspect) = (own.copies, own.inspect);
-    Ok(Worksite { worker, queue, dead_letters, copies, tally, telemetry: tells, watched, keep_conflicts, inspect })
+    Ok(Worksite {
+        worker,
+        queue,
+        dead_letters,
+        copies,
+        tally,
+        telemetry: tells,
+        teller: Teller::new(),
+        links: Links::default(),
+        watched,
+        keep_conflicts,
+        inspect,
+    })
 }
 
 /// The layers that a worker has around each queue: a bound, and a meter where somebody listens.

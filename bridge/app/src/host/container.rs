@@ -15,12 +15,13 @@ use bridge_core::{
     receive::{Listen, Pace, receive},
     retry::Backoff,
     settlement::Settlement,
+    state::State,
     worker::Verdict,
 };
 use futures_util::future;
 use tokio_util::sync::CancellationToken;
 
-use super::{queues, send_heartbeat, tell};
+use super::{queues, send_heartbeat, state, tell};
 use crate::{assemble::Worksite, config::ContainerConfig, doctor::OwnSite};
 
 /// How long a halted site rests between two looks for the mend, at first and at most: it takes effect by itself. Ours: a look is one request.
@@ -51,7 +52,11 @@ pub(crate) async fn work(worksite: &Worksite, own: &OwnSite, config: ContainerCo
     let Worksite { worker, queue, dead_letters, .. } = worksite;
     let log = Log { worksite, own, books: Mutex::default() };
     let receiving = receive(worker, &**queue, &**dead_letters, pace(&config), &log, stop.cancelled());
-    future::join3(receiving, beat(worksite, config.heartbeat, &stop), queues::watch(worksite, &stop)).await;
+    worksite.teller.tell_state(State::Working, None, worker.clock.now());
+    let beating = beat(worksite, config.heartbeat, &stop);
+    let telling = state::tell(worksite, config.state, config.heartbeat, &stop);
+    future::join4(receiving, beating, telling, queues::watch(worksite, &stop)).await;
+    state::tell_end(worksite).await;
     worksite.close().await;
     let Books { delivered, acked, retried, dead_lettered, left, leases_lost } =
         log.books.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -104,6 +109,7 @@ impl Listen for Log<'_> {
     fn halted(&self, halt: &Halt) {
         self.worksite.telemetry.halted(true);
         let detail = &halt.detail;
+        self.worksite.teller.tell_state(State::Halted, Some(detail), self.worksite.worker.clock.now());
         tracing::error!(
             detail,
             "halted: nothing is lost, and nothing more is taken until this is mended; see runbooks/halted.md"
@@ -116,6 +122,7 @@ impl Listen for Log<'_> {
 
     fn mended(&self) {
         self.worksite.telemetry.halted(false);
+        self.worksite.teller.tell_state(State::Working, None, self.worksite.worker.clock.now());
         tracing::info!("mended: taking messages again");
     }
 }
@@ -138,7 +145,7 @@ fn log(batch: &[Delivery], verdicts: &[Verdict], carried: &Carried) {
     }
 }
 
-async fn wait_or(wait: Duration, stop: &CancellationToken) {
+pub(super) async fn wait_or(wait: Duration, stop: &CancellationToken) {
     tokio::select! {
         () = tokio::time::sleep(wait) => {}
         () = stop.cancelled() => {}

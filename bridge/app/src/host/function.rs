@@ -30,7 +30,7 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit},
 };
 
-use super::{send_one_heartbeat, tell};
+use super::{send_one_heartbeat, state, tell};
 use crate::{
     assemble::Worksite,
     config::{Config, FunctionConfig},
@@ -133,6 +133,9 @@ async fn replicate(State(function): State<Arc<Function>>, headers: HeaderMap, bo
     let worked = function.diagnosis.beside(Instant::now() + ATTEMPT, work).await;
     tell(&function.worksite, worked.concluded.iter().map(|(delivery, verdict)| (delivery, verdict))).await;
     function.worksite.telemetry.halted(worked.halt.is_some());
+    let applied = worked.concluded.iter().any(|(_, verdict)| verdict.write.is_some());
+    let halt = worked.halt.as_ref().map(|halt| halt.detail.as_str());
+    state::tell_of_function(&function.worksite, halt, applied).await;
     let answer = match (worked.failed, worked.halt) {
         (None, None) => done(),
         (None, Some(halt)) => {

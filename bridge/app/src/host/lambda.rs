@@ -20,7 +20,7 @@ use bridge_core::{
 use lambda_runtime::{Diagnostic, LambdaEvent as Invocation, service_fn};
 use serde_json::{Value, json, value::RawValue};
 
-use super::{own_queue::Trigger, send_one_heartbeat, tell, variable};
+use super::{own_queue::Trigger, send_one_heartbeat, state, tell, variable};
 use crate::{assemble::Worksite, doctor::Diagnosis, exit::Misuse};
 
 /// Time of an invocation that is kept for the last letters, for giving back what was not done, and for the answer; a third of a short one. Ours:
@@ -113,6 +113,8 @@ async fn invoke(
 
     tell(worksite, batch.iter().zip(&ended).filter_map(|(delivery, ended)| Some((delivery, ended.verdict()?)))).await;
     worksite.telemetry.halted(halt.is_some());
+    let applied = ended.iter().any(|ended| ended.verdict().is_some_and(|verdict| verdict.write.is_some()));
+    state::tell_of_function(worksite, halt.as_deref(), applied).await;
     failed.extend(readable.iter().zip(&ended).filter(|(_, ended)| !ended.is_settled()).map(|(record, _)| *record));
     let (messages, again) = (records.len(), failed.len());
     tracing::debug!(messages, again, unfinished, "worked off a batch");

@@ -4,6 +4,7 @@
 //! What cannot be seen is told as not known, and silence as silence: never as zero.
 
 mod assess;
+mod causes;
 mod letters;
 mod observe;
 pub mod reasons;
