@@ -1,10 +1,10 @@
 //! What a worker says of its state: into its own store again and again, and into its peers' queues on a change and for as long as it is
 //! not working. No event waits for it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bridge_core::{
-    failure::PortError,
+    failure::{FailureKind, PortError, Recovery},
     port::Message,
     state::{Since, State, Telling, Told},
     worker::Worker,
@@ -41,7 +41,7 @@ struct Now {
     detail: Option<String>,
     /// Whether the teller found the store away by itself, and so tells of its return.
     found: bool,
-    peers_away: std::collections::BTreeMap<String, Since>,
+    peers_away: BTreeMap<String, Since>,
 }
 
 impl Teller {
@@ -78,7 +78,8 @@ impl Teller {
         match error {
             None => self
                 .set(State::Working, None, now, false, |before| before.state == Some(State::StoreAway) && before.found),
-            Some(_) if failures < FAILURES => false,
+            // What an operator has to mend halts the worker, with its next event.
+            Some(error) if failures < FAILURES || error.kind.recovery() != Recovery::Retry => false,
             Some(error) => self
                 .set(State::StoreAway, Some(&error.chain()), now, true, |before| before.state == Some(State::Working)),
         };
@@ -219,8 +220,8 @@ async fn put(worksite: &Worksite, now: &Now, again: Option<Duration>) -> Result<
 }
 
 fn late(worksite: &Worksite) -> PortError {
-    let kind = bridge_core::failure::FailureKind::TimedOut;
-    PortError::new(worksite.worker.store.to_string(), "put", kind).caused_by(format!("no answer within {OWN_LIMIT:?}"))
+    PortError::new(worksite.worker.store.to_string(), "put", FailureKind::TimedOut)
+        .caused_by(format!("no answer within {OWN_LIMIT:?}"))
 }
 
 /// Sends it to every peer, past its circuit; answers whether all of them took it.
@@ -232,4 +233,54 @@ async fn send(worksite: &Worksite, now: &Now, again: Option<Duration>) -> bool {
         sent.is_ok_and(|sent| sent.iter().all(Result::is_ok))
     });
     future::join_all(sends).await.into_iter().all(|reached| reached)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap()
+    }
+
+    #[test]
+    fn a_change_is_told_once_with_its_cause() {
+        let teller = Teller::new();
+        let changes = teller.0.subscribe();
+        assert!(teller.tell_state(State::Working, None, at(0)));
+        assert!(teller.tell_state(State::Halted, Some("denied"), at(1)));
+        assert!(!teller.tell_state(State::Halted, Some("denied, still"), at(9)), "it is told already");
+        let now = changes.borrow().clone();
+        assert_eq!(
+            (now.state, now.since, now.detail.as_deref()),
+            (Some(State::Halted), Some(Since(at(1))), Some("denied"))
+        );
+        assert!(teller.tell_state(State::Working, None, at(12)));
+        assert_eq!(changes.borrow().detail, None);
+    }
+
+    #[test]
+    fn a_store_that_takes_no_word_is_away_and_its_return_is_told() {
+        let away = PortError::new("store", "put", FailureKind::Unavailable);
+        let denied = PortError::new("store", "put", FailureKind::Unauthorized);
+        let teller = Teller::new();
+        let state = || teller.now().state.unwrap();
+        teller.tell_state(State::Working, None, at(0));
+        teller.found(1, Some(&away), at(2));
+        assert_eq!(state(), State::Working, "one may meet a blip");
+        teller.found(2, Some(&denied), at(4));
+        assert_eq!(state(), State::Working, "that halts it, and is no absence");
+        teller.found(3, Some(&away), at(6));
+        assert_eq!(state(), State::StoreAway);
+        teller.found(0, None, at(8));
+        assert_eq!(state(), State::Working);
+
+        // What the worker itself says is not taken back by a word that got through.
+        for said in [State::StoreAway, State::Halted, State::Stopped] {
+            teller.tell_state(said, None, at(10));
+            teller.found(0, None, at(12));
+            teller.found(5, Some(&away), at(14));
+            assert_eq!(state(), said);
+        }
+    }
 }

@@ -9,6 +9,8 @@ mod letters;
 mod observe;
 pub mod reasons;
 pub mod report;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub use letters::{Letters, Reasons};

@@ -137,6 +137,13 @@ impl Site {
         Some(self.backlog_messages? + states.into_iter().flatten().sum::<u64>())
     }
 
+    /// The peers that do not answer: nobody sees anything of them, or this site's worker cannot reach them.
+    pub fn away(&self, sites: &[Self]) -> Vec<String> {
+        let told = |name: &str| self.state.as_ref().is_some_and(|told| told.peers_away.contains_key(name));
+        let others = sites.iter().filter(|one| one.site != self.site);
+        others.filter(|one| one.unreachable || told(&one.site)).map(|one| one.site.clone()).collect()
+    }
+
     /// Messages at the site that may still bring a store what it lacks: in its queue, or set aside.
     pub fn may_mend(&self) -> Option<u64> {
         let letters = self.dead_letters.as_ref()?;
