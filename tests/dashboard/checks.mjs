@@ -120,6 +120,7 @@ async function tells(page, name, width) {
   }
   if (!(await text("#owed")).startsWith("Owed in all: ")) missing.push("what is owed in all");
   if (name === "recovering" && !/shrinking by 40 \/s: none left in 19\.1 s, at 01:02:42 UTC/.test(await text("#owed"))) missing.push(await text("#owed"));
+  if (name === "worker-dead" && !(await text("#sites td[data-measure=state]")).includes("silent")) missing.push("the silence in the table");
   if (name === "peer-away") {
     if (await see("#letters .copy")) missing.push("a replay is offered whose target does not answer");
     if (!(await text("#letters .wait")).startsWith("Wait until azure:westeurope answers")) missing.push("what to wait for");

@@ -21,8 +21,9 @@ use uuid::Uuid;
 /// A doubt about the clock that is small enough. Ours: a tenth of a lag of half a second.
 const DOUBT: TimeDelta = TimeDelta::milliseconds(50);
 
-/// A message that backs off for less than this is as good as worked on.
-const NOTABLE: Duration = Duration::from_secs(1);
+/// Until a message that backed off is taken again. Ours: a queue hides it for whole seconds, and then it has to be received. A count that is
+/// too great for a moment does no harm; one that is too small says that all is well.
+const BACK: Duration = Duration::from_secs(2);
 
 /// Messages that back off of which is kept when they come again: 8 bytes each, and enough for an hour's outage at any rate.
 const BACKING_OFF_MAX: usize = 100_000;
@@ -57,14 +58,13 @@ impl Tally {
         *counts.events.entry(outcome(verdict)).or_default() += 1;
         counts.conflicts += u64::from(conflict.is_some());
         if let Settlement::Retry { after } = &verdict.settlement
-            && *after >= NOTABLE
             && counts.backing_off.len() < BACKING_OFF_MAX
         {
-            counts.backing_off.push(Reverse(Instant::now() + *after));
+            counts.backing_off.push(Reverse(Instant::now() + *after + BACK));
         }
     }
 
-    /// Messages that this process gave back to come again later, and whose time has not come.
+    /// Messages that this process gave back to come again later, and that are not taken again yet.
     pub(crate) fn backing_off(&self) -> u64 {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

@@ -52,8 +52,8 @@ pub(super) fn assess(
 fn site(id: &SiteId, one: &Seen, all: &BTreeMap<SiteId, Seen>, lag: &[Lag], now: DateTime<Utc>) -> Site {
     let queue = one.queue.as_ref().ok();
     let letters = one.letters.as_ref().ok();
-    let told = last_told(id, all);
-    let backing_off = told.filter(|told| fresh(told, now)).map(|told| told.told.backing_off);
+    let told = last_told(id, all).map(|told| (told, again(told, one.told.get(id))));
+    let backing_off = told.filter(|(told, again)| fresh(told, *again, now)).map(|(told, _)| told.told.backing_off);
     let (in_flight, delayed, backing_off) = apart(queue, backing_off);
     let events = queue.zip(letters).map(|(queue, letters)| queue.messages() + letters.messages);
     let oldest = queue.and_then(|queue| queue.oldest).map(|oldest| seconds(now - oldest));
@@ -71,7 +71,7 @@ fn site(id: &SiteId, one: &Seen, all: &BTreeMap<SiteId, Seen>, lag: &[Lag], now:
         oldest_age_seconds: oldest,
         dead_letters: letters.cloned(),
         worker: last_heard(id, all).and_then(|heard| worker(heard, now)),
-        state: told.map(|told| state(told, now)),
+        state: told.map(|(told, again)| state(told, again, now)),
         recovery_point: RecoveryPoint {
             events,
             seconds: match letters {
@@ -99,16 +99,17 @@ fn last_told<'a>(id: &SiteId, all: &'a BTreeMap<SiteId, Seen>) -> Option<&'a sta
 }
 
 /// Whether it holds still: a worker that counts says it again and again.
-fn fresh(heard: &state::Heard, now: DateTime<Utc>) -> bool {
-    again(heard).is_some_and(|again| seconds(now - heard.at) <= again * FRESH)
+fn fresh(heard: &state::Heard, again: Option<f64>, now: DateTime<Utc>) -> bool {
+    again.is_some_and(|again| seconds(now - heard.at) <= again * FRESH)
 }
 
-/// Seconds until it is said again.
-fn again(heard: &state::Heard) -> Option<f64> {
-    heard.told.again_ms.map(|again| f64::from(again) / 1e3)
+/// Seconds until it is said again, there or in the site's own store, where it was last said as `own`.
+fn again(heard: &state::Heard, own: Option<&state::Heard>) -> Option<f64> {
+    let again_ms = heard.told.again_ms.or_else(|| own.and_then(|own| own.told.again_ms));
+    again_ms.map(|again| f64::from(again) / 1e3)
 }
 
-fn state(heard: &state::Heard, now: DateTime<Utc>) -> WorkerState {
+fn state(heard: &state::Heard, again: Option<f64>, now: DateTime<Utc>) -> WorkerState {
     let told = &heard.told;
     WorkerState {
         state: told.state,
@@ -118,7 +119,7 @@ fn state(heard: &state::Heard, now: DateTime<Utc>) -> WorkerState {
         peers_away: told.peers_away.iter().map(|(peer, since)| (peer.clone(), rfc3339(since.0))).collect(),
         told_at: rfc3339(heard.at),
         age_seconds: seconds(now - heard.at),
-        again_seconds: again(heard),
+        again_seconds: again,
         instance: told.instance.clone(),
     }
 }
@@ -357,6 +358,13 @@ mod tests {
         let state = report.sites[0].state.as_ref().unwrap();
         assert_eq!((state.state, state.age_seconds, state.for_seconds), (State::Halted, 1.5, 6.5));
         assert_eq!(report.sites[1].state, None, "the other one never said anything");
+        // A word that is said to a peer once is still followed by others in the own store.
+        let mut once = told(4_100, State::Working, 0);
+        once.told.again_ms = None;
+        let report = self::report(telling(told(4_000, State::Working, 0)), telling(once.clone()), 9_000);
+        assert_eq!(report.sites[0].state.as_ref().unwrap().again_seconds, Some(2.0));
+        let report = self::report(seen(&[]), telling(once), 9_000);
+        assert_eq!(report.sites[0].state.as_ref().unwrap().again_seconds, None, "but not where that cannot be read");
     }
 
     /// Each message is counted once, in one state.

@@ -26,7 +26,8 @@ function worker({ worker: one, state: told }) {
 /** What the worker says of itself. It says so past the queue, so it is younger than a heartbeat. */
 const STATES = { working: "works", halted: "halted", store_away: "its store is away", stopped: "stopped" };
 
-function state({ state: told }) {
+function state({ state: told }, _, found) {
+  if (told?.state === "working" && found) return { figure: "silent", beneath: `for ${seconds(told.age_seconds)}` };
   if (!told) return { figure: "not told", otherwise: "none" };
   const { state: name, for_seconds: since, age_seconds: age } = told;
   return { figure: STATES[name] ?? name, beneath: name === "working" ? `said ${ago(age)}` : `for ${seconds(since)}`, quiet: name === "working" };
@@ -147,8 +148,9 @@ export function sites(table, button) {
           if (site === null) {
             return;
           }
-          const { otherwise = "ok", ...shown } = show(site, rates[site.site]);
-          const found = levelOf(`${placeOf(id, site)}/${site.site}`, otherwise);
+          const place = `${placeOf(id, site)}/${site.site}`;
+          const { otherwise = "ok", ...shown } = show(site, rates[site.site], levelOf(place, null));
+          const found = levelOf(place, otherwise);
           const level = PLAIN.test(id) && found === "ok" ? "none" : found;
           const old = site.unreachable && WORDS.has(id) && known(site.state ?? site.worker);
           if (!isQuiet(shown, level) || old) {
