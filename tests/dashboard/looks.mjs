@@ -67,7 +67,7 @@ export function trouble() {
     sites: [
       {
         site: AWS, unreachable: false, trouble: [], backlog_messages: 12, in_flight_messages: 3, backing_off_messages: null, delayed_messages: 0, oldest_age_seconds: 1.2,
-        dead_letters: { messages: 1205, by_reason: { peer_unavailable: 1203, not_portable: 2 }, unread: 0 },
+        dead_letters: { messages: 1205, by_reason: { peer_unavailable: 1203, not_portable: 2 }, owed_by_reason: { peer_unavailable: 1203 }, unread: 0 },
         worker: worker([AZURE, TOKYO]), recovery_point: { events: 1217, seconds: 612.4 },
       },
       {

@@ -19,6 +19,7 @@ fn findings(clouds: &Clouds) -> Vec<Value> {
 }
 
 /// Looks until the first finding is of this kind; the finding, and how long that took.
+#[allow(clippy::print_stdout, reason = "how long it took, for whoever reads the test's output")]
 fn first(clouds: &Clouds, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     let start = Instant::now();
     loop {

@@ -28,20 +28,19 @@ pub(super) enum Topic<'a> {
 impl Topic<'_> {
     /// Whether a finding about `other` follows from this one.
     fn explains(self, other: Topic<'_>) -> bool {
-        use Topic::{Alone, Gone, Lag, Link, Owed, Reach, State, Waits, Worker};
+        use Topic::{Gone, Lag, Link, Owed, Reach, State, Waits, Worker};
         match (self, other) {
             (Gone(site), State(of) | Worker(of) | Reach(of) | Waits(of))
             | (State(site), Worker(of) | Reach(of) | Waits(of))
             | (Worker(site), Waits(of))
             | (Reach(site), Link(_, of)) => site == of,
-            (Gone(site), Link(from, to)) => site == from || site == to,
-            (Gone(site) | State(site) | Worker(site) | Reach(site), Lag(from, to)) => site == from || site == to,
+            (Gone(site), Link(from, to) | Lag(from, to))
+            | (State(site) | Worker(site) | Reach(site), Lag(from, to)) => site == from || site == to,
             // Its peers have it: what they set aside for others they set aside for this one.
             (Gone(site), Owed(at)) => site != at,
             (Link(from, to), Lag(of, there)) => (from, to) == (of, there),
             (Link(from, _), Owed(at)) => from == at,
-            (Alone | Lag(..) | Waits(_) | Owed(_), _) | (_, Alone) | (_, Gone(_)) => false,
-            (State(_) | Worker(_) | Reach(_) | Link(..), _) => false,
+            _ => false,
         }
     }
 }

@@ -267,6 +267,8 @@ fn what_is_set_aside_for_a_peer_that_is_away_stands_below_it() {
         away(report);
         report.sites[1].unreachable = true;
     });
+    let letters = all[0].consequences.iter().find(|one| one.place.starts_with("dead_letters")).unwrap();
+    assert_eq!(letters.next, "once azure:westeurope answers again: bridge replay --from aws:us-east-1/dlq --to owed");
     let below = ["  circuits/aws:us-east-1", "  dead_letters/aws:us-east-1"];
     assert_eq!(places(&all)[0], "reach/azure:westeurope");
     let mut found = places(&all)[1..].to_vec();

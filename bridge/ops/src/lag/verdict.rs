@@ -212,7 +212,9 @@ fn of_letters<'a>(site: &'a Site, away: &[String]) -> Option<(Topic<'a>, Finding
     let reasons: Vec<_> = letters.by_reason.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
     let detail = (!reasons.is_empty()).then(|| reasons.join(", "));
     let replay = format!("bridge replay --from {name}/dlq --to owed");
+    let for_peers = letters.by_reason.contains_key("peer_unavailable");
     let next = match away {
+        _ if !for_peers => format!("{replay} --dry-run"),
         [] => format!("{replay} --dry-run"),
         away => format!("once {} answers again: {replay}", away.join(" and ")),
     };

@@ -15,8 +15,14 @@ function sums({ sites }) {
     "in flight": sum((site) => site.in_flight_messages),
     "backing off": sum((site) => site.backing_off_messages),
     scheduled: sum((site) => site.delayed_messages),
-    "set aside": sum((site) => site.dead_letters?.messages),
+    "set aside": sum(({ dead_letters: letters }) => letters && owedLetters(letters)),
   };
+}
+
+/** Dead letters that some site may lack: those that say so, those of a broker that say nothing, and those that were not read. */
+function owedLetters({ by_reason: reasons, owed_by_reason: says = {}, unread }) {
+  const brokers = Object.entries(reasons).filter(([reason]) => reason.startsWith("broker:"));
+  return [...Object.values(says), ...brokers.map(([, messages]) => messages), unread].reduce((all, one) => all + one, 0);
 }
 
 /** Sites of which a queue cannot be counted. */
