@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn an_outage_is_a_line_at_its_start_one_a_minute_and_one_at_its_end() {
         let (links, peer): (_, SiteId) = (Links::default(), "azure:westeurope".parse().unwrap());
-        let mut lines = Vec::new();
+        let mut all = Vec::new();
         for second in 0..700 {
             let dark = (10..610).contains(&second);
             if dark {
@@ -155,14 +155,16 @@ mod tests {
                 13..610 => CircuitState::Open,
                 _ => CircuitState::Closed,
             };
-            lines.extend(links.due([(&peer, circuit)].into_iter(), at(second)));
+            all.extend(links.due([(&peer, circuit)].into_iter(), at(second)));
             let away = links.away();
             assert_eq!(away.contains_key(peer.as_str()), (10..614).contains(&second), "{second}");
             assert!(away.values().all(|since| since.0 == at(10)));
         }
-        let told: Vec<_> = lines.iter().map(|line| (line.what.clone(), line.owed, line.away.num_seconds())).collect();
+        let told: Vec<_> = all.iter().map(|line| (line.what.clone(), line.owed, line.away.num_seconds())).collect();
         let mut expected = vec![(What::Gone, 1, 0)];
-        expected.extend((1..10).map(|minute| (What::StillAway(60), 60 * minute as u64 + 1, minute * 60)));
+        expected.extend(
+            (1..10_u32).map(|minute| (What::StillAway(60), u64::from(minute) * 60 + 1, i64::from(minute) * 60)),
+        );
         expected.push((What::Back, 600, 599));
         assert_eq!(told, expected);
     }

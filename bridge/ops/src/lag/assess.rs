@@ -374,7 +374,7 @@ mod tests {
             let queue = QueueDepth { waiting: 5, in_flight, delayed, oldest: None };
             let here = Seen { queue: Ok(queue), ..telling(told(1_000, State::Working, said)) };
             let site = report(here, seen(&[]), now_ms).sites[0].clone();
-            (site.in_flight_messages, site.backing_off_messages, site.delayed_messages, site.may_mend())
+            (site.in_flight_messages, site.backing_off_messages, site.delayed_messages, site.queued())
         };
         assert_eq!(counts(Some(10), 2, 7, 2_000), (Some(3), Some(7), Some(2), Some(17)), "SQS");
         assert_eq!(counts(None, 9, 7, 2_000), (None, Some(7), Some(2), Some(14)), "Service Bus");

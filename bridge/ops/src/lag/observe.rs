@@ -69,6 +69,26 @@ impl Observer {
         self.look_at(false, false).await
     }
 
+    /// Messages at each site that may still bring a store what it lacks: in its queue in any state, or set aside; none where they cannot be
+    /// counted. Reads no store.
+    ///
+    /// # Cancel safety
+    /// As [`Self::look`].
+    pub async fn may_mend(&self) -> BTreeMap<String, Option<u64>> {
+        let sites = self.sites.iter().map(|(site, watched)| async {
+            let letters = watched.dead_letters.iter().map(|letters| letters.look(&*self.clock, self.limit));
+            let queue = self.within("queue", watched.queue.depth());
+            let (queue, letters) = future::join(queue, future::join_all(letters)).await;
+            let letters = letters
+                .into_iter()
+                .map(|one| Some(one.ok()?.0))
+                .map(|one| Some(one.as_ref()?.may_mend() + one?.unread));
+            let letters: Option<u64> = letters.sum();
+            (site.to_string(), queue.ok().zip(letters).map(|(queue, letters)| queue.messages() + letters))
+        });
+        future::join_all(sites).await.into_iter().collect()
+    }
+
     async fn look_at(&self, reasons: bool, conflicts: bool) -> Report {
         let looks = self.sites.iter().map(|(site, watched)| async {
             let (seen, found) = future::join(self.site(watched, reasons), async {

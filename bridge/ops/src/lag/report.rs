@@ -143,12 +143,6 @@ impl Site {
         let others = sites.iter().filter(|one| one.site != self.site);
         others.filter(|one| one.unreachable || told(&one.site)).map(|one| one.site.clone()).collect()
     }
-
-    /// Messages at the site that may still bring a store what it lacks: in its queue, or set aside.
-    pub fn may_mend(&self) -> Option<u64> {
-        let letters = self.dead_letters.as_ref()?;
-        Some(self.queued()? + letters.may_mend() + letters.unread)
-    }
 }
 
 /// A worker, as its last heartbeat tells.

@@ -184,9 +184,8 @@ async fn messages_waiting(observer: &Observer) -> BTreeMap<String, Option<u64>> 
         if look > 0 {
             tokio::time::sleep(LOOK_PAUSE).await;
         }
-        for site in observer.look(false).await.sites {
-            let seen = site.may_mend();
-            let least = least.entry(site.site).or_insert(seen);
+        for (site, seen) in observer.may_mend().await {
+            let least = least.entry(site).or_insert(seen);
             *least = (*least).min(seen).or(*least).or(seen);
         }
         if total(&least) == 0 {
