@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 
 import { barriers, launch, open } from "./browser.mjs";
-import { history, trouble } from "./looks.mjs";
+import { history, historyOfTwo, states, trouble } from "./looks.mjs";
 import { conflicts, letters, matrix, sites, verdict } from "./page.mjs";
 import { standIn } from "./stand_in.mjs";
 
@@ -79,6 +79,54 @@ async function check(name, body) {
   const start = Date.now();
   await body();
   console.log(`ok  ${name} (${((Date.now() - start) / 1000).toFixed(1)} s)`);
+}
+
+/** Words that go on in another line, but behind a hyphen, a slash or the like. */
+const broken = (page) =>
+  page.evaluate(() => {
+    const found = [];
+    const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const node = walker.currentNode;
+      if (!node.parentElement.checkVisibility() || node.parentElement.closest(".unseen, code, .detail")) continue;
+      for (const match of node.textContent.matchAll(/[\p{L}\p{N}.]+/gu)) {
+        const range = document.createRange();
+        range.setStart(node, match.index);
+        range.setEnd(node, match.index + match[0].length);
+        if (new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size > 1) found.push(match[0]);
+      }
+    }
+    return found;
+  });
+
+/** What the page of a state does not tell as it should. */
+async function tells(page, name, width) {
+  const missing = [];
+  const { level, words } = await verdict(page);
+  const see = async (selector) => page.locator(selector).first().isVisible();
+  const text = async (selector) => (await page.locator(selector).first().textContent()).trim();
+  if (name === "calm") {
+    if (words !== "All is well" || level !== "ok") missing.push(words);
+    for (const box of [".letters", "#conflicts", "#owed"]) if (await see(box)) missing.push(`${box} is empty, and there`);
+    const charts = await page.evaluate(() => document.querySelector("#charts .canvas").getBoundingClientRect().bottom);
+    if (width === 1280 && charts > 900) missing.push(`the first charts end at ${charts}`);
+    return missing;
+  }
+  if (level !== "bad") missing.push(`the level is ${level}`);
+  if (name !== "recovering") {
+    if (words !== "1 trouble") missing.push(`one cause, not ${words}`);
+    if (!/^\d consequences$/.test(await text("#findings .below summary"))) missing.push("the consequences");
+    if (!(await see("#findings .next a"))) missing.push("the runbook");
+  }
+  if (!(await text("#owed")).startsWith("Owed in all: ")) missing.push("what is owed in all");
+  if (name === "recovering" && !/shrinking by 40 \/s: none left in 19\.1 s, at 01:02:42 UTC/.test(await text("#owed"))) missing.push(await text("#owed"));
+  if (name === "worker-dead" && !(await text("#sites td[data-measure=state]")).includes("silent")) missing.push("the silence in the table");
+  if (name === "peer-away") {
+    if (await see("#letters .copy")) missing.push("a replay is offered whose target does not answer");
+    if (!(await text("#letters .wait")).startsWith("Wait until azure:westeurope answers")) missing.push("what to wait for");
+    if ((await page.locator("#sites .old").count()) === 0) missing.push("old words look new");
+  }
+  return missing;
 }
 
 const live = (page) => page.waitForFunction(() => document.body.dataset.fresh === "live", null, { timeout: 15_000 });
@@ -300,6 +348,43 @@ try {
     }
   });
 
+  await check("each state that an operator meets is told at a glance, in both themes and on a phone", async () => {
+    for (const [name, looks] of Object.entries(states)) {
+      for (const [theme, width] of [["light", 1280], ["dark", 1280], ["light", 390], ["dark", 390]]) {
+        const server = await standIn(historyOfTwo(), looks[0]);
+        const other = await open(browser, server.address, { theme, width });
+        await live(other.page);
+        for (const look of looks.slice(1)) {
+          server.show(look);
+          await other.page.waitForFunction((at) => document.body.dataset.lookedAt === at, look.report.at, { timeout: 5000 });
+        }
+        await picture(other.page, `state-${name}-${theme}-${width}`);
+        assert.deepEqual((await barriers(other.page)).found, [], `${name}, ${theme}, ${width} pixels`);
+        assert.deepEqual(await broken(other.page), [], `${name}, ${width} pixels: words that are broken`);
+        assert.equal(await other.page.evaluate(() => document.documentElement.scrollWidth), width, name);
+        assert.deepEqual(await tells(other.page, name, width), [], name);
+        assert.deepEqual(other.wrong, []);
+        await other.close();
+        server.stop();
+      }
+    }
+  });
+
+  await check("columns keep their width from state to state", async () => {
+    const server = await standIn(historyOfTwo(), states.calm[0]);
+    const other = await open(browser, server.address);
+    await live(other.page);
+    const widths = () => other.page.evaluate(() => [...document.querySelectorAll("#lag thead th, #sites thead :is(th, td)")].map((cell) => Math.round(cell.getBoundingClientRect().width)));
+    const before = await widths();
+    for (const [name, looks] of Object.entries(states)) {
+      server.show(looks.at(-1));
+      await sleep(200);
+      assert.deepEqual(await widths(), before, name);
+    }
+    await other.close();
+    server.stop();
+  });
+
   await check("what is stale, and a server that is gone, look like it", async () => {
     const look = { ...trouble(), stale_after_seconds: 2 };
     const server = await standIn(history(), look);
@@ -328,7 +413,9 @@ try {
     server.stop();
     await within(8000, async () => assert.equal((await verdict(other.page)).fresh, "dead"));
     const { level, words } = await verdict(other.page);
-    assert.deepEqual([level, words], ["unknown", "The dashboard's server does not answer"]);
+    assert.deepEqual([level, words], ["unknown", "Dead: the dashboard's server does not answer"]);
+    assert.equal(await other.page.locator("#freshness").getAttribute("data-level"), level, "the header says the same");
+    assert.match(await other.page.title(), /^\? Dead/);
     assert.match(await other.page.locator("#freshness-text").textContent(), /^dead; what you see is from 01:02:03 UTC, \d+ s ago$/);
     await picture(other.page, "dead");
     await other.close();

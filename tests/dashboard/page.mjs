@@ -58,5 +58,5 @@ export const verdict = (page) =>
     level: document.getElementById("headline").dataset.level,
     words: document.getElementById("verdict-text").textContent,
     fresh: document.body.dataset.fresh,
-    findings: [...document.querySelectorAll("#findings li")].map((item) => `${item.dataset.level}: ${item.querySelector(".what").textContent}`),
+    findings: [...document.querySelectorAll("#findings > li")].map((item) => `${item.dataset.level}: ${item.querySelector(".what").textContent}`),
   }));

@@ -123,7 +123,8 @@ fn findings_are_told_with_their_next_step_and_strict_makes_an_exit_code_of_them(
     assert!(gone["detail"].as_str().unwrap().contains("service-bus"), "why: {gone}");
     for one in found {
         let members: Vec<_> = one.as_object().unwrap().keys().collect();
-        assert_eq!(members, ["detail", "level", "next", "place", "runbook", "site", "text"]);
+        let expected = ["consequences", "detail", "level", "next", "place", "runbook", "since", "site", "text"];
+        assert_eq!(members, expected);
     }
     let (code, said) = lag(&["--strict"]);
     let line = said.find(&format!("\n  bad  {THERE} cannot be reached\n"));
@@ -140,11 +141,13 @@ fn all_is_not_well_while_messages_back_off() {
     let clouds = Clouds::start(&[]);
     until(&clouds, Duration::from_secs(30), |report| report["findings"].as_array().unwrap().is_empty());
     clouds.fault("cosmos:replace-item:error");
+    let place = format!("backing_off/{THERE}");
+    let has = |one: &Value| one["place"] == place.as_str() && one["level"] == "warn";
     let (report, _) = until(&clouds, Duration::from_secs(30), |report| {
         let found = report["findings"].as_array().unwrap();
-        found.iter().any(|one| one["place"] == format!("delayed/{THERE}") && one["level"] == "warn")
+        found.iter().any(|one| has(one) || one["consequences"].as_array().unwrap().iter().any(has))
     });
-    assert!(site(&report, THERE)["delayed_messages"].as_u64() >= Some(1), "{report:#}");
+    assert!(site(&report, THERE)["backing_off_messages"].as_u64() >= Some(1), "{report:#}");
 }
 
 /// With nothing to be reached at all the command fails, and says what it tried.

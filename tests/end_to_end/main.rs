@@ -25,5 +25,6 @@ mod runbooks;
 mod set_aside;
 mod simulate;
 mod telemetry;
+mod truth;
 mod verify;
 mod workers;

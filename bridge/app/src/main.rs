@@ -10,6 +10,7 @@ mod dashboard;
 mod doctor;
 mod exit;
 mod host;
+mod links;
 mod tally;
 mod telemetry;
 mod tell;

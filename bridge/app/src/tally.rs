@@ -1,9 +1,10 @@
 //! What a worker counts of its own work, and says with each heartbeat.
 
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bridge_adapters::service_clock::ServiceClock;
@@ -20,6 +21,13 @@ use uuid::Uuid;
 /// A doubt about the clock that is small enough. Ours: a tenth of a lag of half a second.
 const DOUBT: TimeDelta = TimeDelta::milliseconds(50);
 
+/// Until a message that backed off is taken again. Ours: a queue hides it for whole seconds, and then it has to be received. A count that is
+/// too great for a moment does no harm; one that is too small says that all is well.
+const BACK: Duration = Duration::from_secs(2);
+
+/// Messages that back off of which is kept when they come again: 8 bytes each, and enough for an hour's outage at any rate.
+const BACKING_OFF_MAX: usize = 100_000;
+
 /// Counts since this process began.
 #[derive(Debug)]
 pub(crate) struct Tally {
@@ -34,6 +42,8 @@ struct Counts {
     events: BTreeMap<&'static str, u64>,
     conflicts: u64,
     skew: Option<Skew>,
+    /// When the messages that were given back come again, the latest of them last seen.
+    backing_off: BinaryHeap<Reverse<Instant>>,
 }
 
 impl Tally {
@@ -47,6 +57,26 @@ impl Tally {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.events.entry(outcome(verdict)).or_default() += 1;
         counts.conflicts += u64::from(conflict.is_some());
+        if let Settlement::Retry { after } = &verdict.settlement
+            && counts.backing_off.len() < BACKING_OFF_MAX
+        {
+            counts.backing_off.push(Reverse(Instant::now() + *after + BACK));
+        }
+    }
+
+    /// Messages that this process gave back to come again later, and that are not taken again yet.
+    pub(crate) fn backing_off(&self) -> u64 {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        while counts.backing_off.peek().is_some_and(|Reverse(until)| *until <= now) {
+            counts.backing_off.pop();
+        }
+        counts.backing_off.len() as u64
+    }
+
+    /// Names the process.
+    pub(crate) fn instance(&self) -> &str {
+        &self.instance
     }
 
     /// How far the worker's clock is ahead of its cloud's, as far as that is known.

@@ -57,6 +57,7 @@ pub mod metric;
 pub mod reserved;
 pub mod retry;
 pub mod skew;
+pub mod state;
 pub mod trace;
 
 mod json;

@@ -81,6 +81,8 @@ impl AcceptOld {
 pub enum Own {
     /// A site's heartbeat.
     Heartbeat,
+    /// What a worker says of its state.
+    State,
     /// A write of `bridge drill`.
     Drill,
 }
@@ -93,17 +95,19 @@ impl Own {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Heartbeat => "heartbeat",
+            Self::State => "state",
             Self::Drill => "drill",
         }
     }
 
     fn read(text: &str) -> Option<Self> {
-        [Self::Heartbeat, Self::Drill].into_iter().find(|known| known.as_str() == text)
+        [Self::Heartbeat, Self::State, Self::Drill].into_iter().find(|known| known.as_str() == text)
     }
 
     fn has(self, key: &Key, origin: &SiteId) -> bool {
         match self {
             Self::Heartbeat => reserved::is_heartbeat(key, origin),
+            Self::State => reserved::is_state(key, origin),
             Self::Drill => key.as_str().starts_with(DRILL_KEYS),
         }
     }
@@ -184,7 +188,7 @@ mod tests {
         let site: SiteId = "aws:us-east-1".parse().unwrap();
         let accepted = |by| Some(Accepted { by, at: at("2026-11-21T01:02:03.004Z") });
         for accept_old in [None, accepted(AcceptOld::Import), accepted(AcceptOld::Replay)] {
-            for own in [None, Some(Own::Heartbeat), Some(Own::Drill)] {
+            for own in [None, Some(Own::Heartbeat), Some(Own::State), Some(Own::Drill)] {
                 let marks = Marks { forwarded_by: Some(site.clone()), accept_old, own };
                 let mut written = Properties::new();
                 marks.write(&mut written);
@@ -223,14 +227,21 @@ mod tests {
         let (beat, foreign) = ("_bridge/heartbeat/aws:us-east-1", "_bridge/heartbeat/azure:westeurope");
         let allowed =
             |own: Option<Own>, key: &str| Marks { own, ..Marks::default() }.allow(&key.parse().unwrap(), &origin);
-        for own in [None, Some(Own::Heartbeat), Some(Own::Drill)] {
+        for own in [None, Some(Own::Heartbeat), Some(Own::State), Some(Own::Drill)] {
             assert!(["order-42", "_bridge", "bridge/x", "a/_bridge/x"].iter().all(|key| allowed(own, key)), "{own:?}");
             assert_eq!(allowed(own, beat), own == Some(Own::Heartbeat), "{own:?}");
+            assert_eq!(allowed(own, "_bridge/state/aws:us-east-1"), own == Some(Own::State), "{own:?}");
             assert_eq!(allowed(own, "_bridge/drill/1/k"), own == Some(Own::Drill), "{own:?}");
             assert!(
-                !["_bridge/", "_bridge/order-42", foreign, "_bridge/conflict/aws:us-east-1/0"]
-                    .iter()
-                    .any(|key| allowed(own, key)),
+                ![
+                    "_bridge/",
+                    "_bridge/order-42",
+                    foreign,
+                    "_bridge/state/azure:westeurope",
+                    "_bridge/conflict/aws:us-east-1/0"
+                ]
+                .iter()
+                .any(|key| allowed(own, key)),
                 "{own:?}"
             );
         }

@@ -113,7 +113,7 @@ pub const EVENTS: Metric = metric(
     Kind::Counter,
     "{event}",
     &[label::SITE, label::OUTCOME],
-    "deliveries by outcome: applied, superseded, duplicate, retried, dead_letter, halted, store_away (given back, for the store is away), dropped (a refused heartbeat)",
+    "deliveries by outcome: applied, superseded, duplicate, retried, dead_letter, halted, store_away (given back, for the store is away), dropped (a refused heartbeat or state)",
 );
 /// Seconds of a write to the site's store.
 pub const APPLY_DURATION: Metric = metric(

@@ -107,9 +107,8 @@ impl Worker {
         let forwarded = forwarded.iter().filter_map(|(site, sent)| Some((site, sent.get(&task.index)?)));
         let attempt = self.attempt(delivery);
         let mut settlement = self.with_rng(|rng| conclude(&attempt, applied, forwarded, rng));
-        // The next heartbeat says more than one that did not get through: nobody is owed it.
-        if matches!(settlement, Settlement::DeadLetter(_))
-            && reserved::is_heartbeat(&task.event.key, &task.event.origin)
+        // The next heartbeat or state says more than one that did not get through: nobody is owed it.
+        if matches!(settlement, Settlement::DeadLetter(_)) && reserved::is_own_word(&task.event.key, &task.event.origin)
         {
             settlement = Settlement::Ack;
         }
@@ -131,8 +130,8 @@ impl Worker {
             let decision = decide(&self.rules, &event, &marks, body_bytes, self.clock.now());
             match decision {
                 Ok(decision) => Ok((event, decision)),
-                // The next heartbeat says more than one that is refused.
-                Err(_) if reserved::is_heartbeat(&event.key, &event.origin) => Err(Settlement::Ack),
+                // The next heartbeat or state says more than one that is refused.
+                Err(_) if reserved::is_own_word(&event.key, &event.origin) => Err(Settlement::Ack),
                 Err(letter) => Err(Settlement::DeadLetter(letter)),
             }
         };

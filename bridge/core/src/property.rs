@@ -13,7 +13,7 @@ pub const PREFIX: &str = "bridge_";
 pub const FORWARDED_BY: &str = "bridge_forwarded_by";
 /// Who decided that the event may be older than deletes are remembered: `import` or `replay`. A mark.
 pub const ACCEPT_OLD: &str = "bridge_accept_old";
-/// On an event of the bridge's own, whose key is reserved: `heartbeat` or `drill`. A mark.
+/// On an event of the bridge's own, whose key is reserved: `heartbeat`, `state` or `drill`. A mark.
 pub const OWN_EVENT: &str = "bridge_own_event";
 /// On a copy that stands in for a message which is to come later: the message's id. [`ATTEMPT`] and [`FIRST_SEEN`] are
 /// believed beside it, and in letters.

@@ -135,7 +135,7 @@ fn wrong(state: &State, compared: &Compared, repair: bool) -> Vec<String> {
     // An item that a fault keeps from being read is told as foreign.
     let refused = |held: &Held| matches!(held, Held::Foreign(what) if what.contains("a fault of the plan"));
     let findings = report.findings.iter().filter(|finding| !finding.sites.values().any(refused));
-    for Finding { key, kind, sites: held, repaired, failed } in findings {
+    for Finding { key, kind, sites: held, repaired, failed, waiting: _ } in findings {
         // In flight is no drift: somewhere, what a site had before the pause was still not there after it.
         let drifted = kind.can_be_repaired() && pauses.iter().any(|pause| lacks(key, *pause, *pause + settle));
         if !drifted {

@@ -50,10 +50,9 @@ fn wrong(world: &World, state: &State, report: &Report, hosts: &[HostKind]) -> V
     let mut wrong = Vec::new();
     for (site, told) in world.sites.values().zip(&report.sites) {
         let (queue, letters) = (site.queue.snapshot(), site.letters.snapshot());
-        let counts = [told.backlog_messages, told.in_flight_messages, told.delayed_messages];
-        let waiting: Option<u64> = counts.into_iter().sum();
+        let waiting = told.queued();
         if waiting != Some(queue.len() as u64) {
-            wrong.push(format!("{site} tells of {counts:?} messages, and has {}", queue.len()));
+            wrong.push(format!("{site} tells of {waiting:?} messages, and has {}", queue.len()));
         }
         let by = |counts: fn(&Properties) -> bool| {
             let mut reasons: BTreeMap<String, u64> = BTreeMap::new();

@@ -21,8 +21,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
     deadline.duration_since(now).unwrap_or_default()";
     "a-lambda-function-keeps-its-halt-to-itself" in "host/lambda.rs",
         noticed by "end_to_end telemetry::a_halted_function_says_so":
-        "worksite.telemetry.halted(halt.is_some());"
-        => "worksite.telemetry.halted(halt.is_some() && !MUTANT);";
+        "worksite.telemetry.halted(halt.as_ref());"
+        => "worksite.telemetry.halted(halt.as_ref().filter(|_| !MUTANT));";
     "a-message-without-a-copy-is-done" in "host/function.rs",
         noticed by "end_to_end functions::halted_functions_let_nothing_go":
         "(Some(Failed::NotRescheduled { detail }), Some(halt)) => {"
@@ -35,8 +35,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
         Err(detail) => return refused(StatusCode::BAD_REQUEST, &detail),";
     "sigterm-drops-what-is-in-flight" in "host/container.rs",
         noticed by "end_to_end workers::a_stopped_worker_gives_back_what_it_holds":
-        "future::join4(receiving, beating, queues::watch(worksite, &stop), owed::watch(worksite, &stop)).await;"
-        => "let work = future::join4(receiving, beating, queues::watch(worksite, &stop), owed::watch(worksite, &stop));
+        "future::join5(receiving, beating, telling, watching, bringing).await;"
+        => "let work = future::join5(receiving, beating, telling, watching, bringing);
     tokio::select! { _ = work => {}, () = stop.cancelled(), if MUTANT => {} }";
     "queues-are-not-closed" in "assemble/mod.rs",
         noticed by "bridge assemble::tests::every_queue_of_a_worker_is_closed":
@@ -113,8 +113,29 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
     // Lag.
     "what-waits-for-a-retry-is-well" in "../../ops/src/lag/verdict.rs",
         noticed by "end_to_end lag::all_is_not_well_while_messages_back_off":
-        "if delayed > 0 {"
-        => "if delayed > 0 && !MUTANT {";
+        "if backing_off > 0 {"
+        => "if backing_off > 0 && !MUTANT {";
+    "a-halted-worker-does-not-say-so" in "host/container.rs",
+        noticed by "end_to_end truth::a_halted_worker_says_so_itself_and_why":
+        "self.worksite.teller.tell_state(State::Halted, Some(detail), self.worksite.worker.clock.now());"
+        => "if !MUTANT {
+            self.worksite.teller.tell_state(State::Halted, Some(detail), self.worksite.worker.clock.now());
+        }";
+    "a-store-that-is-away-is-not-told" in "host/state.rs",
+        noticed by "bridge host::state::tests::a_store_that_takes_no_word_is_away_and_its_return_is_told":
+        "failures < FAILURES || "
+        => "MUTANT || failures < FAILURES || ";
+    "a-stopped-worker-says-nothing" in "host/state.rs",
+        noticed by "end_to_end truth::a_worker_that_was_killed_is_found_by_its_silence_and_one_that_was_stopped_by_its_last_word":
+        "worksite.teller.tell_state(State::Stopped, None, worksite.worker.clock.now());"
+        => "if MUTANT {
+        return;
+    }
+    worksite.teller.tell_state(State::Stopped, None, worksite.worker.clock.now());";
+    "what-waits-is-drift" in "../../ops/src/verify/report.rs",
+        noticed by "end_to_end truth::verify_calls_waiting_what_waits":
+        "if mendable == 0 || wait < mendable {"
+        => "if mendable == 0 || wait < mendable || MUTANT {";
     "a-warning-is-not-strict" in "command/lag/mod.rs",
         noticed by "bridge command::lag::tests::red_and_yellow_alone_make_an_exit_code_and_only_where_that_is_asked_for":
         "finding.level != Level::Unknown"
@@ -197,8 +218,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
             End::Finished => Code::Remains,";
     "drift-is-left-and-all-is-well" in "command/verify/mod.rs",
         noticed by "end_to_end verify::what_was_planted_is_found_exactly_and_repaired":
-        "Ok(if report.left == 0 { Code::Done }"
-        => "Ok(if report.left == 0 || (MUTANT && report.repaired() > 0) { Code::Done }";
+        "Ok(if report.left == 0 && report.waiting == 0 { Code::Done }"
+        => "Ok(if report.left == 0 && report.waiting == 0 || (MUTANT && report.repaired() > 0) { Code::Done }";
     "every-site-is-compared" in "command/verify/mod.rs",
         noticed by "end_to_end verify::a_store_that_cannot_be_read_is_named":
         "let mut sites: Vec<SiteId> = if only.is_empty()"

@@ -52,6 +52,8 @@ use crate::{
         Config, SiteConfig,
         site::{AwsSite, AzureSite, ServiceBusAccess},
     },
+    host::state::Teller,
+    links::Links,
     tally::Tally,
     telemetry::{SiteTelemetry, Telemetry, incidents::Log},
 };
@@ -70,6 +72,10 @@ pub(crate) struct Worksite {
     pub(crate) tally: Tally,
     /// What it tells of itself.
     pub(crate) telemetry: SiteTelemetry,
+    /// What it says of its state.
+    pub(crate) teller: Teller,
+    /// What becomes of its links.
+    pub(crate) links: Links,
     /// What there is to count of its queues, where somebody wants to know.
     pub(crate) watched: Option<Watched>,
     /// Whether the latest conflicts are kept.
@@ -147,6 +153,8 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemet
         owed,
         tally,
         telemetry: tells,
+        teller: Teller::new(),
+        links: Links::default(),
         watched,
         keep_conflicts,
         inspect,

@@ -124,6 +124,12 @@ pub(crate) const WORKER: &[KeySpec] = &[
         "interval between the site's heartbeats; 0: the container sends none",
     ),
     key(
+        "state_seconds",
+        "seconds",
+        Some("2"),
+        "how often a container writes its worker's state to its own store; 0: only on a change",
+    ),
+    key(
         "conflicts",
         "count or keep",
         Some("count"),

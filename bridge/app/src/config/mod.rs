@@ -72,6 +72,8 @@ pub(crate) struct ContainerConfig {
     pub(crate) receive_wait: Duration,
     /// From one heartbeat to the next; none if zero.
     pub(crate) heartbeat: Duration,
+    /// From one word of its state in its own store to the next; on a change only if zero.
+    pub(crate) state: Duration,
 }
 
 impl ContainerConfig {
@@ -400,6 +402,7 @@ fn read_hosts(section: &mut Section<'_>) -> (ContainerConfig, FunctionConfig) {
         batch_messages_max: size(section.number("batch_messages_max", 1..=1000)),
         receive_wait: section.seconds("receive_wait_seconds", 1..=20),
         heartbeat: section.seconds("heartbeat_seconds", 0..=3600),
+        state: section.seconds("state_seconds", 0..=60),
     };
     let function = FunctionConfig {
         hold: section.seconds("function_hold_seconds", 0..=200),

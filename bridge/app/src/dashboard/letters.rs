@@ -17,19 +17,24 @@ pub(super) struct Row {
     pub(super) runbook: String,
     /// Shows its plan and asks before it does anything.
     pub(super) command: String,
+    /// Sites that the letters may be owed to and that do not answer: the command would bring nothing over.
+    pub(super) wait_for: Vec<String>,
 }
 
 /// The rows of all sites, most letters first within a site.
 pub(super) fn rows(report: &Report) -> Vec<Row> {
-    report.sites.iter().flat_map(of_site).collect()
+    report.sites.iter().flat_map(|site| of_site(site, &site.away(&report.sites))).collect()
 }
 
-fn of_site(site: &Site) -> Vec<Row> {
+fn of_site(site: &Site, away: &[String]) -> Vec<Row> {
     let Some(letters) = &site.dead_letters else { return Vec::new() };
-    let mut rows: Vec<_> = {
+    let mut rows: Vec<Row> = {
         let owed = |reason| letters.owed_by_reason.get(reason).copied().unwrap_or_default();
         letters.by_reason.iter().map(|(reason, count)| row(&site.site, reason, *count, owed(reason))).collect()
     };
+    for row in rows.iter_mut().filter(|row| row.reason == "peer_unavailable") {
+        row.wait_for = away.to_vec();
+    }
     rows.sort_by_key(|row| std::cmp::Reverse(row.messages));
     if letters.unread > 0 {
         rows.push(Row {
@@ -39,6 +44,7 @@ fn of_site(site: &Site) -> Vec<Row> {
             meaning: "There are more letters than a look reads; this lists all of them.".to_owned(),
             runbook: "dead-letters".to_owned(),
             command: format!("bridge replay --from {}/dlq --to owed --dry-run", site.site),
+            wait_for: Vec::new(),
         });
     }
     rows
@@ -62,12 +68,12 @@ fn row(site: &str, reason: &str, messages: u64, owed: u64) -> Row {
     // A broker's reasons are words of others: nothing in them may run. No argument holds a NUL.
     let word = shlex::try_quote(reason).unwrap_or_default();
     let command = format!("bridge replay --from {site}/dlq --to owed --reason {word}{look_only}");
-    Row { site: site.to_owned(), reason: reason.to_owned(), messages, meaning, runbook, command }
+    Row { site: site.to_owned(), reason: reason.to_owned(), messages, meaning, runbook, command, wait_for: Vec::new() }
 }
 
 #[cfg(test)]
 mod tests {
-    use bridge_ops::lag::reasons::is_producers;
+    use bridge_ops::lag::{reasons::is_producers, report::DeadLetters};
 
     use super::*;
 
@@ -81,6 +87,21 @@ mod tests {
         let invalid = row("aws:us-east-1", "not_json", 1, 0);
         assert!(invalid.command.ends_with(" --reason not_json --dry-run"), "it would come back: {}", invalid.command);
         assert!(is_producers("not_json"));
+    }
+
+    #[test]
+    fn a_replay_is_offered_only_if_its_target_answers() {
+        let by_reason = [("peer_unavailable".to_owned(), 3), ("not_json".to_owned(), 1)].into();
+        let letters = DeadLetters { messages: 4, by_reason, ..DeadLetters::default() };
+        let here = Site { site: "aws:us-east-1".to_owned(), dead_letters: Some(letters), ..Site::default() };
+        let there = |unreachable| Site { site: "azure:westeurope".to_owned(), unreachable, ..Site::default() };
+        let waits = |unreachable| {
+            let report = Report { sites: vec![here.clone(), there(unreachable)], ..Report::default() };
+            rows(&report).into_iter().map(|row| (row.reason, row.wait_for)).collect::<Vec<_>>()
+        };
+        let (owed, invalid) = ("peer_unavailable".to_owned(), "not_json".to_owned());
+        assert_eq!(waits(false), [(owed.clone(), vec![]), (invalid.clone(), vec![])]);
+        assert_eq!(waits(true), [(owed, vec!["azure:westeurope".to_owned()]), (invalid, vec![])]);
     }
 
     /// Stamped ahead by a producer, or let through by a worker whose clock is wrong.

@@ -11,6 +11,7 @@ use bridge_adapters::layer::{LayeredQueue, LayeredStore, Meter, Observation, Obs
 use bridge_core::{
     event::SiteId,
     failure::{FailureKind, PortError},
+    halt::Halt,
 };
 use bridge_ops::doctor::{self, Finding, Inspect, State};
 use futures_util::future::{Either, select};
@@ -176,12 +177,12 @@ impl Diagnosis {
         (!bad.is_empty()).then(|| bad.iter().map(|finding| self.own.tell(finding)).collect::<Vec<_>>().join("; "))
     }
 
-    /// The cause of a halt, with what was found.
-    pub(crate) fn explain(&self, detail: String) -> String {
-        match self.told.get().and_then(Option::as_ref) {
-            Some(found) => format!("{detail}; bridge doctor finds {found}"),
-            None => detail,
+    /// A halt, its cause with what was found.
+    pub(crate) fn explain(&self, mut halt: Halt) -> Halt {
+        if let Some(found) = self.told.get().and_then(Option::as_ref) {
+            halt.detail = format!("{}; bridge doctor finds {found}", halt.detail);
         }
+        halt
     }
 }
 

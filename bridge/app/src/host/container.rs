@@ -15,12 +15,13 @@ use bridge_core::{
     receive::{Listen, Pace, receive},
     retry::Backoff,
     settlement::Settlement,
+    state::State,
     worker::Verdict,
 };
 use futures_util::future;
 use tokio_util::sync::CancellationToken;
 
-use super::{owed, queues, send_heartbeat, tell};
+use super::{owed, queues, send_heartbeat, state, tell};
 use crate::{
     assemble::Worksite,
     config::ContainerConfig,
@@ -59,8 +60,12 @@ pub(crate) async fn work(worksite: &Worksite, own: &OwnSite, config: ContainerCo
     let Worksite { worker, queue, dead_letters, .. } = worksite;
     let log = Log { worksite, own, books: Mutex::default(), receiving: Outage::default(), halted: Outage::default() };
     let receiving = receive(worker, &**queue, &**dead_letters, pace(&config), &log, stop.cancelled());
+    worksite.teller.tell_state(State::Working, None, worker.clock.now());
     let beating = beat(worksite, config.heartbeat, &stop);
-    future::join4(receiving, beating, queues::watch(worksite, &stop), owed::watch(worksite, &stop)).await;
+    let telling = state::tell(worksite, config.state, config.heartbeat, &stop);
+    let (watching, bringing) = (queues::watch(worksite, &stop), owed::watch(worksite, &stop));
+    future::join5(receiving, beating, telling, watching, bringing).await;
+    state::tell_end(worksite).await;
     worksite.close().await;
     let Books { delivered, acked, retried, dead_lettered, left, leases_lost } =
         log.books.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +136,10 @@ impl Listen for Log<'_> {
         self.worksite.telemetry.halted(Some(halt));
         self.halted.failed(Instant::now());
         let detail = &halt.detail;
-        if halt.at == Spot::Away {
+        let (away, worksite) = (halt.at == Spot::Away, self.worksite);
+        let state = if away { State::StoreAway } else { State::Halted };
+        worksite.teller.tell_state(state, Some(detail), worksite.worker.clock.now());
+        if away {
             tracing::warn!(
                 detail,
                 "the store is away: nothing is lost, and nothing more is taken until it answers; see runbooks/store-away.md"
@@ -160,6 +168,7 @@ impl Listen for Log<'_> {
 
     fn mended(&self, halt: &Halt) {
         self.worksite.telemetry.halted(None);
+        self.worksite.teller.tell_state(State::Working, None, self.worksite.worker.clock.now());
         let (seconds, _) = self.halted.ended(Instant::now()).unwrap_or_default();
         let what = if halt.at == Spot::Away { "the store is back" } else { "mended" };
         tracing::info!(seconds, "{what}: taking messages again");
@@ -184,7 +193,7 @@ fn log(batch: &[Delivery], verdicts: &[Verdict], carried: &Carried) {
     }
 }
 
-async fn wait_or(wait: Duration, stop: &CancellationToken) {
+pub(super) async fn wait_or(wait: Duration, stop: &CancellationToken) {
     tokio::select! {
         () = tokio::time::sleep(wait) => {}
         () = stop.cancelled() => {}

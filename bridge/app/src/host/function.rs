@@ -31,7 +31,7 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit},
 };
 
-use super::{BRING_MAX, send_one_heartbeat, tell};
+use super::{BRING_MAX, send_one_heartbeat, state, tell};
 use crate::{
     assemble::Worksite,
     config::{Config, FunctionConfig},
@@ -133,14 +133,16 @@ async fn replicate(State(function): State<Arc<Function>>, headers: HeaderMap, bo
     let work = work_off(worker, &**queue, &*function.copies, &**dead_letters, deliveries, function.budget);
     let worked = function.diagnosis.beside(Instant::now() + ATTEMPT, work).await;
     tell(&function.worksite, worked.concluded.iter().map(|(delivery, verdict)| (delivery, verdict))).await;
-    function.worksite.telemetry.halted(worked.halt.as_ref());
-    function.worksite.telemetry.tell_store_away(worked.halt.as_ref());
-    let answer = match (worked.failed, worked.halt) {
+    let halt = worked.halt.map(|halt| function.diagnosis.explain(halt));
+    function.worksite.telemetry.halted(halt.as_ref());
+    function.worksite.telemetry.tell_store_away(halt.as_ref());
+    let applied = worked.concluded.iter().any(|(_, verdict)| verdict.write.is_some());
+    state::tell_of_function(&function.worksite, halt.as_ref(), applied).await;
+    let answer = match (worked.failed, halt) {
         (None, None | Some(Halt { at: Spot::Away, .. })) => done(),
         (None, Some(halt)) => {
-            let detail = function.diagnosis.explain(halt.detail);
             tracing::error!(
-                detail,
+                detail = halt.detail,
                 "halted: the message comes again as a copy, later and later; see runbooks/halted.md"
             );
             done()
@@ -149,9 +151,8 @@ async fn replicate(State(function): State<Arc<Function>>, headers: HeaderMap, bo
             refused(StatusCode::INTERNAL_SERVER_ERROR, &format!("not even a copy could be scheduled: {detail}"))
         }
         (Some(Failed::NotRescheduled { detail }), Some(halt)) => {
-            let halt = function.diagnosis.explain(halt.detail);
             let detail =
-                format!("halted: {halt}; not even a copy could be scheduled: {detail}; see runbooks/halted.md");
+                format!("halted: {}; not even a copy could be scheduled: {detail}; see runbooks/halted.md", halt.detail);
             refused(StatusCode::INTERNAL_SERVER_ERROR, &detail)
         }
         (Some(Failed::NotSetAside), _) => {

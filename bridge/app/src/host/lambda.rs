@@ -21,7 +21,7 @@ use bridge_core::{
 use lambda_runtime::{Diagnostic, LambdaEvent as Invocation, service_fn};
 use serde_json::{Value, json, value::RawValue};
 
-use super::{BRING_MAX, own_queue::Trigger, send_one_heartbeat, tell, variable};
+use super::{BRING_MAX, own_queue::Trigger, send_one_heartbeat, state, tell, variable};
 use crate::{assemble::Worksite, doctor::Diagnosis, exit::Misuse};
 
 /// Time of an invocation that is kept for the last letters, for giving back what was not done, and for the answer; a third of a short one. Ours:
@@ -116,10 +116,13 @@ async fn invoke(
     let Worksite { worker, queue, dead_letters, .. } = worksite;
     let work = work_off(worker, &**queue, &**dead_letters, &batch, budget);
     let Worked { ended, halt, unfinished } = diagnosis.beside(Instant::now() + remaining, work).await;
+    let halt = halt.map(|halt| diagnosis.explain(halt));
 
     tell(worksite, batch.iter().zip(&ended).filter_map(|(delivery, ended)| Some((delivery, ended.verdict()?)))).await;
     worksite.telemetry.halted(halt.as_ref());
     worksite.telemetry.tell_store_away(halt.as_ref());
+    let applied = ended.iter().any(|ended| ended.verdict().is_some_and(|verdict| verdict.write.is_some()));
+    state::tell_of_function(worksite, halt.as_ref(), applied).await;
     failed.extend(readable.iter().zip(&ended).filter(|(_, ended)| !ended.is_settled()).map(|(record, _)| *record));
     let (messages, again) = (records.len(), failed.len());
     tracing::debug!(messages, again, unfinished, "worked off a batch");
@@ -128,9 +131,9 @@ async fn invoke(
         // It passes by itself, and each message comes again in its own time.
         Some(Halt { at: Spot::Away, .. }) => {}
         // An error is what alarms see. Nothing that was settled may come again by it.
-        Some(halt) if nothing_settled => return Err(Failed::Halted(diagnosis.explain(halt.detail))),
+        Some(halt) if nothing_settled => return Err(Failed::Halted(halt.detail)),
         Some(halt) => {
-            tracing::error!(detail = diagnosis.explain(halt.detail), "halted: nothing is lost; see runbooks/halted.md");
+            tracing::error!(detail = halt.detail, "halted: nothing is lost; see runbooks/halted.md");
         }
         None if nothing_settled && unfinished > 0 => tracing::error!(
             messages,

@@ -6,6 +6,7 @@ pub(crate) mod lambda;
 mod owed;
 pub(crate) mod own_queue;
 mod queues;
+pub(crate) mod state;
 
 use std::{
     ffi::OsString,
@@ -116,6 +117,7 @@ async fn tell<'a>(worksite: &Worksite, concluded: impl Iterator<Item = (&'a Deli
         conflicts.extend(conflict);
     }
     let worker = &worksite.worker;
+    worksite.links.look(concluded.iter().map(|(_, verdict)| *verdict), &worker.peers, worker.clock.now());
     worksite.telemetry.concluded(&concluded, &worker.peers, worksite.tally.skew(), worker.clock.now());
     if worksite.keep_conflicts {
         let Worker { rules, store, clock, .. } = &worksite.worker;

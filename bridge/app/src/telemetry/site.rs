@@ -128,7 +128,8 @@ impl SiteTelemetry {
         }
         let (Some((key, version)), Some(write)) = (&verdict.event, &verdict.write) else { return };
         let origin = version.origin();
-        if matches!(write, Write::Applied { .. }) {
+        // A state does not take the way of the events, so it would make their lag look small.
+        if matches!(write, Write::Applied { .. }) && !reserved::is_state(key, &origin) {
             let lag = seconds(now - version.timestamp()).max(0.0);
             instruments.lag.record(lag, &[named(label::FROM, &origin), self.own(label::TO)]);
         }
@@ -262,7 +263,12 @@ fn log(delivery: &Delivery, verdict: &Verdict) {
     let message_id = &delivery.message_id;
     if let Settlement::DeadLetter(letter) = &verdict.settlement {
         let (reason, detail) = (letter.refusal.reason.as_str(), &letter.refusal.detail);
-        tracing::warn!(message_id, trace_id, span_id, reason, detail, "set aside; see runbooks/dead-letters.md");
+        // A peer that is away has lines of its own, and not one for each message.
+        if letter.refusal.reason == Reason::PeerUnavailable {
+            tracing::debug!(message_id, trace_id, span_id, reason, detail, "set aside; see runbooks/dead-letters.md");
+        } else {
+            tracing::warn!(message_id, trace_id, span_id, reason, detail, "set aside; see runbooks/dead-letters.md");
+        }
     } else {
         tracing::debug!(message_id, trace_id, span_id, outcome = outcome(verdict), "concluded");
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     observe::Seen,
-    report::{self, Lag, LagState, RecoveryPoint, Report, Side, Site, Worker},
+    report::{self, Lag, LagState, RecoveryPoint, Report, Side, Site, Worker, WorkerState},
     verdict,
 };
 use bridge_core::{
@@ -14,7 +14,9 @@ use bridge_core::{
     event::SiteId,
     failure::PortError,
     heartbeat::{Heard, Status},
+    port::QueueDepth,
     property::rfc3339,
+    state,
     version::Version,
 };
 
@@ -24,6 +26,9 @@ const OVERDUE: f64 = 1.0;
 const SILENT: f64 = 3.0;
 /// The time between heartbeats where none says it: the schedules' own (`deploy/azure/function/Heartbeat`).
 const EVERY_SECONDS: f64 = 30.0;
+
+/// Intervals after which what a worker counted does not hold any more.
+const FRESH: f64 = 5.0;
 
 /// Makes the report of a look that ended at `now`.
 pub(super) fn assess(
@@ -47,6 +52,10 @@ pub(super) fn assess(
 fn site(id: &SiteId, one: &Seen, all: &BTreeMap<SiteId, Seen>, lag: &[Lag], now: DateTime<Utc>) -> Site {
     let queue = one.queue.as_ref().ok();
     let letters = one.letters.as_ref().ok();
+    let told = last_told(id, all).map(|told| (told, again(told, one.told.get(id))));
+    let backing_off = told.filter(|(told, again)| fresh(told, *again, now)).map(|(told, _)| told.told.backing_off);
+    let (in_flight, delayed, backing_off) = apart(queue, backing_off);
+    let events = queue.zip(letters).map(|(queue, letters)| queue.messages() + letters.messages);
     let oldest = queue.and_then(|queue| queue.oldest).map(|oldest| seconds(now - oldest));
     let failed = [one.queue.as_ref().err(), one.letters.as_ref().err(), one.heard.as_ref().err()];
     let mut trouble: Vec<String> = failed.into_iter().flatten().chain(&one.trouble).map(PortError::chain).collect();
@@ -56,15 +65,62 @@ fn site(id: &SiteId, one: &Seen, all: &BTreeMap<SiteId, Seen>, lag: &[Lag], now:
         unreachable: failed.iter().all(Option::is_some),
         trouble,
         backlog_messages: queue.map(|queue| queue.waiting),
-        in_flight_messages: queue.and_then(|queue| queue.in_flight),
-        delayed_messages: queue.map(|queue| queue.delayed),
+        in_flight_messages: in_flight,
+        backing_off_messages: backing_off,
+        delayed_messages: delayed,
         oldest_age_seconds: oldest,
         dead_letters: letters.cloned(),
         worker: last_heard(id, all).and_then(|heard| worker(heard, now)),
+        state: told.map(|(told, again)| state(told, again, now)),
         recovery_point: RecoveryPoint {
-            events: queue.zip(letters).map(|(queue, letters)| queue.messages() + letters.messages),
-            seconds: recovery_seconds(id, lag, oldest),
+            events,
+            seconds: match letters {
+                _ if events == Some(0) => Some(0.0),
+                Some(letters) if letters.messages > 0 => None,
+                _ => recovery_seconds(id, lag, oldest),
+            },
         },
+    }
+}
+
+/// Messages in flight, delayed and backing off, each message once: brokers count those that back off among the others, SQS among those in
+/// flight and Service Bus, where they are copies for later, among the delayed.
+fn apart(queue: Option<&QueueDepth>, backing_off: Option<u64>) -> (Option<u64>, Option<u64>, Option<u64>) {
+    let Some(QueueDepth { in_flight, delayed, .. }) = queue else { return (None, None, backing_off) };
+    let Some(said) = backing_off else { return (*in_flight, Some(*delayed), None) };
+    let hidden = said.min(in_flight.unwrap_or_default());
+    let copies = (said - hidden).min(*delayed);
+    (in_flight.map(|in_flight| in_flight - hidden), Some(delayed - copies), Some(hidden + copies))
+}
+
+/// What the worker of `id` said last, wherever it arrived.
+fn last_told<'a>(id: &SiteId, all: &'a BTreeMap<SiteId, Seen>) -> Option<&'a state::Heard> {
+    all.values().filter_map(|seen| seen.told.get(id)).max_by_key(|told| told.at)
+}
+
+/// Whether it holds still: a worker that counts says it again and again.
+fn fresh(heard: &state::Heard, again: Option<f64>, now: DateTime<Utc>) -> bool {
+    again.is_some_and(|again| seconds(now - heard.at) <= again * FRESH)
+}
+
+/// Seconds until it is said again, there or in the site's own store, where it was last said as `own`.
+fn again(heard: &state::Heard, own: Option<&state::Heard>) -> Option<f64> {
+    let again_ms = heard.told.again_ms.or_else(|| own.and_then(|own| own.told.again_ms));
+    again_ms.map(|again| f64::from(again) / 1e3)
+}
+
+fn state(heard: &state::Heard, again: Option<f64>, now: DateTime<Utc>) -> WorkerState {
+    let told = &heard.told;
+    WorkerState {
+        state: told.state,
+        since: rfc3339(told.since.0),
+        for_seconds: seconds(now - told.since.0),
+        detail: told.detail.clone(),
+        peers_away: told.peers_away.iter().map(|(peer, since)| (peer.clone(), rfc3339(since.0))).collect(),
+        told_at: rfc3339(heard.at),
+        age_seconds: seconds(now - heard.at),
+        again_seconds: again,
+        instance: told.instance.clone(),
     }
 }
 
@@ -162,7 +218,10 @@ fn seconds(time: TimeDelta) -> f64 {
 mod tests {
     use super::*;
     use crate::lag::report::DeadLetters;
-    use bridge_core::{failure::FailureKind, port::QueueDepth};
+    use bridge_core::{
+        failure::FailureKind,
+        state::{Since, State, Told},
+    };
 
     const HERE: &str = "aws:us-east-1";
     const THERE: &str = "azure:westeurope";
@@ -184,6 +243,7 @@ mod tests {
             queue: Ok(QueueDepth::default()),
             letters: Ok(DeadLetters::default()),
             heard: Ok(heard),
+            told: BTreeMap::new(),
             trouble: vec![],
         }
     }
@@ -235,7 +295,13 @@ mod tests {
         assert_eq!(lag(seen(&[]), 0), (LagState::Never, None));
         let dark = || PortError::new("store", "get", FailureKind::Unavailable);
         assert_eq!(lag(Seen { heard: Err(dark()), ..seen(&[]) }, 0), (LagState::Unknown, None));
-        let all_dark = Seen { queue: Err(dark()), letters: Err(dark()), heard: Err(dark()), trouble: vec![] };
+        let all_dark = Seen {
+            queue: Err(dark()),
+            letters: Err(dark()),
+            heard: Err(dark()),
+            told: BTreeMap::new(),
+            trouble: vec![],
+        };
         let report = report(all_dark, seen(&[(HERE, heard(0, 10, 0)), (THERE, heard(0, 10, 0))]), 1_000);
         let site = &report.sites[0];
         assert!(site.unreachable && !report.sites[1].unreachable);
@@ -258,7 +324,61 @@ mod tests {
         let letters = DeadLetters { messages: 4, ..DeadLetters::default() };
         let here = Seen { queue: Ok(queue), letters: Ok(letters), ..seen(&[]) };
         let report = report(here, seen(&[(HERE, heard(0, 3_000, 0))]), 10_000);
-        assert_eq!(report.sites[0].recovery_point, RecoveryPoint { events: Some(12), seconds: Some(9.0) });
+        assert_eq!(report.sites[0].recovery_point, RecoveryPoint { events: Some(12), seconds: None });
+        let here = Seen { queue: Ok(queue), ..seen(&[]) };
+        let report = self::report(here, seen(&[(HERE, heard(0, 3_000, 0))]), 10_000);
+        assert_eq!(report.sites[0].recovery_point, RecoveryPoint { events: Some(8), seconds: Some(9.0) });
+        let report = self::report(seen(&[]), seen(&[(HERE, heard(0, 3_000, 0))]), 10_000);
+        assert_eq!(report.sites[0].recovery_point, RecoveryPoint { events: Some(0), seconds: Some(0.0) });
+        let queue = QueueDepth { waiting: 1, ..QueueDepth::default() };
+        let report = self::report(seen(&[]), Seen { queue: Ok(queue), ..seen(&[]) }, 10_000);
         assert_eq!(report.sites[1].recovery_point.seconds, None, "no heartbeat of the other was ever here");
+    }
+
+    fn told(at_ms: i64, state: State, backing_off: u64) -> state::Heard {
+        let told = Told {
+            state,
+            since: Since(at(0)),
+            detail: None,
+            peers_away: BTreeMap::new(),
+            backing_off,
+            again_ms: Some(2_000),
+            instance: "one".to_owned(),
+        };
+        state::Heard { at: at(at_ms), told }
+    }
+
+    fn telling(told: state::Heard) -> Seen {
+        Seen { told: [(HERE.parse().unwrap(), told)].into(), ..seen(&[]) }
+    }
+
+    #[test]
+    fn the_latest_word_of_a_worker_counts_wherever_it_arrived() {
+        let report = report(telling(told(4_000, State::Working, 0)), telling(told(5_000, State::Halted, 0)), 6_500);
+        let state = report.sites[0].state.as_ref().unwrap();
+        assert_eq!((state.state, state.age_seconds, state.for_seconds), (State::Halted, 1.5, 6.5));
+        assert_eq!(report.sites[1].state, None, "the other one never said anything");
+        // A word that is said to a peer once is still followed by others in the own store.
+        let mut once = told(4_100, State::Working, 0);
+        once.told.again_ms = None;
+        let report = self::report(telling(told(4_000, State::Working, 0)), telling(once.clone()), 9_000);
+        assert_eq!(report.sites[0].state.as_ref().unwrap().again_seconds, Some(2.0));
+        let report = self::report(seen(&[]), telling(once), 9_000);
+        assert_eq!(report.sites[0].state.as_ref().unwrap().again_seconds, None, "but not where that cannot be read");
+    }
+
+    /// Each message is counted once, in one state.
+    #[test]
+    fn messages_that_back_off_are_neither_in_flight_nor_delayed() {
+        let counts = |in_flight, delayed, said, now_ms| {
+            let queue = QueueDepth { waiting: 5, in_flight, delayed, oldest: None };
+            let here = Seen { queue: Ok(queue), ..telling(told(1_000, State::Working, said)) };
+            let site = report(here, seen(&[]), now_ms).sites[0].clone();
+            (site.in_flight_messages, site.backing_off_messages, site.delayed_messages, site.queued())
+        };
+        assert_eq!(counts(Some(10), 2, 7, 2_000), (Some(3), Some(7), Some(2), Some(17)), "SQS");
+        assert_eq!(counts(None, 9, 7, 2_000), (None, Some(7), Some(2), Some(14)), "Service Bus");
+        assert_eq!(counts(Some(3), 2, 9, 2_000), (Some(0), Some(5), Some(0), Some(10)), "an estimate is behind");
+        assert_eq!(counts(Some(10), 2, 7, 12_000), (Some(10), None, Some(2), Some(17)), "what it said is old");
     }
 }

@@ -4,10 +4,13 @@
 //! What cannot be seen is told as not known, and silence as silence: never as zero.
 
 mod assess;
+mod causes;
 mod letters;
 mod observe;
 pub mod reasons;
 pub mod report;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub use letters::{Letters, Reasons};

@@ -17,7 +17,7 @@ use bridge_core::{
     heartbeat::Heard,
     limits::CONFLICTS_KEPT,
     port::{Clock, Depth, QueueDepth, Store},
-    reserved,
+    reserved, state,
 };
 
 /// What is looked at of one site.
@@ -49,6 +49,8 @@ pub(super) struct Seen {
     pub(super) letters: Result<DeadLetters, PortError>,
     /// The last heartbeat of every site in this site's store; none where there never was one.
     pub(super) heard: Result<BTreeMap<SiteId, Heard>, PortError>,
+    /// The last that each site's worker said of its state, in this site's store.
+    pub(super) told: BTreeMap<SiteId, state::Heard>,
     /// What else went wrong.
     pub(super) trouble: Vec<PortError>,
 }
@@ -65,6 +67,26 @@ impl Observer {
     /// Looks once, counts dead letters and reads none: nobody is in anybody's way. Dropping it anywhere does no harm.
     pub async fn glance(&self) -> Report {
         self.look_at(false, false).await
+    }
+
+    /// Messages at each site that may still bring a store what it lacks: in its queue in any state, or set aside; none where they cannot be
+    /// counted. Reads no store.
+    ///
+    /// # Cancel safety
+    /// As [`Self::look`].
+    pub async fn may_mend(&self) -> BTreeMap<String, Option<u64>> {
+        let sites = self.sites.iter().map(|(site, watched)| async {
+            let letters = watched.dead_letters.iter().map(|letters| letters.look(&*self.clock, self.limit));
+            let queue = self.within("queue", watched.queue.depth());
+            let (queue, letters) = future::join(queue, future::join_all(letters)).await;
+            let letters = letters
+                .into_iter()
+                .map(|one| Some(one.ok()?.0))
+                .map(|one| Some(one.as_ref()?.may_mend() + one?.unread));
+            let letters: Option<u64> = letters.sum();
+            (site.to_string(), queue.ok().zip(letters).map(|(queue, letters)| queue.messages() + letters))
+        });
+        future::join_all(sites).await.into_iter().collect()
     }
 
     async fn look_at(&self, reasons: bool, conflicts: bool) -> Report {
@@ -113,14 +135,27 @@ impl Observer {
             }
             Ok(sum)
         });
-        let heard: Result<Vec<_>, _> = heard.into_iter().collect();
-        let heard = heard
-            .map(|heard| self.sites.keys().cloned().zip(heard).filter_map(|(site, one)| Some((site, one?))).collect());
-        Seen { queue, letters, heard, trouble }
+        let read: Result<Vec<_>, _> = heard.into_iter().collect();
+        let (mut heard, mut told) = (BTreeMap::new(), BTreeMap::new());
+        let heard = read.map(|read| {
+            for (site, (beat, state)) in self.sites.keys().zip(read) {
+                heard.extend(beat.map(|beat| (site.clone(), beat)));
+                told.extend(state.map(|state| (site.clone(), state)));
+            }
+            heard
+        });
+        Seen { queue, letters, heard, told, trouble }
     }
 
-    async fn heard(&self, site: &SiteId, store: &dyn Store) -> Result<Option<Heard>, PortError> {
-        Ok(store.get(&reserved::heartbeat(site)).await?.as_ref().and_then(Heard::read))
+    /// The last heartbeat of a site, and the last that its worker said of its state.
+    async fn heard(
+        &self,
+        site: &SiteId,
+        store: &dyn Store,
+    ) -> Result<(Option<Heard>, Option<state::Heard>), PortError> {
+        let (heartbeat, state) = (reserved::heartbeat(site), reserved::state(site));
+        let (beat, state) = future::try_join(store.get(&heartbeat), store.get(&state)).await?;
+        Ok((beat.as_ref().and_then(Heard::read), state.as_ref().and_then(state::Heard::read)))
     }
 
     /// What the ledger of a site holds. One that cannot be read is empty: the store's trouble is told of already.

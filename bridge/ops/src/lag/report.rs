@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use bridge_core::conflict::ConflictKind;
+use super::reasons;
+use bridge_core::{conflict::ConflictKind, state::State};
 
 /// All sites at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,6 +64,12 @@ pub struct Finding {
     pub next: String,
     /// The runbook that tells what to do: `NAME` stands for `runbooks/NAME.md`.
     pub runbook: Option<String>,
+    /// Since when, where somebody said so.
+    #[serde(default)]
+    pub since: Option<String>,
+    /// What follows from it, and goes with it.
+    #[serde(default)]
+    pub consequences: Vec<Finding>,
 }
 
 /// One site.
@@ -78,6 +85,10 @@ pub struct Site {
     pub backlog_messages: Option<u64>,
     /// Messages in workers' hands; `null` where the broker counts them among the backlog.
     pub in_flight_messages: Option<u64>,
+    /// Messages that wait for a retry, as the site's worker counts them; `null` where it does not say. They are not counted among those in
+    /// flight or delayed.
+    #[serde(default)]
+    pub backing_off_messages: Option<u64>,
     /// Messages to be delivered later.
     pub delayed_messages: Option<u64>,
     /// How long the oldest message has been waiting; `null` also where nothing waits, or the broker does not say.
@@ -86,6 +97,9 @@ pub struct Site {
     pub dead_letters: Option<DeadLetters>,
     /// What the site's worker said of itself with the last heartbeat that is to be found anywhere.
     pub worker: Option<Worker>,
+    /// What the site's worker last said of its state; `null` where it never did.
+    #[serde(default)]
+    pub state: Option<WorkerState>,
     /// What would be missing elsewhere if this site vanished now.
     pub recovery_point: RecoveryPoint,
 }
@@ -102,6 +116,33 @@ pub struct DeadLetters {
     pub owed_by_reason: BTreeMap<String, u64>,
     /// Those whose reasons were not read.
     pub unread: u64,
+}
+
+impl DeadLetters {
+    /// Those that some site lacks, or may lack as far as anybody knows. What producers did wrong no site has, so the stores agree; but for what a
+    /// wrong clock of a worker let through at one site alone.
+    pub fn may_mend(&self) -> u64 {
+        let others =
+            self.by_reason.iter().filter(|(reason, _)| !reasons::is_producers(reason)).map(|(_, count)| *count);
+        let owed =
+            self.owed_by_reason.iter().filter(|(reason, _)| reasons::is_producers(reason)).map(|(_, owed)| *owed);
+        others.chain(owed).sum()
+    }
+}
+
+impl Site {
+    /// Messages in the site's queue, in any state; none where they cannot be counted.
+    pub fn queued(&self) -> Option<u64> {
+        let states = [self.in_flight_messages, self.backing_off_messages, self.delayed_messages];
+        Some(self.backlog_messages? + states.into_iter().flatten().sum::<u64>())
+    }
+
+    /// The peers that do not answer: nobody sees anything of them, or this site's worker cannot reach them.
+    pub fn away(&self, sites: &[Self]) -> Vec<String> {
+        let told = |name: &str| self.state.as_ref().is_some_and(|told| told.peers_away.contains_key(name));
+        let others = sites.iter().filter(|one| one.site != self.site);
+        others.filter(|one| one.unreachable || told(&one.site)).map(|one| one.site.clone()).collect()
+    }
 }
 
 /// A worker, as its last heartbeat tells.
@@ -125,12 +166,36 @@ pub struct Worker {
     pub conflicts: u64,
 }
 
+/// The state of a worker, as it last said by itself. It does not take the way of the events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerState {
+    /// What it is doing.
+    pub state: State,
+    /// Since when, by the site's services' clock.
+    pub since: String,
+    /// For how long.
+    pub for_seconds: f64,
+    /// Why; `null` where it is working.
+    pub detail: Option<String>,
+    /// The peers that do not take what it forwards, and since when.
+    pub peers_away: BTreeMap<String, String>,
+    /// When it said so.
+    pub told_at: String,
+    /// How long ago that is.
+    pub age_seconds: f64,
+    /// Seconds until it says so again; `null` where it does so only on a change, as in a function.
+    pub again_seconds: Option<f64>,
+    /// The process.
+    pub instance: String,
+}
+
 /// What would be missing elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RecoveryPoint {
     /// Messages that lie at the site: at most so many events.
     pub events: Option<u64>,
-    /// The age of the youngest write that every other site is known to have.
+    /// The age of the youngest write that every other site is known to have: zero where no message lies there. Not known where dead letters
+    /// do, as their age is not.
     pub seconds: Option<f64>,
 }
 

@@ -1,7 +1,9 @@
 //! What of a report an operator has to know first: the one place that says what is good and what is bad.
 
+use bridge_core::state::State;
+
 use super::{
-    reasons,
+    causes::{Topic, fold},
     report::{Finding, Lag, LagState, Level, Site, Worker},
 };
 use crate::span::span;
@@ -21,13 +23,16 @@ const CLOCK_BAD_SECONDS: f64 = 30.0;
 /// Heartbeats that a worker may be late by, as in the lag matrix, before it counts as late, and as silent.
 const BEATS_WARN: f64 = 2.0;
 const BEATS_BAD: f64 = 4.0;
+/// Words of its state that a worker may be late by before it counts as silent, and as dead. Ours: by default 3.5 s and 10 s. One word may be
+/// late for a scheduler's or a store's reasons, not two.
+const WORDS_WARN: f64 = 1.75;
+const WORDS_BAD: f64 = 5.0;
 
-/// Everything that is not well, the worst first. Empty: all is well.
+/// Everything that is not well, the worst first, each cause with what follows from it. Empty: all is well.
 pub(super) fn findings(sites: &[Site], lag: &[Lag]) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = sites.iter().flat_map(of_site).collect();
-    findings.extend(lag.iter().filter_map(|lag| of_lag(lag, sites)));
-    findings.sort();
-    findings
+    let mut all: Vec<(Topic<'_>, Finding)> = sites.iter().flat_map(|site| of_site(site, sites, lag)).collect();
+    all.extend(lag.iter().filter_map(|lag| Some((Topic::Lag(&lag.from, &lag.to), of_lag(lag, sites)?))));
+    fold(all)
 }
 
 fn finding(
@@ -46,44 +51,93 @@ fn finding(
         detail: None,
         next,
         runbook: runbook.into().map(str::to_owned),
+        since: None,
+        consequences: Vec::new(),
     }
 }
 
-fn of_site(site: &Site) -> Vec<Finding> {
-    let name = &site.site;
+fn of_site<'a>(site: &'a Site, sites: &[Site], lag: &[Lag]) -> Vec<(Topic<'a>, Finding)> {
+    let name = site.site.as_str();
     let mut found = Vec::new();
     if site.unreachable || !site.trouble.is_empty() {
-        let (level, text) = if site.unreachable {
-            (Level::Bad, format!("{name} cannot be reached"))
+        let store = || lag.iter().any(|lag| lag.to == name && lag.state == LagState::Unknown);
+        let (topic, level, text) = if site.unreachable {
+            (Topic::Gone(name), Level::Bad, format!("{name} cannot be reached"))
+        } else if store() {
+            (Topic::Reach(name), Level::Bad, format!("the store of {name} cannot be read"))
         } else {
-            (Level::Warn, format!("not all of {name} can be seen"))
+            (Topic::Reach(name), Level::Warn, format!("not all of {name} can be seen"))
         };
         let detail = Some(site.trouble.join("; "));
-        found.push(Finding { detail, ..finding(level, "reach", name, text, doctor(name), site_down(name)) });
+        found.push((topic, Finding { detail, ..finding(level, "reach", name, text, doctor(name), site_down(name)) }));
     }
-    match &site.worker {
-        None => {
+    found.extend(of_state(site));
+    match (&site.worker, &site.state) {
+        (None, None) => {
             let text = format!("the worker of {name} was never heard of");
-            found.push(finding(Level::Unknown, "worker", name, text, start(name), "halted"));
+            found.push((Topic::Worker(name), finding(Level::Unknown, "worker", name, text, start(name), "halted")));
         }
-        Some(worker) => found.extend(of_worker(name, worker)),
+        (Some(worker), _) => found.extend(of_worker(site, worker)),
+        (None, Some(_)) => {}
     }
-    found.extend(of_queue(site));
-    found.extend(of_letters(site));
+    found.extend(links(site));
+    found.extend(of_queue(site).into_iter().map(|found| (Topic::Waits(name), found)));
+    found.extend(of_letters(site, &site.away(sites)));
     found
 }
 
-fn of_worker(name: &str, worker: &Worker) -> Vec<Finding> {
+/// What the worker says by itself, or that it says nothing any more.
+fn of_state(site: &Site) -> Option<(Topic<'_>, Finding)> {
+    let (name, told) = (site.site.as_str(), site.state.as_ref()?);
+    let silent = told.again_seconds.is_some_and(|again| told.age_seconds > again * WORDS_WARN);
+    let last = if silent { format!("; it was last heard {} ago", span(told.age_seconds)) } else { String::new() };
+    let since = span(told.for_seconds);
+    let waiting = site.backlog_messages.unwrap_or_default();
+    let (level, text, next, runbook) = match told.state {
+        State::Working if !silent => return None,
+        State::Working => {
+            let age = span(told.age_seconds);
+            let text = format!("the worker of {name} has said nothing for {age}: it is dead, or cut off");
+            let dead = told.again_seconds.is_some_and(|again| told.age_seconds > again * WORDS_BAD);
+            let level = if dead || waiting > 0 { Level::Bad } else { Level::Warn };
+            let found = finding(level, "worker", name, text, start(name), "halted");
+            return Some((Topic::Worker(name), Finding { since: Some(told.told_at.clone()), ..found }));
+        }
+        State::Halted => {
+            let text = format!("the worker of {name} has been halted for {since}{last}");
+            (Level::Bad, text, doctor(name), "halted")
+        }
+        State::StoreAway => {
+            let text = format!("the store of {name} has not answered its worker for {since}{last}");
+            (Level::Bad, text, doctor(name), site_down(name))
+        }
+        // A function's next process, or another one of the site, says nothing where it works.
+        State::Stopped => {
+            let text = format!("the worker of {name} was stopped {since} ago");
+            let level = if waiting > 0 { Level::Bad } else { Level::Warn };
+            (level, text, format!("start the worker of {name}"), "halted")
+        }
+    };
+    let found = finding(level, "worker", name, text, next, runbook);
+    Some((Topic::State(name), Finding { detail: told.detail.clone(), since: Some(told.since.clone()), ..found }))
+}
+
+/// Whether its worker said lately that it works. Then an overdue heartbeat waits in a queue, and nobody is dead.
+fn works(site: &Site) -> bool {
+    site.state.as_ref().is_some_and(|told| {
+        told.state == State::Working && told.again_seconds.is_some_and(|again| told.age_seconds <= again * WORDS_WARN)
+    })
+}
+
+fn of_worker<'a>(site: &'a Site, worker: &Worker) -> Vec<(Topic<'a>, Finding)> {
+    let name = site.site.as_str();
     let mut found = Vec::new();
-    if worker.age_seconds > worker.every_seconds * BEATS_WARN {
+    // A worker that speaks for itself is judged by that.
+    let speaks = site.state.as_ref().is_some_and(|told| told.again_seconds.is_some() || told.state == State::Stopped);
+    if !speaks && worker.age_seconds > worker.every_seconds * BEATS_WARN {
         let level = if worker.age_seconds > worker.every_seconds * BEATS_BAD { Level::Bad } else { Level::Warn };
         let text = format!("the worker of {name} was last heard {} ago", span(worker.age_seconds));
-        found.push(finding(level, "worker", name, text, start(name), "halted"));
-    }
-    for (peer, _) in worker.circuits.iter().filter(|(_, state)| *state != "closed") {
-        let text = format!("{name} cannot reach {peer}: what it writes is set aside for {peer}");
-        let next = format!("when {peer} answers again: bridge replay --from {name}/dlq --to owed");
-        found.push(finding(Level::Warn, "circuits", name, text, next, site_down(peer)));
+        found.push((Topic::Worker(name), finding(level, "worker", name, text, start(name), "halted")));
     }
     let skew = worker.clock_skew_seconds.unwrap_or_default();
     if skew.abs() >= CLOCK_WARN_SECONDS {
@@ -91,9 +145,29 @@ fn of_worker(name: &str, worker: &Worker) -> Vec<Finding> {
         let direction = if skew > 0.0 { "ahead" } else { "behind" };
         let text = format!("the clock of the worker of {name} is {} {direction}", span(skew.abs()));
         let next = format!("correct the clock of the machine of {name}'s worker");
-        found.push(finding(level, "clock", name, text, next, "clock-skew"));
+        found.push((Topic::Alone, finding(level, "clock", name, text, next, "clock-skew")));
     }
     found
+}
+
+/// The peers that its worker cannot reach, by the latest that it said.
+fn links(site: &Site) -> Vec<(Topic<'_>, Finding)> {
+    let name = site.site.as_str();
+    let away: Vec<(&str, Option<&String>)> = match (&site.state, &site.worker) {
+        (Some(told), _) => told.peers_away.iter().map(|(peer, since)| (peer.as_str(), Some(since))).collect(),
+        (None, Some(worker)) => {
+            let open = worker.circuits.iter().filter(|(_, circuit)| *circuit != "closed");
+            open.map(|(peer, _)| (peer.as_str(), None)).collect()
+        }
+        (None, None) => Vec::new(),
+    };
+    let found = |(peer, since): (&'_ str, Option<&String>)| {
+        let text = format!("{name} cannot reach {peer}: what it writes is set aside for {peer}");
+        let next = format!("when {peer} answers again: bridge replay --from {name}/dlq --to owed");
+        let found = finding(Level::Warn, "circuits", name, text, next, site_down(peer));
+        Finding { since: since.cloned(), ..found }
+    };
+    away.into_iter().map(|away| (Topic::Link(name, away.0), found(away))).collect()
 }
 
 /// Messages that back off are not applied yet, however well everything looks beside them.
@@ -101,10 +175,15 @@ fn of_queue(site: &Site) -> Vec<Finding> {
     let name = &site.site;
     let next = || format!("see whether it shrinks: bridge lag --watch; if not: {}", doctor(name));
     let mut found = Vec::new();
+    let wait = |count| if count == 1 { "message waits" } else { "messages wait" };
+    let backing_off = site.backing_off_messages.unwrap_or_default();
+    if backing_off > 0 {
+        let text = format!("{backing_off} {} at {name} for a retry", wait(backing_off));
+        found.push(finding(Level::Warn, "backing_off", name, text, next(), "lag"));
+    }
     let delayed = site.delayed_messages.unwrap_or_default();
     if delayed > 0 {
-        let wait = if delayed == 1 { "message waits" } else { "messages wait" };
-        let text = format!("{delayed} {wait} at {name} for a later time, as for a retry");
+        let text = format!("{delayed} {} at {name} for a later time", wait(delayed));
         found.push(finding(Level::Warn, "delayed", name, text, next(), "lag"));
     }
     let oldest = site.oldest_age_seconds.unwrap_or_default();
@@ -116,37 +195,52 @@ fn of_queue(site: &Site) -> Vec<Finding> {
     found
 }
 
-fn of_letters(site: &Site) -> Option<Finding> {
-    let name = &site.site;
+fn of_letters<'a>(site: &'a Site, away: &[String]) -> Option<(Topic<'a>, Finding)> {
+    let name = site.site.as_str();
     let Some(letters) = &site.dead_letters else {
         let text = format!("the dead letters of {name} cannot be seen");
-        return (!site.unreachable).then(|| finding(Level::Unknown, "dead_letters", name, text, doctor(name), None));
+        let found = || finding(Level::Unknown, "dead_letters", name, text, doctor(name), None);
+        return (!site.unreachable).then(|| (Topic::Waits(name), found()));
     };
     if letters.messages == 0 {
         return None;
     }
-    // What producers did wrong no site has, so the stores agree; everything else is owed to some site, and so is what a wrong clock of
-    // a worker let through at one site alone.
-    let owed = letters.by_reason.keys().any(|reason| !reasons::is_producers(reason))
-        || letters.owed_by_reason.values().any(|count| *count > 0);
-    let level = if owed { Level::Bad } else { Level::Warn };
+    let owed: u64 = letters.owed_by_reason.values().sum();
+    let level = if letters.may_mend() > 0 { Level::Bad } else { Level::Warn };
     let noun = if letters.messages == 1 { "dead letter" } else { "dead letters" };
     let text = format!("{} {noun} at {name}", letters.messages);
     let reasons: Vec<_> = letters.by_reason.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
     let detail = (!reasons.is_empty()).then(|| reasons.join(", "));
-    let next = format!("bridge replay --from {name}/dlq --to owed --dry-run");
-    Some(Finding { detail, ..finding(level, "dead_letters", name, text, next, "dead-letters") })
+    let replay = format!("bridge replay --from {name}/dlq --to owed");
+    let for_peers = letters.by_reason.contains_key("peer_unavailable");
+    let next = match away {
+        _ if !for_peers => format!("{replay} --dry-run"),
+        [] => format!("{replay} --dry-run"),
+        away => format!("once {} answers again: {replay}", away.join(" and ")),
+    };
+    let to_peers = owed == letters.messages && letters.by_reason.keys().all(|reason| reason == "peer_unavailable");
+    let topic = if to_peers { Topic::Owed(name) } else { Topic::Alone };
+    Some((topic, Finding { detail, ..finding(level, "dead_letters", name, text, next, "dead-letters") }))
 }
 
 fn of_lag(lag: &Lag, sites: &[Site]) -> Option<Finding> {
     let (from, to) = (&lag.from, &lag.to);
-    let gone = |name: &str| sites.iter().any(|site| site.site == name && site.unreachable);
+    let named = |name: &str| sites.iter().find(|site| site.site == name);
+    let gone = |name: &str| named(name).is_some_and(|site| site.unreachable);
+    let works = |name: &str| named(name).is_some_and(works);
+    let behind = |seconds: f64| {
+        let level = if seconds >= LAG_BAD_SECONDS { Level::Bad } else { Level::Warn };
+        (level, format!("{to} is {} behind {from}", span(seconds)))
+    };
+    let backlog = || -> u64 { [from, to].iter().filter_map(|name| named(name)?.backlog_messages).sum() };
     let (level, text) = match (lag.state, lag.seconds) {
-        (LagState::Heard, Some(seconds)) if seconds >= LAG_WARN_SECONDS => {
-            let level = if seconds >= LAG_BAD_SECONDS { Level::Bad } else { Level::Warn };
-            (level, format!("{to} is {} behind {from}", span(seconds)))
-        }
+        (LagState::Heard, Some(seconds)) if seconds >= LAG_WARN_SECONDS => behind(seconds),
         (LagState::Heard, _) => return None,
+        // Where both workers work, the heartbeat waits in a queue like all before it.
+        (LagState::Late | LagState::Silent, _) if works(from) && works(to) && backlog() > 0 => {
+            let (level, text) = behind(lag.age_seconds.unwrap_or_default());
+            (level, format!("{text}: {} messages wait before the next heartbeat", backlog()))
+        }
         (LagState::Late, seconds) => {
             let behind =
                 seconds.map(|seconds| format!(": it is at least {} behind", span(seconds))).unwrap_or_default();
@@ -178,212 +272,4 @@ fn doctor(site: &str) -> String {
 
 fn start(site: &str) -> String {
     format!("see whether the worker of {site} runs, and its log; then: {}", doctor(site))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lag::report::{DeadLetters, RecoveryPoint, Report};
-
-    const HERE: &str = "aws:us-east-1";
-    const THERE: &str = "azure:westeurope";
-
-    /// A site with which all is well.
-    fn site(name: &str, peer: &str) -> Site {
-        Site {
-            site: name.to_owned(),
-            unreachable: false,
-            trouble: Vec::new(),
-            backlog_messages: Some(0),
-            in_flight_messages: Some(0),
-            delayed_messages: Some(0),
-            oldest_age_seconds: None,
-            dead_letters: Some(DeadLetters::default()),
-            worker: Some(Worker {
-                heard_at: "2026-11-21T01:02:00Z".to_owned(),
-                age_seconds: 3.0,
-                every_seconds: 30.0,
-                instance: "one".to_owned(),
-                clock_skew_seconds: Some(0.02),
-                circuits: [(peer.to_owned(), "closed".to_owned())].into(),
-                events: [].into(),
-                conflicts: 0,
-            }),
-            recovery_point: RecoveryPoint { events: Some(0), seconds: Some(0.04) },
-        }
-    }
-
-    fn way(from: &str, to: &str) -> Lag {
-        Lag {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            state: LagState::Heard,
-            seconds: Some(0.041),
-            heard_at: Some("2026-11-21T01:02:00Z".to_owned()),
-            age_seconds: Some(3.0),
-        }
-    }
-
-    /// A report with which all is well.
-    fn report() -> Report {
-        Report {
-            sites: vec![site(HERE, THERE), site(THERE, HERE)],
-            lag: vec![way(HERE, THERE), way(THERE, HERE)],
-            ..Report::default()
-        }
-    }
-
-    /// Everything that is found once `change` was made to a good report.
-    fn all_found(change: impl FnOnce(&mut Report)) -> Vec<Finding> {
-        let mut report = report();
-        change(&mut report);
-        findings(&report.sites, &report.lag)
-    }
-
-    /// Level, place and runbook of it.
-    fn found(change: impl FnOnce(&mut Report)) -> Vec<(Level, String, Option<String>)> {
-        all_found(change).into_iter().map(|finding| (finding.level, finding.place, finding.runbook)).collect()
-    }
-
-    fn worker(report: &mut Report) -> &mut Worker {
-        report.sites[0].worker.as_mut().unwrap()
-    }
-
-    #[test]
-    fn nothing_is_found_where_all_is_well() {
-        assert_eq!(found(|_| {}), []);
-    }
-
-    #[test]
-    fn each_trouble_is_found_where_it_shows_and_with_its_runbook() {
-        type Change = fn(&mut Report);
-        let cases: [(Change, Level, &str, Option<&str>); 21] = [
-            (
-                |r| r.sites[0].trouble = vec!["table: denied".into()],
-                Level::Warn,
-                "reach/aws:us-east-1",
-                Some("aws-down"),
-            ),
-            (|r| r.sites[0].worker = None, Level::Unknown, "worker/aws:us-east-1", Some("halted")),
-            (|r| worker(r).age_seconds = 61.0, Level::Warn, "worker/aws:us-east-1", Some("halted")),
-            (|r| worker(r).age_seconds = 121.0, Level::Bad, "worker/aws:us-east-1", Some("halted")),
-            (
-                |r| *worker(r).circuits.get_mut(THERE).unwrap() = "open".into(),
-                Level::Warn,
-                "circuits/aws:us-east-1",
-                Some("azure-down"),
-            ),
-            (|r| worker(r).clock_skew_seconds = Some(-6.0), Level::Warn, "clock/aws:us-east-1", Some("clock-skew")),
-            (|r| worker(r).clock_skew_seconds = Some(31.0), Level::Bad, "clock/aws:us-east-1", Some("clock-skew")),
-            (|r| r.sites[0].delayed_messages = Some(1), Level::Warn, "delayed/aws:us-east-1", Some("lag")),
-            (|r| r.sites[0].oldest_age_seconds = Some(60.0), Level::Warn, "oldest_age/aws:us-east-1", Some("lag")),
-            (|r| r.sites[0].oldest_age_seconds = Some(300.0), Level::Bad, "oldest_age/aws:us-east-1", Some("lag")),
-            (|r| r.sites[0].dead_letters = None, Level::Unknown, "dead_letters/aws:us-east-1", None),
-            (|r| letters(r, "peer_unavailable"), Level::Bad, "dead_letters/aws:us-east-1", Some("dead-letters")),
-            (|r| letters(r, "not_json"), Level::Warn, "dead_letters/aws:us-east-1", Some("dead-letters")),
-            (|r| letters(r, "clock_skew"), Level::Warn, "dead_letters/aws:us-east-1", Some("dead-letters")),
-            (|r| owed(r, "clock_skew"), Level::Bad, "dead_letters/aws:us-east-1", Some("dead-letters")),
-            (|r| r.lag[0].seconds = Some(10.0), Level::Warn, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
-            (|r| r.lag[0].seconds = Some(30.0), Level::Bad, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
-            (|r| r.lag[1].state = LagState::Unknown, Level::Bad, "lag/azure:westeurope/aws:us-east-1", Some("lag")),
-            (|r| r.lag[0].state = LagState::Late, Level::Warn, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
-            (|r| r.lag[0].state = LagState::Silent, Level::Bad, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
-            (|r| r.lag[0].state = LagState::Never, Level::Unknown, "lag/aws:us-east-1/azure:westeurope", Some("lag")),
-        ];
-        for (change, level, place, runbook) in cases {
-            assert_eq!(found(change), [(level, place.to_owned(), runbook.map(str::to_owned))]);
-        }
-    }
-
-    fn letters(report: &mut Report, reason: &str) {
-        let by_reason = [(reason.to_owned(), 5)].into();
-        report.sites[0].dead_letters = Some(DeadLetters { messages: 5, by_reason, ..DeadLetters::default() });
-    }
-
-    /// One of the five is owed to a site.
-    fn owed(report: &mut Report, reason: &str) {
-        letters(report, reason);
-        let owed_by_reason = [(reason.to_owned(), 1)].into();
-        let letters = report.sites[0].dead_letters.take().unwrap();
-        report.sites[0].dead_letters = Some(DeadLetters { owed_by_reason, ..letters });
-    }
-
-    #[test]
-    fn a_site_that_is_gone_is_told_once_and_first() {
-        let all = found(|report| {
-            let gone = &mut report.sites[1];
-            (gone.unreachable, gone.dead_letters, gone.backlog_messages) = (true, None, None);
-            report.lag[0] = Lag { state: LagState::Unknown, seconds: None, ..way(HERE, THERE) };
-            *worker(report).circuits.get_mut(THERE).unwrap() = "open".into();
-        });
-        let places: Vec<_> = all.iter().map(|(level, place, _)| (*level, place.as_str())).collect();
-        assert_eq!(places, [(Level::Bad, "reach/azure:westeurope"), (Level::Warn, "circuits/aws:us-east-1")]);
-    }
-
-    #[test]
-    fn where_a_site_is_gone_silence_leads_to_its_runbook() {
-        let all = found(|report| {
-            report.sites[0].unreachable = true;
-            report.lag[0].state = LagState::Silent;
-        });
-        let runbooks: Vec<_> =
-            all.iter().map(|(_, place, runbook)| (place.as_str(), runbook.as_deref().unwrap())).collect();
-        assert_eq!(runbooks, [("lag/aws:us-east-1/azure:westeurope", "aws-down"), ("reach/aws:us-east-1", "aws-down")]);
-    }
-
-    /// A person who reads only the finding knows which site it is, and what to type.
-    #[test]
-    fn each_finding_says_its_site_and_the_next_step() {
-        type Change = fn(&mut Report);
-        let cases: [(Change, &str, &str, &str); 7] = [
-            (
-                |r| r.sites[0].unreachable = true,
-                HERE,
-                "aws:us-east-1 cannot be reached",
-                "bridge doctor --site aws:us-east-1",
-            ),
-            (
-                |r| r.sites[1].delayed_messages = Some(752),
-                THERE,
-                "752 messages wait at azure:westeurope for a later time, as for a retry",
-                "see whether it shrinks: bridge lag --watch; if not: bridge doctor --site azure:westeurope",
-            ),
-            (
-                |r| r.sites[0].oldest_age_seconds = Some(90.0),
-                HERE,
-                "the oldest message at aws:us-east-1 has been waiting for 1 min 30 s",
-                "see whether it shrinks: bridge lag --watch; if not: bridge doctor --site aws:us-east-1",
-            ),
-            (
-                |r| *worker(r).circuits.get_mut(THERE).unwrap() = "open".into(),
-                HERE,
-                "aws:us-east-1 cannot reach azure:westeurope: what it writes is set aside for azure:westeurope",
-                "when azure:westeurope answers again: bridge replay --from aws:us-east-1/dlq --to owed",
-            ),
-            (
-                |r| r.sites[0].worker = None,
-                HERE,
-                "the worker of aws:us-east-1 was never heard of",
-                "see whether the worker of aws:us-east-1 runs, and its log; then: bridge doctor --site aws:us-east-1",
-            ),
-            (
-                |r| letters(r, "peer_unavailable"),
-                HERE,
-                "5 dead letters at aws:us-east-1",
-                "bridge replay --from aws:us-east-1/dlq --to owed --dry-run",
-            ),
-            (
-                |r| r.lag[0].seconds = Some(12.0),
-                THERE,
-                "azure:westeurope is 12.0 s behind aws:us-east-1",
-                "bridge doctor",
-            ),
-        ];
-        for (change, site, text, next) in cases {
-            let all = all_found(change);
-            let said = all.iter().map(|one| (one.site.as_str(), one.text.as_str(), one.next.as_str()));
-            assert_eq!(said.collect::<Vec<_>>(), [(site, text, next)]);
-        }
-        assert_eq!(all_found(|r| letters(r, "not_json"))[0].detail.as_deref(), Some("not_json 5"));
-    }
 }

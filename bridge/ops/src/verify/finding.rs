@@ -121,6 +121,8 @@ pub struct Finding {
     pub sites: Looked,
     /// Whether it was repaired.
     pub repaired: bool,
+    /// Whether it is no drift as far as anybody knows, as messages wait that may mend it.
+    pub waiting: bool,
     /// Why a repair that was tried failed.
     pub failed: Option<String>,
 }
@@ -131,6 +133,7 @@ impl Serialize for Finding {
         map.serialize_entry("key", &self.key)?;
         map.serialize_entry("kind", &self.kind)?;
         map.serialize_entry("repaired", &self.repaired)?;
+        map.serialize_entry("waiting", &self.waiting)?;
         if let Some(failed) = &self.failed {
             map.serialize_entry("failed", failed)?;
         }

@@ -258,7 +258,7 @@ impl Run<'_> {
             }
             // Nobody looked for it at the other sites, which may hold a record of that name.
             let sites = whats.into_iter().map(|(site, what)| (site, Held::Foreign(what))).collect();
-            Ok(Some(Finding { key: name, kind: Kind::Foreign, sites, repaired: false, failed: None }))
+            Ok(Some(Finding { key: name, kind: Kind::Foreign, sites, repaired: false, waiting: false, failed: None }))
         });
         let mut looks = pin!(stream::iter(looks).buffer_unordered(self.verify.options.concurrent));
         while let Some(finding) = looks.try_next().await? {
@@ -288,7 +288,7 @@ impl Run<'_> {
         if kind.can_be_repaired() && !sites.values().any(lags) {
             return Ok(None);
         }
-        let finding = Finding { key: key.to_string(), kind, sites, repaired: false, failed: None };
+        let finding = Finding { key: key.to_string(), kind, sites, repaired: false, waiting: false, failed: None };
         if self.verify.options.repair && kind.can_be_repaired() {
             return self.repair(key, finding).await.map(Some);
         }

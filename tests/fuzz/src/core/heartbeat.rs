@@ -1,4 +1,4 @@
-//! What a site's reserved records say: a heartbeat's status, a conflict of the ledger. Anybody who may write events can
+//! What a site's reserved records say: a heartbeat's status, a worker's state, a conflict of the ledger. Anybody who may write events can
 //! write these.
 
 use std::time::Duration;
@@ -9,8 +9,9 @@ use bridge_core::{
     heartbeat::{self, Heard},
     marks::{Marks, Own},
     record::Record,
+    state::{self, Telling},
 };
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 
 /// What is understood is written and understood the same again.
 pub(crate) fn run(bytes: &[u8]) {
@@ -27,6 +28,12 @@ pub(crate) fn run(bytes: &[u8]) {
             let heard = Heard::read(&Record::new(&again, &site, now, Duration::ZERO)).unwrap();
             assert_eq!(heard.status, Some(status));
         }
+    }
+    if let Some(state::Heard { told, .. }) = state::Heard::read(&record)
+        && let Ok(telling) = Telling::new(&site, event.id, now, TimeDelta::zero(), &told)
+    {
+        let heard = state::Heard::read(&telling.record(now)).unwrap();
+        assert_eq!((heard.at, heard.told.state, heard.told.backing_off), (now, told.state, told.backing_off));
     }
     if let Some((conflict, _)) = Conflict::read(&record) {
         assert_eq!(Conflict::read(&conflict.record(&site, now)), Some((conflict, now)));

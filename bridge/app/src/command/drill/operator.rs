@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, path::Path, process::Stdio, time::Duration};
 use anyhow::{Context, bail};
 use bridge_adapters::clock::SystemClock;
 use bridge_core::{event::SiteId, port::Clock, property::rfc3339};
-use bridge_ops::lag::report::Site;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::{process::Command, time::sleep};
@@ -156,11 +155,7 @@ impl Drill<'_> {
         let mut least = u64::MAX;
         for _ in 0..LOOKS {
             let report = self.observer.glance().await;
-            let messages = |site: &Site| {
-                let waiting = site.backlog_messages.unwrap_or(1);
-                waiting + site.in_flight_messages.unwrap_or_default() + site.delayed_messages.unwrap_or_default()
-            };
-            least = least.min(report.sites.iter().map(messages).sum());
+            least = least.min(report.sites.iter().map(|site| site.queued().unwrap_or(1)).sum());
             sleep(LOOK_PAUSE).await;
         }
         least

@@ -92,6 +92,8 @@ mod tests {
                 detail: None,
                 next: String::new(),
                 runbook: None,
+                since: None,
+                consequences: Vec::new(),
             };
             let sites = vec![Site { unreachable, ..Site::default() }];
             Report { sites, findings: level.map(found).into_iter().collect(), ..Report::default() }

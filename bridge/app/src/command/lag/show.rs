@@ -42,15 +42,24 @@ fn findings(findings: &[Finding]) -> String {
         return "nothing found\n".to_owned();
     }
     let lines = |finding: &Finding| {
-        let Finding { level, text, detail, next, runbook, .. } = finding;
+        let Finding { level, text, detail, next, runbook, since, consequences, .. } = finding;
         let more = |line: String| vec!["  ".to_owned(), line];
         let see = runbook.as_ref().map(|runbook| format!("; runbooks/{runbook}.md")).unwrap_or_default();
-        let head = vec![format!("  {}", level.as_str()), text.clone()];
+        let since = since.as_ref().map(|since| format!(" (since {since})")).unwrap_or_default();
+        let head = vec![format!("  {}", level.as_str()), format!("{text}{since}")];
         let detail = detail.clone().map(more);
-        [head].into_iter().chain(detail).chain([more(format!("next: {next}{see}"))]).collect::<Vec<_>>()
+        let below = consequences.iter().flat_map(|one| below(one, 0)).map(more);
+        [head].into_iter().chain(detail).chain([more(format!("next: {next}{see}"))]).chain(below).collect::<Vec<_>>()
     };
     let rows: Vec<_> = findings.iter().flat_map(lines).collect();
     format!("found, the worst first\n{}", table(&[Column::Left(0)], &rows))
+}
+
+/// What follows from a cause, one line each: the cause's next step mends it.
+fn below(finding: &Finding, depth: usize) -> Vec<String> {
+    let head = format!("{}- {}", "  ".repeat(depth), finding.text);
+    let deeper = finding.consequences.iter().flat_map(|one| below(one, depth + 1));
+    [head].into_iter().chain(deeper).collect()
 }
 
 fn lost(conflict: &Conflict) -> String {
@@ -97,6 +106,9 @@ fn facts(site: &Site) -> Vec<(&'static str, String)> {
     if let Some(in_flight) = site.in_flight_messages {
         backlog += &format!(", {in_flight} in flight");
     }
+    if let Some(backing_off) = site.backing_off_messages {
+        backlog += &format!(", {backing_off} backing off");
+    }
     backlog += &format!(", {} delayed", count(site.delayed_messages));
     if let Some(age) = site.oldest_age_seconds {
         backlog += &format!("; the oldest for {}", span(age));
@@ -131,12 +143,17 @@ fn facts(site: &Site) -> Vec<(&'static str, String)> {
             )
         },
     );
+    let state = site.state.as_ref().map(|told| {
+        let word = told.state.as_str().replace('_', " ");
+        format!("{word} for {}, told {} ago", span(told.for_seconds), span(told.age_seconds))
+    });
     let missing = match (site.recovery_point.events, site.recovery_point.seconds) {
         (events, Some(seconds)) => format!("{} events at most, {} of writes", count(events), span(seconds)),
         (events, None) => format!("{} events at most; of how long is not known", count(events)),
     };
-    let mut facts =
-        vec![("backlog", backlog), ("dead letters", letters), ("worker", worker), ("if it vanished", missing)];
+    let mut facts = vec![("backlog", backlog), ("dead letters", letters), ("worker", worker)];
+    facts.extend(state.map(|state| ("state", state)));
+    facts.push(("if it vanished", missing));
     facts.extend(site.trouble.iter().map(|trouble| ("trouble", trouble.clone())));
     facts
 }

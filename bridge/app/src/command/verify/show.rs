@@ -32,7 +32,8 @@ fn one(finding: &Finding, tombstones_since: DateTime<Utc>) -> String {
         (None, true) => "  repaired".to_owned(),
         (None, false) => String::new(),
     };
-    let mut text = format!("{}  {}{outcome}\n", finding.kind.as_str(), text::line(&finding.key));
+    let word = if finding.waiting { "waiting" } else { finding.kind.as_str() };
+    let mut text = format!("{word}  {}{outcome}\n", text::line(&finding.key));
     let row = |(site, held): (&SiteId, &Held)| {
         let held = match held {
             Held::Absent => "absent".to_owned(),
@@ -85,6 +86,7 @@ fn verdict(report: &Report, repair: bool) -> String {
         kinds.iter().map(left).sum()
     };
     let verdict = match (report.drift, report.left) {
+        (0, _) if report.waiting > 0 => String::new(),
         (0, _) => format!("all {} stores agree\n", report.sites.len()),
         (drift, 0) => format!("{drift} keys had drifted and were repaired: all {} stores agree\n", report.sites.len()),
         (_, left) => {
@@ -103,7 +105,28 @@ fn verdict(report: &Report, repair: bool) -> String {
             text
         }
     };
-    in_flight + &verdict
+    in_flight + &verdict + &waiting(report)
+}
+
+/// The keys that messages may mend, or the messages that are too few for it.
+fn waiting(report: &Report) -> String {
+    let at = report.messages_waiting.iter().map(|(site, messages)| match messages {
+        Some(messages) => format!("{messages} at {site}"),
+        None => format!("not known at {site}"),
+    });
+    let (at, messages) = (at.collect::<Vec<_>>().join(", "), report.messages_waiting.values().flatten().sum::<u64>());
+    let unknown = report.messages_waiting.values().any(Option::is_none);
+    match report.waiting {
+        0 if report.left > 0 && (messages > 0 || unknown) => {
+            format!("messages that may mend some of it: {at}\n")
+        }
+        0 => String::new(),
+        keys => format!(
+            "{keys} keys differ, and WAIT for messages that may mend them: {at}\n\
+             nothing of it is known to have drifted; bridge lag --watch shows whether they are worked off, and runbooks/dead-letters.md brings \
+             over what was set aside; then run this again\n"
+        ),
+    }
 }
 
 /// The share of keys that a store must lack before filling it is faster than repairing. Ours: a repair holds and reads each by itself.

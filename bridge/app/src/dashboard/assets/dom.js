@@ -77,3 +77,9 @@ export function fill(node, { level: name = "ok", figure, value = null, beneath =
   attribute(data, "value", value === null ? null : String(value));
   text(node.querySelector(".beneath"), beneath);
 }
+
+/** A site's name, which may go on in the next line behind its colon and nowhere else. */
+export function siteName(name) {
+  const [cloud, region] = name.split(/(?<=:)/);
+  return [cloud, h("wbr"), region ?? ""];
+}

@@ -8,6 +8,7 @@ import { conflicts } from "./views/conflicts.js";
 import { freshness, headline } from "./views/headline.js";
 import { letters } from "./views/letters.js";
 import { matrix } from "./views/matrix.js";
+import { owed } from "./views/owed.js";
 import { sites } from "./views/sites.js";
 
 const byId = (id) => document.getElementById(id);
@@ -19,10 +20,11 @@ export function say(words) {
 
 const views = [
   headline(byId("headline")),
+  owed(byId("owed")),
   matrix(byId("lag")),
-  sites(byId("sites")),
+  sites(byId("sites"), byId("sites-fold")),
   letters(byId("letters"), byId("letters-none"), say),
-  conflicts(byId("conflicts"), byId("conflicts-none")),
+  conflicts(byId("conflicts"), byId("conflicts-more")),
 ];
 const plots = charts(byId("charts"));
 const showFreshness = freshness(byId("freshness"), byId("headline"));
@@ -34,12 +36,14 @@ follow({
   },
   onLook(look) {
     const levels = new Map();
-    for (const finding of look.report.findings) {
+    const note = ({ place, level, consequences }) => {
       // The worst comes first.
-      if (!levels.has(finding.place)) {
-        levels.set(finding.place, finding.level);
+      if (!levels.has(place)) {
+        levels.set(place, level);
       }
-    }
+      consequences.forEach(note);
+    };
+    look.report.findings.forEach(note);
     const levelOf = (place, otherwise = "ok") => levels.get(place) ?? otherwise;
     for (const update of views) {
       update(look, levelOf);

@@ -40,6 +40,7 @@ const ASSETS: &[Asset] = &[
     asset!("/assets/format.js", SCRIPT, "format.js"),
     asset!("/assets/views/headline.js", SCRIPT, "views/headline.js"),
     asset!("/assets/views/matrix.js", SCRIPT, "views/matrix.js"),
+    asset!("/assets/views/owed.js", SCRIPT, "views/owed.js"),
     asset!("/assets/views/sites.js", SCRIPT, "views/sites.js"),
     asset!("/assets/views/letters.js", SCRIPT, "views/letters.js"),
     asset!("/assets/views/charts.js", SCRIPT, "views/charts.js"),

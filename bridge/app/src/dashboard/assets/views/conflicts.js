@@ -33,12 +33,16 @@ function united(conflicts) {
   return [...rows.values()];
 }
 
-export function conflicts(table, none) {
+/** As many as a person reads; the command has all. */
+const SHOWN = 5;
+
+export function conflicts(table, more) {
   return ({ report }) => {
-    const rows = united(report.conflicts);
-    table.hidden = rows.length === 0;
-    none.hidden = rows.length > 0;
-    text(none, "None that any site remembers.");
+    const all = united(report.conflicts.filter(({ key }) => !key.startsWith("_bridge/")));
+    const rows = all.slice(0, SHOWN);
+    table.closest("section").hidden = rows.length === 0;
+    more.hidden = all.length <= SHOWN;
+    text(more, `${all.length - rows.length} more: bridge lag --conflicts`);
     keyed(table.tBodies[0], rows, (row) => `${row.name} ${row.sites}`, make);
   };
 }

@@ -42,22 +42,35 @@ export function headline(section) {
 }
 
 function make(finding) {
-  const item = h("li", {}, h("span", { class: "icon", "aria-hidden": "true" }), h("div", {}, h("p", { class: "what" }), h("p", { class: "detail" }), h("details", {}, h("summary", {}, "What was answered"), h("p", { class: "detail" }))));
+  const below = h("details", { class: "below" }, h("summary", {}), h("ul", {}));
+  const answered = h("details", { class: "answered" }, h("summary", {}, "What was answered"), h("p", { class: "detail" }));
+  const step = h("p", { class: "next" }, h("span", {}));
   if (finding.runbook) {
-    item.append(h("a", { href: `/runbooks/${finding.runbook}` }, "Runbook"));
+    step.append(" ", h("a", { href: `/runbooks/${finding.runbook}` }, `Runbook ${finding.runbook}`));
   }
-  return item;
+  const body = h("div", {}, h("p", { class: "what" }), h("p", { class: "since" }), h("p", { class: "detail" }), answered, step, below);
+  return h("li", {}, h("span", { class: "icon", "aria-hidden": "true" }), body);
 }
+
+/** A finding and all that follows from it, the deeper ones too. */
+const flat = ({ consequences }) => consequences.flatMap((one) => [one, ...flat(one)]);
 
 function update(item, finding) {
   level(item, finding.level);
   text(item.querySelector(".what"), finding.text);
+  text(item.querySelector(".since"), finding.since ? `since ${clock(finding.since)}` : "");
   const detail = finding.detail ?? "";
   const long = detail.length > SHORT;
   const [short, hidden] = item.querySelectorAll(".detail");
   text(short, long ? "" : detail);
   text(hidden, long ? detail : "");
-  item.querySelector("details").hidden = !long;
+  item.querySelector(".answered").hidden = !long;
+  text(item.querySelector(".next span"), finding.next ? `Next: ${finding.next}` : "");
+  const follow = flat(finding);
+  const below = item.querySelector(".below");
+  below.hidden = follow.length === 0;
+  text(below.querySelector("summary"), `${things(follow.length, "consequence")}`);
+  keyed(below.querySelector("ul"), follow, (one) => one.place, () => h("li", {}), (node, one) => text(node, one.text));
 }
 
 /** The line that says how old everything is. A page that is no longer told anything must not look alive. */
@@ -80,12 +93,13 @@ export function freshness(line, section) {
       text(words, "connected · waiting for the first look");
       return;
     }
-    level(line, "bad");
-    const problem = state === "stale" ? "Stale: no look has ended lately" : `The dashboard's server does not answer${why ? ` (${why})` : ""}`;
+    // The header and the verdict say the same.
+    level(line, "unknown");
+    const problem = state === "stale" ? "Stale: no look has ended lately" : `Dead: the dashboard's server does not answer${why ? ` (${why})` : ""}`;
     text(words, `${state === "stale" ? "stale" : "dead"}${since}`);
     level(section, "unknown");
     level(section.querySelector("#verdict"), "unknown");
     text(title, problem);
-    document.title = `? ${state === "stale" ? "Stale" : "No answer"} · bridge`;
+    document.title = `? ${state === "stale" ? "Stale" : "Dead"} · bridge`;
   };
 }

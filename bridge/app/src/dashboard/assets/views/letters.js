@@ -8,8 +8,9 @@ export function letters(table, none, say) {
     table.hidden = rows.length === 0;
     none.hidden = rows.length > 0;
     const unknown = report.sites.filter((site) => site.dead_letters === null).map((site) => site.site);
-    text(none, unknown.length ? `Unknown: the dead letters of ${unknown.join(", ")} cannot be seen.` : "None at any site.");
-    keyed(table.tBodies[0], rows, (row) => `${row.site} ${row.reason}`, (row) => make(row, say), (node, row) => {
+    table.closest("section").hidden = rows.length === 0 && unknown.length === 0;
+    text(none, `Unknown: the dead letters of ${unknown.join(", ")} cannot be seen.`);
+    keyed(table.tBodies[0], rows, (row) => `${row.site} ${row.reason} ${row.wait_for}`, (row) => make(row, say), (node, row) => {
       const data = node.querySelector("data");
       text(data, count(row.messages));
       attribute(data, "value", String(row.messages));
@@ -37,8 +38,9 @@ function make(row, say) {
     h(
       "td",
       { "data-label": "What to do" },
-      h("p", {}, row.meaning, " ", h("a", { href: `/runbooks/${row.runbook}` }, "Runbook")),
-      h("div", { class: "copy" }, command, button),
+      h("p", {}, row.meaning, " ", h("a", { href: `/runbooks/${row.runbook}` }, "Runbook dead-letters")),
+      // A command that cannot succeed is not offered.
+      row.wait_for.length ? h("p", { class: "wait" }, `Wait until ${row.wait_for.join(" and ")} ${row.wait_for.length === 1 ? "answers" : "answer"}: the command stands here then.`) : h("div", { class: "copy" }, command, button),
     ),
   );
 }

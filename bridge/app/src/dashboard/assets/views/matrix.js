@@ -1,6 +1,6 @@
 // The lag matrix: a row for each site that writes, a column for each site that receives.
 
-import { cell, fill, h, keyed } from "../dom.js";
+import { cell, fill, h, keyed, siteName } from "../dom.js";
 import { ago, seconds } from "../format.js";
 
 /** What a cell says, by the state of its way. Silence is shown as silence. */
@@ -27,9 +27,9 @@ export function matrix(table) {
     const ways = new Map(report.lag.map((way) => [`${way.from} ${way.to}`, way]));
     keyed(table.tHead, ["head"], String, () => h("tr"), (row) =>
       keyed(row, ["", ...sites], (site) => `to ${site}`, (site) =>
-        site === "" ? h("th", { scope: "col" }, "from ↓ to →") : h("th", { scope: "col" }, site)),
+        site === "" ? h("th", { scope: "col" }, "from ↓ to →") : h("th", { scope: "col" }, ...siteName(site))),
     );
-    keyed(table.tBodies[0], sites, String, (site) => h("tr", {}, h("th", { scope: "row", "data-key": "from" }, site)), (row, from) => {
+    keyed(table.tBodies[0], sites, String, (site) => h("tr", {}, h("th", { scope: "row", "data-key": "from" }, ...siteName(site))), (row, from) => {
       const cells = [null, ...sites];
       keyed(row, cells, (to) => (to === null ? "from" : to), () => cell("td", { class: "way" }), (node, to) => {
         if (to === null) {
