@@ -10,6 +10,7 @@ mod dashboard;
 mod doctor;
 mod exit;
 mod host;
+mod serve;
 mod tally;
 mod telemetry;
 mod tell;
