@@ -169,13 +169,13 @@ async fn shared_config(options: &AwsOptions) -> SdkConfig {
             if let Some(client) = client {
                 loader = loader.http_client(client);
             }
-            let loaded = loader.retry_config(retry_config()).timeout_config(timeout_config()).load().await;
-            return match loaded.credentials_provider() {
+            let shared = loader.retry_config(retry_config()).timeout_config(timeout_config()).load().await;
+            return match shared.credentials_provider() {
                 Some(provider) => {
                     let clean = SharedCredentialsProvider::new(Clean(provider));
-                    loaded.into_builder().credentials_provider(clean).build()
+                    shared.into_builder().credentials_provider(clean).build()
                 }
-                None => loaded,
+                None => shared,
             };
         }
         AwsCredentials::Static(StaticCredentials { access_key_id, secret_access_key }) => {
