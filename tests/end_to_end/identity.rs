@@ -160,7 +160,7 @@ fn tokens(
     let home = home.path().display().to_string();
     let secure = places.secure_address();
     // What does not answer is nobody's metadata service.
-    command.env("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1").env("SSL_CERT_FILE", places.authority());
+    command.env("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1").env("SSL_CERT_FILE", Places::authority());
     let fill = |value: &str| value.replace("SECURE", secure).replace("PLACE", at).replace("HOME", &home);
     let variables = variables.iter().map(|(name, value)| (*name, fill(value)));
     let output =

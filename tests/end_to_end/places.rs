@@ -77,7 +77,7 @@ impl Places {
     }
 
     /// The certificate of who vouches for the secure address: a custom CA.
-    pub(crate) fn authority(&self) -> PathBuf {
+    pub(crate) fn authority() -> PathBuf {
         certificate("ca.pem")
     }
 

@@ -21,11 +21,13 @@ pub(crate) async fn within<T>(
     limit: Duration,
     read: impl Future<Output = Result<T, PortError>>,
 ) -> Result<T, PortError> {
-    let answer = tokio::time::timeout(limit, guarded(read)).await;
-    answer.map(|seen| seen.unwrap_or_else(|panic| Err(PortError::new(at, LOOK, panic)))).unwrap_or_else(|_| {
-        let silence = format!("no answer within {} s", limit.as_secs_f32());
-        Err(PortError::new(at, LOOK, FailureKind::TimedOut).caused_by(silence))
-    })
+    match tokio::time::timeout(limit, guarded(read)).await {
+        Ok(seen) => seen.unwrap_or_else(|panic| Err(PortError::new(at, LOOK, panic))),
+        Err(_) => {
+            let silence = format!("no answer within {} s", limit.as_secs_f32());
+            Err(PortError::new(at, LOOK, FailureKind::TimedOut).caused_by(silence))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -145,7 +145,7 @@ fn told(answers: &[String]) -> String {
 
 /// An error in one line, without the links to web pages that the SDK adds.
 fn words(error: &Error) -> String {
-    let said = error.source().map_or_else(|| error.to_string(), |source| chain(source));
+    let said = error.source().map_or_else(|| error.to_string(), chain);
     let said = said.split("\nTo troubleshoot").next().unwrap_or_default();
     said.split_whitespace().collect::<Vec<_>>().join(" ")
 }
