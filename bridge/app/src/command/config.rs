@@ -52,7 +52,7 @@ async fn show_endpoints(config: &mut Config) -> anyhow::Result<()> {
     for (key, url) in assemble::endpoints(config).await? {
         for entry in config.entries.iter_mut().filter(|entry| entry.key == key && entry.value.is_none()) {
             entry.value = Some(url.to_string());
-            entry.origin = "the AWS environment or region".to_owned();
+            entry.origin = String::from("the AWS environment or region");
         }
     }
     Ok(())
