@@ -46,7 +46,7 @@ def _lambda_starts(options: argparse.Namespace, ready: Mapping[str, Any]) -> Ite
         (["AWS_REGION=eu-central-1"], "runs in eu-central-1 (AWS_REGION)"),
         (["BRIDGE_SITE=aws:nowhere-1"], "aws:nowhere-1 is not configured"),
         (["BRIDGE_CONFIG=/nowhere.toml"], "/nowhere.toml cannot be read"),
-        (["BRIDGE_WORKER_ATTEMPTS_MAX=0"], "worker.attempts_max: 0 is not within"),
+        (["BRIDGE_WORKER_ATTEMPTS_MAX=0"], "worker.attempts_max: found \"0\"; allowed is"),
         (["BRIDGE_LOG_FORMAT=xml"], "xml"),
     ):
         environment = Environment(lambda_function(options.package / "lambda", ready, aws, TIMEOUT_SECONDS, settings), Counts())

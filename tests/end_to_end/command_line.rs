@@ -1,5 +1,11 @@
 //! The command line: help, exit codes, and errors that say what to do.
 
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
 use crate::program::{bridge, must};
 
 const CONFIG: &str = r#"
@@ -126,9 +132,51 @@ fn a_store_that_cannot_be_reached_is_an_error_not_a_difference() {
     assert!(shown.contains("not every site could be read"), "{shown}");
 }
 
+/// Nobody reads any more, as under `head`.
+#[test]
+fn a_watch_ends_with_its_reader() {
+    let mut command = bridge();
+    command.args(["lag", "--watch", "--json", "--config", CONFIG]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut watch = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(watch.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with('{'), "{line}");
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = watch.try_wait().unwrap() {
+            break status;
+        }
+        if start.elapsed() > Duration::from_secs(120) {
+            watch.kill().unwrap();
+            panic!("the watch goes on");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(status.code(), Some(0));
+}
+
+/// A rule of the file that the environment walked around.
+#[test]
+fn an_endpoint_of_the_environment_is_shown_and_held_to_the_same_rule() {
+    let config = |name: &str, url: &str| {
+        let file = format!("{}/end_to_end/good-configurations/least.toml", env!("CARGO_MANIFEST_DIR"));
+        let output = bridge().args(["config", "--config", &file]).env(name, url).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout) + &text(output.stderr))
+    };
+    let (code, shown) = config("AWS_ENDPOINT_URL_SQS", "https://sqs.example.com");
+    assert!(code == Some(0) && shown.contains("https://sqs.example.com/"), "{shown}");
+    assert!(shown.contains("https://dynamodb.us-east-1.amazonaws.com/"), "{shown}");
+    for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_STS"] {
+        let (code, said) = config(name, "http://10.0.0.1:4566");
+        assert!(code == Some(64) && said.contains("plain http is for loopback only"), "{name}: {code:?} {said}");
+    }
+    assert_eq!(config("AWS_ENDPOINT_URL", "http://127.0.0.1:4566").0, Some(0));
+}
+
 #[test]
 fn the_contracts_can_be_printed() {
-    for contract in ["event", "record", "reasons"] {
+    for contract in ["event", "record", "reasons", "config"] {
         let (code, text, _) = run(&["schema", contract]);
         assert_eq!(code, Some(0));
         serde_json::from_str::<serde_json::Value>(&text).unwrap();

@@ -5,6 +5,8 @@ use std::time::Duration;
 use bridge_core::failure::{FailureKind, PortError};
 use bridge_ops::doctor::Look;
 
+use crate::layer::guarded;
+
 pub(crate) const LOOK: &str = "look";
 
 /// What `read` saw at `at`, or that it took longer than `limit`.
@@ -19,10 +21,13 @@ pub(crate) async fn within<T>(
     limit: Duration,
     read: impl Future<Output = Result<T, PortError>>,
 ) -> Result<T, PortError> {
-    tokio::time::timeout(limit, read).await.unwrap_or_else(|_| {
-        let silence = format!("no answer within {} s", limit.as_secs_f32());
-        Err(PortError::new(at, LOOK, FailureKind::TimedOut).caused_by(silence))
-    })
+    match tokio::time::timeout(limit, guarded(read)).await {
+        Ok(seen) => seen.unwrap_or_else(|panic| Err(PortError::new(at, LOOK, panic))),
+        Err(_) => {
+            let silence = format!("no answer within {} s", limit.as_secs_f32());
+            Err(PortError::new(at, LOOK, FailureKind::TimedOut).caused_by(silence))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -36,5 +41,7 @@ mod tests {
         let silent = look::<()>("a table".to_owned(), Duration::from_millis(10), std::future::pending()).await;
         let error = silent.seen.unwrap_err().chain();
         assert_eq!(error, "a table: look failed: timed out: no answer within 0.01 s");
+        let panics = look::<()>("a table".to_owned(), Duration::from_secs(10), async { panic!("bad header") }).await;
+        assert_eq!(panics.seen.unwrap_err().to_string(), "a table: look failed: the SDK panicked: bad header");
     }
 }

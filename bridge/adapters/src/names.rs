@@ -6,16 +6,73 @@ use url::{Host, Url};
 
 use crate::aws::QueueIdentity;
 
-/// A table of DynamoDB: a name of 3 to 255 letters, digits, `_`, `-` and `.`, or its ARN ("Naming rules", read 2026-11).
+/// A table of DynamoDB: a name of 3 to 255 letters, digits, `_`, `-` and `.` ("Naming rules", read 2026-11), or its ARN.
 ///
 /// # Errors
 /// Anything else.
 pub fn table(name: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    if name.starts_with("arn:") || (3..=255).contains(&name.len()) && name.chars().all(plain) {
+    let is_name = |name: &str| (3..=255).contains(&name.len()) && name.chars().all(plain);
+    if is_name(name) || table_of_arn(name).is_some_and(|(_, table)| is_name(table)) {
         return Ok(());
     }
-    Err(format!("{name:?} is no table's name: 3 to 255 letters, digits, `_`, `-` and `.`"))
+    Err(format!("found {name:?}; allowed is a name of 3 to 255 letters, digits, `_`, `-` and `.`, or a table's ARN"))
+}
+
+/// The region and the name in a table's ARN. "Actions, resources, and condition keys for DynamoDB", read 2026-11.
+pub fn table_of_arn(arn: &str) -> Option<(&str, &str)> {
+    let parts: Vec<&str> = arn.split(':').collect();
+    let ["arn", _, "dynamodb", region, account, resource] = parts[..] else { return None };
+    let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+    resource.strip_prefix("table/").filter(|_| is_account && !region.is_empty()).map(|table| (region, table))
+}
+
+/// The URL of the queue that an ARN names; none if it is no ARN. "Amazon SQS queue and message identifiers", read 2026-11.
+pub fn arn_of_queue(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("arn:")?;
+    let parts: Vec<&str> = rest.split(':').collect();
+    Some(match parts[..] {
+        [partition, "sqs", region, account, name] => {
+            let end = if partition == "aws-cn" { ".cn" } else { "" };
+            format!("https://sqs.{region}.amazonaws.com{end}/{account}/{name}")
+        }
+        _ => "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME".to_owned(),
+    })
+}
+
+/// The host of a Service Bus namespace, in small letters, from what Azure itself prints of it: the host, `serviceBusEndpoint`
+/// (`https://NAME.servicebus.windows.net:443/`), and the `sb://` of connection strings; with AMQP's port too.
+///
+/// # Errors
+/// Anything else.
+pub fn namespace(text: &str) -> Result<String, String> {
+    let refused = |why: &str| Err(format!("found {text:?}{why}; allowed is NAME.servicebus.windows.net"));
+    if text.contains(';') {
+        return Err(
+            "found a connection string; allowed is NAME.servicebus.windows.net, or service_bus_connection_string"
+                .to_owned(),
+        );
+    }
+    let (scheme, rest) = text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
+    if scheme.is_some_and(|scheme| !["https", "sb", "amqps"].contains(&scheme.to_ascii_lowercase().as_str())) {
+        return refused(", with a scheme that is not https, sb or amqps");
+    }
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let host = rest.split_once(':').map_or(rest, |(host, _)| host);
+    if rest.split_once(':').is_some_and(|(_, port)| !["443", "5671"].contains(&port)) {
+        return refused(", with a port that is neither 443 nor 5671");
+    }
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let is_label = |label: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        !label.is_empty()
+            && label.len() <= 63
+            && label.chars().all(plain)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let named = host.contains('.') && host.split('.').all(is_label) && host.parse::<std::net::IpAddr>().is_err();
+    if named { Ok(host) } else { refused("") }
 }
 
 /// A queue of Service Bus: up to 260 letters, digits, `.`, `-`, `_` and `/` ("Naming rules for Azure resources",
@@ -30,7 +87,7 @@ pub fn service_bus_queue(name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{name:?} is no queue's name: letters, digits, `.`, `-`, `_` and `/`, with a letter or a digit at both ends"
+        "found {name:?}; allowed is a queue's name: letters, digits, `.`, `-`, `_` and `/`, with a letter or a digit at both ends"
     ))
 }
 
@@ -44,7 +101,7 @@ pub fn cosmos(name: &str) -> Result<(), String> {
     if (1..=255).contains(&name.chars().count()) && !name.contains(refused) && name.trim() == name {
         return Ok(());
     }
-    Err(format!("{name:?} is no name in Cosmos DB: 1 to 255 characters without `/`, `\\`, `#` and `?`"))
+    Err(format!("found {name:?}; allowed is a name in Cosmos DB: 1 to 255 characters without `/`, `\\`, `#` and `?`"))
 }
 
 /// An account key of Cosmos DB, which is base64.
@@ -53,7 +110,7 @@ pub fn cosmos(name: &str) -> Result<(), String> {
 /// Anything else; without the key.
 pub fn cosmos_key(key: &str) -> Result<(), &'static str> {
     let read = STANDARD.decode(key).is_ok_and(|bytes| !bytes.is_empty());
-    read.then_some(()).ok_or("is no account key: it is not base64")
+    read.then_some(()).ok_or("found no base64; allowed is the account's key, as the portal shows it")
 }
 
 /// The address of an SQS queue without anything behind the name.
@@ -92,10 +149,18 @@ mod tests {
 
     #[test]
     fn what_no_service_takes_as_a_name_is_refused() {
-        for good in ["bridge-records", "a.b_c", "arn:aws:dynamodb:us-east-1:123456789012:table/t"] {
+        for good in ["bridge-records", "a.b_c", "arn:aws:dynamodb:us-east-1:123456789012:table/records"] {
             assert_eq!(table(good), Ok(()), "{good}");
         }
-        for bad in ["", "ab", "a b c", "tab/le"] {
+        for bad in [
+            "",
+            "ab",
+            "a b c",
+            "tab/le",
+            "arn:",
+            "arn:aws:dynamodb:us-east-1:123456789012:t",
+            "arn:aws:sqs:us-east-1:123456789012:t",
+        ] {
             assert!(table(bad).is_err(), "{bad:?}");
         }
         for good in ["q", "team/orders", "Bridge-Events"] {
@@ -108,6 +173,44 @@ mod tests {
             assert!(cosmos(bad).is_err(), "{bad:?}");
         }
         assert_eq!(cosmos("records of orders"), Ok(()));
+    }
+
+    #[test]
+    fn a_namespace_is_read_however_azure_prints_it() {
+        for good in [
+            "example.servicebus.windows.net",
+            "https://Example.servicebus.windows.net:443/",
+            "sb://example.servicebus.windows.net/",
+            "example.servicebus.windows.net:5671",
+            "EXAMPLE.servicebus.windows.net.",
+        ] {
+            assert_eq!(namespace(good), Ok("example.servicebus.windows.net".to_owned()), "{good}");
+        }
+        for bad in [
+            "",
+            "example",
+            "http://example.servicebus.windows.net",
+            "example.net:80",
+            "10.0.0.1",
+            "a b.net",
+            "-a.net",
+            "a..net",
+            "a.net/q",
+        ] {
+            assert!(namespace(bad).unwrap_err().contains("NAME.servicebus.windows.net"), "{bad:?}");
+        }
+        let secret = namespace("Endpoint=sb://a.net/;SharedAccessKey=hush").unwrap_err();
+        assert!(!secret.contains("hush"), "{secret}");
+    }
+
+    #[test]
+    fn an_arn_tells_its_url() {
+        let url = |arn: &str| arn_of_queue(arn);
+        assert_eq!(
+            url("arn:aws:sqs:us-east-1:123456789012:q").as_deref(),
+            Some("https://sqs.us-east-1.amazonaws.com/123456789012/q")
+        );
+        assert_eq!(url("https://sqs.us-east-1.amazonaws.com/123456789012/q"), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use reqwest::{Client, Url, header::DATE, redirect};
 
 use crate::{
     clock::SystemClock,
+    endpoint,
     failure::Failure,
     look::{self, LOOK},
 };
@@ -74,11 +75,7 @@ impl fmt::Debug for ServiceClock {
 }
 
 fn client(url: &Url) -> reqwest::Result<Client> {
-    let mut builder = Client::builder().http1_only().redirect(redirect::Policy::none()).timeout(TIMEOUT);
-    if url.scheme() == "http" {
-        builder = builder.no_proxy(); // Loopback, as everywhere.
-    }
-    builder.build()
+    endpoint::client(url).http1_only().redirect(redirect::Policy::none()).timeout(TIMEOUT).build()
 }
 
 /// How far the clock of `service`, at `url`, is ahead of this machine's, to half a second.

@@ -11,6 +11,7 @@ mod doctor;
 mod exit;
 mod host;
 mod links;
+mod serve;
 mod tally;
 mod telemetry;
 mod tell;

@@ -193,6 +193,10 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn read(mut self, key_pointer: &str, marks: &Marks) -> Result<Event, Refusal> {
+        if self.is_cloud_event() {
+            // "CloudEvents 1.0.1, JSON format", 2.2: an attribute that is null is unset.
+            self.members.retain(|name, text| *text != "null" || name == CLOUD_EVENT.payload);
+        }
         self.check_versions()?;
         let names = self.names;
         let id = self.id()?;
@@ -478,6 +482,16 @@ mod tests {
             assert_eq!(read(&cloud_event(kind)).unwrap().op, op);
         }
         assert_eq!(read(&cloud_event("a.changed")).unwrap_err().reason, Reason::InvalidEvent);
+        let mut unset = cloud_event("update");
+        for attribute in ["subject", "datacontenttype", "schemaversion", "data_base64", "dataschema"] {
+            unset[attribute] = Value::Null;
+        }
+        assert_eq!(read(&unset).unwrap(), read(&native()).unwrap());
+        for required in ["id", "source", "time", "data"] {
+            let mut unset = cloud_event("update");
+            unset[required] = Value::Null;
+            assert_eq!(read(&unset).unwrap_err().reason, Reason::InvalidEvent, "{required}");
+        }
         let mut big = cloud_event("update");
         big["data"]["n"] = 9_007_199_254_740_993_u64.into();
         assert_eq!(read(&big).unwrap_err().reason, Reason::NotPortable);

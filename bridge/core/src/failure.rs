@@ -80,6 +80,11 @@ impl InWords {
     }
 }
 
+/// There is nothing to sign a request with: no source of credentials has any. Tells where was looked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no credentials were found: {0}")]
+pub struct NoCredentials(pub String);
+
 /// What an error tells as its own cause: none below [`InWords`].
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     if error.is::<InWords>() { None } else { error.source() }
@@ -157,6 +162,12 @@ pub enum FailureKind {
         /// What the backend said.
         detail: String,
     },
+    /// The vendor's SDK panicked: at a setting that it cannot use, and so at the next call again.
+    #[error("the SDK panicked: {detail}")]
+    Panicked {
+        /// What it said.
+        detail: String,
+    },
 }
 
 /// Whom a failure concerns, and so what the worker does next.
@@ -178,14 +189,14 @@ impl FailureKind {
         match self {
             Self::Throttled { .. } | Self::Unavailable | Self::TimedOut | Self::LeaseLost => Recovery::Retry,
             Self::TooLarge { .. } | Self::Rejected { .. } => Recovery::DeadLetter,
-            Self::Unauthorized | Self::Missing | Self::Misshapen { .. } => Recovery::Halt,
+            Self::Unauthorized | Self::Missing | Self::Misshapen { .. } | Self::Panicked { .. } => Recovery::Halt,
         }
     }
 
     /// Returns whether the operation may have taken effect although it failed.
     pub fn outcome_unknown(&self) -> bool {
         match self {
-            Self::Unavailable | Self::TimedOut => true,
+            Self::Unavailable | Self::TimedOut | Self::Panicked { .. } => true,
             Self::Throttled { .. }
             | Self::LeaseLost
             | Self::TooLarge { .. }
@@ -207,7 +218,8 @@ impl FailureKind {
             | Self::Rejected { .. }
             | Self::Unauthorized
             | Self::Missing
-            | Self::Misshapen { .. } => None,
+            | Self::Misshapen { .. }
+            | Self::Panicked { .. } => None,
         }
     }
 }

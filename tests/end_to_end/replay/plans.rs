@@ -158,3 +158,26 @@ fn publish_sends_what_stands_before_a_line_without_an_end() {
         assert!(output.status.code() == Some(1) && said(&output).contains(expected), "{file}: {}", said(&output));
     }
 }
+
+/// A plan may be a stranger's, and its program would run as whoever runs the plan.
+#[test]
+fn a_plans_program_is_run_only_for_who_names_it() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let here = Site::of(&clouds, HERE);
+    let broken = body(1, HERE, "order-1", 1).replace("upsert", "upzert");
+    fill(&*here.letters, &[letter(broken, "invalid_event", HERE)]);
+    let (plan, mark) = (clouds.file("plan.jsonl"), clouds.file("mark"));
+    let program = format!("touch {}; sed s/upzert/upsert/", mark.display());
+    let file = plan.to_str().unwrap();
+    let from = format!("{HERE}/dlq");
+    let flags = ["--from", &from, "--to", "owed", "--edit-with", &program, "--dry-run", "--plan", file];
+    let made = replay(&clouds, &flags).output().unwrap();
+    assert!(made.status.success() && said(&made).contains(&format!("edits with: {program}")), "{}", said(&made));
+    std::fs::remove_file(&mark).unwrap();
+    let refused = replay(&clouds, &["--plan", file, "--yes"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(64), "{}", said(&refused));
+    assert!(said(&refused).contains("--edit-with 'touch "), "{}", said(&refused));
+    assert!(!mark.exists(), "the program was run");
+    let run = replay(&clouds, &["--plan", file, "--yes", "--edit-with", &program]).output().unwrap();
+    assert!(run.status.success() && mark.exists(), "{}", said(&run));
+}

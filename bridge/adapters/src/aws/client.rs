@@ -4,8 +4,10 @@ use std::{fmt, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+use aws_types::service_config::ServiceConfigKey;
 use url::Url;
 
+use super::{credential::Clean, http};
 use crate::endpoint::{self, InsecureEndpoint};
 
 /// To reach a service: TCP and TLS, from another cloud on another continent too.
@@ -80,39 +82,101 @@ pub struct AwsClients {
     pub sqs: aws_sdk_sqs::Client,
     /// For [`DynamodbStore`](super::DynamodbStore).
     pub dynamodb: aws_sdk_dynamodb::Client,
+    /// Where requests really go, if not to the region's own addresses.
+    pub endpoints: AwsEndpoints,
+}
+
+/// Addresses in the place of a region's own: configured, or set by the environment or its profile (`AWS_ENDPOINT_URL`,
+/// `endpoint_url`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AwsEndpoints {
+    /// SQS.
+    pub sqs: Option<Url>,
+    /// DynamoDB.
+    pub dynamodb: Option<Url>,
+}
+
+/// An address of the environment or its profile that is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// Configured.
+    #[error(transparent)]
+    Insecure(#[from] InsecureEndpoint),
+    /// By the environment or its profile.
+    #[error("{service} has another endpoint by AWS_ENDPOINT_URL or a profile's endpoint_url: {why}")]
+    Ambient {
+        /// Whose address it is.
+        service: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 impl AwsClients {
-    /// Sets the clients up. Nothing is sent: what is wrong with credentials or addresses shows at the first call.
+    /// Sets the clients up. Nothing is sent: what is wrong with credentials shows at the first call.
     ///
     /// # Errors
-    /// If an endpoint would send requests in the clear over a network.
-    pub async fn new(options: &AwsOptions) -> Result<Self, InsecureEndpoint> {
+    /// If an endpoint would send requests in the clear over a network, whoever has set it.
+    pub async fn new(options: &AwsOptions) -> Result<Self, EndpointError> {
         for url in [&options.sqs_endpoint, &options.dynamodb_endpoint].into_iter().flatten() {
             endpoint::check(url)?;
         }
         let shared = shared_config(options).await;
+        let endpoints = AwsEndpoints {
+            sqs: options.sqs_endpoint.clone().map_or_else(|| ambient_endpoint(&shared, "SQS"), |url| Ok(Some(url)))?,
+            dynamodb: options
+                .dynamodb_endpoint
+                .clone()
+                .map_or_else(|| ambient_endpoint(&shared, "DynamoDB"), |url| Ok(Some(url)))?,
+        };
+        // Sources of credentials ask these; the bridge does not.
+        for service in ["STS", "SSO", "SSO OIDC"] {
+            ambient_endpoint(&shared, service)?;
+        }
         let mut sqs = aws_sdk_sqs::config::Builder::from(&shared);
-        if let Some(url) = &options.sqs_endpoint {
+        if let Some(url) = &endpoints.sqs {
             sqs = sqs.endpoint_url(url.as_str());
         }
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&shared);
-        if let Some(url) = &options.dynamodb_endpoint {
+        if let Some(url) = &endpoints.dynamodb {
             dynamodb = dynamodb.endpoint_url(url.as_str());
         }
         Ok(Self {
             sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
+            endpoints,
         })
     }
 }
 
+/// The address that the SDK would use by the environment and its profile, in the SDK's own order: the service's, then the one for all.
+fn ambient_endpoint(shared: &SdkConfig, service: &'static str) -> Result<Option<Url>, EndpointError> {
+    let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let own = key.ok().and_then(|key| shared.service_config()?.load_config(key));
+    let Some(text) = own.or_else(|| shared.endpoint_url().map(str::to_owned)) else { return Ok(None) };
+    let ambient = |why: String| EndpointError::Ambient { service, why };
+    let url: Url = text.trim().parse().map_err(|error| ambient(format!("it is no address: {error}")))?;
+    endpoint::check(&url).map_err(|error| ambient(error.to_string()))?;
+    Ok(Some(url))
+}
+
 async fn shared_config(options: &AwsOptions) -> SdkConfig {
     let region = Region::new(options.region.clone());
+    let client = http::client();
     let credentials = match &options.credentials {
         AwsCredentials::Ambient => {
-            let loader = aws_config::defaults(BehaviorVersion::latest()).region(region);
-            return loader.retry_config(retry_config()).timeout_config(timeout_config()).load().await;
+            let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(region);
+            if let Some(client) = client {
+                loader = loader.http_client(client);
+            }
+            let shared = loader.retry_config(retry_config()).timeout_config(timeout_config()).load().await;
+            return match shared.credentials_provider() {
+                Some(provider) => {
+                    let clean = SharedCredentialsProvider::new(Clean(provider));
+                    shared.into_builder().credentials_provider(clean).build()
+                }
+                None => shared,
+            };
         }
         AwsCredentials::Static(StaticCredentials { access_key_id, secret_access_key }) => {
             let key = Credentials::new(access_key_id, secret_access_key, None, None, "bridge configuration");
@@ -121,13 +185,14 @@ async fn shared_config(options: &AwsOptions) -> SdkConfig {
         AwsCredentials::Provider(provider) => provider.clone(),
     };
     // Without the loader: profiles and variables of the place must not bend what was given in full.
-    SdkConfig::builder()
+    let mut builder = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(region)
-        .credentials_provider(credentials)
+        .credentials_provider(SharedCredentialsProvider::new(Clean(credentials)))
         .retry_config(retry_config())
-        .timeout_config(timeout_config())
-        .build()
+        .timeout_config(timeout_config());
+    builder.set_http_client(client);
+    builder.build()
 }
 
 fn retry_config() -> RetryConfig {

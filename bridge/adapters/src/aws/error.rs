@@ -5,12 +5,13 @@
 
 use std::{error::Error, time::Duration};
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sqs::{
     config::http::HttpResponse,
     error::{ConnectorError, ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
-use bridge_core::failure::{FailureKind, chain};
+use bridge_core::failure::{FailureKind, NoCredentials, chain};
 
 pub(super) use crate::failure::Failure;
 
@@ -36,6 +37,11 @@ where
             // Connections refused or lost, answers that are no answers.
             _ => FailureKind::Unavailable,
         };
+        if kind == FailureKind::Unauthorized
+            && let Some(none) = no_credentials(&error)
+        {
+            return Self::new(kind, none);
+        }
         Self::in_words(kind, words(&error), error)
     }
 }
@@ -53,6 +59,21 @@ fn without_credentials(error: &(dyn Error + 'static)) -> FailureKind {
         next = cause.source();
     }
     FailureKind::Unauthorized
+}
+
+/// What every link of the SDK's chain answered, where none of them has credentials.
+fn no_credentials(error: &(dyn Error + 'static)) -> Option<NoCredentials> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(CredentialsError::CredentialsNotLoaded(_)) = cause.downcast_ref() {
+            // The SDK says this of every link, and then why.
+            let said = chain(cause).replace("the credential provider was not enabled: ", "");
+            let links: Vec<&str> = said.lines().map(str::trim).collect();
+            return Some(NoCredentials(links.join("; ").replace(":; ", ": ")));
+        }
+        next = cause.source();
+    }
+    None
 }
 
 /// What the service's code means, whatever the request was.

@@ -4,13 +4,15 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_data_cosmos::{
-    AccountReference, ContainerClient, CosmosClient, CosmosError, RoutingStrategy,
+    AccountReference, ContainerClient, CosmosClient, CosmosError, CosmosRuntime, RoutingStrategy,
     options::{
-        BinaryEncodingOptions, ContentResponseOnWrite, EndToEndOperationLatencyPolicy, OperationOptionsBuilder,
-        ThrottlingRetryOptionsBuilder,
+        BinaryEncodingOptions, ConnectionPoolOptions, ContentResponseOnWrite, EndToEndOperationLatencyPolicy,
+        OperationOptionsBuilder, ThrottlingRetryOptionsBuilder,
     },
 };
 use url::Url;
+
+use crate::endpoint;
 
 /// Retries of one request that the service throttles, and how long they may take together. The SDK's own 18 retries of
 /// up to 15 s each would outlast any lease and hide from the worker that it is too fast; two short ones smooth over the
@@ -54,10 +56,10 @@ impl fmt::Debug for CosmosCredential {
 
 /// Connects to the container. Reads the account, the container and its partitions: three requests or more.
 pub(super) async fn connect(options: &CosmosOptions) -> Result<ContainerClient, CosmosError> {
-    let endpoint = options.endpoint.clone().into();
+    let address = options.endpoint.clone().into();
     let account = match &options.credential {
-        CosmosCredential::Key(key) => AccountReference::with_authentication_key(endpoint, Secret::new(key.clone())),
-        CosmosCredential::Token(token) => AccountReference::with_credential(endpoint, Arc::clone(token)),
+        CosmosCredential::Key(key) => AccountReference::with_authentication_key(address, Secret::new(key.clone())),
+        CosmosCredential::Token(token) => AccountReference::with_credential(address, Arc::clone(token)),
     };
     let throttling = ThrottlingRetryOptionsBuilder::new()
         .with_max_retry_count(THROTTLE_RETRIES)
@@ -70,11 +72,16 @@ pub(super) async fn connect(options: &CosmosOptions) -> Result<ContainerClient, 
         .build();
     // The account's own order of regions: the bridge runs in the region of its site, whose account has one write region.
     // Text on the wire: binary JSON is a preview that the SDK begins with, and reads a whole item as a tree.
-    let client = CosmosClient::builder()
+    let mut builder = CosmosClient::builder()
         .with_binary_encoding_options(BinaryEncodingOptions::new().with_enabled(false))
-        .with_default_operation_options(operation)
-        .build(account, RoutingStrategy::PreferredRegions(Vec::new()))
-        .await?;
+        .with_default_operation_options(operation);
+    if endpoint::proxies_are_named() {
+        // The SDK's own runtime goes past every proxy, unless a variable of its own sends it through them, loopback included.
+        let pool =
+            ConnectionPoolOptions::builder().with_proxy_allowed(!endpoint::is_near(&options.endpoint)).build()?;
+        builder = builder.with_runtime(CosmosRuntime::builder().with_connection_pool(pool).build().await?);
+    }
+    let client = builder.build(account, RoutingStrategy::PreferredRegions(Vec::new())).await?;
     client.database_client(options.database.clone()).container_client(options.container.clone(), None).await
 }
 

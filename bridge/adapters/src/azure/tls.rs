@@ -3,9 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use bridge_core::failure::FailureKind;
-use reqwest::{ClientBuilder, StatusCode, redirect};
+use reqwest::{ClientBuilder, StatusCode, Url, redirect};
 use rustls::{ClientConfig, crypto::aws_lc_rs};
 use rustls_platform_verifier::BuilderVerifierExt;
+
+use crate::endpoint;
 
 /// TLS as this machine trusts it. Made once: loading the machine's certificates takes time and memory.
 pub(super) fn config() -> Result<Arc<ClientConfig>, rustls::Error> {
@@ -19,14 +21,14 @@ pub(super) fn config() -> Result<Arc<ClientConfig>, rustls::Error> {
     Ok(Arc::clone(CONFIG.get_or_init(|| Arc::new(config))))
 }
 
-/// A client of a service that speaks nothing later than HTTP/1.1. Without encryption it talks to loopback, and to no proxy.
-pub(super) fn http_client(encrypted: bool) -> Result<ClientBuilder, rustls::Error> {
+/// A client of the service at `endpoint`, which speaks nothing later than HTTP/1.1.
+pub(super) fn http_client(at: &Url) -> Result<ClientBuilder, rustls::Error> {
     // A token goes where it was made for, and nowhere else.
-    let builder = ClientBuilder::new().http1_only().redirect(redirect::Policy::none());
-    if encrypted {
-        return Ok(builder.tls_backend_preconfigured(ClientConfig::clone(&*config()?)));
+    let builder = endpoint::client(at).http1_only().redirect(redirect::Policy::none());
+    if at.scheme() == "http" {
+        return Ok(builder);
     }
-    Ok(builder.no_proxy())
+    Ok(builder.tls_backend_preconfigured(ClientConfig::clone(&*config()?)))
 }
 
 /// Why a read of settings was refused: by its status alone, as Service Bus's management interface and a Cosmos DB account tell it.

@@ -54,6 +54,8 @@ pub enum Outcome {
     Missing,
     /// See [`FailureKind::Misshapen`].
     Misshapen,
+    /// See [`FailureKind::Panicked`].
+    Panicked,
     /// The call was dropped before it answered.
     Cancelled,
 }
@@ -72,6 +74,7 @@ impl Outcome {
             Self::Unauthorized => "unauthorized",
             Self::Missing => "missing",
             Self::Misshapen => "misshapen",
+            Self::Panicked => "panicked",
             Self::Cancelled => "cancelled",
         }
     }
@@ -89,6 +92,7 @@ impl From<&FailureKind> for Outcome {
             FailureKind::Unauthorized => Self::Unauthorized,
             FailureKind::Missing => Self::Missing,
             FailureKind::Misshapen { .. } => Self::Misshapen,
+            FailureKind::Panicked { .. } => Self::Panicked,
         }
     }
 }

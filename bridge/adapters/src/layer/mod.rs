@@ -3,6 +3,7 @@
 
 mod fault;
 mod fault_plan;
+mod guard;
 mod layered;
 mod metered;
 mod timeout;
@@ -11,6 +12,8 @@ mod timeout;
 mod tests;
 
 pub use fault::{Fault, FaultPlan, Faults, Rule};
+pub use guard::Guard;
+pub(crate) use guard::guarded;
 pub use layered::{Answers, Call, Layer, Layered, LayeredQueue, LayeredStore, OnMany};
 pub use metered::{Meter, Observation, Observe, Outcome};
 pub use timeout::Timeout;

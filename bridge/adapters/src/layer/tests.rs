@@ -6,7 +6,7 @@ use std::{
 };
 
 use bridge_core::{
-    failure::{FailureKind, PortError},
+    failure::{FailureKind, PortError, Recovery},
     port::{Clock, Message, Properties, Queue, Store, Write},
     record::Record,
 };
@@ -196,4 +196,46 @@ fn a_dropped_call_is_observed_as_cancelled() {
     let results = world.manual.drive(bounded.send(&messages(1)));
     assert_eq!(kind(results.into_iter().next().unwrap()), Some(FailureKind::TimedOut));
     assert_eq!(*seen.lock().unwrap(), [Outcome::Cancelled]);
+}
+
+/// Stands for an SDK that panics at a setting, at whatever it is asked.
+struct Panics;
+
+impl Layer for Panics {
+    async fn one<T: Send>(
+        &self,
+        _: Call<'_>,
+        _: impl Future<Output = Result<T, PortError>> + Send,
+        _: impl Fn(&T) -> usize + Send,
+    ) -> Result<T, PortError> {
+        panic!("bad {}", "header")
+    }
+
+    async fn many<P: ?Sized + Sync, I: Clone + Send + Sync, A: Send>(
+        &self,
+        _: Call<'_>,
+        _: &P,
+        _: &[I],
+        _: OnMany<P, I, A>,
+    ) -> Answers<A> {
+        panic!("bad header")
+    }
+}
+
+#[test]
+fn a_panic_below_a_port_halts_with_its_cause() {
+    let world = world(1, Vec::new());
+    let queue = LayeredQueue::new(Arc::new(LayeredQueue::new(Arc::clone(&world.queue), Panics)), Guard);
+    let store = LayeredStore::new(Arc::new(LayeredStore::new(Arc::clone(&world.store), Panics)), Guard);
+    world.manual.drive(async {
+        let panicked = FailureKind::Panicked { detail: "bad header".to_owned() };
+        assert_eq!(panicked.recovery(), Recovery::Halt);
+        assert_eq!(kind(queue.receive(1, Duration::ZERO).await).as_ref(), Some(&panicked));
+        assert_eq!(kind(store.get(&live().key).await).as_ref(), Some(&panicked));
+        let answers = queue.send(&messages(2)).await;
+        assert_eq!(answers.len(), 2);
+        for answer in answers {
+            assert_eq!(kind(answer).as_ref(), Some(&panicked));
+        }
+    });
 }

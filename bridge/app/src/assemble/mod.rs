@@ -20,7 +20,7 @@ use bridge_adapters::{
     },
     clock::{ShiftedClock, SystemClock},
     file::FileQueue,
-    layer::{LayeredQueue, LayeredStore, Meter, Observe, Timeout},
+    layer::{Guard, LayeredQueue, LayeredStore, Meter, Observe, Timeout},
     service_clock::ServiceClock,
 };
 use bridge_core::{
@@ -52,6 +52,7 @@ use crate::{
         Config, SiteConfig,
         site::{AwsSite, AzureSite, ServiceBusAccess},
     },
+    exit::Misuse,
     host::state::Teller,
     links::Links,
     tally::Tally,
@@ -106,6 +107,8 @@ pub(crate) struct SitePorts {
     pub(crate) letters_depth: Arc<dyn Depth>,
     /// What looks at the settings of all of these, by the same connections.
     pub(crate) inspect: Arc<dyn Inspect>,
+    /// Where the queue answers HTTP, and so tells the time.
+    pub(crate) answers_at: url::Url,
 }
 
 /// The worker of `site`, with every other site as its peer.
@@ -125,7 +128,7 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemet
         peers.push(Peer::new(id.clone(), queue, config.policy.circuit));
     }
     let trace_ratio = telemetry.takes_traces().then_some(config.telemetry.trace_ratio);
-    let tally = Tally::new(config.container.heartbeat, ServiceClock::new(service_url(config, site)?, clock.clone()));
+    let tally = Tally::new(config.container.heartbeat, ServiceClock::new(own.answers_at, clock.clone()));
     let worker = Worker {
         rules: config.rules(site),
         policy: Policy { trace_ratio, ..config.policy.clone() },
@@ -185,7 +188,13 @@ pub(crate) async fn ports(config: &Config, site: &SiteId) -> anyhow::Result<Site
         SiteConfig::Aws(aws) => aws_ports(site, aws).await,
         SiteConfig::Azure(azure) => azure_ports(azure),
     };
-    ports.with_context(|| format!("sites.{site}"))
+    let ports = ports.with_context(|| format!("sites.{site}"))?;
+    Ok(SitePorts {
+        queue: Arc::new(LayeredQueue::new(ports.queue, Guard)),
+        dead_letters: Arc::new(LayeredQueue::new(ports.dead_letters, Guard)),
+        store: Arc::new(LayeredStore::new(ports.store, Guard)),
+        ..ports
+    })
 }
 
 /// The queues in which messages of `source` lie.
@@ -259,27 +268,29 @@ fn sources_azure(config: &AzureSite, queue: Arc<dyn Queue>, letters: bool) -> an
     Ok(sources)
 }
 
-/// Where the queue of `site` answers HTTP, and so tells the time.
-fn service_url(config: &Config, site: &SiteId) -> anyhow::Result<url::Url> {
-    match &config.sites[site] {
-        SiteConfig::Aws(aws) => sqs_endpoint(aws),
-        SiteConfig::Azure(azure) => descriptions(azure)?
-            .endpoint()
-            .with_context(|| format!("sites.{site}: service_bus_http_endpoint is not set")),
-    }
-}
-
 /// A queue's address names its endpoint.
-fn sqs_endpoint(site: &AwsSite) -> anyhow::Result<url::Url> {
-    Ok(site.sqs_endpoint.clone().map_or_else(|| site.queue_url.join("/"), Ok)?)
+fn sqs_endpoint(clients: &AwsClients, site: &AwsSite) -> anyhow::Result<url::Url> {
+    Ok(clients.endpoints.sqs.clone().map_or_else(|| site.queue_url.join("/"), Ok)?)
 }
 
-fn dynamodb_endpoint(id: &SiteId, site: &AwsSite) -> anyhow::Result<url::Url> {
+fn dynamodb_endpoint(clients: &AwsClients, id: &SiteId) -> anyhow::Result<url::Url> {
     let region = id.region();
     // "Service endpoints", read 2026-11: China has a domain of its own.
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     let default = || format!("https://dynamodb.{region}.{domain}/").parse();
-    Ok(site.dynamodb_endpoint.clone().map_or_else(default, Ok)?)
+    Ok(clients.endpoints.dynamodb.clone().map_or_else(default, Ok)?)
+}
+
+/// Where the requests of a site really go, whoever has set it: the key that would set it, and the address.
+pub(crate) async fn endpoints(config: &Config) -> anyhow::Result<Vec<(String, url::Url)>> {
+    let mut endpoints = Vec::new();
+    for (id, site) in &config.sites {
+        let SiteConfig::Aws(site) = site else { continue };
+        let clients = aws_clients(id, site).await.with_context(|| format!("sites.{id}"))?;
+        endpoints.push((format!("sites.{id}.sqs_endpoint"), sqs_endpoint(&clients, site)?));
+        endpoints.push((format!("sites.{id}.dynamodb_endpoint"), dynamodb_endpoint(&clients, id)?));
+    }
+    Ok(endpoints)
 }
 
 async fn aws_clients(id: &SiteId, site: &AwsSite) -> anyhow::Result<AwsClients> {
@@ -296,7 +307,8 @@ async fn aws_clients(id: &SiteId, site: &AwsSite) -> anyhow::Result<AwsClients> 
         dynamodb_endpoint: site.dynamodb_endpoint.clone(),
         credentials,
     };
-    Ok(AwsClients::new(&options).await?)
+    // What is refused here was set for this process, as a flag is.
+    Ok(AwsClients::new(&options).await.map_err(|error| Misuse(error.to_string()))?)
 }
 
 fn sqs_queue(clients: &AwsClients, site: &AwsSite, queue_url: String) -> SqsQueue {
@@ -312,10 +324,11 @@ async fn aws_ports(id: &SiteId, site: &AwsSite) -> anyhow::Result<SitePorts> {
         queue_url: site.queue_url.clone(),
         dead_letter_queue_url: site.dead_letter_queue_url.clone(),
         table: site.table.clone(),
-        sqs_endpoint: sqs_endpoint(site)?,
-        dynamodb_endpoint: dynamodb_endpoint(id, site)?,
+        sqs_endpoint: sqs_endpoint(&clients, site)?,
+        dynamodb_endpoint: dynamodb_endpoint(&clients, id)?,
     };
     let letters_depth = Arc::new(SqsDepth::new(clients.clone(), site.dead_letter_queue_url.to_string()));
+    let answers_at = options.sqs_endpoint.clone();
     Ok(SitePorts {
         queue: queue(&site.queue_url),
         dead_letters: queue(&site.dead_letter_queue_url),
@@ -323,6 +336,7 @@ async fn aws_ports(id: &SiteId, site: &AwsSite) -> anyhow::Result<SitePorts> {
         store: Arc::new(DynamodbStore::new(clients.dynamodb.clone(), &site.table)),
         copies: None,
         inspect: Arc::new(AwsInspect::new(clients, options)),
+        answers_at,
     })
 }
 
@@ -332,7 +346,8 @@ fn service_bus(site: &AzureSite) -> anyhow::Result<ServiceBusConnection> {
             text.reveal().parse::<ServiceBusConnection>().context("service_bus_connection_string")?
         }
         ServiceBusAccess::Identity { namespace } => {
-            ServiceBusConnection::with_token(namespace, identity::ambient()?).context("service_bus_namespace")?
+            ServiceBusConnection::with_token(namespace, identity::ambient(site.identity_client_id.clone()))
+                .context("service_bus_namespace")?
         }
     })
 }
@@ -356,7 +371,7 @@ fn service_bus_queue(site: &AzureSite, connection: &ServiceBusConnection, name: 
 fn cosmos_store(site: &AzureSite) -> anyhow::Result<CosmosStore> {
     let credential = match &site.cosmos_key {
         Some(key) => CosmosCredential::Key(key.reveal().to_owned()),
-        None => CosmosCredential::Token(identity::ambient()?),
+        None => CosmosCredential::Token(identity::ambient(site.identity_client_id.clone())),
     };
     Ok(CosmosStore::new(CosmosOptions {
         endpoint: site.cosmos_endpoint.clone(),
@@ -371,6 +386,7 @@ fn azure_ports(site: &AzureSite) -> anyhow::Result<SitePorts> {
     let queue = |name: &str| Arc::new(service_bus_queue(site, &connection, name));
     let own = queue(&site.queue);
     let store = Arc::new(cosmos_store(site)?);
+    let answers_at = descriptions(site)?.endpoint().context("service_bus_http_endpoint is not set")?;
     let inspect = AzureInspect {
         service_bus: ServiceBusDescriptions::new(connection.clone(), site.service_bus_http_endpoint.clone()),
         queue: site.queue.clone(),
@@ -386,6 +402,7 @@ fn azure_ports(site: &AzureSite) -> anyhow::Result<SitePorts> {
         store,
         copies: Some(own),
         inspect: Arc::new(inspect),
+        answers_at,
     })
 }
 

@@ -5,6 +5,7 @@ use super::{
     table::{Column, table},
 };
 use crate::{
+    assemble,
     config::{Config, ConfigErrors, Entry, keys},
     exit::Code,
 };
@@ -22,12 +23,13 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn run(args: &Args, load: impl FnOnce() -> Result<Config, ConfigErrors>) -> anyhow::Result<Code> {
+pub(crate) async fn run(args: &Args, load: impl FnOnce() -> Result<Config, ConfigErrors>) -> anyhow::Result<Code> {
     if args.explain {
         super::print(&explain())?;
         return Ok(Code::Done);
     }
-    let config = load()?;
+    let mut config = load()?;
+    show_endpoints(&mut config).await?;
     if args.json {
         super::print(&format!("{}\n", serde_json::to_string_pretty(&config.entries)?))?;
         return Ok(Code::Done);
@@ -43,6 +45,17 @@ pub(crate) fn run(args: &Args, load: impl FnOnce() -> Result<Config, ConfigError
     text += &table(&[Column::Left(0)], &config.entries.iter().map(row).collect::<Vec<_>>());
     super::print(&text)?;
     Ok(Code::Done)
+}
+
+/// Fills in the addresses that the file does not name: those of the environment, of its profile, or of the region.
+async fn show_endpoints(config: &mut Config) -> anyhow::Result<()> {
+    for (key, url) in assemble::endpoints(config).await? {
+        for entry in config.entries.iter_mut().filter(|entry| entry.key == key && entry.value.is_none()) {
+            entry.value = Some(url.to_string());
+            entry.origin = String::from("the AWS environment or region");
+        }
+    }
+    Ok(())
 }
 
 fn explain() -> String {

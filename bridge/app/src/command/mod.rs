@@ -107,7 +107,11 @@ impl SourceArgs {
 
     fn load_for(&self, named: Option<&SiteArg>) -> Result<Config, ConfigErrors> {
         let site = named.and_then(|named| named.site.clone()).or_else(|| self.site.clone());
-        Config::load(&Sources { file: self.config.clone(), site, environment: environment("BRIDGE_") })
+        let config = Config::load(&Sources { file: self.config.clone(), site, environment: environment("BRIDGE_") })?;
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(config)
     }
 
     /// The configuration, where a flag names it and not the environment.
@@ -190,7 +194,7 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
         Command::Doctor(args) => doctor::run(&args, cli.sources.load_for(Some(&args.site))?).await,
         #[cfg(feature = "local")]
         Command::Simulate(args) => simulate::run(args).await,
-        Command::Config(args) => config::run(&args, || cli.sources.load_for(Some(&args.site))),
+        Command::Config(args) => config::run(&args, || cli.sources.load_for(Some(&args.site))).await,
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
@@ -229,18 +233,25 @@ async fn start(function: Function, config: Result<Config, ConfigErrors>) -> anyh
     Ok((config, worksite))
 }
 
-/// Writes to standard output, with everything in it that a terminal would not show.
+/// Writes to standard output, with everything in it that a terminal would not show. A reader that has gone away, as `head` does, is no error.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    print_styled(&visible(text))
+    print_styled(&visible(text)).map(drop)
 }
 
-/// Writes to standard output what has colours, and nothing of strangers that is not made visible. A reader that has gone away, as `head` does,
-/// is no error.
-pub(crate) fn print_styled(text: &str) -> anyhow::Result<()> {
+/// Whether somebody still reads standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    There,
+    Gone,
+}
+
+/// Writes to standard output what has colours, and nothing of strangers that is not made visible.
+pub(crate) fn print_styled(text: &str) -> anyhow::Result<Reader> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(error.into()),
     }
 }

@@ -2,56 +2,105 @@
 
 use std::collections::BTreeMap;
 
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
 /// One value as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Given {
     /// The text; typed later, where the key is known.
     pub(crate) text: String,
-    /// Where it was given: `file`, or the variable's name.
+    /// Where it was given: `FILE:LINE`, the variable's name, or `default`.
     pub(crate) origin: String,
+    /// What it was there.
+    pub(crate) form: Form,
+}
+
+/// What a value was where it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A text of TOML.
+    Text,
+    /// A number of TOML.
+    Number,
+    /// `true` or `false`.
+    Flag,
+    /// A variable or a default, which knows texts alone.
+    Untyped,
 }
 
 /// All values given, by dotted key: `worker.attempts_max`, `sites.aws:us-east-1.queue_url`.
 pub(crate) type Values = BTreeMap<String, Given>;
 
+/// A file, flattened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct File {
+    /// The file's name, or the variable that holds the text.
+    pub(crate) name: String,
+    /// Its values.
+    pub(crate) values: Values,
+    /// Its sections, each with the place of its head.
+    pub(crate) sections: BTreeMap<String, String>,
+}
+
 /// Flattens a TOML text.
 ///
 /// # Errors
 /// Not TOML (with line and column), or a value that is no text, number or boolean.
-pub(crate) fn from_toml(text: &str, origin: &str) -> Result<Values, Vec<String>> {
-    let table: toml::Table = text.parse().map_err(|error| vec![not_toml(text, origin, &error)])?;
-    let (mut values, mut errors) = (Values::new(), Vec::new());
-    flatten("", &table, origin, &mut values, &mut errors);
-    if errors.is_empty() { Ok(values) } else { Err(errors) }
+pub(crate) fn from_toml(text: &str, name: &str) -> Result<File, Vec<String>> {
+    let table = DeTable::parse(text).map_err(|error| vec![not_toml(text, name, &error)])?;
+    let mut file = File { name: name.to_owned(), ..File::default() };
+    let mut errors = Vec::new();
+    flatten("", table.get_ref(), text, &mut file, &mut errors);
+    if errors.is_empty() { Ok(file) } else { Err(errors) }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.get(..at).unwrap_or_default().matches('\n').count() + 1
 }
 
 /// Where and what, in words of our own: the library's show the line itself, and a secret may stand in it.
-fn not_toml(text: &str, origin: &str, error: &toml::de::Error) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-    let line = before.matches('\n').count() + 1;
+fn not_toml(text: &str, name: &str, error: &toml::de::Error) -> String {
+    let at = error.span().map_or(0, |span| span.start);
+    let before = text.get(..at).unwrap_or_default();
+    let line = line_of(text, at);
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    format!("{origin} is not TOML: line {line}, column {column}: {}", error.message())
+    let unquoted =
+        text.lines().nth(line - 1).is_some_and(|line| line.trim_start().starts_with("[sites.") && !line.contains('"'));
+    let hint = if unquoted { "; a site stands in quotes: [sites.\"aws:us-east-1\"]" } else { "" };
+    format!("{name}:{line}: is not TOML, at column {column}: {}{hint}", error.message())
 }
 
-fn flatten(prefix: &str, table: &toml::Table, origin: &str, values: &mut Values, errors: &mut Vec<String>) {
-    for (name, value) in table {
-        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-        let text = match value {
-            toml::Value::Table(inner) => {
-                flatten(&key, inner, origin, values, errors);
+fn flatten(prefix: &str, table: &DeTable<'_>, text: &str, file: &mut File, errors: &mut Vec<String>) {
+    for (key, value) in table {
+        let origin = format!("{}:{}", file.name, line_of(text, key.span().start));
+        let key = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+        let (text_given, form) = match value.get_ref() {
+            DeValue::Table(inner) => {
+                file.sections.insert(key.clone(), origin);
+                flatten(&key, inner, text, file, errors);
                 continue;
             }
-            toml::Value::String(text) => text.clone(),
-            toml::Value::Integer(number) => number.to_string(),
-            toml::Value::Float(number) => number.to_string(),
-            toml::Value::Boolean(flag) => flag.to_string(),
-            toml::Value::Array(_) | toml::Value::Datetime(_) => {
-                errors.push(format!("{key}: a {} where one value is expected", value.type_str()));
+            DeValue::String(given) => (given.to_string(), Form::Text),
+            DeValue::Integer(number) => (integer(value, number, text), Form::Number),
+            DeValue::Float(number) => (number.as_str().to_owned(), Form::Number),
+            DeValue::Boolean(flag) => (flag.to_string(), Form::Flag),
+            other @ (DeValue::Array(_) | DeValue::Datetime(_)) => {
+                let what = if other.is_array() { "list" } else { "date" };
+                errors.push(format!("{origin}: {key}: found a {what}; allowed is one text or number"));
                 continue;
             }
         };
-        values.insert(key, Given { text, origin: origin.to_owned() });
+        file.values.insert(key, Given { text: text_given, origin, form });
     }
+}
+
+/// In decimal digits, however it was written.
+fn integer(value: &Spanned<DeValue<'_>>, number: &toml::de::DeInteger<'_>, text: &str) -> String {
+    let read = i128::from_str_radix(number.as_str(), number.radix());
+    read.map_or_else(|_| text.get(value.span()).unwrap_or_default().to_owned(), |number| number.to_string())
 }
 
 /// The environment variable that overrides a key: `BRIDGE_` and the key in capitals, all other characters as `_`.
@@ -66,23 +115,28 @@ mod tests {
 
     #[test]
     fn a_file_is_flattened_with_its_origin() {
-        let values =
-            from_toml("[sites.\"aws:us-east-1\"]\ntable = \"t\"\n[worker]\nattempts_max = 3\n", "file").unwrap();
-        let texts: Vec<_> = values.iter().map(|(key, given)| (key.as_str(), given.text.as_str())).collect();
-        assert_eq!(texts, [("sites.aws:us-east-1.table", "t"), ("worker.attempts_max", "3")]);
+        let text = "[sites.\"aws:us-east-1\"]\ntable = \"t\"\n\n[worker]\nattempts_max = 0x1F\n";
+        let file = from_toml(text, "file").unwrap();
+        let values = file.values.iter();
+        let texts: Vec<_> =
+            values.map(|(key, given)| (key.as_str(), given.text.as_str(), given.origin.as_str())).collect();
+        assert_eq!(texts, [("sites.aws:us-east-1.table", "t", "file:2"), ("worker.attempts_max", "31", "file:5")]);
+        assert_eq!(file.sections["sites.aws:us-east-1"], "file:1");
     }
 
     #[test]
     fn what_is_no_value_is_named() {
-        assert!(from_toml("a = [1]", "file").unwrap_err()[0].contains("a: a array"));
-        assert!(from_toml("a = ", "x.toml").unwrap_err()[0].contains("x.toml is not TOML: line 1, column 5: "));
+        assert!(from_toml("\na = [1]", "file").unwrap_err()[0].starts_with("file:2: a: found a list;"));
+        assert!(from_toml("a = ", "x.toml").unwrap_err()[0].starts_with("x.toml:1: is not TOML, at column 5: "));
+        let unquoted = &from_toml("[sites.aws:us-east-1]\n", "x.toml").unwrap_err()[0];
+        assert!(unquoted.ends_with("a site stands in quotes: [sites.\"aws:us-east-1\"]"), "{unquoted}");
     }
 
     #[test]
     fn a_line_that_cannot_be_read_is_not_shown() {
         for text in ["\ncosmos_key = \"5ecre7", "a = 1\nsecret_access_key = 5ecre7", "[s]\nk = '5ecre7' 5ecre7"] {
             let error = &from_toml(text, "x.toml").unwrap_err()[0];
-            assert!(error.contains("line 2, column ") && !error.contains("5ecre7"), "{error}");
+            assert!(error.starts_with("x.toml:2: ") && !error.contains("5ecre7"), "{error}");
         }
     }
 

@@ -1,8 +1,12 @@
 //! The configuration: one TOML file that all sites share, the environment over it, every error at once.
 
+mod check;
 pub(crate) mod keys;
 pub(crate) mod layers;
+mod nearest;
 mod reader;
+mod regions;
+pub(crate) mod schema;
 mod secret;
 pub(crate) mod site;
 
@@ -14,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-use bridge_adapters::aws::QueueIdentity;
 use bridge_core::{
     circuit::CircuitPolicy,
     decision::{Limits, Rules},
@@ -27,7 +30,7 @@ use bridge_ops::replay::frame::Frame;
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use layers::{Given, Values};
+use layers::{File, Form, Given};
 use reader::{Reader, Section};
 pub(crate) use secret::Secret;
 pub(crate) use site::SiteConfig;
@@ -62,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) telemetry: TelemetryConfig,
     /// Every key with its value and origin, for `bridge config`.
     pub(crate) entries: Vec<Entry>,
+    /// What is odd, and can be so on purpose.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// How a container takes messages.
@@ -146,18 +151,20 @@ impl Config {
                 "no configuration: name the file with --config PATH or BRIDGE_CONFIG (a path, or the text)".into(),
             ])
         })?;
-        let (text, origin) = read_file(file)?;
-        let mut values = layers::from_toml(&text, &origin).map_err(ConfigErrors)?;
-        let mut reader = Reader::default();
-        let ids = site_ids(&values, &mut reader);
-        overlay(&mut values, &ids, &sources.environment, &mut reader);
-        refuse_unknown(&values, &ids, &mut reader);
+        let (text, name) = read_file(file)?;
+        let mut file = layers::from_toml(&text, &name).map_err(ConfigErrors)?;
+        let mut refused = Vec::new();
+        let ids = site_ids(&file, &mut refused);
+        overlay(&mut file, &ids, &sources.environment, &mut refused);
+        refuse_unknown(&file, &ids, &mut refused);
+        let mut reader = Reader::new(&file);
+        reader.errors = refused;
 
-        let mut worker = Section { reader: &mut reader, values: &values, prefix: "worker".into(), keys: keys::WORKER };
+        let mut worker = Section { reader: &mut reader, prefix: "worker".into(), keys: keys::WORKER };
         let policy = read_policy(&mut worker);
         let (clock_skew_max, future_max) = read_fences(&mut worker);
         let (container, function) = read_hosts(&mut worker);
-        let inflight_bytes_max = size(worker.number("inflight_bytes_max", 1_048_576..=68_719_476_736));
+        let inflight_bytes_max = size(worker.number("inflight_bytes_max"));
         let auto_replay = read_auto_replay(&mut worker);
         let (keep_conflicts, clock_offset) = read_watching(&mut worker);
         let telemetry = read_telemetry(&mut worker);
@@ -166,7 +173,7 @@ impl Config {
             let prefix = format!("sites.{id}");
             let aws = id.cloud() == "aws";
             let keys = if aws { keys::AWS } else { keys::AZURE };
-            let mut section = Section { reader: &mut reader, values: &values, prefix, keys };
+            let mut section = Section { reader: &mut reader, prefix, keys };
             let site = if aws {
                 read_aws(&mut section).map(SiteConfig::Aws)
             } else {
@@ -175,13 +182,18 @@ impl Config {
             sites.extend(site.map(|site| (id, site)));
         }
         let site = own_site(sources.site.as_deref(), &sites, &mut reader);
-        refuse_shared_places(&sites, &mut reader);
-        refuse_other_regions(&sites, &mut reader);
+        check::shared_places(&sites, &mut reader);
+        check::other_regions(&sites, &mut reader);
+        check::unknown_regions(&sites, &mut reader);
         if sites.is_empty() && reader.errors.is_empty() {
-            reader.errors.push("no site is configured: add [sites.\"aws:REGION\"] and [sites.\"azure:REGION\"]".into());
+            reader.errors.push(format!(
+                "{}: sites: found none; allowed are sections [sites.\"aws:REGION\"] and [sites.\"azure:REGION\"], as in \
+                 [sites.\"aws:us-east-1\"]",
+                file.name
+            ));
         }
         if reader.errors.is_empty() {
-            let entries = reader.entries;
+            let Reader { entries, warnings, .. } = reader;
             Ok(Self {
                 site,
                 sites,
@@ -196,6 +208,7 @@ impl Config {
                 clock_offset,
                 telemetry,
                 entries,
+                warnings,
             })
         } else {
             Err(ConfigErrors(reader.errors))
@@ -250,12 +263,14 @@ impl Config {
     }
 }
 
-/// `BRIDGE_CONFIG` may hold the text itself, which suits functions: a path has neither a line's end nor an `=`.
+/// `BRIDGE_CONFIG` may hold the text itself, which suits functions.
 fn read_file(file: &str) -> Result<(String, String), ConfigErrors> {
-    if file.contains(['\n', '=']) {
+    if is_text(file) {
         return Ok((file.to_owned(), "BRIDGE_CONFIG".to_owned()));
     }
-    let wrong = |what: String| ConfigErrors(vec![format!("{file} {what}; see --config and BRIDGE_CONFIG")]);
+    let wrong = |what: String| {
+        ConfigErrors(vec![format!("{file} {what}; --config and BRIDGE_CONFIG take a path, or the TOML text itself")])
+    };
     let mut text = String::new();
     std::fs::File::open(file)
         .and_then(|opened| opened.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text))
@@ -266,25 +281,33 @@ fn read_file(file: &str) -> Result<(String, String), ConfigErrors> {
     Ok((text, file.to_owned()))
 }
 
+/// A path has no line's end. One line without a file behind it is a text if it has a character that TOML and no usual path has.
+fn is_text(file: &str) -> bool {
+    file.contains('\n') || file.contains(['=', '[', ']', '{', '}', '"', '#']) && !std::path::Path::new(file).exists()
+}
+
 /// Bytes of a configuration's text. Ours: a thousand sites fit in.
 const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 
-fn site_ids(values: &Values, reader: &mut Reader) -> BTreeSet<SiteId> {
-    let names: BTreeSet<&str> =
-        values.keys().filter_map(|key| key.strip_prefix("sites.")?.rsplit_once('.').map(|(site, _)| site)).collect();
+fn site_ids(file: &File, refused: &mut Vec<String>) -> BTreeSet<SiteId> {
     let mut ids = BTreeSet::new();
-    for name in names {
+    for (section, place) in &file.sections {
+        let Some(name) = section.strip_prefix("sites.") else { continue };
         match name.parse::<SiteId>() {
             Ok(id) if matches!(id.cloud(), "aws" | "azure") => drop(ids.insert(id)),
-            Ok(id) => reader.errors.push(format!("sites.{id}: the cloud must be aws or azure")),
-            Err(error) => reader.errors.push(format!("sites: {error}")),
+            Ok(id) => refused.push(format!(
+                "{place}: {section}: found the cloud {:?}; the cloud must be aws or azure, as in [sites.\"aws:us-east-1\"]",
+                id.cloud()
+            )),
+            // A key that stands a level too high is told of as unknown, and its section is none.
+            Err(error) => refused.push(format!("{place}: {section}: {error}")),
         }
     }
     ids
 }
 
 /// Lets the environment override every key that could be in the file.
-fn overlay(values: &mut Values, ids: &BTreeSet<SiteId>, environment: &BTreeMap<String, String>, reader: &mut Reader) {
+fn overlay(file: &mut File, ids: &BTreeSet<SiteId>, environment: &BTreeMap<String, String>, refused: &mut Vec<String>) {
     let mut known: BTreeMap<String, String> = BTreeMap::new();
     let mut add = |prefix: &str, specs: &[keys::KeySpec]| {
         for spec in specs {
@@ -298,162 +321,168 @@ fn overlay(values: &mut Values, ids: &BTreeSet<SiteId>, environment: &BTreeMap<S
     }
     for (variable, text) in environment {
         match known.get(variable) {
-            Some(key) => drop(values.insert(key.clone(), Given { text: text.clone(), origin: variable.clone() })),
+            Some(key) => {
+                let given = Given { text: text.clone(), origin: variable.clone(), form: Form::Untyped };
+                file.values.insert(key.clone(), given);
+            }
             None if variable.starts_with("BRIDGE_SITES_") || variable.starts_with("BRIDGE_WORKER_") => {
-                reader
-                    .errors
-                    .push(format!("{variable}: overrides no key; a site must stand in the file to be overridden"));
+                let meant = nearest::of(variable, known.keys().map(String::as_str));
+                let hint = meant.map_or_else(
+                    || "a site must stand in the file to be overridden".to_owned(),
+                    |meant| format!("did you mean {meant}?"),
+                );
+                refused.push(format!("{variable}: overrides no key; {hint}"));
             }
             None => {}
         }
     }
 }
 
-fn refuse_unknown(values: &Values, ids: &BTreeSet<SiteId>, reader: &mut Reader) {
-    for (key, given) in values {
+fn refuse_unknown(file: &File, ids: &BTreeSet<SiteId>, refused: &mut Vec<String>) {
+    for (key, Given { origin, .. }) in &file.values {
         let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
-        let specs: &[keys::KeySpec] = match section.strip_prefix("sites.").and_then(|id| id.parse::<SiteId>().ok()) {
+        let site = section.strip_prefix("sites.");
+        let specs = match site.and_then(|id| id.parse::<SiteId>().ok()) {
+            // Of a site that is refused nobody knows its keys.
             Some(id) if !ids.contains(&id) => continue,
             Some(id) if id.cloud() == "aws" => keys::AWS,
             Some(_) => keys::AZURE,
             None if section == "worker" => keys::WORKER,
-            None if section.starts_with("sites.") => continue,
+            None if site.is_some() => continue,
             None => &[],
         };
-        if !specs.iter().any(|spec| spec.name == name) {
-            let names: Vec<_> = specs.iter().map(|spec| spec.name).collect();
-            let hint = if names.is_empty() {
-                "sections are [worker] and [sites.\"cloud:region\"]".into()
-            } else {
-                names.join(", ")
-            };
-            reader.errors.push(format!("{key} (in {}): unknown; known here: {hint}", given.origin));
+        if specs.iter().any(|spec| spec.name == name) {
+            continue;
+        }
+        let sections = [("[worker]", keys::WORKER), ("a site of aws", keys::AWS), ("a site of azure", keys::AZURE)];
+        let elsewhere = sections.iter().find(|(_, specs)| specs.iter().any(|spec| spec.name == name));
+        let meant = nearest::of(name, specs.iter().map(|spec| spec.name));
+        let hint = match (meant, elsewhere) {
+            (_, Some((place, _))) => format!("it is a key of {place}"),
+            (Some(meant), None) => {
+                let line =
+                    specs.iter().find(|spec| spec.name == meant).and_then(keys::KeySpec::line).unwrap_or_default();
+                format!("did you mean {meant}, as in {line}?")
+            }
+            (None, None) if specs.is_empty() => "sections are [worker] and [sites.\"aws:us-east-1\"]".to_owned(),
+            (None, None) => "`bridge config --explain` lists the keys of its section".to_owned(),
+        };
+        refused.push(format!("{origin}: {key}: unknown; {hint}"));
+    }
+    for (section, place) in &file.sections {
+        if !["worker", "sites"].contains(&section.as_str()) && !section.starts_with("sites.") && !section.contains('.')
+        {
+            let hint = "sections are [worker] and [sites.\"aws:us-east-1\"]";
+            refused.push(format!("{place}: {section}: an unknown section; {hint}"));
         }
     }
 }
 
-const HOUR_MS: u64 = 3_600_000;
-
-fn read_policy(section: &mut Section<'_>) -> Policy {
+fn read_policy(section: &mut Section<'_, '_>) -> Policy {
     let key_pointer: String = section.required("key_pointer").unwrap_or_default();
     let escapes = key_pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
     if !key_pointer.starts_with('/') || !escapes {
-        section.reader.errors.push(format!("worker.key_pointer: {key_pointer:?} is not a JSON pointer, as in /id"));
+        section.error("key_pointer", format!("found {key_pointer:?}; allowed is a JSON pointer"));
     }
-    let tombstone_life = section.days("tombstone_life_days", 1..=3650);
-    let replay_window = section.days("replay_window_days", 1..=3650);
+    let tombstone_life = section.days("tombstone_life_days");
+    let replay_window = section.days("replay_window_days");
     if limits::age_max(tombstone_life) <= replay_window {
         let days = |duration: Duration| duration.as_secs() / 86_400;
         let (least, window) = (days(replay_window) + days(limits::AGE_MARGIN) + 1, days(replay_window));
-        section.reader.errors.push(format!(
-            "worker.tombstone_life_days: must be {least} or more for a worker.replay_window_days of {window}: a tombstone must outlive \
-             the oldest event that can still arrive, with a day to spare"
-        ));
+        let found = days(tombstone_life);
+        section.error(
+            "tombstone_life_days",
+            format!(
+                "found {found}; must be {least} or more for a worker.replay_window_days of {window}: a tombstone must outlive the \
+                 oldest event that can still arrive, with a day to spare"
+            ),
+        );
     }
-    let forward = match section.required::<String>("forward").as_deref() {
-        Some("latest") => Forward::Latest,
-        Some("all") | None => Forward::All,
-        Some(other) => {
-            section.reader.errors.push(format!("worker.forward: {other:?} is neither all nor latest"));
-            Forward::All
-        }
-    };
+    let forward = if section.word("forward") == "latest" { Forward::Latest } else { Forward::All };
     Policy {
         key_pointer,
         tombstone_life,
-        attempts_max: count(section.number("attempts_max", 1..=1000)),
+        attempts_max: count(section.number("attempts_max")),
         retry: Backoff {
-            base: section.milliseconds("retry_delay_base_ms", 1..=HOUR_MS),
-            max: section.milliseconds("retry_delay_max_ms", 1..=12 * HOUR_MS),
+            base: section.milliseconds("retry_delay_base_ms"),
+            max: section.milliseconds("retry_delay_max_ms"),
         },
-        store_wait_max: Duration::from_hours(section.number("store_wait_max_hours", 1..=8760)),
-        peer_attempts_max: count(section.number("peer_attempts_max", 1..=100)),
+        store_wait_max: Duration::from_hours(section.number("store_wait_max_hours")),
+        peer_attempts_max: count(section.number("peer_attempts_max")),
         peer_retry: Backoff {
-            base: section.milliseconds("peer_retry_delay_base_ms", 1..=HOUR_MS),
-            max: section.milliseconds("peer_retry_delay_max_ms", 1..=HOUR_MS),
+            base: section.milliseconds("peer_retry_delay_base_ms"),
+            max: section.milliseconds("peer_retry_delay_max_ms"),
         },
-        peer_time: section.seconds("peer_time_max_seconds", 1..=3600),
+        peer_time: section.seconds("peer_time_max_seconds"),
         circuit: CircuitPolicy {
-            failures: count(section.number("circuit_failures", 1..=1000)),
-            pause: section.milliseconds("circuit_pause_ms", 1..=HOUR_MS),
+            failures: count(section.number("circuit_failures")),
+            pause: section.milliseconds("circuit_pause_ms"),
         },
         forward,
-        concurrent_writes: size(section.number("concurrent_writes", 1..=1000)),
+        concurrent_writes: size(section.number("concurrent_writes")),
         trace_ratio: None, // Until it is known that somebody takes traces.
     }
 }
 
 /// How far ahead an event may be stamped: at its origin, and at every site.
-fn read_fences(section: &mut Section<'_>) -> (Duration, Duration) {
-    let clock_skew_max = section.seconds("clock_skew_max_seconds", 0..=86_400);
-    let future_max = section.seconds("future_max_seconds", 60..=86_400);
+fn read_fences(section: &mut Section<'_, '_>) -> (Duration, Duration) {
+    let clock_skew_max = section.seconds("clock_skew_max_seconds");
+    let future_max = section.seconds("future_max_seconds");
     if future_max < clock_skew_max {
-        section.reader.errors.push(
-            "worker.future_max_seconds: must be worker.clock_skew_max_seconds or more, or peers refuse what an origin let through"
-                .into(),
+        let (found, least) = (future_max.as_secs(), clock_skew_max.as_secs());
+        section.error(
+            "future_max_seconds",
+            format!(
+                "found {found}; must be worker.clock_skew_max_seconds ({least}) or more, or peers refuse what an origin let through"
+            ),
         );
     }
     (clock_skew_max, future_max)
 }
 
-fn read_hosts(section: &mut Section<'_>) -> (ContainerConfig, FunctionConfig) {
+fn read_hosts(section: &mut Section<'_, '_>) -> (ContainerConfig, FunctionConfig) {
     let container = ContainerConfig {
-        concurrent_batches: size(section.number("concurrent_batches", 1..=100)),
-        batch_messages_max: size(section.number("batch_messages_max", 1..=1000)),
-        receive_wait: section.seconds("receive_wait_seconds", 1..=20),
-        heartbeat: section.seconds("heartbeat_seconds", 0..=3600),
-        state: section.seconds("state_seconds", 0..=60),
+        concurrent_batches: size(section.number("concurrent_batches")),
+        batch_messages_max: size(section.number("batch_messages_max")),
+        receive_wait: section.seconds("receive_wait_seconds"),
+        heartbeat: section.seconds("heartbeat_seconds"),
+        state: section.seconds("state_seconds"),
     };
     let function = FunctionConfig {
-        hold: section.seconds("function_hold_seconds", 0..=200),
-        halt: section.seconds("function_halt_seconds", 0..=200),
+        hold: section.seconds("function_hold_seconds"),
+        halt: section.seconds("function_halt_seconds"),
     };
     (container, function)
 }
 
-fn read_auto_replay(section: &mut Section<'_>) -> Option<u32> {
-    let rate = count(section.number("auto_replay_per_second", 1..=100_000));
-    match section.required::<String>("auto_replay").as_deref() {
-        Some("owed") => Some(rate),
-        Some("off") | None => None,
-        Some(other) => {
-            section.reader.errors.push(format!("worker.auto_replay: {other:?} is neither owed nor off"));
-            None
-        }
-    }
+fn read_auto_replay(section: &mut Section<'_, '_>) -> Option<u32> {
+    let rate = count(section.number("auto_replay_per_second"));
+    (section.word("auto_replay") == "owed").then_some(rate)
 }
 
-fn read_watching(section: &mut Section<'_>) -> (bool, TimeDelta) {
-    let keep_conflicts = match section.required::<String>("conflicts").as_deref() {
-        Some("keep") => true,
-        Some("count") | None => false,
-        Some(other) => {
-            section.reader.errors.push(format!("worker.conflicts: {other:?} is neither count nor keep"));
-            false
-        }
-    };
+fn read_watching(section: &mut Section<'_, '_>) -> (bool, TimeDelta) {
+    let keep_conflicts = section.word("conflicts") == "keep";
     let offset_ms = section.required::<i32>("clock_offset_ms").unwrap_or_default();
     (keep_conflicts, TimeDelta::milliseconds(offset_ms.into()))
 }
 
-fn read_telemetry(section: &mut Section<'_>) -> TelemetryConfig {
+fn read_telemetry(section: &mut Section<'_, '_>) -> TelemetryConfig {
     let listen = section.optional::<String>("metrics_listen");
     let metrics_listen = listen.as_ref().and_then(|text| {
         let port = text.parse().ok().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         port.or_else(|| text.parse().ok())
     });
     if let (Some(text), None) = (listen, metrics_listen) {
-        let error = format!("worker.metrics_listen: {text:?} is neither a port nor address:port, as in 0.0.0.0:9464");
-        section.reader.errors.push(error);
+        section.error("metrics_listen", format!("found {text:?}; allowed is a {}", "port or address:port"));
     }
     let trace_ratio = section.required("trace_ratio").unwrap_or(0.0);
     if !(0.0..=1.0).contains(&trace_ratio) {
-        section.reader.errors.push(format!("worker.trace_ratio: {trace_ratio} is not within 0 to 1"));
+        section.error("trace_ratio", format!("found {trace_ratio}; allowed is a number from 0 to 1"));
     }
-    TelemetryConfig { metrics_listen, trace_ratio, flush: section.milliseconds("telemetry_flush_ms", 1..=60_000) }
+    TelemetryConfig { metrics_listen, trace_ratio, flush: section.milliseconds("telemetry_flush_ms") }
 }
 
-fn own_site(named: Option<&str>, sites: &BTreeMap<SiteId, SiteConfig>, reader: &mut Reader) -> Option<SiteId> {
+fn own_site(named: Option<&str>, sites: &BTreeMap<SiteId, SiteConfig>, reader: &mut Reader<'_>) -> Option<SiteId> {
     let id = match named?.parse::<SiteId>() {
         Ok(id) => id,
         Err(error) => {
@@ -466,33 +495,6 @@ fn own_site(named: Option<&str>, sites: &BTreeMap<SiteId, SiteConfig>, reader: &
         reader.errors.push(format!("--site or BRIDGE_SITE: {id} is not configured; these are: {}", known.join(", ")));
     }
     Some(id)
-}
-
-/// Two sites with one queue would steal each other's messages; with one store they would be no copy of each other. Of a site
-/// whose dead letters go to its own queue each letter would be a message again.
-fn refuse_shared_places(sites: &BTreeMap<SiteId, SiteConfig>, reader: &mut Reader) {
-    let mut taken: BTreeMap<String, (&SiteId, &str)> = BTreeMap::new();
-    for (id, site) in sites {
-        for (key, place) in site.places(id) {
-            if let Some((other, their_key)) = taken.insert(place, (id, key)) {
-                reader.errors.push(format!(
-                    "sites.{id}.{key}: is the same as sites.{other}.{their_key}; each needs one of its own"
-                ));
-            }
-        }
-    }
-}
-
-/// A queue of the same name in another region is another queue.
-fn refuse_other_regions(sites: &BTreeMap<SiteId, SiteConfig>, reader: &mut Reader) {
-    for (id, site) in sites {
-        let SiteConfig::Aws(site) = site else { continue };
-        for (key, url) in [("queue_url", &site.queue_url), ("dead_letter_queue_url", &site.dead_letter_queue_url)] {
-            if let Err(error) = QueueIdentity::of_url(url, id.region()) {
-                reader.errors.push(format!("sites.{id}.{key}: {error}"));
-            }
-        }
-    }
 }
 
 fn size(number: u64) -> usize {

@@ -1,4 +1,5 @@
-//! Reads typed values of one section by its table of keys, and gathers every error instead of stopping at the first.
+//! Reads typed values of one section by its table of keys, and gathers every error instead of stopping at the first. Every error says
+//! where (file and line, or variable), which key, what was found and what is allowed, with an example.
 
 use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 
@@ -7,74 +8,132 @@ use url::Url;
 
 use super::{
     Entry,
-    keys::KeySpec,
-    layers::{Given, Values},
+    keys::{KeySpec, Kind},
+    layers::{self, File, Form, Given},
     secret::Secret,
 };
 
 /// Reads one configuration; errors and the list of entries grow as it goes.
-#[derive(Debug, Default)]
-pub(crate) struct Reader {
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    pub(crate) file: &'a File,
     pub(crate) errors: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     pub(crate) entries: Vec<Entry>,
 }
 
 /// One section of the configuration.
-pub(crate) struct Section<'a> {
-    pub(crate) reader: &'a mut Reader,
-    pub(crate) values: &'a Values,
+pub(crate) struct Section<'r, 'a> {
+    pub(crate) reader: &'r mut Reader<'a>,
     pub(crate) prefix: String,
     pub(crate) keys: &'static [KeySpec],
 }
 
-impl Section<'_> {
+impl<'a> Reader<'a> {
+    pub(crate) fn new(file: &'a File) -> Self {
+        Self { file, errors: Vec::new(), warnings: Vec::new(), entries: Vec::new() }
+    }
+
+    /// Where a key was given; else where its section begins; else the file.
+    pub(crate) fn place(&self, key: &str) -> &str {
+        let given = self.file.values.get(key).map(|given| given.origin.as_str());
+        let section = || {
+            let section = key.rsplit_once('.').map_or(key, |(section, _)| section);
+            self.file.sections.get(section).map(String::as_str)
+        };
+        given.or_else(section).unwrap_or(&self.file.name)
+    }
+
+    /// An error of `key`, which may be a section.
+    pub(crate) fn error(&mut self, key: &str, what: impl Display) {
+        let place = if self.file.sections.contains_key(key) { &self.file.sections[key] } else { self.place(key) };
+        let error = format!("{place}: {key}: {what}");
+        self.errors.push(error);
+    }
+}
+
+impl Section<'_, '_> {
     fn spec(&self, name: &str) -> &'static KeySpec {
         self.keys.iter().find(|spec| spec.name == name).expect("every key that is read stands in its section's table")
     }
 
-    /// The value given or its default, noted as an entry.
+    fn key(&self, name: &str) -> String {
+        format!("{}.{name}", self.prefix)
+    }
+
+    /// The value given or its default, noted as an entry; none if it is no value at all, with an error.
     fn given(&mut self, name: &str) -> Option<Given> {
         let spec = self.spec(name);
-        let key = format!("{}.{name}", self.prefix);
-        let given = self.values.get(&key).cloned();
-        let default = || spec.default.map(|text| Given { text: text.to_owned(), origin: "default".to_owned() });
-        let given = given.or_else(default);
+        let key = self.key(name);
+        let given = self.reader.file.values.get(&key).cloned();
+        let default = || {
+            spec.default.map(|text| Given { text: text.to_owned(), origin: "default".to_owned(), form: Form::Untyped })
+        };
+        let mut given = given.or_else(default);
+        if let Some(given) = &mut given {
+            // What a shell, an editor or a secret store leaves around a value is no part of it.
+            given.text = given.text.trim().to_owned();
+        }
         let value = given.as_ref().map(|given| if spec.secret { "***".to_owned() } else { given.text.clone() });
         let origin = given.as_ref().map_or("not set".to_owned(), |given| given.origin.clone());
         self.reader.entries.push(Entry { key, value, unit: spec.unit, origin, help: spec.help });
-        given
-    }
-
-    fn error(&mut self, name: &str, what: impl Display) {
-        let key = format!("{}.{name}", self.prefix);
-        self.reader.errors.push(format!("{key}: {what}"));
-    }
-
-    pub(crate) fn optional<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
-        let given = self.given(name)?;
-        match given.text.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let unit = self.spec(name).unit;
-                self.error(name, format!("{:?} from {} is not {unit}: {error}", given.text, given.origin));
+        let given = given?;
+        match unfit(spec, &given) {
+            Some(found) => {
+                self.error(name, format!("found {found}; allowed is {}", spec.allowed()));
                 None
             }
+            None => Some(given),
         }
     }
 
-    pub(crate) fn required<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+    /// An error of a key, with an example of it.
+    pub(crate) fn error(&mut self, name: &str, what: impl Display) {
+        let example = self.spec(name).line().map_or(String::new(), |line| format!(", as in {line}"));
+        self.reader.error(&self.key(name), format!("{what}{example}"));
+    }
+
+    /// An error of the section.
+    pub(crate) fn section_error(&mut self, what: impl Display) {
+        self.reader.error(&self.prefix.clone(), what);
+    }
+
+    pub(crate) fn optional<T: FromStr>(&mut self, name: &str) -> Option<T> {
+        let given = self.given(name)?;
+        let read = given.text.parse().ok();
+        if read.is_none() {
+            self.error(name, format!("found {}; allowed is {}", shown(&given), self.spec(name).allowed()));
+        }
+        read
+    }
+
+    pub(crate) fn required<T: FromStr>(&mut self, name: &str) -> Option<T> {
         let errors = self.reader.errors.len();
         let value = self.optional(name);
         if value.is_none() && self.reader.errors.len() == errors {
-            let variable = super::layers::variable(&format!("{}.{name}", self.prefix));
+            let variable = layers::variable(&self.key(name));
             let spec = self.spec(name);
-            self.error(name, format!("is missing: {} ({}); set it in the file or as {variable}", spec.help, spec.unit));
+            self.error(name, format!("is missing: {}; set it here or as {variable}", spec.help));
         }
         value
     }
 
-    /// Some of the names that are `known`, separated by commas.
-    pub(crate) fn names(&mut self, name: &str, known: &[&'static str]) -> BTreeSet<&'static str> {
+    /// One of the key's own words; its default where it is wrong, so that reading goes on.
+    pub(crate) fn word(&mut self, name: &str) -> &'static str {
+        let spec = self.spec(name);
+        let Kind::OneOf(words) = spec.kind else { unreachable!("{name} is no key of words") };
+        let Some(given) = self.given(name) else { return words[0] };
+        let word = words.iter().find(|word| **word == given.text);
+        if word.is_none() {
+            self.error(name, format!("found {}; allowed is {}", shown(&given), spec.allowed()));
+        }
+        word.copied().unwrap_or(words[0])
+    }
+
+    /// Some of the key's own names.
+    pub(crate) fn names(&mut self, name: &str) -> BTreeSet<&'static str> {
+        let spec = self.spec(name);
+        let Kind::Names(known) = spec.kind else { unreachable!("{name} is no key of names") };
         let text = self.given(name).map(|given| given.text).unwrap_or_default();
         let (mut names, mut unknown) = (BTreeSet::new(), Vec::new());
         for one in text.split(',').map(str::trim).filter(|one| !one.is_empty()) {
@@ -84,7 +143,7 @@ impl Section<'_> {
             }
         }
         for one in unknown {
-            self.error(name, format!("{one:?} is none of its names; these are: {}", known.join(", ")));
+            self.error(name, format!("found {one:?}; allowed is {}", spec.allowed()));
         }
         names
     }
@@ -104,26 +163,30 @@ impl Section<'_> {
         self.given(name).map(|given| Secret::new(given.text))
     }
 
-    /// A whole number within bounds; the least where it is wrong, so that reading goes on.
-    pub(crate) fn number(&mut self, name: &str, bounds: std::ops::RangeInclusive<u64>) -> u64 {
-        let value: u64 = self.required(name).unwrap_or(*bounds.start());
-        if !bounds.contains(&value) {
-            self.error(name, format!("{value} is not within {} to {}", bounds.start(), bounds.end()));
-            return *bounds.start();
+    /// A whole number within the key's bounds; the least where it is wrong, so that reading goes on.
+    pub(crate) fn number(&mut self, name: &str) -> u64 {
+        let spec = self.spec(name);
+        let Kind::Number(least, most) = spec.kind else { unreachable!("{name} is no key of numbers") };
+        let Some(given) = self.given(name) else { return least };
+        match given.text.parse().ok().filter(|number| (least..=most).contains(number)) {
+            Some(number) => number,
+            None => {
+                self.error(name, format!("found {}; allowed is {}", shown(&given), spec.allowed()));
+                least
+            }
         }
-        value
     }
 
-    pub(crate) fn milliseconds(&mut self, name: &str, bounds: std::ops::RangeInclusive<u64>) -> Duration {
-        Duration::from_millis(self.number(name, bounds))
+    pub(crate) fn milliseconds(&mut self, name: &str) -> Duration {
+        Duration::from_millis(self.number(name))
     }
 
-    pub(crate) fn seconds(&mut self, name: &str, bounds: std::ops::RangeInclusive<u64>) -> Duration {
-        Duration::from_secs(self.number(name, bounds))
+    pub(crate) fn seconds(&mut self, name: &str) -> Duration {
+        Duration::from_secs(self.number(name))
     }
 
-    pub(crate) fn days(&mut self, name: &str, bounds: std::ops::RangeInclusive<u64>) -> Duration {
-        Duration::from_hours(24 * self.number(name, bounds))
+    pub(crate) fn days(&mut self, name: &str) -> Duration {
+        Duration::from_hours(24 * self.number(name))
     }
 
     /// The address of an SQS queue that the bridge can work with.
@@ -137,6 +200,36 @@ impl Section<'_> {
     /// A URL that is encrypted, or stays on this machine.
     pub(crate) fn url(&mut self, name: &str, required: bool) -> Option<Url> {
         let url: Url = if required { self.required(name) } else { self.optional(name) }?;
+        if let Some(instead) = names::arn_of_queue(url.as_str()) {
+            self.error(name, format!("found the ARN {url}; allowed is the queue's URL: {instead}"));
+            return None;
+        }
         self.checked(name, endpoint::check(&url)).map(|()| url)
     }
+}
+
+/// What was found, where it is not of the key's form: a number in quotes, nothing at all, or what no header carries.
+fn unfit(spec: &KeySpec, given: &Given) -> Option<String> {
+    let text = &given.text;
+    let control = text.chars().enumerate().find(|(_, c)| c.is_control());
+    match (spec.kind, given.form) {
+        (Kind::Names(_), Form::Text | Form::Untyped) if text.is_empty() => None,
+        (_, Form::Text | Form::Untyped) if text.is_empty() => {
+            Some("an empty value; leave the key out instead".to_owned())
+        }
+        // The value stays out: it may be half of a secret.
+        _ if let Some((at, c)) = control => {
+            Some(format!("the control character U+{:04X} at character {}", u32::from(c), at + 1))
+        }
+        (kind, Form::Text) if kind.is_bare() => Some(format!("the text {text:?}; take the quotes away")),
+        (Kind::TextOrNumber, Form::Number) => None,
+        (kind, Form::Number) if !kind.is_bare() => Some(if spec.secret { "a number".to_owned() } else { text.clone() }),
+        (_, Form::Flag) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// A value as an error shows it.
+fn shown(given: &Given) -> String {
+    if given.form == Form::Number { given.text.clone() } else { format!("{:?}", given.text) }
 }

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use bridge_adapters::names;
+use bridge_adapters::{azure::service_bus::ServiceBusConnection, names};
 use bridge_core::event::SiteId;
-use bridge_ops::{doctor::ALLOWABLE, replay::frame::At};
+use bridge_ops::replay::frame::At;
 use url::Url;
 
 use super::{Secret, reader::Section, size};
@@ -32,6 +32,7 @@ pub(crate) struct AwsSite {
 #[derive(Clone, Debug)]
 pub(crate) struct AzureSite {
     pub(crate) service_bus: ServiceBusAccess,
+    pub(crate) identity_client_id: Option<String>,
     pub(crate) service_bus_http_endpoint: Option<Url>,
     pub(crate) queue: String,
     pub(crate) dead_letter_queue: String,
@@ -102,7 +103,8 @@ impl SiteConfig {
                 [
                     ("queue_url", queue(&site.queue_url)),
                     ("dead_letter_queue_url", queue(&site.dead_letter_queue_url)),
-                    ("table", format!("dynamodb {endpoint} {}", site.table)),
+                    // One address may serve several regions, as a local server does: it takes the region from the signature.
+                    ("table", format!("dynamodb {endpoint} {} {}", id.region(), site.table)),
                 ]
             }
             Self::Azure(site) => {
@@ -140,24 +142,23 @@ impl ServiceBusAccess {
     }
 }
 
-pub(super) fn read_aws(section: &mut Section<'_>) -> Option<AwsSite> {
+pub(super) fn read_aws(section: &mut Section<'_, '_>) -> Option<AwsSite> {
     let queue_url = section.queue_url("queue_url");
     let dead_letter_queue_url = section.queue_url("dead_letter_queue_url");
     let table = section.name("table", names::table);
-    let lease = section.seconds("lease_seconds", 2..=43_200);
-    let message_bytes_max = size(section.number("message_bytes_max", 16_384..=1_048_576));
+    let lease = section.seconds("lease_seconds");
+    let message_bytes_max = size(section.number("message_bytes_max"));
     let sqs_endpoint = section.url("sqs_endpoint", false);
     let dynamodb_endpoint = section.url("dynamodb_endpoint", false);
     let access_key = match (section.optional::<String>("access_key_id"), section.secret("secret_access_key")) {
         (Some(id), Some(key)) => Some((id, key)),
         (None, None) => None,
         _ => {
-            let prefix = &section.prefix;
-            section.reader.errors.push(format!("{prefix}: access_key_id and secret_access_key go together"));
+            section.section_error("found one of access_key_id and secret_access_key; they go together");
             None
         }
     };
-    let allow = section.names("allow", &ALLOWABLE);
+    let allow = section.names("allow");
     Some(AwsSite {
         queue_url: queue_url?,
         dead_letter_queue_url: dead_letter_queue_url?,
@@ -171,25 +172,20 @@ pub(super) fn read_aws(section: &mut Section<'_>) -> Option<AwsSite> {
     })
 }
 
-pub(super) fn read_azure(section: &mut Section<'_>) -> Option<AzureSite> {
-    let namespace = section.optional("service_bus_namespace");
-    let connection_string = section.secret("service_bus_connection_string");
-    let service_bus = match (namespace, connection_string) {
-        (Some(namespace), None) => Some(ServiceBusAccess::Identity { namespace }),
-        (None, Some(text)) => Some(ServiceBusAccess::ConnectionString(text)),
-        _ => {
-            let prefix = &section.prefix;
-            section.reader.errors.push(format!(
-                "{prefix}: set service_bus_namespace (managed identity) or service_bus_connection_string, one of the two"
-            ));
-            None
-        }
-    };
+pub(super) fn read_azure(section: &mut Section<'_, '_>) -> Option<AzureSite> {
+    let service_bus = read_service_bus(section);
     let service_bus_http_endpoint = section.url("service_bus_http_endpoint", false);
     let queue = section.name("queue", names::service_bus_queue);
     let dead_letter_queue = section.name("dead_letter_queue", names::service_bus_queue);
-    let lease = section.seconds("lease_seconds", 2..=300);
-    let message_bytes_max = size(section.number("message_bytes_max", 16_384..=104_857_600));
+    if let (Some(ServiceBusAccess::ConnectionString(text)), Some(queue)) = (&service_bus, &queue) {
+        check_connection(section, text, queue, service_bus_http_endpoint.is_some());
+    }
+    let identity_client_id = section.optional::<String>("identity_client_id").filter(|id| {
+        let found = format!("found {id:?}; allowed is the identity's client id, a UUID");
+        section.checked("identity_client_id", id.parse::<uuid::Uuid>().map_err(|_| found)).is_some()
+    });
+    let lease = section.seconds("lease_seconds");
+    let message_bytes_max = size(section.number("message_bytes_max"));
     let cosmos_endpoint = section.url("cosmos_endpoint", true);
     let cosmos_key = section.secret("cosmos_key");
     if let Some(key) = &cosmos_key {
@@ -197,9 +193,10 @@ pub(super) fn read_azure(section: &mut Section<'_>) -> Option<AzureSite> {
     }
     let database = section.name("database", names::cosmos);
     let container = section.name("container", names::cosmos);
-    let allow = section.names("allow", &ALLOWABLE);
+    let allow = section.names("allow");
     Some(AzureSite {
         service_bus: service_bus?,
+        identity_client_id,
         service_bus_http_endpoint,
         queue: queue?,
         dead_letter_queue: dead_letter_queue?,
@@ -211,4 +208,44 @@ pub(super) fn read_azure(section: &mut Section<'_>) -> Option<AzureSite> {
         container: container?,
         allow,
     })
+}
+
+fn read_service_bus(section: &mut Section<'_, '_>) -> Option<ServiceBusAccess> {
+    let errors = section.reader.errors.len();
+    let namespace = section.optional::<String>("service_bus_namespace");
+    let connection_string = section.secret("service_bus_connection_string");
+    match (namespace, connection_string) {
+        (Some(namespace), None) => {
+            let namespace = section.checked("service_bus_namespace", names::namespace(&namespace))?;
+            Some(ServiceBusAccess::Identity { namespace })
+        }
+        (None, Some(text)) => Some(ServiceBusAccess::ConnectionString(text)),
+        // What is there is wrong, and was told of.
+        (None, None) if section.reader.errors.len() > errors => None,
+        (namespace, _) => {
+            let found = if namespace.is_some() { "both" } else { "neither" };
+            section.section_error(format!(
+                "found {found} of service_bus_namespace (managed identity) and service_bus_connection_string; allowed is one of the \
+                 two, as in service_bus_namespace = \"example.servicebus.windows.net\""
+            ));
+            None
+        }
+    }
+}
+
+/// The parts of a connection string, and whether it opens the site's own queue. Says nothing of what a secret is.
+fn check_connection(section: &mut Section<'_, '_>, text: &Secret, queue: &str, has_http_endpoint: bool) {
+    let key = "service_bus_connection_string";
+    let Some(connection) = section.checked(key, text.reveal().parse::<ServiceBusConnection>()) else { return };
+    if let Some(other) = connection.queue().filter(|other| !other.eq_ignore_ascii_case(queue)) {
+        section.error(
+            key,
+            format!(
+                "found EntityPath={other}, and the site's queue is {queue}; allowed is the connection string of the namespace"
+            ),
+        );
+    }
+    if connection.is_emulator() && !has_http_endpoint {
+        section.error("service_bus_http_endpoint", "is missing: an emulator's address for HTTP cannot be guessed");
+    }
 }

@@ -51,14 +51,14 @@ fn all_errors_are_reported_at_once() {
         + "[worker]\nattempts_max = 0\ntombstone_life_days = 20\nforward = \"some\"\n";
     let errors = load(&bad, &[("BRIDGE_WORKER_NOPE", "1"), ("BRIDGE_WORKER_CONCURRENT_WRITES", "many")]).unwrap_err();
     for expected in [
-        "sites.aws:us-east-1.table: is missing",
-        "sites.aws:us-east-1.tablet (in BRIDGE_CONFIG): unknown; known here: queue_url",
+        "BRIDGE_CONFIG:2: sites.aws:us-east-1.table: is missing: the site's table in DynamoDB; set it here or as BRIDGE_SITES_AWS_US_EAST_1_TABLE, as in table = \"bridge-records\"",
+        "BRIDGE_CONFIG:5: sites.aws:us-east-1.tablet: unknown; did you mean table, as in table = \"bridge-records\"?",
         "plain http is for loopback only",
-        "worker.attempts_max: 0 is not within 1 to 1000",
-        "worker.tombstone_life_days: must be 58 or more for a worker.replay_window_days of 56",
-        "worker.forward: \"some\"",
+        "BRIDGE_CONFIG:15: worker.attempts_max: found 0; allowed is a whole number of deliveries from 1 to 1000, as in attempts_max = 20",
+        "worker.tombstone_life_days: found 20; must be 58 or more for a worker.replay_window_days of 56",
+        "worker.forward: found \"some\"; allowed is one of \"all\", \"latest\", as in forward = \"all\"",
         "BRIDGE_WORKER_NOPE: overrides no key",
-        "worker.concurrent_writes: \"many\" from BRIDGE_WORKER_CONCURRENT_WRITES is not records",
+        "BRIDGE_WORKER_CONCURRENT_WRITES: worker.concurrent_writes: found \"many\"; allowed is a whole number of records",
     ] {
         assert!(errors.iter().any(|error| error.contains(expected)), "{expected} is not in {errors:#?}");
     }
@@ -69,7 +69,7 @@ fn two_sites_must_not_share_a_queue_or_a_store() {
     let twice = GOOD.to_owned()
         + &GOOD.replace("us-east-1\"]", "us-east-2\"]").replace("azure:westeurope", "azure:northeurope");
     let errors = load(&twice, &[]).unwrap_err();
-    let same = "aws:us-east-2.queue_url: is the same as sites.aws:us-east-1.queue_url";
+    let same = "aws:us-east-2.queue_url: is the same as sites.aws:us-east-1.queue_url (BRIDGE_CONFIG:3); each needs one of its own";
     assert!(errors.iter().any(|error| error.contains(same)), "{errors:#?}");
     assert!(
         errors
@@ -85,8 +85,9 @@ fn the_queues_of_a_site_are_in_its_region() {
     let wrong = GOOD.replace("sqs.us-east-1", "sqs.us-west-2");
     let errors = load(&wrong, &[]).unwrap_err();
     for key in ["queue_url", "dead_letter_queue_url"] {
-        let expected = format!("sites.aws:us-east-1.{key}: the queue is in us-west-2, and its site in us-east-1");
-        assert!(errors.contains(&expected), "{errors:#?}");
+        let expected =
+            format!("sites.aws:us-east-1.{key}: the queue is in us-west-2, and its site in us-east-1, as in {key}");
+        assert!(errors.iter().any(|error| error.contains(&expected)), "{errors:#?}");
     }
 }
 
@@ -96,7 +97,7 @@ fn a_fifo_queue_is_refused_wherever_a_site_may_name_one() {
         let variable = format!("BRIDGE_SITES_AWS_US_EAST_1_{}", key.to_ascii_uppercase());
         let errors = load(GOOD, &[(&variable, "https://sqs.us-east-1.amazonaws.com/1/orders.fifo")]).unwrap_err();
         let expected = format!("sites.aws:us-east-1.{key}: orders.fifo is a FIFO queue: its five minutes");
-        assert!(errors.len() == 1 && errors[0].starts_with(&expected), "{errors:#?}");
+        assert!(errors.len() == 1 && errors[0].contains(&expected), "{errors:#?}");
     }
 }
 
@@ -110,8 +111,8 @@ fn a_finding_is_allowed_by_its_name_and_by_no_other() {
     assert_eq!(allowed(""), [[""; 0], []], "each site for itself");
     assert_eq!(allowed(" store.regions,queue.redrive , "), [vec!["queue.redrive", "store.regions"], vec![]]);
     let errors = allowing("store.regions, store.key").unwrap_err();
-    let expected = "sites.aws:us-east-1.allow: \"store.key\" is none of its names; these are: store.regions, store.key-size, queue.redrive";
-    assert_eq!(errors, [expected]);
+    let expected = "sites.aws:us-east-1.allow: found \"store.key\"; allowed is some of store.regions, store.key-size, queue.redrive";
+    assert!(errors.len() == 1 && errors[0].contains(expected), "{errors:#?}");
 }
 
 /// Sizes first: of messages that are as large as their queue takes them, no more are taken than fit.
@@ -141,7 +142,7 @@ fn a_container_takes_no_more_than_fits_into_its_bytes() {
 fn a_place_is_known_by_its_address_and_not_by_its_key() {
     let with = |region: &str, key: &str| {
         let secret = format!(
-            "service_bus_connection_string = \"Endpoint=sb://Example.servicebus.windows.net/;SharedAccessKey={key}\""
+            "service_bus_connection_string = \"Endpoint=sb://Example.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey={key}\""
         );
         let site = GOOD.split_once("[sites.\"azure").unwrap().1;
         let site = site.replace("service_bus_namespace = \"example.servicebus.windows.net\"", &secret);
@@ -181,7 +182,10 @@ fn metrics_are_served_on_loopback_unless_told_otherwise() {
         assert_eq!(listen(text).unwrap().telemetry.metrics_listen, Some(expected.parse().unwrap()), "{text}");
     }
     let error = &listen("everywhere").unwrap_err()[0];
-    assert!(error.contains("worker.metrics_listen: \"everywhere\" is neither a port nor address:port"), "{error}");
+    assert!(
+        error.contains("worker.metrics_listen: found \"everywhere\"; allowed is a port or address:port"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -196,7 +200,7 @@ fn a_trace_ratio_is_a_part() {
 fn secrets_are_not_shown() {
     let text = GOOD.replace(
         "service_bus_namespace = \"example.servicebus.windows.net\"",
-        "service_bus_connection_string = \"Endpoint=sb://x/;SharedAccessKey=hush\"",
+        "service_bus_connection_string = \"Endpoint=sb://x/;SharedAccessKeyName=n;SharedAccessKey=hush\"",
     );
     let config = load(&text, &[]).unwrap();
     assert!(!format!("{config:?}").contains("hush"));
@@ -212,7 +216,7 @@ fn fences_that_do_not_fit_together_are_refused() {
     assert_eq!(errors("replay_window_days = 30\ntombstone_life_days = 31").len(), 1);
     assert_eq!(errors("clock_skew_max_seconds = 3600"), [""; 0]);
     let near = errors("clock_skew_max_seconds = 3601");
-    assert!(near.len() == 1 && near[0].starts_with("worker.future_max_seconds: must be"), "{near:?}");
+    assert!(near.len() == 1 && near[0].contains("worker.future_max_seconds: found 3600; must be"), "{near:?}");
     let config = load(GOOD, &[]).unwrap();
     let rules = config.rules(config.own_site().unwrap());
     assert_eq!((rules.limits.future_max.as_secs(), rules.limits.age_max.as_secs() / 86_400), (3600, 59));
@@ -258,5 +262,94 @@ fn numbers_beyond_every_bound_are_errors() {
             drop(load(GOOD, &[(&variable, &value.to_string())]));
         }
         assert!(load(GOOD, &[(&variable, "18446744073709551615")]).is_err(), "{variable}");
+    }
+}
+
+/// What a file or a secret store leaves around a value is no part of it, and what no header carries is refused here: SDKs panic at it.
+#[test]
+fn values_are_trimmed_and_what_no_header_carries_is_refused() {
+    let with = |id: &str, secret: &str| {
+        let keys = [
+            ("BRIDGE_SITES_AWS_US_EAST_1_ACCESS_KEY_ID", id),
+            ("BRIDGE_SITES_AWS_US_EAST_1_SECRET_ACCESS_KEY", secret),
+        ];
+        load(GOOD, &keys)
+    };
+    let config = with("AKIDEXAMPLE\n", " wJalr\r\n").unwrap();
+    let site = config.sites.values().find_map(|site| match site {
+        SiteConfig::Aws(site) => site.access_key.clone(),
+        SiteConfig::Azure(_) => None,
+    });
+    let (id, secret) = site.unwrap();
+    assert_eq!((id.as_str(), secret.reveal()), ("AKIDEXAMPLE", "wJalr"));
+    let errors = with("AKID", "hu\nsh").unwrap_err();
+    let expected = "BRIDGE_SITES_AWS_US_EAST_1_SECRET_ACCESS_KEY: sites.aws:us-east-1.secret_access_key: found the control character U+000A at character 3";
+    assert!(errors.iter().any(|error| error.starts_with(expected)), "{errors:#?}");
+    assert!(errors.iter().all(|error| !error.contains("hu\nsh")), "{errors:#?}");
+    let errors = with("AKID", " \n").unwrap_err();
+    assert!(errors.iter().any(|error| error.contains("secret_access_key: found an empty value")), "{errors:#?}");
+}
+
+/// A local server serves several regions at one address, and keeps their tables apart by the signature's region.
+#[test]
+fn tables_of_one_name_in_two_regions_are_two() {
+    let aws = GOOD.split_once("[sites.\"azure").unwrap().0;
+    let local = aws.to_owned() + "dynamodb_endpoint = \"http://127.0.0.1:8000\"\n";
+    let both = local.clone() + &local.replace("us-east-1", "eu-west-1");
+    assert_eq!(load(&both, &[]).unwrap().sites.len(), 2);
+    let same = both.replace("sqs.eu-west-1.amazonaws.com/123456789012", "sqs.us-east-1.amazonaws.com/123456789012");
+    assert!(load(&same, &[]).is_err(), "their queues are one");
+}
+
+#[test]
+fn one_namespace_is_one_however_it_is_written() {
+    let site = GOOD.split_once("[sites.\"azure").unwrap().1;
+    let twice = |spelling: &str| {
+        let other = site.replace("westeurope", "northeurope").replace("https://example.doc", "https://other.doc");
+        load(&format!("{GOOD}[sites.\"azure{}", other.replace("example.servicebus.windows.net", spelling)), &[])
+    };
+    for spelling in [
+        "EXAMPLE.servicebus.windows.net",
+        "https://example.servicebus.windows.net:443/",
+        "example.servicebus.windows.net:5671",
+    ] {
+        let errors = twice(spelling).unwrap_err();
+        assert!(errors.iter().any(|error| error.contains("is the same as")), "{spelling}: {errors:#?}");
+    }
+    assert_eq!(twice("other.servicebus.windows.net").unwrap().sites.len(), 3);
+}
+
+#[test]
+fn a_region_that_is_unknown_is_warned_of_and_works() {
+    let config = load(&GOOD.replace("westeurope", "westeuropa"), &[]).unwrap();
+    let expected =
+        "BRIDGE_CONFIG:7: sites.azure:westeuropa: azure had no region westeuropa in 2026-11; did you mean westeurope?";
+    assert_eq!(config.warnings, [expected]);
+    assert_eq!(load(GOOD, &[]).unwrap().warnings, [""; 0]);
+}
+
+/// A text that is broken is no path that is missing.
+#[test]
+fn a_broken_text_is_told_of_as_a_text() {
+    for (file, expected) in
+        [("[worker", "BRIDGE_CONFIG:1: is not TOML"), ("/no/such/file", "/no/such/file cannot be read")]
+    {
+        let error = &Config::load(&Sources { file: Some(file.to_owned()), ..Sources::default() }).unwrap_err().0[0];
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+/// The schema is made of the same table, and takes what the bridge takes.
+#[test]
+fn the_schema_names_every_key_with_its_bounds() {
+    let schema: serde_json::Value = serde_json::from_str(&schema::text()).unwrap();
+    let attempts = &schema["properties"]["worker"]["properties"]["attempts_max"];
+    assert_eq!(
+        (&attempts["minimum"], &attempts["maximum"], &attempts["default"]),
+        (&1.into(), &1000.into(), &20.into())
+    );
+    for (pattern, keys) in [("^aws:[a-z0-9-]+$", keys::AWS), ("^azure:[a-z0-9-]+$", keys::AZURE)] {
+        let properties = &schema["properties"]["sites"]["patternProperties"][pattern]["properties"];
+        assert_eq!(properties.as_object().unwrap().len(), keys.len());
     }
 }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::poller::Look;
 use self::{api::Api, guard::Guard, poller::Poller};
+use crate::serve::{self, Bounds};
 
 /// Where to serve, and to whom.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ impl Dashboard {
         let poller = Arc::new(Poller::new(sites, unwatched));
         let router = router(poller.clone(), guard.at_port(address.port()), stop.clone());
         let server = tokio::spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+            let served = serve::serve(listener, router, stop.clone(), Bounds::default());
             let (served, ()) = tokio::join!(served, poller.run(&*look, &stop));
             if let Err(error) = served {
                 tracing::error!(%error, "the dashboard's server ended");

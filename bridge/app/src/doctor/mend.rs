@@ -21,6 +21,11 @@ pub(super) fn phrase(mend: Mend, site: Option<&SiteId>, config: &Config) -> Stri
         (Mend::SetClock, _) => {
             "synchronise this machine's clock (chronyc tracking, timedatectl), or look from another machine".to_owned()
         }
+        (Mend::SignIn, _) => {
+            "give this process an identity, for example by signing in with `aws sso login` or `az login`; docs/identity.md says where \
+             each cloud's chain looks"
+                .to_owned()
+        }
         (Mend::Configure { key, value, .. }, Some((id, _))) => format!("set sites.\"{id}\".{key} = {value}"),
         (Mend::Reach, _) => {
             "check the network and the address; `bridge config` shows which is configured, and where it came from"
@@ -125,7 +130,9 @@ fn aws(mend: Mend, id: &SiteId, site: &AwsSite) -> String {
             format!("look with a role that may sqs:GetQueueAttributes on {}; {NEED_NOT}", name(url(thing)))
         }
         Mend::StopForwarding(_) | Mend::Stay(_) => unreachable!("SQS has no such setting"),
-        Mend::Configure { .. } | Mend::SetClock | Mend::Reach => unreachable!("the same for every cloud"),
+        Mend::Configure { .. } | Mend::SetClock | Mend::SignIn | Mend::Reach => {
+            unreachable!("the same for every cloud")
+        }
     }
 }
 
@@ -228,7 +235,9 @@ fn azure(mend: Mend, id: &SiteId, site: &AzureSite) -> String {
             "look with an identity that has the role Azure Service Bus Data Owner (or the claim Manage) on {}; {NEED_NOT}",
             queue(thing)
         ),
-        Mend::Configure { .. } | Mend::SetClock | Mend::Reach => unreachable!("the same for every cloud"),
+        Mend::Configure { .. } | Mend::SetClock | Mend::SignIn | Mend::Reach => {
+            unreachable!("the same for every cloud")
+        }
     }
 }
 

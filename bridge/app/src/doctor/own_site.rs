@@ -189,7 +189,7 @@ impl Diagnosis {
 /// Whether a call failed for what the store or the queue is. One that is away says nothing of that.
 fn suspicious(outcome: Outcome) -> bool {
     match outcome {
-        Outcome::Rejected | Outcome::Unauthorized | Outcome::Missing | Outcome::Misshapen => true,
+        Outcome::Rejected | Outcome::Unauthorized | Outcome::Missing | Outcome::Misshapen | Outcome::Panicked => true,
         Outcome::Ok
         | Outcome::Throttled
         | Outcome::Unavailable

@@ -33,7 +33,8 @@ pub(crate) fn init(args: &LogArgs, default: &str, in_function: bool) {
     let directives = if log.contains(['=', ',']) {
         log.to_owned()
     } else {
-        format!("warn,bridge={log},bridge_adapters={log},localcloud={log}")
+        // aws-config warns of every link of its chain, once for each client; the error of the call names them all.
+        format!("warn,aws_config=error,bridge={log},bridge_adapters={log},localcloud={log}")
     };
     let (filter, refused) = match EnvFilter::try_new(&directives) {
         Ok(filter) => (filter, None),

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bridge_adapters::endpoint;
 use opentelemetry::metrics::Counter;
 use opentelemetry_otlp::{MetricExporter, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
@@ -259,10 +260,7 @@ fn metric_exporter(url: &Url, settings: &Settings) -> anyhow::Result<MetricExpor
 
 fn client(url: &Url) -> anyhow::Result<reqwest::Client> {
     // Headers may carry a key: it goes where it was meant for, and nowhere else.
-    let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(REQUEST);
-    if url.scheme() == "http" {
-        builder = builder.no_proxy(); // Loopback, as everywhere.
-    }
+    let builder = endpoint::client(url).redirect(reqwest::redirect::Policy::none()).timeout(REQUEST);
     Ok(builder.build()?)
 }
 

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Reader;
+use crate::serve::{self, Bounds};
 
 pub(super) async fn serve(listener: TcpListener, reader: Reader, stop: CancellationToken) -> anyhow::Result<()> {
     let router = Router::new()
@@ -22,9 +23,7 @@ pub(super) async fn serve(listener: TcpListener, reader: Reader, stop: Cancellat
         .route("/health", get(|| async { "ok\n" }))
         .fallback(|| async { (axum::http::StatusCode::NOT_FOUND, "here are /metrics and /health\n") })
         .with_state(reader);
-    let stopped = async move { stop.cancelled().await };
-    axum::serve(listener, router).with_graceful_shutdown(stopped).await?;
-    Ok(())
+    Ok(serve::serve(listener, router, stop, Bounds::default()).await?)
 }
 
 async fn scrape(State(reader): State<Reader>) -> impl IntoResponse {

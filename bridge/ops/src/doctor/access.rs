@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{Figures, Findings, Look, Mend, SiteFacts, Thing, spell};
-use bridge_core::failure::{FailureKind, PortError};
+use bridge_core::failure::{FailureKind, NoCredentials, PortError};
 
 /// A clock that is this far off is not kept any more. Ours: machines that are synchronised stay within a fraction of a
 /// second, and a `Date` is good to one.
@@ -21,6 +21,9 @@ pub(super) enum Use {
 /// Reports what could not be seen or done.
 pub(super) fn failed(check: &'static str, at: &str, purpose: Use, error: &PortError, out: &mut Findings) {
     let (Use::Look(thing) | Use::Work(thing)) = purpose;
+    if let Some(none) = error.cause::<NoCredentials>() {
+        return out.without_credentials(none);
+    }
     match (&error.kind, purpose) {
         // A worker does not need to read settings, so nothing is broken by it.
         (FailureKind::Unauthorized, Use::Look(_)) => {
@@ -39,7 +42,7 @@ fn against(kind: &FailureKind, thing: Thing) -> Mend {
         FailureKind::Rejected { .. } | FailureKind::TooLarge { .. } => Mend::Accept(thing),
         FailureKind::Misshapen { .. } => Mend::Replace(thing),
         FailureKind::Missing => Mend::Create(thing),
-        FailureKind::Unauthorized => Mend::AllowUse(thing),
+        FailureKind::Unauthorized | FailureKind::Panicked { .. } => Mend::AllowUse(thing),
         FailureKind::Unavailable | FailureKind::TimedOut | FailureKind::LeaseLost => Mend::Reach,
     }
 }

@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 pub use facts::{Expiry, Inspect, Look, Looks, PartitionKey, QueueFacts, Redrive, SiteFacts, StoreFacts, Tries};
 
-use bridge_core::event::SiteId;
+use bridge_core::{event::SiteId, failure::NoCredentials};
 
 /// What was looked at, what was found, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +106,8 @@ pub enum Mend {
     AllowUse(Thing),
     /// Look with an identity that may read settings.
     AllowLook(Thing),
+    /// Give this process an identity.
+    SignIn,
     /// Mend the network or the address.
     Reach,
     /// Mend the clock of this machine.
@@ -130,6 +132,9 @@ pub struct Figures {
 /// Checks whose bad finding a site's configuration may allow by name, because an operator can know what no setting tells: that nobody
 /// writes in the other regions, that no key is long, that messages which kill a worker are looked after elsewhere.
 pub const ALLOWABLE: [&str; 3] = [store::REGIONS, store::KEY_SIZE, queue::REDRIVE];
+
+/// The check that a process has credentials at all.
+const CREDENTIALS: &str = "credentials";
 
 /// What findings on all sites looked at.
 const ALL_SITES: &str = "all sites";
@@ -193,6 +198,14 @@ impl Findings {
     /// What breaks a promise while it lasts, and is no setting of the queue or the store.
     fn amiss(&mut self, check: &'static str, looked_at: &str, found: impl Into<String>, mend: Mend) {
         self.add(check, looked_at, found.into(), State::Bad, Some(mend));
+    }
+
+    /// Once for a site: everything else of it fails for that alone.
+    fn without_credentials(&mut self, none: &NoCredentials) {
+        let is_told = |finding: &Finding| finding.check == CREDENTIALS && finding.site == self.site;
+        if !self.list.iter().any(is_told) {
+            self.amiss(CREDENTIALS, "this process", none.to_string(), Mend::SignIn);
+        }
     }
 
     fn add(

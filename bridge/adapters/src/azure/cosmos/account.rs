@@ -62,7 +62,7 @@ pub(crate) fn regions(text: &str) -> serde_json::Result<BTreeSet<String>> {
 
 async fn read(endpoint: &Url, credential: &CosmosCredential) -> Result<String, Failure> {
     let failed = |error: reqwest::Error| Failure::unavailable(error.without_url());
-    let builder = tls::http_client(endpoint.scheme() == "https").map_err(Failure::unavailable)?;
+    let builder = tls::http_client(endpoint).map_err(Failure::unavailable)?;
     let builder = builder.connect_timeout(CONNECT_TIMEOUT);
     let date = SystemClock.now().format("%a, %d %b %Y %T GMT").to_string();
     let request = builder.build().map_err(failed)?.get(endpoint.clone());

@@ -15,7 +15,7 @@ use crate::{assemble, config::Config, doctor, exit::Code, host, telemetry::Telem
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Checks every site, or --site alone. It does what a worker does: it reads and writes a record under the reserved key _bridge/doctor/SITE, which expires after an hour, and sends a heartbeat. It only reads dead-letter queues.\n\nExit codes: 0 all good, 1 no site could be checked, 2 something needs a fix.\n\nExample: bridge doctor --config bridge.toml"
+    after_help = "Checks every site, or --site alone. It does what a worker does: it reads and writes a record under the reserved key _bridge/doctor/SITE, which expires after an hour, and sends a heartbeat. It only reads dead-letter queues.\n\nExit codes: 0 nothing is bad, 1 no site could be checked, 2 something is bad, or with --strict worth a warning.\n\nExample: bridge doctor --config bridge.toml"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Only read: write no record and send no heartbeat
     #[arg(long)]
     read_only: bool,
+    /// End with exit code 2 for warnings too
+    #[arg(long)]
+    strict: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -37,14 +40,15 @@ pub(crate) async fn run(args: &Args, config: Config) -> anyhow::Result<Code> {
     } else {
         super::print_styled(&show::lines(&findings, &config))?;
     }
-    Ok(judge(&sites, &findings))
+    Ok(judge(&sites, &findings, args.strict))
 }
 
-fn judge(sites: &[SiteFacts], findings: &[Finding]) -> Code {
+fn judge(sites: &[SiteFacts], findings: &[Finding], strict: bool) -> Code {
     if !sites.iter().any(SiteFacts::any) {
         return Code::Failed;
     }
-    if findings.iter().all(|finding| finding.state == State::Good) { Code::Done } else { Code::Remains }
+    let remains = |finding: &Finding| finding.state == State::Bad || strict && finding.state == State::Warning;
+    if findings.iter().any(remains) { Code::Remains } else { Code::Done }
 }
 
 /// Looks at one site, and tries it. What fails is a fact.

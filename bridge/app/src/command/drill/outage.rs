@@ -3,7 +3,7 @@
 use std::{io::IsTerminal, pin::pin, process::Stdio, time::Duration};
 
 use anyhow::{Context, bail};
-use bridge_adapters::clock::SystemClock;
+use bridge_adapters::{clock::SystemClock, endpoint};
 use bridge_core::{event::SiteId, port::Clock};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -138,7 +138,7 @@ fn place(site: &SiteId) -> String {
 }
 
 async fn ask(admin: &Url, path: &str, method: reqwest::Method, body: String) -> anyhow::Result<String> {
-    let request = reqwest::Client::new().request(method, admin.join(path)?).body(body).timeout(ADMIN_LIMIT);
+    let request = endpoint::client(admin).build()?.request(method, admin.join(path)?).body(body).timeout(ADMIN_LIMIT);
     let answer = request.send().await?;
     let (status, text) = (answer.status(), answer.text().await?);
     if !status.is_success() {

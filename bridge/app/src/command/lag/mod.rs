@@ -4,6 +4,7 @@ mod show;
 
 use std::time::Duration;
 
+use bridge_core::text::visible;
 use bridge_ops::lag::{Report, report::Level};
 
 use crate::{assemble, config::Config, exit::Code, host};
@@ -41,10 +42,11 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
         // Ctrl-C ends no look, as its end is seconds away: letters that it has taken would stay hidden for minutes.
         let report = observer.look(args.conflicts).await;
         let text = text(&args, &report)?;
-        if args.watch && !args.json {
-            super::print_styled(&text)?;
-        } else {
-            super::print(&text)?;
+        let text = if args.watch && !args.json { text.into() } else { visible(&text) };
+        // A closed pipe ends the watch, as nobody sees it any more.
+        let reader = super::print_styled(&text)?;
+        if args.watch && reader == super::Reader::Gone {
+            return Ok(Code::Done);
         }
         if !args.watch {
             return Ok(code(args.strict, &report));

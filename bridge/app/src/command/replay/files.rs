@@ -152,12 +152,14 @@ impl PlanFile {
     }
 
     /// How to go on with it, in a shell; `config` and `rate` where they were given by flag.
-    pub(super) fn resume(&self, config: Option<&str>, rate: Option<f64>) -> String {
-        let config =
-            config.map(|path| format!(" --config {}", shlex::try_quote(path).unwrap_or_default())).unwrap_or_default();
+    pub(super) fn resume(&self, config: Option<&str>, rate: Option<f64>, edit_with: Option<&str>) -> String {
+        let flag = |name: &str, value: Option<&str>| {
+            value.map(|value| format!(" {name} {}", shlex::try_quote(value).unwrap_or_default())).unwrap_or_default()
+        };
+        let (config, edit_with) = (flag("--config", config), flag("--edit-with", edit_with));
         let rate = rate.map(|rate| format!(" --rate {rate}")).unwrap_or_default();
         format!(
-            "bridge replay --plan {} --resume --yes{rate}{config}",
+            "bridge replay --plan {} --resume --yes{rate}{edit_with}{config}",
             shlex::try_quote(&self.path.display().to_string()).unwrap_or_default()
         )
     }
@@ -414,9 +416,9 @@ mod tests {
     fn the_line_that_goes_on_is_whole_and_safe_for_a_shell() {
         let at = |path: &str| PlanFile { path: path.into(), there: false, named: true };
         let plain = at("/tmp/owed-2026-11-21.jsonl");
-        assert_eq!(plain.resume(None, None), "bridge replay --plan /tmp/owed-2026-11-21.jsonl --resume --yes");
+        assert_eq!(plain.resume(None, None, None), "bridge replay --plan /tmp/owed-2026-11-21.jsonl --resume --yes");
         assert_eq!(
-            at("my plan's.jsonl").resume(Some("a b.toml"), Some(0.5)),
+            at("my plan's.jsonl").resume(Some("a b.toml"), Some(0.5), None),
             r#"bridge replay --plan "my plan's.jsonl" --resume --yes --rate 0.5 --config 'a b.toml'"#
         );
     }

@@ -123,7 +123,20 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
     if let (false, Some(site)) = (args.dry_run, route.store()) {
         OwnSite::check_store(&config, site).await?;
     }
-    let program = route.edit_with.as_deref().map(Program::new);
+    let program = route.edit_with.as_deref();
+    if let Some(program) = program {
+        // A plan is a file that somebody else may have written, and a program runs as the one who runs the plan.
+        if file.is_there() && !args.dry_run && request.edit_with.is_none() {
+            let flag = shlex::try_quote(program).unwrap_or_default();
+            let path = file.path().display();
+            return Err(Misuse(format!(
+                "{path} edits its messages with a program that its author chose: {program}. If that is what you want, name it: --edit-with {flag}"
+            ))
+            .into());
+        }
+        tell!("edits with: {program}");
+    }
+    let program = program.map(Program::new);
     let setting = setting(&config, &route, program.as_ref().map(|program| program as &dyn Editor)).await?;
     if request.goes_at_once(&route, &args) {
         let again = pass::again(&request, &route, config_flag);
@@ -205,7 +218,7 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
             Ok(())
         })?;
     }
-    let resume = file.resume(config_flag, request.rate);
+    let resume = file.resume(config_flag, request.rate, route.edit_with.as_deref());
     let manner = run::Manner { rate: request.rate, json: args.json, resume, stop: &stop };
     let code = run::carry_out(&setting, loaded, &file, manner).await;
     close(&setting).await;

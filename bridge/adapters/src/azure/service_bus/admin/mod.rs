@@ -68,7 +68,7 @@ impl ServiceBusDescriptions {
         url.path_segments_mut().map_err(|()| missing("no address".to_owned()))?.pop_if_empty().extend(queue.split('/'));
         url.query_pairs_mut().append_pair("api-version", API_VERSION);
         let token = sas::token(&self.target.credential, &format!("https://{}/{queue}", self.target.host)).await?;
-        let request = self.client()?.get(url).header(AUTHORIZATION, token.header());
+        let request = self.client(&url)?.get(url).header(AUTHORIZATION, token.header());
         let failed = Failure::of_transport;
         let answer = request.send().await.map_err(failed)?;
         let status = answer.status();
@@ -81,13 +81,12 @@ impl ServiceBusDescriptions {
         Err(Failure::new(tls::refusal(status), detail.trim_end()))
     }
 
-    fn client(&self) -> Result<&Client, Failure> {
+    fn client(&self, at: &Url) -> Result<&Client, Failure> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let builder = connection::http_client(self.target.encrypted)?
-            .connect_timeout(self.timeouts.connect)
-            .timeout(self.timeouts.operation);
+        let builder =
+            connection::http_client(at)?.connect_timeout(self.timeouts.connect).timeout(self.timeouts.operation);
         let client = builder.build().map_err(Failure::unavailable)?;
         Ok(self.client.get_or_init(|| client))
     }

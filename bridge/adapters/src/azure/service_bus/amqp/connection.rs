@@ -13,7 +13,7 @@ use bridge_core::failure::FailureKind;
 use fe2o3_amqp::{
     Connection, Session, connection::ConnectionHandle, sasl_profile::SaslProfile, session::SessionHandle,
 };
-use reqwest::ClientBuilder;
+use reqwest::{ClientBuilder, Url};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     net::TcpStream,
@@ -254,8 +254,8 @@ fn tls() -> Result<Arc<ClientConfig>, Failure> {
 }
 
 /// A client of the namespace's REST interface.
-pub(crate) fn http_client(encrypted: bool) -> Result<ClientBuilder, Failure> {
-    tls::http_client(encrypted).map_err(Failure::unavailable)
+pub(crate) fn http_client(at: &Url) -> Result<ClientBuilder, Failure> {
+    tls::http_client(at).map_err(Failure::unavailable)
 }
 
 /// rustls reports as invalid data what another try cannot cure, such as a certificate that is not trusted.

@@ -226,7 +226,7 @@ impl Sender {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let builder = connection::http_client(self.target.encrypted)?
+        let builder = connection::http_client(self.url.as_ref().map_err(Clone::clone)?)?
             .connect_timeout(self.timeouts.connect)
             .timeout(self.timeouts.operation)
             .pool_idle_timeout(IDLE)
