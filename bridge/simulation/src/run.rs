@@ -311,7 +311,8 @@ fn owes(world: &World, site: &Site) -> bool {
 
 /// Whether every letter of `site` that owes an event is of a reason that needs no operator. Written here anew, as a checker would.
 fn goes_by_itself(world: &World, site: &Site) -> bool {
-    let by_itself = |reason: &String| matches!(reason.as_str(), "peer_unavailable" | "retries_exhausted" | "store_away");
+    let by_itself =
+        |reason: &String| matches!(reason.as_str(), "peer_unavailable" | "retries_exhausted" | "store_away");
     owing(world, site).iter().all(|letter| letter.get(property::REASON).is_some_and(by_itself))
 }
 

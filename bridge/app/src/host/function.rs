@@ -151,8 +151,10 @@ async fn replicate(State(function): State<Arc<Function>>, headers: HeaderMap, bo
             refused(StatusCode::INTERNAL_SERVER_ERROR, &format!("not even a copy could be scheduled: {detail}"))
         }
         (Some(Failed::NotRescheduled { detail }), Some(halt)) => {
-            let detail =
-                format!("halted: {}; not even a copy could be scheduled: {detail}; see runbooks/halted.md", halt.detail);
+            let detail = format!(
+                "halted: {}; not even a copy could be scheduled: {detail}; see runbooks/halted.md",
+                halt.detail
+            );
             refused(StatusCode::INTERNAL_SERVER_ERROR, &detail)
         }
         (Some(Failed::NotSetAside), _) => {

@@ -165,9 +165,9 @@ impl PlanFile {
     }
 
     /// What to type after a look at this plan, so that it is not made once more.
-    pub(super) fn offer(&self, config: Option<&str>) -> String {
+    pub(super) fn offer(&self, config: Option<&str>, edit_with: Option<&str>) -> String {
         if self.named {
-            return format!("to run it: {}", self.resume(config, None).replace(" --resume", ""));
+            return format!("to run it: {}", self.resume(config, None, edit_with).replace(" --resume", ""));
         }
         "to run just this plan: add --plan FILE, and then run: bridge replay --plan FILE --yes".to_owned()
     }

@@ -193,7 +193,7 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
         file.entries(|entry| super::print(&format!("  {}\n", sums::line(&entry))))?;
     }
     if args.dry_run && !args.json {
-        super::print(&format!("\n{}\n", file.offer(config_flag)))?;
+        super::print(&format!("\n{}\n", file.offer(config_flag, route.edit_with.as_deref())))?;
     }
     let answer = match args.dry_run {
         true => Some(false),
