@@ -174,7 +174,7 @@ fn a_missing_queue_is_found_in_both_clouds() {
 fn an_absent_redrive_policy_is_found() {
     let clouds = clouds();
     set_queue(&clouds, QueueAttributeName::RedrivePolicy, "");
-    examined(&clouds).one_bad(AWS, "queue.redrive", r#"\"maxReceiveCount\":\"40\""#);
+    examined(&clouds).one_bad(AWS, "queue.redrive", r#"\"maxReceiveCount\":\"1000\""#);
 }
 
 #[test]

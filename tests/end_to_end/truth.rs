@@ -88,7 +88,7 @@ fn a_store_that_is_away_is_told_by_its_worker_and_what_backs_off_below_it() {
     clouds.fault("dynamodb:PutItem:error");
     publish(&clouds, HERE, 30);
     let one = first(&clouds, "store away", |one| says(one, "has not answered its worker for"));
-    assert_eq!((&one["site"], &one["level"], &one["runbook"]), (&HERE.into(), &"bad".into(), &"aws-down".into()));
+    assert_eq!((&one["site"], &one["level"], &one["runbook"]), (&HERE.into(), &"bad".into(), &"store-away".into()));
     assert!(one["detail"].as_str().unwrap().contains("dynamodb"), "{one:#}");
     clouds.clear_faults();
     // Calm is shown only once both stores have all.

@@ -278,8 +278,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
 
     // The loop that takes messages.
     "takes-more-than-a-batch" in "receive.rs", noticed by "books balance":
-        "self.queue.receive(self.pace.batch_messages_max, wait).await"
-        => "self.queue.receive(self.pace.batch_messages_max * if MUTANT { 10 } else { 1 }, wait).await";
+        "self.queue.receive(most, wait).await"
+        => "self.queue.receive(most * if MUTANT { 10 } else { 1 }, wait).await";
     "works-on-more-batches" in "receive.rs", noticed by "books balance":
         "(0..pace.concurrent_batches.max(1))"
         => "(0..pace.concurrent_batches.max(1) * if MUTANT { 10 } else { 1 })";

@@ -217,13 +217,15 @@ fn a_queue_that_is_away_is_tried_again_and_not_told_as_a_halt() {
 /// Messages that come while another lane looks for the mend go back unseen.
 #[test]
 fn what_comes_while_halted_goes_back_and_is_not_worked_on() {
-    let world = world(1);
+    let world = world(0);
     let site = world.site(HERE);
-    site.writes.add(Rule::always(Fault::Before(FailureKind::Unauthorized)));
     let late = async {
-        world.clock.sleep(Duration::from_secs(10)).await;
-        let body = event(2, HERE, "upsert", "2", 0).to_string();
-        bridge_core::port::Queue::send(&*site.queue, &[crate::world::message(2, &body)]).await;
+        for number in 1..=2 {
+            world.clock.sleep(Duration::from_secs(5)).await;
+            site.writes.add(Rule::always(Fault::Before(FailureKind::Unauthorized)));
+            let body = event(number.into(), HERE, "upsert", &number.to_string(), 0).to_string();
+            bridge_core::port::Queue::send(&*site.queue, &[crate::world::message(number, &body)]).await;
+        }
     };
     let told = Told::default();
     let pace = Pace { rest: Backoff { base: Duration::from_mins(5), max: Duration::from_mins(5) }, ..PACE };

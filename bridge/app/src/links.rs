@@ -122,10 +122,10 @@ impl Line {
                 "the peer does not answer: its events are set aside for it, with the reason peer_unavailable"
             ),
             What::StillAway(more) => {
-                tracing::warn!(%peer, owed, more, away_seconds, "the peer is still away: its events are set aside for it");
+                tracing::warn!(%peer, set_aside = owed, more, away_seconds, "the peer is still away: its events are set aside for it");
             }
             What::Back => tracing::info!(
-                %peer, owed, away_seconds, "the peer is back; what was set aside for it is still owed: see runbooks/dead-letters.md"
+                %peer, set_aside = owed, away_seconds, "the peer is back: workers bring what was set aside for it, unless worker.auto_replay is off"
             ),
         }
     }

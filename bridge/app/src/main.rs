@@ -15,6 +15,7 @@ mod serve;
 mod tally;
 mod telemetry;
 mod tell;
+mod trust;
 
 use std::process::ExitCode;
 
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
 
     // 2. Logs, before anything can go wrong.
     telemetry::logs::init(&cli.log, cli.log_default(), matches!(function, Ok(Some(_))));
-    let function = match function {
+    let function = match function.and_then(|function| trust::check(|name| std::env::var_os(name)).map(|()| function)) {
         Ok(function) => function,
         Err(misuse) => {
             host::lambda::report_start_error(&misuse.to_string());

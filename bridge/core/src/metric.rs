@@ -216,7 +216,7 @@ pub const DROPPED: Metric = Metric {
 };
 
 /// Every metric.
-pub const ALL: [Metric; 13] = [
+pub const ALL: [Metric; 14] = [
     LAG,
     EVENTS,
     APPLY_DURATION,
@@ -228,6 +228,7 @@ pub const ALL: [Metric; 13] = [
     CLOCK_SKEW,
     CONFLICTS,
     HALTED,
+    STORE_AWAY,
     HEARTBEAT,
     DROPPED,
 ];

@@ -5,7 +5,7 @@
 //! taking a message: each message that is taken and given back counts at its broker, which sets it aside in the end. Afterwards each lane
 //! begins with one message and doubles: what has just come back is not run over.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -86,6 +86,7 @@ pub async fn receive(
     stop: impl Future<Output = ()> + Send,
 ) {
     let shift = Shift { worker, queue, dead_letters, pace, listen, stop: stop.shared(), mended: Mutex::new(0) };
+    shift.begin().await;
     future::join_all((0..pace.concurrent_batches.max(1)).map(|_| shift.lane())).await;
 }
 
@@ -101,6 +102,21 @@ struct Shift<'a, S: Future<Output = ()>> {
 }
 
 impl<S: Future<Output = ()> + Send> Shift<'_, S> {
+    /// Asks the store before the first message is taken: a worker that is started again and again during an outage would use up deliveries.
+    async fn begin(&self) {
+        let Some(Err(error)) = self.unless_stopped(self.look(Spot::Away)).await else { return };
+        let at = match error.kind.recovery() {
+            Recovery::Retry => Spot::Away,
+            Recovery::Halt => Spot::Store,
+            Recovery::DeadLetter => return,
+        };
+        let halt = Halt { at, detail: error.chain() };
+        if at == Spot::Away {
+            self.worker.health.is_gone(Arc::new(error), self.worker.clock.now());
+        }
+        self.stand_still(halt, 0, &[]).await;
+    }
+
     async fn lane(&self) {
         let (mut failures, mut seen, mut most) = (0, 0, self.pace.batch_messages_max);
         let mut taken = None;
@@ -172,7 +188,8 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
             return None;
         }
         self.listen.halted(&halt);
-        let (mut number, mut round) = (0, self.next_round(batch));
+        let soon = if batch.is_empty() { ROUND_MIN } else { self.may_wait(batch) };
+        let (mut number, mut round) = (0, self.after(soon));
         loop {
             let pace = if halt.at == Spot::Away { self.pace.probe } else { self.pace.rest };
             let rest = self.worker.with_rng(|rng| pace.pause(number, rng));
@@ -207,18 +224,21 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
     async fn set_aside_what_waited_out(&self) -> DateTime<Utc> {
         loop {
             let batch = self.take(self.pace.batch_messages_max, Duration::ZERO).await.unwrap_or_default();
-            let next = self.next_round(&batch);
+            let next = self.after(self.may_wait(&batch));
             if batch.is_empty() || self.work_off(&batch).await.books.dead_lettered == 0 {
                 return next;
             }
         }
     }
 
-    /// When the first message of a batch, or of those that come later, may wait for the store no longer.
-    fn next_round(&self, batch: &[Delivery]) -> DateTime<Utc> {
+    /// How long the messages of a batch, and those that come later, may still wait for the store.
+    fn may_wait(&self, batch: &[Delivery]) -> Duration {
         let all = self.worker.policy.store_wait_max;
-        let left = batch.iter().map(|delivery| self.worker.may_wait(delivery)).min().unwrap_or(all);
-        let wait = TimeDelta::from_std(left.max(ROUND_MIN)).unwrap_or(TimeDelta::MAX);
+        batch.iter().map(|delivery| self.worker.may_wait(delivery)).min().unwrap_or(all).max(ROUND_MIN)
+    }
+
+    fn after(&self, wait: Duration) -> DateTime<Utc> {
+        let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
         self.worker.clock.now().checked_add_signed(wait).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 

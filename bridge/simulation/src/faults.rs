@@ -102,7 +102,7 @@ impl Spell {
         let (after, lasts) = (length.mul_f64(rng.f64()), Duration::from_mins(rng.u64(5..120)));
         let (site, trouble) =
             (rng.usize(..sites), pick(rng, &[Trouble::Unavailable, Trouble::Throttled, Trouble::RequestsLost]));
-        chance(rng, 0.1).then_some(Self { after, lasts, site, spot: Spot::Writes, trouble, probability: 1.0 })
+        chance(rng, 0.05).then_some(Self { after, lasts, site, spot: Spot::Writes, trouble, probability: 1.0 })
     }
 
     /// Now and then dead letters that take no letter in any form, within an episode of `length`.

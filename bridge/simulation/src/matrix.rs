@@ -18,6 +18,7 @@ use bridge_core::{
     limits::REFUSED_KEYS_MAX,
     marks::Marks,
     port::{Message, Properties, Queue},
+    reserved::RESERVED,
 };
 use bridge_ops::replay::{
     pace::Pace,
@@ -275,8 +276,9 @@ fn lay(world: &World, name: &str, fact: &Fact) {
 
 fn left(world: &World) -> Left {
     let of = |site: &crate::site::Site| {
-        let records = site.store.snapshot();
-        let records = records.into_iter().map(|(key, record)| {
+        // A worker whose write failed may have asked the store to take a record of the bridge's own.
+        let records = site.store.snapshot().into_iter().filter(|(key, _)| !key.as_str().starts_with(RESERVED));
+        let records = records.map(|(key, record)| {
             (key.to_string(), format!("{} {} {:?}", record.version, record.op.as_str(), record.payload))
         });
         let letters = site.letters.snapshot().into_iter();

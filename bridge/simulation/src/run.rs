@@ -35,8 +35,8 @@ use crate::{
 };
 
 /// By when after the last fault all must be at rest, in virtual time: several full retries, leases and pauses of circuits,
-/// and some replays.
-const CALM_MAX: Duration = Duration::from_mins(20);
+/// some replays, and half of the longest outage, for which a message hides that no letter holds.
+const CALM_MAX: Duration = Duration::from_mins(80);
 
 /// What is simulated, beside the seed.
 #[derive(Clone, Copy, Debug, Default)]

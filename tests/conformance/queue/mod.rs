@@ -1,6 +1,7 @@
 //! The contract of [`Queue`], clause by clause.
 
 mod goodbye;
+mod receivers;
 mod retries;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -13,8 +14,8 @@ use bridge_core::{
 };
 use bridge_tests::{at, message, properties, seconds};
 use chrono::TimeDelta;
-use futures_util::future::{join, join_all};
 pub(crate) use goodbye::*;
+pub(crate) use receivers::*;
 pub(crate) use retries::*;
 
 /// A queue that nobody else uses, and what its backend is like.
@@ -238,34 +239,6 @@ pub(crate) async fn a_delivered_message_is_hidden(on: &QueueUnderTest) {
     on.send(&[message("a")]).await;
     let _held = on.take_one().await;
     assert!(on.queue.receive(10, Duration::ZERO).await.unwrap().is_empty(), "it is leased");
-}
-
-pub(crate) async fn receivers_at_the_same_time_get_different_messages(on: &QueueUnderTest) {
-    let sent: Vec<Message> = (0..20).map(|n| message(format!("{n}"))).collect();
-    on.send(&sent).await;
-    // A receive may return fewer than asked for, so the rest comes with later ones, while all these leases hold.
-    let mut received = Vec::new();
-    for _ in 0..20 {
-        if received.len() < sent.len() {
-            received.extend(join_all((0..4).map(|_| on.take(5))).await.concat());
-        }
-    }
-    assert_eq!(received.len(), 20, "some message did not come, or came twice");
-    assert_eq!(bodies(&received).len(), 20, "some message was delivered twice");
-}
-
-/// Each takes two of sixteen at most, so none of eight has to go away empty, whoever is quick.
-pub(crate) async fn every_receiver_that_waits_is_served(on: &QueueUnderTest) {
-    let sent: Vec<Message> = (0..16).map(|n| message(format!("{n}"))).collect();
-    let waiting = join_all((0..8).map(|_| on.queue.receive(2, seconds(20))));
-    let sending = async {
-        on.clock.sleep(Duration::from_millis(500)).await;
-        on.send(&sent).await;
-    };
-    let (received, ()) = join(waiting, sending).await;
-    for deliveries in received {
-        assert!(!deliveries.unwrap().is_empty(), "a receiver got nothing, though messages were left for it");
-    }
 }
 
 pub(crate) async fn an_unacked_message_returns_after_its_lease(on: &QueueUnderTest) {

@@ -99,12 +99,12 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
     // Configuration.
     "the-file-wins-over-the-environment" in "config/mod.rs",
         noticed by "bridge config::tests::every_key_can_be_overridden_and_says_where_its_value_is_from":
-        "Some(key) => drop(values.insert(key.clone(), Given { text: text.clone(), origin: variable.clone() })),"
-        => "Some(key) if MUTANT => {
-                let given = Given { text: text.clone(), origin: variable.clone() };
-                drop(values.entry(key.clone()).or_insert(given));
-            }
-            Some(key) => drop(values.insert(key.clone(), Given { text: text.clone(), origin: variable.clone() })),";
+        "file.values.insert(key.clone(), given);"
+        => "if MUTANT {
+                    file.values.entry(key.clone()).or_insert(given);
+                } else {
+                    file.values.insert(key.clone(), given);
+                }";
     "a-key-is-shown" in "config/reader.rs",
         noticed by "end_to_end command_line::the_configuration_is_shown_without_its_secrets":
         r#"if spec.secret { "***""#
@@ -117,9 +117,9 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
         => "if backing_off > 0 && !MUTANT {";
     "a-halted-worker-does-not-say-so" in "host/container.rs",
         noticed by "end_to_end truth::a_halted_worker_says_so_itself_and_why":
-        "self.worksite.teller.tell_state(State::Halted, Some(detail), self.worksite.worker.clock.now());"
+        "worksite.teller.tell_state(state, Some(detail), worksite.worker.clock.now());"
         => "if !MUTANT {
-            self.worksite.teller.tell_state(State::Halted, Some(detail), self.worksite.worker.clock.now());
+            worksite.teller.tell_state(state, Some(detail), worksite.worker.clock.now());
         }";
     "a-store-that-is-away-is-not-told" in "host/state.rs",
         noticed by "bridge host::state::tests::a_store_that_takes_no_word_is_away_and_its_return_is_told":
@@ -156,8 +156,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
         => "call.operation == Operation::Send && call.outcome != Outcome::Cancelled && !(MUTANT && call.outcome != Outcome::Ok)";
     "a-halt-is-not-told" in "telemetry/site.rs",
         noticed by "bridge telemetry::tests::a_halt_shows_for_as_long_as_it_lasts":
-        "instruments.halted.record(halted.into(), "
-        => "instruments.halted.record((halted && !MUTANT).into(), ";
+        "(halt.is_some() && !away).into()"
+        => "(halt.is_some() && !away && !MUTANT).into()";
     "what-waits-has-no-age" in "telemetry/site.rs",
         noticed by "bridge telemetry::tests::queues_are_told_as_they_were_counted":
         "self.oldest_age(waits.max(taken));"

@@ -15,3 +15,7 @@ pub use client::{AwsClients, AwsCredentials, AwsEndpoints, AwsOptions, EndpointE
 pub use dynamodb::DynamodbStore;
 pub use inspect::{AwsInspect, AwsInspectOptions};
 pub use sqs::{QueueIdentity, SqsDepth, SqsQueue, SqsQueueOptions, SqsRedriveDepth, fifo, redrive_target};
+
+/// How a log's filter keeps the SDK's chain of credentials quiet: it warns of every link, once for each client, and the error of the call names
+/// them all.
+pub const QUIET_CREDENTIALS: &str = "aws_config=error";

@@ -181,7 +181,7 @@ pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<
     match command {
         #[cfg(feature = "local")]
         Command::Local(args) => local::run(args).await,
-        Command::Run(args) => run::run(cli.sources.load_for(Some(&args.site))?).await,
+        Command::Run(args) => Box::pin(run::run(cli.sources.load_for(Some(&args.site))?)).await,
         Command::Publish(args) => publish::run(args, load()?).await,
         Command::Replay(args) => replay::run(*args, load()?, cli.sources.config_flag()).await,
         Command::Letter(args) => letter::run(args, load()?).await,

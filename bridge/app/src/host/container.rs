@@ -58,7 +58,14 @@ pub(crate) async fn work(worksite: &Worksite, own: &OwnSite, config: ContainerCo
         tracing::warn!("no other site is configured: events are applied here and forwarded nowhere");
     }
     let Worksite { worker, queue, dead_letters, .. } = worksite;
-    let log = Log { worksite, own, books: Mutex::default(), receiving: Outage::default(), halted: Outage::default() };
+    let log = Log {
+        worksite,
+        own,
+        books: Mutex::default(),
+        receiving: Outage::default(),
+        halted: Outage::default(),
+        away: Outage::default(),
+    };
     let receiving = receive(worker, &**queue, &**dead_letters, pace(&config), &log, stop.cancelled());
     worksite.teller.tell_state(State::Working, None, worker.clock.now());
     let beating = beat(worksite, config.heartbeat, &stop);
@@ -103,6 +110,13 @@ struct Log<'a> {
     books: Mutex<Books>,
     receiving: Outage,
     halted: Outage,
+    away: Outage,
+}
+
+impl Log<'_> {
+    fn outage(&self, halt: &Halt) -> &Outage {
+        if halt.at == Spot::Away { &self.away } else { &self.halted }
+    }
 }
 
 #[async_trait]
@@ -117,7 +131,7 @@ impl Listen for Log<'_> {
         let error = error.chain();
         match self.receiving.failed(Instant::now()) {
             Line::Begins => {
-                tracing::warn!(error, "the queue gives nothing: trying again until it does; nothing is lost")
+                tracing::warn!(error, "the queue gives nothing: trying again until it does; nothing is lost");
             }
             Line::Lasts { seconds, failures } => {
                 tracing::warn!(error, seconds, failures, "the queue still gives nothing");
@@ -134,12 +148,14 @@ impl Listen for Log<'_> {
 
     fn halted(&self, halt: &Halt) {
         self.worksite.telemetry.halted(Some(halt));
-        self.halted.failed(Instant::now());
+        let line = self.outage(halt).failed(Instant::now());
         let detail = &halt.detail;
         let (away, worksite) = (halt.at == Spot::Away, self.worksite);
         let state = if away { State::StoreAway } else { State::Halted };
         worksite.teller.tell_state(state, Some(detail), worksite.worker.clock.now());
-        if away {
+        if away && line == Line::None {
+            tracing::debug!(detail, "the store is away again");
+        } else if away {
             tracing::warn!(
                 detail,
                 "the store is away: nothing is lost, and nothing more is taken until it answers; see runbooks/store-away.md"
@@ -154,9 +170,9 @@ impl Listen for Log<'_> {
 
     fn still_halted(&self, halt: &Halt, error: &PortError) {
         let what = if halt.at == Spot::Away { "the store is still away" } else { "still halted" };
-        match (self.halted.failed(Instant::now()), error.chain()) {
+        match (self.outage(halt).failed(Instant::now()), error.chain()) {
             (Line::Lasts { seconds, failures }, error) => {
-                tracing::warn!(error, seconds, looks = failures - 1, "{what}")
+                tracing::warn!(error, seconds, looks = failures - 1, "{what}");
             }
             (Line::Begins | Line::None, error) => tracing::debug!(error, "{what}"),
         }
@@ -169,9 +185,11 @@ impl Listen for Log<'_> {
     fn mended(&self, halt: &Halt) {
         self.worksite.telemetry.halted(None);
         self.worksite.teller.tell_state(State::Working, None, self.worksite.worker.clock.now());
-        let (seconds, _) = self.halted.ended(Instant::now()).unwrap_or_default();
         let what = if halt.at == Spot::Away { "the store is back" } else { "mended" };
-        tracing::info!(seconds, "{what}: taking messages again");
+        match self.outage(halt).ended(Instant::now()) {
+            Some((seconds, _)) => tracing::info!(seconds, "{what}: taking messages again"),
+            None => tracing::debug!("{what}: taking messages again"),
+        }
     }
 }
 

@@ -111,18 +111,20 @@ async fn invoke(
     let (readable, mut failed): (Vec<&LambdaRecord>, Vec<&LambdaRecord>) =
         records.iter().partition(|record| record.delivery.is_some());
     let batch: Vec<Delivery> = readable.iter().filter_map(|record| record.delivery.clone()).collect();
-    let reserve = RESERVE.min(remaining / 3);
+    let (begun, reserve) = (Instant::now(), RESERVE.min(remaining / 3));
     let budget = Budget { work: remaining.saturating_sub(reserve), give_back: reserve / 2, portion };
     let Worksite { worker, queue, dead_letters, .. } = worksite;
     let work = work_off(worker, &**queue, &**dead_letters, &batch, budget);
-    let Worked { ended, halt, unfinished } = diagnosis.beside(Instant::now() + remaining, work).await;
+    let Worked { ended, halt, unfinished } = diagnosis.beside(begun + remaining, work).await;
     let halt = halt.map(|halt| diagnosis.explain(halt));
 
     tell(worksite, batch.iter().zip(&ended).filter_map(|(delivery, ended)| Some((delivery, ended.verdict()?)))).await;
     worksite.telemetry.halted(halt.as_ref());
     worksite.telemetry.tell_store_away(halt.as_ref());
     let applied = ended.iter().any(|ended| ended.verdict().is_some_and(|verdict| verdict.write.is_some()));
-    state::tell_of_function(worksite, halt.as_ref(), applied).await;
+    // In what is left of the time for the work: a store that answers slowly must not cost the answer its time, again and again.
+    let left = budget.work.saturating_sub(begun.elapsed());
+    let _ = tokio::time::timeout(left, state::tell_of_function(worksite, halt.as_ref(), applied)).await;
     failed.extend(readable.iter().zip(&ended).filter(|(_, ended)| !ended.is_settled()).map(|(record, _)| *record));
     let (messages, again) = (records.len(), failed.len());
     tracing::debug!(messages, again, unfinished, "worked off a batch");

@@ -1,6 +1,7 @@
 //! Logs: to standard error for commands, so that their output stays clean, and in JSON to standard output for functions,
 //! whose hosts take standard error for errors. Never a payload, never a secret.
 
+use bridge_adapters::aws::QUIET_CREDENTIALS;
 use std::io::{self, IsTerminal, Write};
 
 use bridge_core::text::visible;
@@ -33,8 +34,7 @@ pub(crate) fn init(args: &LogArgs, default: &str, in_function: bool) {
     let directives = if log.contains(['=', ',']) {
         log.to_owned()
     } else {
-        // aws-config warns of every link of its chain, once for each client; the error of the call names them all.
-        format!("warn,aws_config=error,bridge={log},bridge_adapters={log},localcloud={log}")
+        format!("warn,{QUIET_CREDENTIALS},bridge={log},bridge_adapters={log},localcloud={log}")
     };
     let (filter, refused) = match EnvFilter::try_new(&directives) {
         Ok(filter) => (filter, None),

@@ -8,15 +8,25 @@ use std::{
 /// Between two lines of a trouble that lasts. Ours: enough to see that it lasts, and few enough to read a night's log.
 const EVERY: Duration = Duration::from_mins(1);
 
-/// One trouble that comes and goes.
+/// One trouble that comes and goes. One that comes again within a minute is the same one.
 #[derive(Debug, Default)]
-pub(crate) struct Outage(Mutex<Option<Lasting>>);
+pub(crate) struct Outage(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    lasting: Option<Lasting>,
+    /// The last one, and when it ended.
+    last: Option<(Lasting, Instant)>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Lasting {
     since: Instant,
+    /// When a line told of it.
     told: Instant,
     failures: u64,
+    /// Whether a line told of it since it came again.
+    is_told: bool,
 }
 
 /// What a line is to tell of.
@@ -34,22 +44,29 @@ impl Outage {
     /// A failure at `now`; what is to be told of it.
     pub(crate) fn failed(&self, now: Instant) -> Line {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(lasting) = state.as_mut() else {
-            *state = Some(Lasting { since: now, told: now, failures: 1 });
-            return Line::Begins;
+        let again = state.last.take().filter(|(_, ended)| now.duration_since(*ended) < EVERY);
+        let Some(lasting) = &mut state.lasting else {
+            let (lasting, line) = match again {
+                Some((last, _)) => (Lasting { failures: last.failures + 1, is_told: false, ..last }, Line::None),
+                None => (Lasting { since: now, told: now, failures: 1, is_told: true }, Line::Begins),
+            };
+            state.lasting = Some(lasting);
+            return line;
         };
         lasting.failures += 1;
         if now.duration_since(lasting.told) < EVERY {
             return Line::None;
         }
-        lasting.told = now;
+        (lasting.told, lasting.is_told) = (now, true);
         Line::Lasts { seconds: now.duration_since(lasting.since).as_secs(), failures: lasting.failures }
     }
 
-    /// It works; how many seconds and failures the trouble lasted, if there was one.
+    /// It works; how many seconds and failures the trouble lasted, if a line told of one.
     pub(crate) fn ended(&self, now: Instant) -> Option<(u64, u64)> {
-        let lasting = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some((now.duration_since(lasting.since).as_secs(), lasting.failures))
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lasting = state.lasting.take()?;
+        state.last = Some((lasting, now));
+        lasting.is_told.then(|| (now.duration_since(lasting.since).as_secs(), lasting.failures))
     }
 }
 
@@ -67,6 +84,19 @@ mod tests {
         let lasts = |seconds, failures| Line::Lasts { seconds, failures };
         assert_eq!(told, [Line::Begins, lasts(60, 61), lasts(120, 121)]);
         assert_eq!((outage.ended(at(130)), outage.ended(at(130))), (Some((130, 126)), None));
-        assert_eq!(outage.failed(at(140)), Line::Begins, "the next one");
+        assert_eq!(outage.failed(at(200)), Line::Begins, "the next one");
+    }
+
+    #[test]
+    fn one_that_comes_and_goes_is_told_as_one() {
+        let (outage, start) = (Outage::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!((outage.failed(at(0)), outage.ended(at(1))), (Line::Begins, Some((1, 1))));
+        for second in (2..60).step_by(2) {
+            assert_eq!((outage.failed(at(second)), outage.ended(at(second + 1))), (Line::None, None), "{second}");
+        }
+        assert_eq!(outage.failed(at(60)), Line::None, "it comes again");
+        assert_eq!(outage.failed(at(61)), Line::Lasts { seconds: 61, failures: 32 });
+        assert_eq!(outage.ended(at(62)), Some((62, 32)), "a line told of it");
     }
 }

@@ -30,7 +30,7 @@ const EVERY_SECONDS: f64 = 30.0;
 /// Intervals after which what a worker counted does not hold any more.
 const FRESH: f64 = 5.0;
 
-/// Makes the report of a look that ended at `now`.
+/// Makes the report of a look that began at `now`.
 pub(super) fn assess(
     seen: &BTreeMap<SiteId, Seen>,
     conflicts: Vec<(SiteId, (Conflict, DateTime<Utc>))>,
@@ -58,6 +58,8 @@ fn site(id: &SiteId, one: &Seen, all: &BTreeMap<SiteId, Seen>, lag: &[Lag], now:
     let events = queue.zip(letters).map(|(queue, letters)| queue.messages() + letters.messages);
     let oldest = queue.and_then(|queue| queue.oldest).map(|oldest| seconds(now - oldest));
     let failed = [one.queue.as_ref().err(), one.letters.as_ref().err(), one.heard.as_ref().err()];
+    let stands_still =
+        told.is_some_and(|(told, again)| told.told.state != state::State::Working || !fresh(told, again, now));
     let mut trouble: Vec<String> = failed.into_iter().flatten().chain(&one.trouble).map(PortError::chain).collect();
     trouble.dedup();
     Site {
@@ -77,7 +79,7 @@ fn site(id: &SiteId, one: &Seen, all: &BTreeMap<SiteId, Seen>, lag: &[Lag], now:
             seconds: match letters {
                 _ if events == Some(0) => Some(0.0),
                 Some(letters) if letters.messages > 0 => None,
-                _ => recovery_seconds(id, lag, oldest),
+                _ => recovery_seconds(id, lag, oldest, stands_still),
             },
         },
     }
@@ -144,9 +146,11 @@ fn worker(heard: &Heard, now: DateTime<Utc>) -> Option<Worker> {
     })
 }
 
-/// Who is furthest behind decides: what that site lacks would be missing. Not known if it is not known of one.
-fn recovery_seconds(id: &SiteId, lag: &[Lag], oldest: Option<f64>) -> Option<f64> {
+/// Who is furthest behind decides: what that site lacks would be missing. Not known if it is not known of one. Where the site's worker stands still,
+/// nothing is known to have come since its last heartbeat, however quickly that came.
+fn recovery_seconds(id: &SiteId, lag: &[Lag], oldest: Option<f64>, stands_still: bool) -> Option<f64> {
     let behind = lag.iter().filter(|lag| lag.from == id.as_str()).map(|lag| match lag.state {
+        LagState::Heard | LagState::Late if stands_still => lag.age_seconds,
         LagState::Heard | LagState::Late => lag.seconds,
         LagState::Silent => lag.age_seconds,
         LagState::Never | LagState::Unknown => None,

@@ -90,6 +90,8 @@ impl Observer {
     }
 
     async fn look_at(&self, reasons: bool, conflicts: bool) -> Report {
+        // Ages count from here: a store that answers late must not make what was read before it look old.
+        let begun = self.clock.now();
         let looks = self.sites.iter().map(|(site, watched)| async {
             let (seen, found) = future::join(self.site(watched, reasons), async {
                 if conflicts { self.conflicts(site, watched).await } else { Vec::new() }
@@ -104,7 +106,7 @@ impl Observer {
             found.extend(conflicts.into_iter().map(|conflict| (site.clone(), conflict)));
             seen.insert(site, one);
         }
-        assess(&seen, found, self.clock.now())
+        assess(&seen, found, begun)
     }
 
     async fn site(&self, watched: &Watched, reasons: bool) -> Seen {

@@ -109,7 +109,7 @@ fn of_state(site: &Site) -> Option<(Topic<'_>, Finding)> {
         }
         State::StoreAway => {
             let text = format!("the store of {name} has not answered its worker for {since}{last}");
-            (Level::Bad, text, doctor(name), site_down(name))
+            (Level::Bad, text, doctor(name), "store-away")
         }
         // A function's next process, or another one of the site, says nothing where it works.
         State::Stopped => {

@@ -29,7 +29,7 @@ use super::{
     pay::{Dark, Payment, pay, until_final},
     run::{BATCH, BATCHES, End, HELD_MAX},
     setting::Setting,
-    subject::{Holds, Subject, is_excerpt, is_owed, reason},
+    subject::{Holds, Subject, is_excerpt, names_who_is_owed, reason},
 };
 
 /// How long a take waits for a first letter. Ours: SQS asks all of its servers then, and a pass ends when none has any.
@@ -50,7 +50,7 @@ pub const BY_THEMSELVES: [Reason; 3] = [Reason::PeerUnavailable, Reason::Retries
 pub fn goes_by_itself(properties: &Properties, holds: Holds) -> bool {
     let reason = reason(properties, holds);
     BY_THEMSELVES.iter().any(|known| known.as_str() == reason)
-        && is_owed(properties, holds)
+        && names_who_is_owed(properties, holds)
         && !is_excerpt(properties, holds)
 }
 

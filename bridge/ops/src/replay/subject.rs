@@ -102,6 +102,12 @@ pub fn is_owed(properties: &Properties, holds: Holds) -> bool {
     said(properties, holds, property::OWED).is_some()
 }
 
+/// Whether a letter names sites that are owed the event, each by a name that can be read.
+pub(super) fn names_who_is_owed(properties: &Properties, holds: Holds) -> bool {
+    let is_name = |name: &str| name.trim().parse::<SiteId>().is_ok();
+    said(properties, holds, property::OWED).is_some_and(|owed| owed.split(',').all(is_name))
+}
+
 /// Whether a letter says that this site is owed the event. One whose names cannot be read is owed to all.
 pub(super) fn is_owed_to(properties: &Properties, holds: Holds, site: &SiteId) -> bool {
     let Some(owed) = said(properties, holds, property::OWED) else { return false };

@@ -56,7 +56,7 @@ async fn look(config: &Config, site: &SiteId, read_only: bool) -> anyhow::Result
     let inspect = assemble::ports(config, site).await?.inspect;
     let tries = async { if read_only { Ok(None) } else { attempt(config, site).await.map(Some) } };
     let (facts, clocks, tries) =
-        future::join3(doctor::look(config, site, &*inspect, LIMIT), inspect.clocks(LIMIT), tries).await;
+        Box::pin(future::join3(doctor::look(config, site, &*inspect, LIMIT), inspect.clocks(LIMIT), tries)).await;
     Ok(SiteFacts { clocks, tries: tries?, ..facts })
 }
 

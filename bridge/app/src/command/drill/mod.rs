@@ -218,7 +218,9 @@ async fn conclude(
         match done.exit_code {
             Some(0) => {}
             Some(2) => {
-                let left = done.answer.as_ref().and_then(|answer| answer["left"].as_u64()).unwrap_or_default();
+                let count =
+                    |name: &str| done.answer.as_ref().and_then(|answer| answer[name].as_u64()).unwrap_or_default();
+                let left = count("left") + count("waiting");
                 drill.owing.push(format!(
                     "the stores differ in {left} keys, which may be older than the drill: bridge verify, runbooks/stores-differ.md"
                 ));

@@ -35,7 +35,12 @@ pub(super) async fn bring(
     tell!("if this is interrupted, go on with: {again}");
     let started = Instant::now();
     let progress = Mutex::new(Progress::new("messages"));
-    let tell = |count: usize| progress.lock().unwrap_or_else(PoisonError::into_inner).add(count as u64);
+    // The pass ends only once its queue gives nothing more; that wait is not part of the rate.
+    let last = Mutex::new(started);
+    let tell = |count: usize| {
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        progress.lock().unwrap_or_else(PoisonError::into_inner).add(count as u64);
+    };
     let stopped = || stop.is_cancelled();
     let admits = |delivery: &Delivery, holds: Holds| request.filter.judge(delivery, holds, &setting.key_pointer);
     let pace = Mutex::new(Pace::new(request.rate));
@@ -52,7 +57,8 @@ pub(super) async fn bring(
     let head = super::head(setting, request, made_for, Missed { hidden, unreadable });
     let mut sums = Sums::default();
     sums.head = Some(head);
-    let seconds = started.elapsed().as_secs_f64();
+    let last = last.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let seconds = last.duration_since(started).as_secs_f64();
     let closing = Closing { brought, seconds, tallies, failures, end: &end, resume: again };
     super::super::print(&if json {
         report::closing_json(None, &sums, &closing)
