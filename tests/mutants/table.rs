@@ -164,8 +164,10 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
         => "Applied::Away(error) if MUTANT => retry_or(Reason::RetriesExhausted, error.chain(), None),
         Applied::Away(error) => Settlement::Wait { detail: error.chain() },";
     "an-outage-is-taken-for-the-keys-fault" in "worker.rs", noticed by "justified":
-        "Err(own) if own.kind.recovery() == Recovery::Retry => {"
-        => "Err(own) if !MUTANT && own.kind.recovery() == Recovery::Retry => {";
+        "self.health.is_gone(Arc::new(error.clone()), self.clock.now());"
+        => "if !MUTANT {
+                self.health.is_gone(Arc::new(error.clone()), self.clock.now());
+            }";
     "what-waits-for-its-store-is-removed" in "ending.rs", noticed by "nothing lost":
         "Settlement::Wait { detail } => Ending"
         => "Settlement::Wait { .. } if MUTANT => Ending::Remove,

@@ -21,22 +21,13 @@ use bridge_core::{
     retry::Backoff,
     worker::Verdict,
 };
-use bridge_simulation::books::{Actor, Kind, Place};
+use bridge_simulation::books::{Actor, Kind};
 
-use crate::world::{Site, World, event, policy};
+use crate::world::{PACE, Site, World, event, policy, taken};
 
 const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
 const HALTED: Duration = Duration::from_hours(24);
-
-const PACE: Pace = Pace {
-    batch_messages_max: 10,
-    concurrent_batches: 2,
-    receive_wait: Duration::from_secs(20),
-    pause: Backoff { base: Duration::from_millis(200), max: Duration::from_secs(3) },
-    rest: Backoff { base: Duration::from_secs(5), max: Duration::from_mins(5) },
-    probe: Backoff { base: Duration::from_millis(250), max: Duration::from_secs(2) },
-};
 
 /// What the loop told, and how its batches were ended.
 #[derive(Debug, Default)]
@@ -102,14 +93,10 @@ fn outage(world: &World, plan: &FaultPlan, operation: Option<Operation>, kind: F
     let told = Told::default();
     let rule = Rule { operation, fault: Fault::Before(kind), probability: 1.0, count: None };
     plan.add(rule);
-    let taken = || {
-        let events = Place { site: site.number, kind: Kind::Queue };
-        world.books.open().delivered.get(&events).copied().unwrap_or_default()
-    };
     let mut while_halted = 0;
     let end = async {
         world.clock.sleep(HALTED).await;
-        while_halted = taken();
+        while_halted = taken(world, HERE, Kind::Queue);
         plan.clear();
         world.clock.sleep(Duration::from_hours(1)).await;
     };

@@ -22,15 +22,11 @@ use bridge_core::{
     worker::{Policy, Verdict},
 };
 
-use crate::world::{Picky, Site, World, event, message, policy};
+use crate::world::{PARTIAL, Picky, Site, WHOLE, World, event, message, policy};
 
 const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
 const EMPTY: Duration = Duration::ZERO;
-const PARTIAL: PartialBudget =
-    PartialBudget { work: Duration::from_secs(28), give_back: Duration::from_secs(1), portion: 32 };
-const WHOLE: WholeBudget =
-    WholeBudget { attempt: Duration::from_secs(45), hold: Duration::from_secs(10), halt: Duration::from_secs(120) };
 
 fn world(bodies: &[String]) -> World {
     let world = World::by_hand(7, &[HERE, THERE], &policy());

@@ -19,10 +19,7 @@ use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
     halt::{Halt, Spot},
-    invocation::{
-        partial::{self, Budget as PartialBudget},
-        whole::{self, Budget as WholeBudget},
-    },
+    invocation::{partial, whole},
     limits,
     port::{Clock, Delivery, Queue, Store, Write},
     receive::{Listen, Pace, receive},
@@ -30,26 +27,19 @@ use bridge_core::{
     retry::Backoff,
     worker::{Policy, Verdict},
 };
-use bridge_simulation::books::{Actor, Kind, Place};
+use bridge_simulation::books::{Actor, Kind};
 use chrono::TimeDelta;
 
-use crate::world::{Picky, Site, World, event, message, policy};
+use crate::world::{PARTIAL, Picky, Site, WHOLE, World, event, message, policy, taken};
 
 const HERE: &str = "aws:us-east-1";
 const THERE: &str = "azure:westeurope";
 
 const PACE: Pace = Pace {
     batch_messages_max: 32,
-    concurrent_batches: 2,
-    receive_wait: Duration::from_secs(20),
-    pause: Backoff { base: Duration::from_millis(200), max: Duration::from_secs(3) },
-    rest: Backoff { base: Duration::from_secs(5), max: Duration::from_mins(5) },
     probe: Backoff { base: Duration::from_millis(250), max: Duration::from_millis(1_500) },
+    ..crate::world::PACE
 };
-const PARTIAL: PartialBudget =
-    PartialBudget { work: Duration::from_secs(28), give_back: Duration::from_secs(1), portion: 32 };
-const WHOLE: WholeBudget =
-    WholeBudget { attempt: Duration::from_secs(45), hold: Duration::from_secs(10), halt: Duration::from_secs(120) };
 
 /// What the loop told, and when.
 #[derive(Debug, Default)]
@@ -104,11 +94,6 @@ fn away(kind: FailureKind) -> Rule {
     Rule::always(Fault::Before(kind))
 }
 
-fn taken(world: &World) -> u64 {
-    let events = Place { site: world.site(HERE).number, kind: Kind::Queue };
-    world.books.open().delivered.get(&events).copied().unwrap_or_default()
-}
-
 /// Works the first site in a container while its store is away for so long, and these orders come, and afterwards until all is applied; answers what was told, the
 /// deliveries of the outage, and how long the rest took.
 fn outage(world: &World, orders: &[String], kind: FailureKind, lasts: Duration) -> (Told, u64, TimeDelta) {
@@ -121,7 +106,7 @@ fn outage(world: &World, orders: &[String], kind: FailureKind, lasts: Duration) 
         let messages: Vec<_> = (1..).zip(orders).map(|(number, body)| message(number, body)).collect();
         site.queue.send(&messages).await;
         world.clock.sleep(lasts).await;
-        deliveries = taken(world);
+        deliveries = taken(world, HERE, Kind::Queue);
         site.writes.clear();
         let back = world.clock.now();
         for _ in 0..3_600 {
@@ -180,7 +165,7 @@ fn what_its_queue_would_soon_forget_becomes_a_letter() {
     let (told, mut letters) = (Told::default(), Vec::new());
     let end = async {
         world.clock.sleep(Duration::from_mins(5)).await;
-        assert_eq!(taken(&world), 0, "a worker that starts in an outage takes nothing");
+        assert_eq!(taken(&world, HERE, Kind::Queue), 0, "a worker that starts in an outage takes nothing");
         world.clock.sleep(waits / 2 + Duration::from_mins(30)).await;
         letters = site.letters.snapshot();
         site.writes.clear();
@@ -191,7 +176,7 @@ fn what_its_queue_would_soon_forget_becomes_a_letter() {
     for (_, properties) in letters {
         assert_eq!((properties["bridge_reason"].as_str(), properties["bridge_owed"].as_str()), ("store_away", HERE));
     }
-    let deliveries = taken(&world);
+    let deliveries = taken(&world, HERE, Kind::Queue);
     assert!(deliveries < 400, "{deliveries} deliveries of 110 messages");
     assert!(world.site(HERE).queue.is_empty(), "the others were applied");
 }

@@ -7,6 +7,7 @@ pub(crate) use bridge_simulation::{
 use std::{
     fmt,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -14,10 +15,38 @@ use bridge_core::{
     event::Key,
     failure::{FailureKind, PortError},
     incident::{Incident, Incidents},
+    invocation::{partial, whole},
     port::{Store, Write},
+    receive::Pace,
     record::Record,
+    retry::Backoff,
 };
+use bridge_simulation::books::{Kind, Place};
 use serde_json::{Value, json};
+
+/// How a container takes its messages.
+pub(crate) const PACE: Pace = Pace {
+    batch_messages_max: 10,
+    concurrent_batches: 2,
+    receive_wait: Duration::from_secs(20),
+    pause: Backoff { base: Duration::from_millis(200), max: Duration::from_secs(3) },
+    rest: Backoff { base: Duration::from_secs(5), max: Duration::from_mins(5) },
+    probe: Backoff { base: Duration::from_millis(250), max: Duration::from_secs(2) },
+};
+
+/// What an invocation of a Lambda may take.
+pub(crate) const PARTIAL: partial::Budget =
+    partial::Budget { work: Duration::from_secs(28), give_back: Duration::from_secs(1), portion: 32 };
+
+/// What an invocation of an Azure Function may take.
+pub(crate) const WHOLE: whole::Budget =
+    whole::Budget { attempt: Duration::from_secs(45), hold: Duration::from_secs(10), halt: Duration::from_secs(120) };
+
+/// Messages of a site's queue, or of its letters, that anybody took so far.
+pub(crate) fn taken(world: &World, site: &str, kind: Kind) -> u64 {
+    let place = Place { site: world.site(site).number, kind };
+    world.books.open().delivered.get(&place).copied().unwrap_or_default()
+}
 
 /// A store that takes the bridge's own record, and nothing that an application wrote: its keys are to blame, and not the store.
 #[derive(Debug)]

@@ -9,11 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    content::ContentDigest,
-    event::{Key, Op, Payload, SiteId},
+    event::{Key, SiteId},
     limits::CONFLICTS_KEPT,
     port::Write,
-    property::rfc3339,
     record::Record,
     reserved::RESERVED,
     version::Version,
@@ -100,21 +98,7 @@ impl Conflict {
         let slot = usize::try_from(event_id.as_u128() % CONFLICTS_KEPT as u128).unwrap_or_default();
         let write = |version: &Version| json!({ "version": version.as_str() });
         let entry = json!({ "key": self.key.as_str(), "lost": write(&self.lost), "won": write(&self.won) });
-        let payload: Payload = entry.to_string().parse().expect("an object without a member that occurs twice");
-        let (key, op, timestamp) = (ledger_key(site, slot), Op::Upsert, rfc3339(now));
-        let content = ContentDigest::of(op, &timestamp, &key, Some(&payload));
-        Record {
-            key,
-            version: Version::new(now, site, event_id, content),
-            event_id,
-            source_region: site.clone(),
-            timestamp,
-            op,
-            payload: Some(payload),
-            expires_after: None,
-            applied_at: rfc3339(now),
-            applied_by: site.clone(),
-        }
+        Record::own(site, ledger_key(site, slot), event_id, now, now, &entry)
     }
 
     /// Reads a place of the ledger: the conflict, and when it was seen.

@@ -58,6 +58,7 @@ pub mod reserved;
 pub mod retry;
 pub mod skew;
 pub mod state;
+pub mod stop;
 pub mod trace;
 
 mod json;

@@ -100,7 +100,7 @@ impl Peer {
             self.queue.send(&portion).await
         };
         let share = budget / tries.attempts_max.clamp(1, SHARES);
-        let sends = retry::joined(tries.clock, tries.attempts_max, share, tries.pause, &mut results, send);
+        let sends = retry::until_final(tries.clock, tries.attempts_max, Some(share), tries.pause, &mut results, send);
         let in_time = within(tries.clock, budget, sends).await.is_some();
         let unanswered = || {
             if in_time {

@@ -5,15 +5,11 @@
 //! taking a message: each message that is taken and given back counts at its broker, which sets it aside in the end. Afterwards each lane
 //! begins with one message and doubles: what has just come back is not run over.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::{
-    FutureExt, future,
-    future::{Either, Shared, select},
-    lock::Mutex,
-};
+use futures_util::{FutureExt, future, future::Shared, lock::Mutex};
 
 use crate::{
     carry_out::{Carried, release, work_off},
@@ -21,6 +17,7 @@ use crate::{
     halt::{Halt, Spot},
     port::{Delivery, Queue, Use},
     retry::Backoff,
+    stop::unless,
     worker::{Verdict, Worker},
 };
 
@@ -111,9 +108,6 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
             Recovery::DeadLetter => return,
         };
         let halt = Halt { at, detail: error.chain() };
-        if at == Spot::Away {
-            self.worker.health.is_gone(Arc::new(error), self.worker.clock.now());
-        }
         self.stand_still(halt, 0, &[]).await;
     }
 
@@ -262,10 +256,6 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
 
     /// What `call` comes to; none if the end comes first.
     async fn unless_stopped<T>(&self, call: impl Future<Output = T>) -> Option<T> {
-        // The end is looked at first, so that a queue that always has messages cannot put it off.
-        match select(self.stop.clone(), pin!(call)).await {
-            Either::Left(((), _)) => None,
-            Either::Right((answer, _)) => Some(answer),
-        }
+        unless(&self.stop, call).await
     }
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
     content::ContentDigest,
-    event::{Event, Key, Op, Payload, SiteId},
+    event::{Change, Event, Key, Op, Payload, SiteId, Timestamp},
     property::rfc3339,
     version::Version,
 };
@@ -59,6 +60,16 @@ impl Record {
         }
     }
 
+    /// A record of the bridge's own, which the worker of `site` writes at `now` under a reserved key: `entry`, stamped `at`.
+    pub fn own(site: &SiteId, key: Key, event_id: Uuid, at: DateTime<Utc>, now: DateTime<Utc>, entry: &Value) -> Self {
+        let payload = entry.to_string().parse().expect("an object without a member that occurs twice");
+        let timestamp = Timestamp { utc: at, text: rfc3339(at) };
+        let change =
+            Change { id: event_id, origin: site.clone(), op: Op::Upsert, key, payload, timestamp, trace: None };
+        // It is no tombstone, so no life is set.
+        Self::new(&change.into(), site, now, Duration::ZERO)
+    }
+
     /// Whether the record is a tombstone.
     pub fn deleted(&self) -> bool {
         self.op == Op::Delete
@@ -80,7 +91,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::envelope;

@@ -47,73 +47,56 @@ impl Backoff {
 /// least one) are made. `pause` says how long to wait after so many tries, given the longest wait that a service asked for. `call`
 /// gets the numbers of the items and answers in their order.
 ///
-/// An answer stands in `answers` as soon as it is there, so a caller that stops waiting keeps what has been answered.
+/// With a `share`, one try is not waited for alone: after so long without an answer the next one begins beside it, for all items that have no
+/// final answer. The first success of an item counts, whichever try it is of. Once every item has a final answer, the other tries are dropped.
+///
+/// An answer stands in `answers` as soon as it is there, so a caller that stops waiting keeps what has been answered. One that may pass
+/// stands only until a later one.
 pub async fn until_final<T, F>(
     clock: &dyn Clock,
     attempts_max: u32,
+    share: Option<Duration>,
     pause: impl Fn(u32, Option<Duration>) -> Duration,
     answers: &mut [Option<Result<T, Arc<PortError>>>],
     call: impl Fn(Vec<usize>) -> F,
 ) where
     F: Future<Output = Vec<Result<T, PortError>>>,
 {
-    for attempt in 1..=attempts_max.max(1) {
-        let open: Vec<usize> = (0..answers.len()).filter(|at| !is_final(answers[*at].as_ref())).collect();
-        if open.is_empty() {
-            break;
-        }
-        if attempt > 1 {
-            let hint = open.iter().filter_map(|at| answers[*at].as_ref()?.as_ref().err()?.kind.retry_after()).max();
-            clock.sleep(pause(attempt - 1, hint)).await;
-        }
-        for (at, answer) in open.iter().zip(call(open.clone()).await) {
-            answers[*at] = Some(answer.map_err(Arc::new));
-        }
-    }
-}
-
-/// As [`until_final`], but does not wait for one try alone: after `share` without an answer the next try begins beside it, for all items that
-/// have no final answer. The first success of an item counts, whichever try it is of; once every item has a final answer, the other
-/// tries are dropped. An answer that may pass stands only until a later one.
-pub async fn joined<T, F>(
-    clock: &dyn Clock,
-    attempts_max: u32,
-    share: Duration,
-    pause: impl Fn(u32, Option<Duration>) -> Duration,
-    answers: &mut [Option<Result<T, Arc<PortError>>>],
-    call: impl Fn(Vec<usize>) -> F,
-) where
-    F: Future<Output = Vec<Result<T, PortError>>>,
-{
+    let attempts_max = attempts_max.max(1);
     let mut tries = FuturesUnordered::new();
-    let mut wait = Duration::ZERO;
     let mut made = 0;
     loop {
         let open: Vec<usize> = (0..answers.len()).filter(|at| !is_final(answers[*at].as_ref())).collect();
-        if open.is_empty() || made == attempts_max.max(1) && tries.is_empty() {
+        if open.is_empty() || made == attempts_max && tries.is_empty() {
             return;
         }
-        let rest = async {
-            if made == attempts_max.max(1) {
-                return future::pending().await;
-            }
-            // A wait of nothing must not cost a turn of the clock.
-            if !wait.is_zero() {
-                clock.sleep(wait).await;
+        let wait = if !tries.is_empty() {
+            share.filter(|_| made < attempts_max)
+        } else if made == 0 {
+            Some(Duration::ZERO)
+        } else {
+            let hint = open.iter().filter_map(|at| answers[*at].as_ref()?.as_ref().err()?.kind.retry_after()).max();
+            Some(pause(made, hint))
+        };
+        let next = async {
+            match wait {
+                None => future::pending().await,
+                // A wait of nothing must not cost a turn of the clock.
+                Some(Duration::ZERO) => {}
+                Some(wait) => clock.sleep(wait).await,
             }
         };
         let answered = if tries.is_empty() {
-            rest.await;
+            next.await;
             None
         } else {
-            match select(tries.next(), pin!(rest)).await {
+            match select(tries.next(), pin!(next)).await {
                 Either::Left((answered, _)) => answered,
                 Either::Right(((), _)) => None,
             }
         };
         let Some((items, answered)) = answered else {
             made += 1;
-            wait = share;
             tries.push(call(open.clone()).map(|answers| (open, answers)));
             continue;
         };
@@ -121,10 +104,6 @@ pub async fn joined<T, F>(
             if !is_final(answers[at].as_ref()) {
                 answers[at] = Some(answer.map_err(Arc::new));
             }
-        }
-        if tries.is_empty() {
-            let hint = answers.iter().filter_map(|answer| answer.as_ref()?.as_ref().err()?.kind.retry_after()).max();
-            wait = pause(made, hint);
         }
     }
 }
@@ -189,8 +168,8 @@ mod tests {
             }
         };
         let share = Duration::from_secs(2);
-        let joined =
-            joined(&clock, attempts_max, share, |tries, _| Duration::from_millis(tries.into()), &mut answers, call);
+        let pause = |tries: u32, _| Duration::from_millis(tries.into());
+        let joined = until_final(&clock, attempts_max, Some(share), pause, &mut answers, call);
         assert_eq!(joined.now_or_never().is_some(), answers.iter().all(Option::is_some));
         let taken = answers.into_iter().map(|answer| answer?.ok()).collect();
         (taken, *clock.0.lock().unwrap(), made.get())

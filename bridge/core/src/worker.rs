@@ -143,7 +143,7 @@ impl Worker {
     }
 
     /// Asks the site's own store to do what a worker needs of it: one write, of a record that is the bridge's own and soon expires. A read
-    /// would say nothing of the permission to write.
+    /// would say nothing of the permission to write. A store that does not answer this is away.
     ///
     /// # Errors
     /// As the write of an event would fail.
@@ -151,6 +151,11 @@ impl Worker {
         let record = probe::record(&self.rules.site, self.fresh_uuid(), self.clock.now());
         let put = self.store.put_if_newer(&record).await.map(drop);
         self.health.note(&record.key, put.as_ref().err(), self.clock.now());
+        if let Err(error) = &put
+            && error.kind.recovery() == Recovery::Retry
+        {
+            self.health.is_gone(Arc::new(error.clone()), self.clock.now());
+        }
         put
     }
 
@@ -178,14 +183,8 @@ impl Worker {
         if self.health.answers() != answers {
             return Unwritten::Failed(Arc::new(error));
         }
-        match self.probe_store().await {
-            Err(own) if own.kind.recovery() == Recovery::Retry => {
-                let why = Arc::new(own);
-                self.health.is_gone(Arc::clone(&why), self.clock.now());
-                Unwritten::Away(why)
-            }
-            Ok(()) | Err(_) => Unwritten::Failed(Arc::new(error)),
-        }
+        let _ = self.probe_store().await;
+        self.health.away().map_or_else(|| Unwritten::Failed(Arc::new(error)), Unwritten::Away)
     }
 
     /// After many refusals, and no success between: a store that refuses the bridge's own record too can hold none at all.

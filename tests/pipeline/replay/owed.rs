@@ -16,10 +16,11 @@ use bridge_ops::replay::{
     owed::{Passed, goes_by_itself},
     subject::Holds,
 };
-use bridge_simulation::books::{Kind, Place};
+use bridge_simulation::books::Kind;
 use uuid::Uuid;
 
 use super::*;
+use crate::world::taken;
 
 const THIRD: &str = "azure:northeurope";
 
@@ -82,12 +83,6 @@ fn away(world: &World, site: &str) {
     world.site(site).inbound.add(Rule { operation: None, fault, probability: 1.0, count: None });
 }
 
-/// Letters of HERE that anybody took so far.
-fn taken(world: &World) -> u64 {
-    let place = Place { site: world.site(HERE).number, kind: Kind::Letters };
-    world.books.open().delivered.get(&place).copied().unwrap_or_default()
-}
-
 #[test]
 fn only_letters_with_nothing_to_decide_go_by_themselves() {
     for reason in Reason::ALL {
@@ -141,7 +136,7 @@ fn a_peer_that_is_away_costs_no_letter_a_look_and_gets_the_first_within_five_sec
     let came = Cell::new(Duration::ZERO);
     let story = async {
         world.clock.sleep(seconds(60)).await;
-        assert_eq!(taken(&world), 0, "nobody can be brought anything");
+        assert_eq!(taken(&world, HERE, Kind::Letters), 0, "nobody can be brought anything");
         world.site(THERE).inbound.clear();
         while world.site(THERE).queue.is_empty() {
             world.clock.sleep(Duration::from_millis(100)).await;
@@ -153,7 +148,7 @@ fn a_peer_that_is_away_costs_no_letter_a_look_and_gets_the_first_within_five_sec
     assert!(came.get() < seconds(5), "{:?}", came.get());
     world.clock.drive(bringing.auto(1).watch(world.clock.sleep(seconds(600))));
     assert!(world.site(HERE).letters.is_empty());
-    assert!(taken(&world) < 5, "{} looks at one letter", taken(&world));
+    assert!(taken(&world, HERE, Kind::Letters) < 5, "{} looks at one letter", taken(&world, HERE, Kind::Letters));
 }
 
 /// What this worker could not send is brought though nobody counts the letters yet.
@@ -171,7 +166,7 @@ fn what_the_worker_itself_missed_is_brought_when_the_peer_is_back() {
         bridge_core::carry_out::work_off(world.worker(HERE), &*site.queue, &*site.letters, &batch).await;
         assert_eq!(site.letters.len(), 1);
         world.clock.sleep(seconds(20)).await;
-        assert_eq!(taken(&world), 0);
+        assert_eq!(taken(&world, HERE, Kind::Letters), 0);
         world.site(THERE).inbound.clear();
         world.clock.sleep(seconds(5)).await;
         sent.set(world.site(THERE).queue.len() == 1 && site.letters.is_empty());
@@ -205,12 +200,12 @@ fn one_worker_of_a_site_brings_and_another_goes_on_when_it_was_killed() {
     let (first, second) = (Bringing::of(&world), Bringing::of(&world));
     // Killed while it waits for more, with the lease and ten letters in hand.
     let killed = world.clock.drive(Mortal::new(first.auto(1).once(&mut Known::default(), seconds(20)), 1));
-    assert!(killed.is_none() && taken(&world) == 30);
+    assert!(killed.is_none() && taken(&world, HERE, Kind::Letters) == 30);
     put(&world, &[letter(99, &body(99, HERE, "late", 1), "peer_unavailable", THERE)]);
-    let before = taken(&world);
+    let before = taken(&world, HERE, Kind::Letters);
     let mut known = Known::default();
     world.clock.drive(second.auto(2).once(&mut known, seconds(5)));
-    assert_eq!(taken(&world), before, "the lease is another's");
+    assert_eq!(taken(&world, HERE, Kind::Letters), before, "the lease is another's");
     world.clock.drive(second.auto(2).watch(world.clock.sleep(seconds(60))));
     assert_eq!(world.site(HERE).letters.len(), 10, "all that goes by itself");
     world.drain(10);
@@ -232,9 +227,9 @@ fn a_function_looks_once_and_not_again_without_a_reason() {
     fill(&world);
     beat(&mut known);
     assert_eq!(world.site(HERE).letters.len(), 10);
-    let before = taken(&world);
+    let before = taken(&world, HERE, Kind::Letters);
     (0..10).for_each(|_| beat(&mut known));
-    assert_eq!(taken(&world), before);
+    assert_eq!(taken(&world, HERE, Kind::Letters), before);
     put(&world, &[letter(99, &body(99, HERE, "late", 1), "peer_unavailable", THERE)]);
     beat(&mut known);
     assert_eq!((world.site(HERE).letters.len(), world.site(THERE).queue.len()), (10, 11));

@@ -64,7 +64,7 @@ impl Faults {
 }
 
 fn failure(call: Call<'_>, kind: FailureKind) -> PortError {
-    PortError::new(call.backend.to_owned(), call.operation.as_str(), kind).caused_by("a fault of the plan")
+    call.failed(kind).caused_by("a fault of the plan")
 }
 
 impl Layer for Faults {

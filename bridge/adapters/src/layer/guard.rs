@@ -21,7 +21,7 @@ impl Layer for Guard {
         running: impl Future<Output = Result<T, PortError>> + Send,
         _: impl Fn(&T) -> usize + Send,
     ) -> Result<T, PortError> {
-        guarded(running).await.unwrap_or_else(|kind| Err(failed(call, kind)))
+        guarded(running).await.unwrap_or_else(|kind| Err(call.failed(kind)))
     }
 
     async fn many<P: ?Sized + Sync, I: Clone + Send + Sync, A: Send>(
@@ -32,12 +32,8 @@ impl Layer for Guard {
         run: OnMany<P, I, A>,
     ) -> Answers<A> {
         let answers = guarded(run(port, items)).await;
-        answers.unwrap_or_else(|kind| items.iter().map(|_| Err(failed(call, kind.clone()))).collect())
+        answers.unwrap_or_else(|kind| items.iter().map(|_| Err(call.failed(kind.clone()))).collect())
     }
-}
-
-fn failed(call: Call<'_>, kind: FailureKind) -> PortError {
-    PortError::new(call.backend.to_owned(), call.operation.as_str(), kind)
 }
 
 /// What it comes to, or the panic that ended it.

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bridge_core::{
     event::Key,
-    failure::PortError,
+    failure::{FailureKind, PortError},
     port::{Delivery, Message, Place, Queue, Receipt, Store, Use, Write},
     reason::Refusal,
     record::Record,
@@ -29,6 +29,13 @@ pub struct Call<'a> {
     pub operation: Operation,
     /// How long the call may take because it was asked to wait: a receive's.
     pub wait: Duration,
+}
+
+impl Call<'_> {
+    /// The failure of this call, as the backend's own would be.
+    pub(super) fn failed(self, kind: FailureKind) -> PortError {
+        PortError::new(self.backend.to_owned(), self.operation.as_str(), kind)
+    }
 }
 
 /// What surrounds every call of a port.

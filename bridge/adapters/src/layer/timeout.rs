@@ -25,10 +25,6 @@ impl Timeout {
     }
 }
 
-fn timed_out(call: Call<'_>) -> PortError {
-    PortError::new(call.backend.to_owned(), call.operation.as_str(), FailureKind::TimedOut)
-}
-
 impl Layer for Timeout {
     async fn one<T: Send>(
         &self,
@@ -37,7 +33,7 @@ impl Layer for Timeout {
         _: impl Fn(&T) -> usize + Send,
     ) -> Result<T, PortError> {
         let answer = within(&*self.clock, call.wait.saturating_add(self.bound), running).await;
-        answer.unwrap_or_else(|| Err(timed_out(call)))
+        answer.unwrap_or_else(|| Err(call.failed(FailureKind::TimedOut)))
     }
 
     async fn many<P: ?Sized + Sync, I: Clone + Send + Sync, A: Send>(
@@ -48,6 +44,6 @@ impl Layer for Timeout {
         run: OnMany<P, I, A>,
     ) -> Answers<A> {
         let answers = within(&*self.clock, self.bound, run(port, items)).await;
-        answers.unwrap_or_else(|| items.iter().map(|_| Err(timed_out(call))).collect())
+        answers.unwrap_or_else(|| items.iter().map(|_| Err(call.failed(FailureKind::TimedOut))).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! What a worker needs to bring what its letters owe.
+//! Wires the automatic replay of a site's dead letters.
 
 use std::{
     collections::BTreeSet,
@@ -24,7 +24,7 @@ use crate::{config::Config, telemetry::incidents::Log};
 /// The part of the bytes in flight that a pass may have in hand. Ours: new events have the rest.
 const SHARE: usize = 4;
 
-/// What brings that which a site's letters owe.
+/// The automatic replay of a site's dead letters.
 pub(crate) struct Owed {
     setting: Setting<'static>,
     depth: Arc<dyn Depth>,
@@ -42,7 +42,7 @@ impl fmt::Debug for Owed {
 }
 
 impl Owed {
-    /// What brings letters of `worker`'s site, at most `rate` a second, to `places`.
+    /// Replays letters of `worker`'s site to `places`, at most `rate` a second.
     pub(super) fn new(
         config: &Config,
         worker: &Worker,

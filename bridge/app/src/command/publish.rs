@@ -194,7 +194,7 @@ impl Publisher<'_> {
         };
         let pause = |attempts, hint| BACKOFF.delay(attempts, hint, &mut fastrand::Rng::new());
         let mut answers = vec![None; messages.len()];
-        retry::until_final(&SystemClock, ATTEMPTS_MAX, pause, &mut answers, send).await;
+        retry::until_final(&SystemClock, ATTEMPTS_MAX, None, pause, &mut answers, send).await;
         let failure = |answer: &Option<Result<(), Arc<PortError>>>| match answer {
             Some(Ok(())) => None,
             Some(Err(error)) => Some(error.chain()),

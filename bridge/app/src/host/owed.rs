@@ -1,4 +1,4 @@
-//! Brings what a site's letters owe: all the time in a container, with each heartbeat in a function.
+//! Runs the automatic replay: all the time in a container, with each heartbeat in a function.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::assemble::Worksite;
 
-/// Brings what is owed until `stop`.
+/// Runs it until `stop`.
 pub(crate) async fn watch(worksite: &Worksite, stop: &CancellationToken) {
     if let Some(owed) = &worksite.owed {
         owed.auto(&worksite.worker, &Log).watch(stop.cancelled()).await;
     }
 }
 
-/// Brings what is owed for at most `time`. One call of a process at a time.
+/// Runs it once, for at most `time`. One call of a process at a time.
 pub(crate) async fn once(worksite: &Worksite, time: Duration) {
     let Some(owed) = worksite.owed.as_ref().filter(|_| !time.is_zero()) else { return };
     if let Ok(mut known) = owed.known.try_lock() {

@@ -19,6 +19,7 @@ use bridge_core::{
     failure::PortError,
     peer::Peer,
     port::{Clock, Delivery, Depth, Use, within},
+    stop::unless,
     worker::Worker,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -317,13 +318,5 @@ impl Auto<'_> {
 
     fn put_off(&self, known: &mut Known, wait: Duration) {
         known.not_before = TimeDelta::from_std(wait).ok().and_then(|wait| self.clock().now().checked_add_signed(wait));
-    }
-}
-
-/// What `work` comes to; none if `stop` comes first.
-async fn unless<T>(stop: &Shared<impl Future<Output = ()>>, work: impl Future<Output = T>) -> Option<T> {
-    match select(stop.clone(), pin!(work)).await {
-        Either::Left(((), _)) => None,
-        Either::Right((done, _)) => Some(done),
     }
 }

@@ -6,14 +6,12 @@
 use std::time::Duration;
 
 use bridge_core::{
-    content::ContentDigest,
-    event::{Op, Payload, SiteId},
+    event::SiteId,
     failure::PortError,
     port::{Clock, Store},
     property::rfc3339,
     record::Record,
     reserved,
-    version::Version,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
@@ -107,20 +105,6 @@ impl Lease<'_> {
         let at = next.map_or(now, |next| next.max(now));
         let until = now + TimeDelta::from_std(life).unwrap_or_default();
         let entry = json!({ "holder": self.holder.to_string(), "until": rfc3339(until) });
-        let payload: Payload = entry.to_string().parse().expect("an object without a member that occurs twice");
-        let (key, op, timestamp) = (reserved::auto_replay(self.site), Op::Upsert, rfc3339(at));
-        let content = ContentDigest::of(op, &timestamp, &key, Some(&payload));
-        Record {
-            version: Version::new(at, self.site, self.holder, content),
-            key,
-            event_id: self.holder,
-            source_region: self.site.clone(),
-            timestamp,
-            op,
-            payload: Some(payload),
-            expires_after: None,
-            applied_at: rfc3339(now),
-            applied_by: self.site.clone(),
-        }
+        Record::own(self.site, reserved::auto_replay(self.site), self.holder, at, now, &entry)
     }
 }

@@ -119,7 +119,7 @@ where
 {
     let mut answers: Vec<Option<Answer<T>>> = vec![None; count];
     let pause = |attempts, hint| setting.pause(attempts, hint);
-    retry::until_final(&*setting.clock, setting.attempts_max, pause, &mut answers, call).await;
+    retry::until_final(&*setting.clock, setting.attempts_max, None, pause, &mut answers, call).await;
     let unanswered = || Err(Arc::new(PortError::new("replay", "pay", FailureKind::Unavailable)));
     answers.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect()
 }
