@@ -95,6 +95,27 @@ fn a_hosts_variable_that_no_host_sets_so_is_refused() {
     }
 }
 
+/// `just package --config FILE` puts it there. A command that a person gives takes no file that it was not told to take.
+#[test]
+fn a_function_finds_the_configuration_in_its_package() {
+    let package = tempfile::tempdir().unwrap();
+    std::fs::write(package.path().join("bridge.toml"), "[worker]\nattempts = 3\n").unwrap();
+    let said = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut program = bridge();
+        program.current_dir(package.path()).args(arguments).envs(variables.iter().copied());
+        let output = program.output().unwrap();
+        assert_eq!(output.status.code(), Some(64));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let host = ("FUNCTIONS_CUSTOMHANDLER_PORT", "7071");
+    let packaged = said(&[], &[host]);
+    assert!(packaged.contains("bridge.toml:2: worker.attempts: unknown"), "{packaged}");
+    let named = said(&[], &[host, ("BRIDGE_CONFIG", "[worker]\ntries = 3")]);
+    assert!(named.contains("BRIDGE_CONFIG:2: worker.tries: unknown"), "{named}");
+    let command = said(&["run"], &[host]);
+    assert!(command.contains("no configuration"), "{command}");
+}
+
 /// A terminal shows the characters, and not what they do to the line.
 #[test]
 fn nothing_that_turns_or_hides_text_reaches_a_terminal() {

@@ -65,23 +65,31 @@ fn every_mutant_is_noticed() {
     let untold: Vec<_> = MUTANTS.iter().filter(|mutant| !told(mutant)).map(|mutant| mutant.name).collect();
     assert!(untold.is_empty(), "docs/simulation.md lacks {}", untold.join(", "));
     let tree = tree::build(&root, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants"));
-    let tried = Command::new(tree.program()).args([MUTANTS.len().to_string(), SEEDS.to_string()]).output().unwrap();
+    // Worlds in which a mutant that a test notices is at work may never end. With a number that no mutant has nothing may be noticed.
+    let by_test = |number: usize| MUTANTS.get(number)?.noticed_by.strip_prefix("test ");
+    let numbers: Vec<usize> = (0..=MUTANTS.len()).filter(|number| by_test(*number).is_none()).collect();
+    let mut simulated = Command::new(tree.program());
+    let tried = simulated.arg(SEEDS.to_string()).args(numbers.iter().map(ToString::to_string)).output().unwrap();
     let text = String::from_utf8(tried.stdout).unwrap();
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
-    assert!(tried.status.success() && lines.len() == MUTANTS.len() + 1, "{text}");
+    assert!(tried.status.success() && lines.len() == numbers.len(), "{text}");
     let mut wrong = Vec::new();
-    for (number, (mutant, line)) in MUTANTS.iter().zip(&lines).enumerate() {
+    for (number, line) in numbers.into_iter().zip(&lines) {
+        let Some(mutant) = MUTANTS.get(number) else {
+            assert_eq!(line[1..], ["-", ""], "with no mutant on trial something was noticed");
+            continue;
+        };
         println!("{}: seed {}, noticed by {}", mutant.name, line[1], line[2]);
-        if let Some(test) = mutant.noticed_by.strip_prefix("test ") {
-            assert!(tree.passes(test, None), "{test} fails with no mutant on trial");
-            if tree.passes(test, Some(number)) {
-                wrong.push(format!("{}: {test} passes", mutant.name));
-            }
-        } else if !line[2].split(", ").any(|checker| checker == mutant.noticed_by) {
+        if !line[2].split(", ").any(|checker| checker == mutant.noticed_by) {
             wrong.push(format!("{}: not noticed by {}, but by {:?}", mutant.name, mutant.noticed_by, line[2]));
         }
     }
-    let none = &lines[MUTANTS.len()];
-    assert_eq!(none[1..], ["-", ""], "with no mutant on trial something was noticed");
+    for (number, mutant) in MUTANTS.iter().enumerate() {
+        let Some(test) = by_test(number) else { continue };
+        assert!(tree.passes(test, None), "{test} fails with no mutant on trial");
+        if tree.passes(test, Some(number)) {
+            wrong.push(format!("{}: {test} passes", mutant.name));
+        }
+    }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

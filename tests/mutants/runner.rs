@@ -1,5 +1,5 @@
 //! Tries mutants, in the copy of the sources in which they sleep: for each the first seed that notices it, and the checkers
-//! that noticed it among the first seeds. Its arguments: how many mutants there are, and how many seeds each gets.
+//! that noticed it among the first seeds. Its arguments: how many seeds each gets, and the mutants' numbers.
 
 use std::{collections::BTreeSet, panic::catch_unwind};
 
@@ -13,11 +13,11 @@ const MORE: u64 = 20;
 
 fn main() {
     let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|text| text.parse().ok()).collect();
-    let [mutants, seeds] = numbers[..] else { panic!("two numbers are needed: mutants and seeds") };
+    let [seeds, mutants @ ..] = &numbers[..] else { panic!("numbers are needed: seeds, and mutants") };
+    let seeds = *seeds;
     std::panic::set_hook(Box::new(|_| {}));
-    // One number more than there are mutants: with none of them on trial nothing may be noticed.
-    for number in 0..=mutants {
-        bridge_core::put_on_trial(usize::try_from(number).expect("a small number"));
+    for number in mutants {
+        bridge_core::put_on_trial(usize::try_from(*number).expect("a small number"));
         println!("{number}\t{}", attempt(seeds));
     }
 }

@@ -153,15 +153,15 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
     "a-function-schedules-no-copy" in "invocation/whole.rs", noticed by "nothing lost":
         "match copies.reschedule(&delivery, after).await {"
         => "match if MUTANT { Ok(()) } else { copies.reschedule(&delivery, after).await } {";
-    "a-halted-worker-takes-messages-to-look" in "receive.rs", noticed by "nothing lost":
+    "a-halted-worker-takes-messages-to-look" in "receive.rs", noticed by "test halts::a_store_that_may_not_be_used_is_asked_and_messages_are_left_alone":
         "Spot::Store | Spot::Away => self.worker.probe_store().await.map(|()| None),"
         => "Spot::Store if MUTANT => Ok(None),
             Spot::Store | Spot::Away => self.worker.probe_store().await.map(|()| None),";
 
     // A store that is away.
-    "an-outage-counts-against-the-message" in "conclude.rs", noticed by "justified":
+    "an-outage-makes-letters" in "conclude.rs", noticed by "justified":
         "Applied::Away(error) => Settlement::Wait { detail: error.chain() },"
-        => "Applied::Away(error) if MUTANT => retry_or(Reason::RetriesExhausted, error.chain(), None),
+        => "Applied::Away(error) if MUTANT => dead_letter(Reason::RetriesExhausted, error.chain(), with_site(&peers, attempt.site)),
         Applied::Away(error) => Settlement::Wait { detail: error.chain() },";
     "an-outage-is-taken-for-the-keys-fault" in "worker.rs", noticed by "justified":
         "self.health.is_gone(Arc::new(error.clone()), self.clock.now());"
@@ -172,13 +172,13 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
         "Settlement::Wait { detail } => Ending"
         => "Settlement::Wait { .. } if MUTANT => Ending::Remove,
         Settlement::Wait { detail } => Ending";
-    "a-store-that-is-back-stays-away" in "health.rs", noticed by "live":
+    "a-store-that-is-back-stays-away" in "health.rs", noticed by "test outages::however_long_the_store_is_away_no_message_is_lost_set_aside_or_taken_in_vain":
         "state.answers += 1;"
         => "if MUTANT && state.away.is_some() {
                 return;
             }
             state.answers += 1;";
-    "what-waited-out-is-not-forwarded" in "conclude.rs", noticed by "nothing lost":
+    "what-waited-out-is-not-forwarded" in "conclude.rs", noticed by "justified":
         "Self::Away(_) => attempt.has_waited_out,"
         => "Self::Away(_) => attempt.has_waited_out && !MUTANT,";
 

@@ -7,10 +7,7 @@ use std::{fmt, str::FromStr};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    canonical,
-    event::{Key, Op, Payload},
-};
+use crate::{canonical, key::Key, op::Op, payload::Payload};
 
 /// Of all that a record keeps of an event, whatever its version does not say already.
 ///

@@ -11,6 +11,9 @@ pub mod worker;
 
 pub mod envelope;
 pub mod event;
+mod key;
+mod op;
+mod site;
 
 pub mod canonical;
 pub mod content;

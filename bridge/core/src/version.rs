@@ -17,7 +17,7 @@ use std::{fmt, ops::Range, str::FromStr};
 use chrono::{DateTime, SecondsFormat, Utc};
 use uuid::Uuid;
 
-use crate::{content::ContentDigest, event::SiteId, limits};
+use crate::{content::ContentDigest, limits, site::SiteId};
 
 const TIME: usize = 30;
 const SITE: usize = limits::SITE_ID_BYTES_MAX;

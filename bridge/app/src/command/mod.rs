@@ -169,11 +169,12 @@ enum Command {
 }
 
 /// Runs what was asked for.
-pub(crate) async fn run(cli: Cli, function: Option<Function>) -> anyhow::Result<Code> {
-    let load = || cli.sources.load();
+pub(crate) async fn run(mut cli: Cli, function: Option<Function>) -> anyhow::Result<Code> {
     if let Some(function) = function {
-        return Box::pin(serve(function, load())).await;
+        cli.sources.config = cli.sources.config.or_else(host::packaged_config);
+        return Box::pin(serve(function, cli.sources.load())).await;
     }
+    let load = || cli.sources.load();
     let Some(command) = cli.command else {
         Cli::command().print_help()?;
         return Ok(Code::Usage);

@@ -10,6 +10,7 @@ pub(crate) mod state;
 
 use std::{
     ffi::OsString,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -56,6 +57,14 @@ impl Function {
         Ok(Some(Self::Azure { port }))
     }
 }
+
+/// The configuration in a function's package, where `just package --config FILE` puts it. Both clouds start a function in its package's folder.
+pub(crate) fn packaged_config() -> Option<String> {
+    Path::new(PACKAGED_CONFIG).is_file().then(|| PACKAGED_CONFIG.to_owned())
+}
+
+/// `deploy/package.py` has the same name.
+const PACKAGED_CONFIG: &str = "bridge.toml";
 
 /// Names the port to serve in the environment of a custom handler.
 const HANDLER_PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
