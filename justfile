@@ -35,7 +35,7 @@ quick: fmt spelling
     BRIDGE_SEEDS=200 cargo nextest run {{without_clouds}}
 
 # All that CI does, and all that guards data
-check: fmt spelling purity deny lint docs test
+check: fmt spelling purity deny lint docs test infrastructure
 
 # What takes long: the packages, all mutants, fuzzing, chaos, bulk figures, lies (some hours)
 nightly: build clients packaged prometheus browser
@@ -71,6 +71,21 @@ package *architectures: packager
 # Every test: unit, property, contract, end to end, official clients (arguments: those of cargo-nextest)
 test *arguments: build clients laid-out prometheus browser
     cargo nextest run --workspace {{arguments}}
+
+# Terraform, manifests, image and pipelines of deploy/: planned, applied and checked without a cloud (2 minutes, once installed)
+infrastructure *tests: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    place="{{justfile_directory()}}/target/infrastructure"
+    wanted=tests/deploy/requirements.txt
+    if ! cmp -s "$wanted" "$place/installed.txt"; then
+        python3 -m venv "$place"
+        "$place/bin/pip" install --quiet --requirement "$wanted"
+        cp "$wanted" "$place/installed.txt"
+    fi
+    export PATH="$place/bin:$PATH" BRIDGE_PROGRAM="{{justfile_directory()}}/target/debug/bridge"
+    cd tests/deploy
+    if [ -n "{{tests}}" ]; then "$place/bin/python" -m unittest {{tests}}; else "$place/bin/python" -m unittest discover; fi
 
 # Build everything that the tests run
 build:
