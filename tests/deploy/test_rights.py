@@ -1,0 +1,220 @@
+"""The rights that Terraform grants are those that the binary uses: no fewer, no more.
+
+localcloud counts every operation of every service. Workers and commands run against it, each alone, and what they called is
+compared with the roles of deploy/aws and deploy/azure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import provider
+from terraform import ROOT, Module
+
+PROGRAM = os.environ.get("BRIDGE_PROGRAM", str(ROOT / "target/debug/bridge"))
+ADDRESS = f"127.0.0.{100 + os.getpid() % 100}"  # Its port of AMQP is always the same.
+SECONDS_MAX = 60
+AWS, AZURE = "aws:us-east-1", "azure:westeurope"
+
+# The right that each operation needs. SQS has no rights for batches of their own.
+ITEMS = "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers"
+NEEDS = {
+    "sqs": {
+        "SendMessage": "sqs:SendMessage", "SendMessageBatch": "sqs:SendMessage",
+        "ReceiveMessage": "sqs:ReceiveMessage",
+        "DeleteMessage": "sqs:DeleteMessage", "DeleteMessageBatch": "sqs:DeleteMessage",
+        "ChangeMessageVisibility": "sqs:ChangeMessageVisibility", "ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+        "GetQueueAttributes": "sqs:GetQueueAttributes",
+    },
+    "dynamodb": {name: f"dynamodb:{name}" for name in ("GetItem", "PutItem", "Scan", "DescribeTable", "DescribeTimeToLive")},
+    "service-bus": {
+        **dict.fromkeys(("receive", "settle", "renew", "peek"), "Listen"),
+        **dict.fromkeys(("send", "rest-send", "schedule"), "Send"),
+        "rest-manage": "Manage",
+    },
+    "cosmos": {
+        "read-item": f"{ITEMS}/items/read", "create-item": f"{ITEMS}/items/create", "replace-item": f"{ITEMS}/items/replace",
+        "query-items": f"{ITEMS}/executeQuery",
+        **dict.fromkeys(("read-account", "read-container", "read-partition-ranges"), "Microsoft.DocumentDB/databaseAccounts/readMetadata"),
+    },
+}
+CLOUDS = {"sqs": "aws", "dynamodb": "aws", "service-bus": "azure", "cosmos": "azure"}
+# What each role of Service Bus holds.
+ROLES = {
+    "Azure Service Bus Data Sender": {"Send"},
+    "Azure Service Bus Data Receiver": {"Listen"},
+    "Azure Service Bus Data Owner": {"Send", "Listen", "Manage"},
+}
+EVENTS = 40
+COMMANDS = [
+    ["get", "order-1"], ["lag"], ["verify"], ["verify", "--repair"],
+    # The second one finds the tombstone of the first.
+    ["doctor"], ["doctor"], ["backfill", "--from", AWS, "--to", AZURE, "--yes"],
+    ["backfill", "--from", AZURE, "--to", AWS, "--yes"],
+    *(["replay", "--from", f"{site}/dlq", "--to", "owed", "--dry-run"] for site in (AWS, AZURE)),
+    *(["replay", "--from", f"{site}/dlq", "--to", "owed", "--yes"] for site in (AWS, AZURE)),
+    ["replay", "--from", f"{AWS}/queue", "--to", f"{AZURE}/store", "--yes"], ["replay", "--from", f"{AZURE}/queue", "--to", f"{AWS}/store", "--yes"],
+]
+
+
+class Clouds:
+    """localcloud without workers."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        ready = Path(self._folder.name) / "ready.json"
+        command = [PROGRAM, "local", "--quiet", "--without-workers", "--ready-file", ready, "--service-bus-address", ADDRESS]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        wait(ready.exists)
+        told = json.loads(ready.read_text())
+        self._config, self._admin = told["config"], told["admin"]
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
+
+    def admin(self, method: str, path: str, body: str = "") -> dict:
+        request = urllib.request.Request(self._admin + path, method=method, data=body.encode())
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or b"{}")
+
+    def bridge(self, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        command = [PROGRAM, *words, "--config", self._config]
+        return subprocess.run(command, input=text, capture_output=True, text=True, timeout=SECONDS_MAX)
+
+    def publish(self, site: str, keys: range) -> None:
+        now = datetime.now(UTC).isoformat()
+        events = [
+            {"event_id": str(uuid.uuid4()), "source_region": site, "op_type": "upsert", "payload": {"id": f"order-{key}"}, "timestamp": now}
+            for key in keys
+        ]
+        done = self.bridge("publish", "-", text="\n".join(map(json.dumps, events)))
+        assert done.returncode == 0, done.stderr
+
+    def worker(self, site: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([PROGRAM, "run", "--config", self._config, "--site", site], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def taken(self) -> dict[str, set[str]]:
+        """The rights that were needed since the last time, by cloud."""
+        rights: dict[str, set[str]] = {"aws": set(), "azure": set()}
+        for entry in self.admin("DELETE", "/requests")["requests"]:
+            if entry["operation"] in ("unknown", "health", "connect", "attach") or entry["status"] == "401":
+                continue  # No right is asked for: what asks a service for its clock is not signed.
+            rights[CLOUDS[entry["service"]]].add(NEEDS[entry["service"]][entry["operation"]])
+        return rights
+
+    def sites(self) -> dict:
+        return {site["site"]: site for site in json.loads(self.bridge("lag", "--json").stdout)["sites"]}
+
+
+def wait(condition: Callable[[], bool], what: str = "localcloud") -> None:
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() < start + SECONDS_MAX, f"{what} took over {SECONDS_MAX} s"
+        time.sleep(0.2)
+
+
+class Rights(unittest.TestCase):
+    """Of workers, of peers' workers, and of operators."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        module = cls.enterClassContext(Module("two-clouds", cls.enterClassContext(provider.serving())))
+        module.apply({"azure_subscription_id": "x", "package": "lambda-arm64.zip"})
+        cls.resources = module.resources()
+        cls.clouds = Clouds()
+        cls.addClassCleanup(cls.clouds.close)
+
+    def granted(self, name: str) -> set[str]:
+        """The rights of a policy of AWS on queues and table."""
+        statements = json.loads(self.resources[f"module.aws.{name}"]["policy"])["Statement"]
+        actions = {action for statement in statements for action in statement["Action"]}
+        return {action for action in actions if action.startswith(("sqs:", "dynamodb:"))}
+
+    def roles(self, name: str) -> set[str]:
+        """The rights of all assignments of this name in Service Bus."""
+        found = [one["role_definition_name"] for key, one in self.resources.items() if key.startswith(f"module.azure.azurerm_role_assignment.{name}")]
+        self.assertTrue(found, name)
+        return set().union(*(ROLES[role] for role in found))
+
+    def store_actions(self, name: str) -> set[str]:
+        return set(self.resources[f"module.azure.azurerm_cosmosdb_sql_role_definition.{name}"]["permissions"][0]["data_actions"])
+
+    @contextlib.contextmanager
+    def worker_with_letters(self, site: str, peer: str, store: str) -> Iterator[None]:
+        """A worker alone whose store throttles for a moment and whose peer is away, so that it sets its events aside."""
+        clouds = self.clouds
+        clouds.admin("POST", "/faults", f"{peer}:*:dark")
+        clouds.admin("POST", "/faults", f"{store}:*:throttle,count=10")
+        clouds.publish(site, range(EVENTS))
+        clouds.taken()
+        worker = clouds.worker(site)
+        try:
+            # `bridge lag` counts here too, with rights that a worker needs itself; nothing reaches the peer.
+            wait(lambda: self.letters(site) == EVENTS, f"{site}'s letters")
+            yield
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            worker.wait(SECONDS_MAX)
+            clouds.admin("DELETE", "/faults")
+
+    def serve(self, site: str, peer: str, queue: str, store: str) -> dict[str, set[str]]:
+        """The rights that a worker needs until its peer is back and has got what it was owed."""
+        with self.worker_with_letters(site, peer, store):
+            self.clouds.admin("DELETE", "/faults")
+            wait(lambda: self.waiting(queue) == 0, f"{site}'s letters to leave")
+        return self.clouds.taken()
+
+    def letters(self, site: str) -> int:
+        return self.clouds.sites()[site]["dead_letters"]["messages"]
+
+    def waiting(self, service: str) -> int:
+        """Messages in all queues of a site."""
+        return next(entry["messages"] for name, entry in self.clouds.admin("GET", "/usage").items() if name.startswith(f"{service}@"))
+
+    def test_a_worker_has_what_it_uses_and_its_peer_has_what_that_one_uses(self) -> None:
+        used = self.serve(AWS, "azure", "sqs", "dynamodb")
+        with self.subTest("worker of AWS"):
+            self.assertEqual(used["aws"], self.granted("aws_iam_role_policy.worker"))
+        with self.subTest("its right in Azure"):
+            self.assertEqual(used["azure"], self.roles("peer"))
+        used = self.serve(AZURE, "aws", "service-bus", "cosmos")
+        with self.subTest("worker of Azure"):
+            self.assertEqual({right for right in used["azure"] if "/" not in right}, self.roles("worker_queue"))
+            self.assertEqual({right for right in used["azure"] if "/" in right}, self.store_actions("worker"))
+        with self.subTest("its right in AWS"):
+            self.assertEqual(used["aws"], self.granted("aws_iam_role_policy.peer"))
+
+    def test_operators_have_what_commands_use(self) -> None:
+        clouds = self.clouds
+        with self.worker_with_letters(AWS, "azure", "dynamodb"):
+            pass
+        for site in (AWS, AZURE):
+            clouds.publish(site, range(100, 105))
+        clouds.taken()
+        for command in COMMANDS:
+            done = clouds.bridge(*command)
+            self.assertIn(done.returncode, (0, 2), f"{command}: {done.stdout}{done.stderr}")
+        used = clouds.taken()
+        with self.subTest("AWS"):
+            self.assertEqual(used["aws"], self.granted("aws_iam_policy.operator"))
+        with self.subTest("Azure"):
+            self.assertEqual({right for right in used["azure"] if "/" in right}, self.store_actions("operator"))
+            self.assertEqual({right for right in used["azure"] if "/" not in right}, ROLES["Azure Service Bus Data Owner"])
+
+
+if __name__ == "__main__":
+    unittest.main()
