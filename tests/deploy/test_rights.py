@@ -8,25 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
-import subprocess
-import tempfile
-import time
 import unittest
-import urllib.request
-import uuid
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Iterator
 
 import provider
-from terraform import ROOT, Module
-
-PROGRAM = os.environ.get("BRIDGE_PROGRAM", str(ROOT / "target/debug/bridge"))
-ADDRESS = f"127.0.0.{100 + os.getpid() % 100}"  # Its port of AMQP is always the same.
-SECONDS_MAX = 60
-AWS, AZURE = "aws:us-east-1", "azure:westeurope"
+from clouds import AWS, AZURE, SECONDS_MAX, Clouds, wait
+from terraform import Module
 
 # The right that each operation needs. SQS has no rights for batches of their own.
 ITEMS = "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers"
@@ -69,62 +57,14 @@ COMMANDS = [
 ]
 
 
-class Clouds:
-    """localcloud without workers."""
-
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        ready = Path(self._folder.name) / "ready.json"
-        command = [PROGRAM, "local", "--quiet", "--without-workers", "--ready-file", ready, "--service-bus-address", ADDRESS]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        wait(ready.exists)
-        told = json.loads(ready.read_text())
-        self._config, self._admin = told["config"], told["admin"]
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._folder.cleanup()
-
-    def admin(self, method: str, path: str, body: str = "") -> dict:
-        request = urllib.request.Request(self._admin + path, method=method, data=body.encode())
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.loads(answer.read() or b"{}")
-
-    def bridge(self, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        command = [PROGRAM, *words, "--config", self._config]
-        return subprocess.run(command, input=text, capture_output=True, text=True, timeout=SECONDS_MAX)
-
-    def publish(self, site: str, keys: range) -> None:
-        now = datetime.now(UTC).isoformat()
-        events = [
-            {"event_id": str(uuid.uuid4()), "source_region": site, "op_type": "upsert", "payload": {"id": f"order-{key}"}, "timestamp": now}
-            for key in keys
-        ]
-        done = self.bridge("publish", "-", text="\n".join(map(json.dumps, events)))
-        assert done.returncode == 0, done.stderr
-
-    def worker(self, site: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([PROGRAM, "run", "--config", self._config, "--site", site], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def taken(self) -> dict[str, set[str]]:
-        """The rights that were needed since the last time, by cloud."""
-        rights: dict[str, set[str]] = {"aws": set(), "azure": set()}
-        for entry in self.admin("DELETE", "/requests")["requests"]:
-            if entry["operation"] in ("unknown", "health", "connect", "attach") or entry["status"] == "401":
-                continue  # No right is asked for: what asks a service for its clock is not signed.
-            rights[CLOUDS[entry["service"]]].add(NEEDS[entry["service"]][entry["operation"]])
-        return rights
-
-    def sites(self) -> dict:
-        return {site["site"]: site for site in json.loads(self.bridge("lag", "--json").stdout)["sites"]}
-
-
-def wait(condition: Callable[[], bool], what: str = "localcloud") -> None:
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() < start + SECONDS_MAX, f"{what} took over {SECONDS_MAX} s"
-        time.sleep(0.2)
+def taken(clouds: Clouds) -> dict[str, set[str]]:
+    """The rights that were needed since the last time, by cloud."""
+    rights: dict[str, set[str]] = {"aws": set(), "azure": set()}
+    for entry in clouds.admin("DELETE", "/requests")["requests"]:
+        if entry["operation"] in ("unknown", "health", "connect", "attach") or entry["status"] == "401":
+            continue  # No right is asked for: what asks a service for its clock is not signed.
+        rights[CLOUDS[entry["service"]]].add(NEEDS[entry["service"]][entry["operation"]])
+    return rights
 
 
 class Rights(unittest.TestCase):
@@ -160,11 +100,11 @@ class Rights(unittest.TestCase):
         clouds.admin("POST", "/faults", f"{peer}:*:dark")
         clouds.admin("POST", "/faults", f"{store}:*:throttle,count=10")
         clouds.publish(site, range(EVENTS))
-        clouds.taken()
+        taken(clouds)
         worker = clouds.worker(site)
         try:
             # `bridge lag` counts here too, with rights that a worker needs itself; nothing reaches the peer.
-            wait(lambda: self.letters(site) == EVENTS, f"{site}'s letters")
+            wait(lambda: clouds.letters(site) == EVENTS, f"{site}'s letters")
             yield
         finally:
             worker.send_signal(signal.SIGTERM)
@@ -175,15 +115,8 @@ class Rights(unittest.TestCase):
         """The rights that a worker needs until its peer is back and has got what it was owed."""
         with self.worker_with_letters(site, peer, store):
             self.clouds.admin("DELETE", "/faults")
-            wait(lambda: self.waiting(queue) == 0, f"{site}'s letters to leave")
-        return self.clouds.taken()
-
-    def letters(self, site: str) -> int:
-        return self.clouds.sites()[site]["dead_letters"]["messages"]
-
-    def waiting(self, service: str) -> int:
-        """Messages in all queues of a site."""
-        return next(entry["messages"] for name, entry in self.clouds.admin("GET", "/usage").items() if name.startswith(f"{service}@"))
+            wait(lambda: self.clouds.waiting(queue) == 0, f"{site}'s letters to leave")
+        return taken(self.clouds)
 
     def test_a_worker_has_what_it_uses_and_its_peer_has_what_that_one_uses(self) -> None:
         used = self.serve(AWS, "azure", "sqs", "dynamodb")
@@ -204,11 +137,11 @@ class Rights(unittest.TestCase):
             pass
         for site in (AWS, AZURE):
             clouds.publish(site, range(100, 105))
-        clouds.taken()
+        taken(clouds)
         for command in COMMANDS:
             done = clouds.bridge(*command)
             self.assertIn(done.returncode, (0, 2), f"{command}: {done.stdout}{done.stderr}")
-        used = clouds.taken()
+        used = taken(clouds)
         with self.subTest("AWS"):
             self.assertEqual(used["aws"], self.granted("aws_iam_policy.operator"))
         with self.subTest("Azure"):
