@@ -67,3 +67,18 @@ output "function_names" {
   description = "The function apps that the pipeline deploys to. Empty where host is container."
   value       = [for app in azurerm_function_app_flex_consumption.worker : app.name]
 }
+
+output "worker_identity_id" {
+  description = "Resource id of the worker's identity, for a Container App."
+  value       = azurerm_user_assigned_identity.worker.id
+}
+
+output "resource_group" {
+  description = "Resource group of the site."
+  value       = azurerm_resource_group.this.name
+}
+
+output "namespace" {
+  description = "Name of the Service Bus namespace."
+  value       = azurerm_servicebus_namespace.this.name
+}

@@ -35,7 +35,10 @@ def sites(**other: object) -> dict:
 
 
 # Values that go together: each plans.
+DIGEST = "registry.example.com/bridge@sha256:" + "0" * 64
 RIGHT = {
+    "aws/examples/ecs": [{"image": DIGEST, "configuration": "text", "subnet_ids": ["a", "b"], "vpc_id": "v"}],
+    "azure/examples/container-apps": [{"image": DIGEST, "configuration": "text"}],
     "aws": [
         AWS,
         AWS | {"network": {}, "key_id": "arn:aws:kms:us-east-1:123456789012:key/a"},
@@ -91,6 +94,7 @@ WRONG = [
     ("configuration", sites() | {"peer_time_max_seconds": 20}, "Set it to the same at every site"),
     ("configuration", {"sites": [site("aws:us-east-1"), site("aws:us-east-1")]}, "cannot be told apart"),
     ("configuration", sites() | {"worker": {"attempts_max": "3"}}, "these have variables"),
+    ("azure/examples/container-apps", {"image": "bridge:latest", "configuration": "text"}, "image must end in @sha256:DIGEST"),
     ("edge/aws", EDGE | {"zone_id": "z", "cdn": True}, "cdn needs certificate_arn"),
     ("edge/aws", EDGE | {"zone_id": "z", "endpoints": {"aws": ENDPOINTS["aws"]}}, "endpoints needs two entries or more"),
     ("state/aws", {"region": "us-east-1", "repository": "*/*"}, "without a wildcard"),
