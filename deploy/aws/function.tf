@@ -16,6 +16,24 @@ resource "aws_s3_bucket_versioning" "packages" {
   }
 }
 
+resource "aws_s3_bucket_lifecycle_configuration" "packages" {
+  count  = local.function ? 1 : 0
+  bucket = aws_s3_bucket.packages[0].id
+
+  rule {
+    id     = "old-versions"
+    status = "Enabled"
+
+    filter {}
+    noncurrent_version_expiration {
+      noncurrent_days = 90
+    }
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 7
+    }
+  }
+}
+
 resource "aws_s3_bucket_public_access_block" "packages" {
   count                   = local.function ? 1 : 0
   bucket                  = aws_s3_bucket.packages[0].id

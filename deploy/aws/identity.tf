@@ -5,18 +5,11 @@ resource "aws_iam_outbound_web_identity_federation" "this" {
   count = var.outbound_audience != null && var.enable_outbound_federation ? 1 : 0
 }
 
-# Workers of other clouds to this site: IAM trusts their issuer; the role accepts one subject and one audience of each.
-locals {
-  issuers = {
-    for issuer in distinct([for peer in values(var.trusted_peers) : peer.issuer]) :
-    issuer => distinct([for peer in values(var.trusted_peers) : peer.audience if peer.issuer == issuer])
-  }
-}
-
+# Workers of other clouds to this site: IAM trusts their issuer; the role accepts one subject of each.
 resource "aws_iam_openid_connect_provider" "peer" {
-  for_each       = local.issuers
+  for_each       = toset([for peer in values(var.trusted_peers) : peer.issuer])
   url            = each.key
-  client_id_list = each.value
+  client_id_list = [var.inbound_audience]
   tags           = local.tags
 }
 
@@ -37,7 +30,7 @@ resource "aws_iam_role" "peer" {
       Condition = {
         StringEquals = {
           "${trimprefix(peer.issuer, "https://")}:sub" = peer.subject
-          "${trimprefix(peer.issuer, "https://")}:aud" = peer.audience
+          "${trimprefix(peer.issuer, "https://")}:aud" = var.inbound_audience
         }
       }
     }]

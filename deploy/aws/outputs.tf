@@ -6,16 +6,18 @@ output "site" {
 }
 
 output "facts" {
-  description = "The site as deploy/configuration takes it: its section of the configuration, and what the sites must agree on."
+  description = "The site as deploy/configuration takes it: the keys of its section, and what the sites must agree on."
   value = {
-    site                       = local.site
-    section                    = <<-TOML
-      [sites."${local.site}"]
-      queue_url = "${aws_sqs_queue.events.url}"
-      dead_letter_queue_url = "${aws_sqs_queue.dead.url}"
-      table = "${aws_dynamodb_table.records.name}"
-      message_bytes_max = ${var.message_bytes_max}
-    TOML
+    site = local.site
+    keys = merge({
+      queue_url             = aws_sqs_queue.events.url
+      dead_letter_queue_url = aws_sqs_queue.dead.url
+      table                 = aws_dynamodb_table.records.name
+      message_bytes_max     = var.message_bytes_max
+      }, length(var.trusted_peers) == 0 ? {} : {
+      from_azure_role_arn = aws_iam_role.peer[0].arn
+      from_azure_audience = var.inbound_audience
+    })
     retention_days             = var.retention_days
     dead_letter_retention_days = var.dead_letter_retention_days
     message_bytes_max          = var.message_bytes_max

@@ -216,11 +216,10 @@ variable "concurrency_max" {
 # Identity across the clouds
 
 variable "trusted_peers" {
-  description = "Workers of other clouds that may send to this site's queue: the issuer, subject and audience of their tokens. For a managed identity of Azure the subject is its principal id."
+  description = "Workers of other clouds that may send to this site's queue: the issuer and the subject of their tokens. For a managed identity of Azure the subject is its principal id."
   type = map(object({
-    issuer   = string
-    subject  = string
-    audience = string
+    issuer  = string
+    subject = string
   }))
   default = {}
 
@@ -229,8 +228,19 @@ variable "trusted_peers" {
     error_message = "trusted_peers: each issuer must be an https address."
   }
   validation {
-    condition     = alltrue([for peer in values(var.trusted_peers) : !strcontains(peer.subject, "*") && length(peer.subject) > 0 && length(peer.audience) > 0])
-    error_message = "trusted_peers: subject and audience must be exact: no wildcard, not empty."
+    condition     = alltrue([for peer in values(var.trusted_peers) : !strcontains(peer.subject, "*") && length(peer.subject) > 0])
+    error_message = "trusted_peers: each subject must be exact: no wildcard, not empty."
+  }
+}
+
+variable "inbound_audience" {
+  description = "Audience of the tokens of trusted peers: the URI of an application in their tenant (docs/identity.md)."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = length(var.trusted_peers) == 0 || var.inbound_audience != null
+    error_message = "inbound_audience is missing: trusted peers need one. Name the URI of an application in their tenant."
   }
 }
 

@@ -15,7 +15,7 @@ resource "azurerm_federated_identity_credential" "peer" {
   user_assigned_identity_id = azurerm_user_assigned_identity.peer[0].id
   issuer                    = each.value.issuer
   subject                   = each.value.subject
-  audience                  = [each.value.audience]
+  audience                  = [var.inbound_audience]
 }
 
 resource "azurerm_role_assignment" "peer" {

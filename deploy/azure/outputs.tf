@@ -6,20 +6,23 @@ output "site" {
 }
 
 output "facts" {
-  description = "The site as deploy/configuration takes it: its section of the configuration, and what the sites must agree on."
+  description = "The site as deploy/configuration takes it: the keys of its section, and what the sites must agree on."
   value = {
-    site                       = local.site
-    section                    = <<-TOML
-      [sites."${local.site}"]
+    site = local.site
+    keys = merge({
       service_bus_namespace = "${azurerm_servicebus_namespace.this.name}.servicebus.windows.net"
-      queue = "${azurerm_servicebus_queue.events.name}"
-      dead_letter_queue = "${azurerm_servicebus_queue.dead.name}"
-      lease_seconds = ${var.lease_seconds}
-      message_bytes_max = ${local.message_bytes_max}
-      cosmos_endpoint = "${azurerm_cosmosdb_account.this.endpoint}"
-      database = "${azurerm_cosmosdb_sql_database.bridge.name}"
-      container = "${azurerm_cosmosdb_sql_container.records.name}"
-    TOML
+      queue                 = azurerm_servicebus_queue.events.name
+      dead_letter_queue     = azurerm_servicebus_queue.dead.name
+      lease_seconds         = var.lease_seconds
+      message_bytes_max     = local.message_bytes_max
+      cosmos_endpoint       = azurerm_cosmosdb_account.this.endpoint
+      database              = azurerm_cosmosdb_sql_database.bridge.name
+      container             = azurerm_cosmosdb_sql_container.records.name
+      }, length(var.trusted_peers) == 0 ? {} : {
+      from_aws_client_id = azurerm_user_assigned_identity.peer[0].client_id
+      from_aws_tenant_id = azurerm_user_assigned_identity.peer[0].tenant_id
+      from_aws_audience  = var.inbound_audience
+    })
     retention_days             = var.retention_days
     dead_letter_retention_days = var.dead_letter_retention_days
     message_bytes_max          = local.message_bytes_max
@@ -39,8 +42,8 @@ output "worker_client_id" {
 }
 
 output "issuer" {
-  description = "The issuer of this tenant's tokens for managed identities, for trusted_peers of an AWS site. Null without outbound_audience."
-  value       = var.outbound_audience == null ? null : "https://sts.windows.net/${data.azurerm_client_config.this.tenant_id}/"
+  description = "The issuer of this tenant's tokens for managed identities, for trusted_peers of an AWS site."
+  value       = "https://sts.windows.net/${data.azurerm_client_config.this.tenant_id}/"
 }
 
 output "peer_access" {

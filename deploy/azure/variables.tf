@@ -248,11 +248,10 @@ variable "counting" {
 # Identity across the clouds
 
 variable "trusted_peers" {
-  description = "Workers of other clouds that may send to this site's queue: the issuer, subject and audience of their tokens. For AWS the subject is the role's ARN, the issuer the account's."
+  description = "Workers of other clouds that may send to this site's queue: the issuer and the subject of their tokens. For AWS the subject is the role's ARN, the issuer the account's."
   type = map(object({
-    issuer   = string
-    subject  = string
-    audience = string
+    issuer  = string
+    subject = string
   }))
   default = {}
 
@@ -261,13 +260,13 @@ variable "trusted_peers" {
     error_message = "trusted_peers: each issuer must be an https address."
   }
   validation {
-    condition     = alltrue([for peer in values(var.trusted_peers) : !strcontains(peer.subject, "*") && length(peer.subject) > 0 && length(peer.audience) > 0])
-    error_message = "trusted_peers: subject and audience must be exact: no wildcard, not empty."
+    condition     = alltrue([for peer in values(var.trusted_peers) : !strcontains(peer.subject, "*") && length(peer.subject) > 0])
+    error_message = "trusted_peers: each subject must be exact: no wildcard, not empty."
   }
 }
 
-variable "outbound_audience" {
-  description = "Audience of the tokens by which this site's worker proves itself to AWS: the URI of an application of the tenant. Null: it has no use for AWS."
+variable "inbound_audience" {
+  description = "Audience of the tokens of trusted peers. Other clouds of Azure have another one."
   type        = string
   default     = "api://AzureADTokenExchange"
 }

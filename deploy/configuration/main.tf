@@ -22,15 +22,13 @@ locals {
   narrowest_bytes      = min([for site in var.sites : site.message_bytes_max]...)
   shortest_peer_limits = [for site in var.sites : site.peer_time_max_seconds]
 
-  section = {
-    for site in var.sites : site.site => join("", [
-      trimspace(site.section), "\n",
-      join("", [for key, value in lookup(var.keys, site.site, {}) : "${key} = \"${value}\"\n"]),
-    ])
-  }
+  sections = merge(
+    { for site in var.sites : "sites.\"${site.site}\"" => merge(site.keys, lookup(var.keys, site.site, {})) },
+    { worker = local.worker },
+  )
 
-  text = join("\n", concat(
-    [for site in var.sites : local.section[site.site]],
-    [join("", concat(["[worker]\n"], [for key, value in local.worker : "${key} = ${can(tonumber(value)) ? value : jsonencode(value)}\n"]))],
-  ))
+  text = join("\n", [
+    for name, keys in local.sections :
+    join("", concat(["[${name}]\n"], [for key, value in keys : "${key} = ${can(tonumber(value)) ? value : jsonencode(value)}\n"]))
+  ])
 }

@@ -2,7 +2,7 @@ variable "sites" {
   description = "The output `facts` of each site."
   type = list(object({
     site                       = string
-    section                    = string
+    keys                       = map(string)
     retention_days             = number
     dead_letter_retention_days = number
     message_bytes_max          = number
@@ -17,7 +17,7 @@ variable "sites" {
 }
 
 variable "keys" {
-  description = "Further keys of a site's section, by its id, such as those of its identity for peers (docs/identity.md)."
+  description = "Further keys of a site's section, by its id, such as `allow` (docs/configuration.md)."
   type        = map(map(string))
   default     = {}
 }

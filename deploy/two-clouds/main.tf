@@ -44,9 +44,8 @@ variable "azure_subscription_id" {
 }
 
 variable "azure_audience" {
-  description = "Audience that the Azure worker asks a token for when it goes to AWS. Decode one token and compare `aud` (docs/identity.md)."
+  description = "URI of the application in the Azure tenant that the Azure worker asks a token for when it goes to AWS (deploy/README.md, step 2)."
   type        = string
-  default     = "api://AzureADTokenExchange"
 }
 
 variable "enable_outbound_federation" {
@@ -81,26 +80,24 @@ module "aws" {
   configuration              = module.configuration.text
   enable_outbound_federation = var.enable_outbound_federation
   outbound_issuer            = var.aws_issuer
+  inbound_audience           = var.azure_audience
   trusted_peers = {
     azure = {
-      issuer   = module.azure.issuer
-      subject  = module.azure.worker_identity
-      audience = var.azure_audience
+      issuer  = module.azure.issuer
+      subject = module.azure.worker_identity
     }
   }
 }
 
 module "azure" {
-  source            = "../azure"
-  region            = var.azure_region
-  protected         = var.protected
-  configuration     = module.configuration.text
-  outbound_audience = var.azure_audience
+  source        = "../azure"
+  region        = var.azure_region
+  protected     = var.protected
+  configuration = module.configuration.text
   trusted_peers = {
     aws = {
-      issuer   = module.aws.issuer
-      subject  = module.aws.worker_identity
-      audience = "api://AzureADTokenExchange"
+      issuer  = module.aws.issuer
+      subject = module.aws.worker_identity
     }
   }
 }

@@ -45,6 +45,7 @@ ROLES = {
     "Azure Service Bus Data Receiver": {"Listen"},
     "Azure Service Bus Data Owner": {"Send", "Listen", "Manage"},
 }
+VALUES = {"azure_subscription_id": "x", "azure_audience": "api://t/bridge", "package": "lambda-arm64.zip"}
 EVENTS = 40
 COMMANDS = [
     ["get", "order-1"], ["lag"], ["verify"], ["verify", "--repair"],
@@ -73,7 +74,7 @@ class Rights(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         module = cls.enterClassContext(Module("two-clouds", cls.enterClassContext(provider.serving())))
-        module.apply({"azure_subscription_id": "x", "package": "lambda-arm64.zip"})
+        module.apply(VALUES)
         cls.resources = module.resources()
         cls.clouds = Clouds()
         cls.addClassCleanup(cls.clouds.close)

@@ -21,13 +21,13 @@ AWS = {"region": "us-east-1", "package": "lambda-arm64.zip", **SITE}
 AZURE = {"region": "westeurope", **SITE}
 ENDPOINTS = {"aws": {"host": "a.example.com", "region": "us-east-1"}, "azure": {"host": "b.example.com", "region": "eu-west-1"}}
 EDGE = {"host": "app.example.com", "endpoints": ENDPOINTS}
-CLOUDS = {"azure_subscription_id": "x", "package": "lambda-arm64.zip"}
+CLOUDS = {"azure_subscription_id": "x", "azure_audience": "api://t/bridge", "package": "lambda-arm64.zip"}
 
 
 def site(name: str, **other: object) -> dict:
     """A site as deploy/configuration takes it."""
     facts = {"retention_days": 14, "dead_letter_retention_days": 14, "message_bytes_max": 262144, "peer_time_max_seconds": 10, "receives_max": None}
-    return {"site": name, "section": f'[sites."{name}"]\n', **facts, **other}
+    return {"site": name, "keys": {"table": "t"}, **facts, **other}
 
 
 def sites(**other: object) -> dict:
@@ -44,7 +44,7 @@ RIGHT = {
         AWS | {"network": {}, "key_id": "arn:aws:kms:us-east-1:123456789012:key/a"},
         AWS | {"network": {"nat": False}, "timeout_seconds": 120, "batch_size": 1000, "batching_window_seconds": 5, "memory_mb": 1024},
         {"region": "us-east-1", "host": "container"},
-        AWS | {"outbound_audience": "null", "trusted_peers": {"west": {"issuer": "https://sts.windows.net/t/", "subject": "s", "audience": "a"}}},
+        AWS | {"outbound_audience": "null", "trusted_peers": {"west": {"issuer": "https://sts.windows.net/t/", "subject": "s"}}, "inbound_audience": "api://t/bridge"},
     ],
     "azure": [
         AZURE,
@@ -75,7 +75,8 @@ WRONG = [
     ("aws", {"region": "us-east-1", "package": "lambda-arm64.zip"}, "configuration is missing"),
     ("aws", AWS | {"configuration": "x" * 4000}, "Lambda takes 4 KB of environment"),
     ("aws", AWS | {"enable_outbound_federation": False}, "outbound_issuer is missing"),
-    ("aws", AWS | {"trusted_peers": {"a": {"issuer": "https://i/", "subject": "*", "audience": "a"}}}, "subject and audience must be exact"),
+    ("aws", AWS | {"trusted_peers": {"a": {"issuer": "https://i/", "subject": "*"}}, "inbound_audience": "a"}, "each subject must be exact"),
+    ("aws", AWS | {"trusted_peers": {"a": {"issuer": "https://i/", "subject": "s"}}}, "inbound_audience is missing"),
     ("aws", AWS | {"network": {"zones": 1}}, "network.zones must be 2 or 3"),
     ("azure", AZURE | {"tier": "Basic"}, "tier must be Standard or Premium"),
     ("azure", AZURE | {"message_bytes_max": 1048576}, "message_bytes_max must be 262144 in the Standard tier"),
