@@ -65,7 +65,7 @@ stress runs="20": build clients laid-out prometheus browser
         cargo nextest run --workspace
     done
 
-# What the clouds deploy, below target/package: lambda-x86_64.zip, lambda-arm64.zip, function.zip (arguments: architectures)
+# What the clouds deploy, below target/package: lambda-x86_64.zip, lambda-arm64.zip, function.zip (arguments: architectures, --config FILE)
 package *architectures: packager
     PATH="{{packager}}/bin:$PATH" python3 deploy/package.py {{architectures}}
 

@@ -58,7 +58,7 @@ class Pipeline(unittest.TestCase):
 
     def test_they_would_find_something(self) -> None:
         faults = [
-            ("actionlint", "needs: build", "needs: biuld", "job \"biuld\""),
+            ("actionlint", "needs: build", "needs: builds", "job \"builds\""),
             ("zizmor", "    permissions:\n      contents: read\n      id-token: write\n      attestations: write\n", "    permissions: write-all\n", "overly broad"),
             ("zizmor", re.search(r"checkout@[0-9a-f]{40}", (WORKFLOWS / "deploy.yml").read_text()).group(), "checkout@v7", "unpinned"),
         ]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import unittest
 from collections.abc import Iterator
 
 import provider
 from clouds import AWS, AZURE, SECONDS_MAX, Clouds, wait
-from terraform import Module
+from terraform import ROOT, Module
 
 # The right that each operation needs. SQS has no rights for batches of their own.
 ITEMS = "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers"
@@ -66,6 +67,12 @@ def taken(clouds: Clouds) -> dict[str, set[str]]:
             continue  # No right is asked for: what asks a service for its clock is not signed.
         rights[CLOUDS[entry["service"]]].add(NEEDS[entry["service"]][entry["operation"]])
     return rights
+
+
+def _named(table: str, right: str, column: int) -> set[str]:
+    """The rights of a table whose column is not empty."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("| ")]
+    return {found for row in rows if row[column] for found in re.findall(right, row[0])}
 
 
 class Rights(unittest.TestCase):
@@ -131,6 +138,18 @@ class Rights(unittest.TestCase):
             self.assertEqual({right for right in used["azure"] if "/" in right}, self.store_actions("worker"))
         with self.subTest("its right in AWS"):
             self.assertEqual(used["aws"], self.granted("aws_iam_role_policy.peer"))
+
+    def test_the_page_of_rights_names_them(self) -> None:
+        tables = {cloud: text for cloud, text in zip(("aws", "azure"), (ROOT / "docs/rights.md").read_text().split("\n## A")[1:], strict=True)}
+        for column, role in ((2, "aws_iam_role_policy.worker"), (3, "aws_iam_role_policy.peer"), (4, "aws_iam_policy.operator")):
+            with self.subTest(role):
+                self.assertEqual(_named(tables["aws"], r"`((?:sqs|dynamodb):\w+)`", column), self.granted(role))
+        for column, role in ((2, "worker"), (4, "operator")):
+            with self.subTest(role):
+                named = _named(tables["azure"], r"`(?:databaseAccounts|containers)/([\w/]+)`", column)
+                short = {action.removeprefix("Microsoft.DocumentDB/databaseAccounts/").split("containers/")[-1] for action in self.store_actions(role)}
+                self.assertEqual(named, short)
+        self.assertEqual(_named(tables["azure"], r"^(Send|Listen|Manage)", 3), self.roles("peer"))
 
     def test_operators_have_what_commands_use(self) -> None:
         clouds = self.clouds

@@ -108,9 +108,9 @@ SLIPS = [
     ("aws/store.tf", "  ttl {", "  time_to_live {", 'Blocks of type "time_to_live" are not expected here'),
     ("aws/function.tf", "  scaling_config {", "  scaling_config = {", 'An argument named "scaling_config" is not expected here'),
     ("aws/queues.tf", "aws_sqs_queue.redrive.arn\n", "aws_sqs_queue.redrive.aarn\n", 'This object has no argument, nested block, or exported attribute named "aarn"'),
-    ("azure/store.tf", "partition_key_version ", "partition_key_versoin ", 'An argument named "partition_key_versoin" is not expected here'),
+    ("azure/store.tf", "partition_key_version ", "partition_key_versions ", 'An argument named "partition_key_versions" is not expected here'),
     ("azure/queues.tf", "namespace_id ", "namespace ", 'The argument "namespace_id" is required, but no definition was found'),
-    ("edge/cloudflare/main.tf", "steering_policy", "steering_polciy", 'An argument named "steering_polciy" is not expected here'),
+    ("edge/cloudflare/main.tf", "steering_policy", "steering_policies", 'An argument named "steering_policies" is not expected here'),
 ]
 
 
