@@ -155,7 +155,6 @@ resource "aws_scheduler_schedule" "heartbeat" {
   name                = "${var.name}-heartbeat"
   description         = "Sends the heartbeat of ${local.site}, and brings what its dead letters owe"
   schedule_expression = "rate(1 minute)"
-  kms_key_arn         = var.key_id
 
   flexible_time_window {
     mode = "OFF"

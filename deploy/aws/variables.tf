@@ -102,7 +102,7 @@ variable "protected" {
 }
 
 variable "key_id" {
-  description = "ARN of a KMS key of your own for queues, table, logs and package. Null: keys of AWS. The key's policy must allow CloudWatch Logs of this region to use it."
+  description = "ARN of a KMS key of your own for queues, table, logs and package. Null: keys of AWS. The key's policy must allow CloudWatch Logs of this region to use it; senders need kms:GenerateDataKey and kms:Decrypt."
   type        = string
   default     = null
 }

@@ -5,7 +5,7 @@
 #     aws.sh FUNCTION PACKAGE ALARM_PREFIX
 #
 # STEPS: shares of the new version, in turn. STEP_SECONDS: how long each is watched; the alarms look back for five minutes.
-set -euo pipefail
+set -Eeuo pipefail
 
 function=$1 package=$2 alarms=$3
 steps=${STEPS:-"0.1 0.5"}
@@ -18,10 +18,11 @@ alias_to() { # VERSION [SHARES]
 
 old=$(aws lambda get-alias --function-name "$function" --name live --query FunctionVersion --output text)
 back() {
+    [ "$BASH_SUBSHELL" = 0 ] || return 0 # A command within another fails twice.
     echo "back to version $old" >&2
     alias_to "$old"
 }
-trap 'back' ERR
+trap 'trap - ERR; back; exit 1' ERR INT TERM
 
 new=$(aws lambda update-function-code --function-name "$function" --zip-file "fileb://$package" --publish --query Version --output text)
 aws lambda wait function-updated-v2 --function-name "$function" --qualifier "$new"
@@ -59,5 +60,5 @@ done
 echo "version $new gets all batches"
 alias_to "$new"
 watch
-trap - ERR
+trap - ERR INT TERM
 echo "version $new stays"

@@ -5,7 +5,7 @@
 #     azure.sh RESOURCE_GROUP PACKAGE FORMER_PACKAGE APP...
 #
 # STEP_SECONDS: how long each app is watched; the alerts look back for five minutes.
-set -euo pipefail
+set -Eeuo pipefail
 
 group=$1 package=$2 former=$3
 shift 3
@@ -17,12 +17,13 @@ deploy() { # APP PACKAGE
 }
 
 back() {
+    [ "$BASH_SUBSHELL" = 0 ] || return 0 # A command within another fails twice.
     for app in "${touched[@]}"; do
         echo "$app gets the former package back" >&2
         deploy "$app" "$former" || echo "$app DID NOT GET IT: deploy $former by hand" >&2
     done
 }
-trap 'back' ERR
+trap 'trap - ERR; back; exit 1' ERR INT TERM
 
 scope=$(az group show --name "$group" --query id --output tsv)
 # Only these alerts: others may be fired for another reason, such as a peer that is away.
@@ -43,5 +44,5 @@ for app in "$@"; do
     # The heartbeat of each half minute is the smoke test: without one, the alert for silence is fired.
     watch
 done
-trap - ERR
+trap - ERR INT TERM
 echo "all apps have the new package"

@@ -5,11 +5,11 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 6.45, < 7"
+      version = ">= 6.69, < 7"
     }
     azurerm = {
       source  = "hashicorp/azurerm"
-      version = ">= 5.0, < 6"
+      version = ">= 5.10, < 6"
     }
   }
   # State: deploy/state makes a place for it in either cloud. Put its output `backend` here.

@@ -21,6 +21,7 @@ FILES = re.compile(
     r"|/(usr/)?lib(64)?/([a-z0-9_-]+-linux-gnu/)?(libc|libm|libgcc_s|libdl|libpthread|librt|ld-linux-[a-z0-9-]+)\.so\.\d"
 )
 USER = "65532:65532"
+ENVIRONMENT = ("BRIDGE_CONFIG", "BRIDGE_SITE", "SSL_CERT_FILE")
 
 
 class Container(unittest.TestCase):
@@ -35,9 +36,8 @@ class Container(unittest.TestCase):
 
     def inside(self, *words: str) -> list[str]:
         """The command that runs the program with the image's content as its whole root, as the image's user."""
-        if os.geteuid() == 0:
-            return ["chroot", f"--userspec={USER}", str(self.root), "/bridge", *words]
-        return ["unshare", "--map-root-user", "chroot", str(self.root), "/bridge", *words]
+        root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive", f"--preserve-env={','.join(ENVIRONMENT)}"]
+        return [*root, "chroot", f"--userspec={USER}", str(self.root), "/bridge", *words]
 
     def test_it_holds_nothing_but_the_program_and_what_it_loads(self) -> None:
         names = [line.split()[-1] for line in self.listed.splitlines()]
@@ -59,8 +59,8 @@ class Container(unittest.TestCase):
         clouds = Clouds()
         self.addCleanup(clouds.close)
         clouds.publish(AWS, range(20))
-        text = Path(clouds.config).read_text()
-        environment = {"BRIDGE_CONFIG": text, "BRIDGE_SITE": AWS, "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt"}
+        values = (Path(clouds.config).read_text(), AWS, "/etc/ssl/certs/ca-certificates.crt")
+        environment = dict(zip(ENVIRONMENT, values, strict=True))
         with tempfile.TemporaryFile("w+") as log:
             worker = subprocess.Popen(self.inside("run"), env={"PATH": os.environ["PATH"], **environment}, stdout=log, stderr=log)
             try:

@@ -96,6 +96,14 @@ class Pipeline(unittest.TestCase):
                 self.assertIn("--function-version 7 --routing-config AdditionalVersionWeights={}", calls[-1])
                 self.assertIn("rings: bridge-errors", done.stderr)
 
+    def test_a_cloud_that_does_not_answer_takes_it_back_too(self) -> None:
+        done, calls = run("aws.sh", [["describe-alarms", None, 1], *AWS], "bridge-worker", "p.zip", "bridge")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--function-version 7 --routing-config AdditionalVersionWeights={}", calls[-1])
+        done, calls = run("azure.sh", [["rest ", None, 0], *AZURE], "g", "new.zip", "old.zip", "blue")
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(deployed(calls), [("blue", "new.zip"), ("blue", "old.zip")])
+
     def test_a_version_without_a_heartbeat_gets_no_event(self) -> None:
         done, calls = run("aws.sh", [["invoke ", "Unhandled", 0], *AWS], "bridge-worker", "p.zip", "bridge")
         self.assertEqual(done.returncode, 1)

@@ -5,7 +5,7 @@ terraform {
   required_providers {
     cloudflare = {
       source  = "cloudflare/cloudflare"
-      version = ">= 5.0, < 6"
+      version = ">= 5.28, < 6"
     }
   }
 }

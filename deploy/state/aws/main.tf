@@ -5,7 +5,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 6.45, < 7"
+      version = ">= 6.69, < 7"
     }
   }
 }
