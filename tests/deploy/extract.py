@@ -39,9 +39,18 @@ def main() -> int:
         schema = reader.provider(provider, used)
         schema["from"] = package
         path = HERE / "schemas" / f"{provider}.json"
-        path.write_text(json.dumps(schema, indent=1, sort_keys=True).replace('"\n  ]', '"]') + "\n")
+        path.write_text(_lines(schema))
         print(f"{path.name}: {schema['version']}, {len(schema['resource'])} resources, {len(schema['data'])} data sources")
     return 0
+
+
+def _lines(schema: dict) -> str:
+    """JSON with a line for each resource."""
+    packed = {key: json.dumps(value, sort_keys=True, separators=(",", ":")) for key, value in schema.items() if key not in ("resource", "data")}
+    for section in ("resource", "data"):
+        rows = [f"{json.dumps(name)}:{json.dumps(block, sort_keys=True, separators=(',', ':'))}" for name, block in sorted(schema[section].items())]
+        packed[section] = "{\n" + ",\n".join(rows) + "\n}"
+    return "{\n" + ",\n".join(f"{json.dumps(key)}:{value}" for key, value in sorted(packed.items())) + "\n}\n"
 
 
 def _all_code() -> str:
