@@ -228,8 +228,8 @@ variable "concurrency_max" {
   default     = 40
 
   validation {
-    condition     = var.concurrency_max >= 1 && var.concurrency_max <= 1000
-    error_message = "concurrency_max must be 1 to 1000."
+    condition     = var.concurrency_max >= 40 && var.concurrency_max <= 1000
+    error_message = "concurrency_max must be 40 to 1000, the limits of Flex Consumption."
   }
 }
 

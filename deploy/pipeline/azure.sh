@@ -30,7 +30,8 @@ scope=$(az group show --name "$group" --query id --output tsv)
 watch() {
     sleep "$step_seconds"
     fired=$(az rest --method get --url "$scope/providers/Microsoft.AlertsManagement/alerts?api-version=2019-03-01&monitorCondition=Fired&timeRange=1h" \
-        --query "value[?ends_with(name, '-errors') || ends_with(name, '-silence') || ends_with(name, '-set-aside-by-broker')].name" --output tsv)
+        --query "value[].properties.essentials.alertRule | [?ends_with(@, '-errors') || ends_with(@, '-silence') || ends_with(@, '-set-aside-by-broker')]" \
+        --output tsv)
     if [ -n "$fired" ]; then
         echo "fired: $fired" >&2
         return 1
