@@ -44,7 +44,7 @@ def serving() -> Iterator[dict[str, str]]:
             server.add_generic_rpc_handlers((Provider(schema),))
             server.start()
             servers.append(server)
-            attach[f"registry.terraform.io/{schema['source']}"] = {
+            attach[schema["source"]] = {
                 "Protocol": "grpc", "ProtocolVersion": 6, "Pid": os.getpid(), "Test": True,
                 "Addr": {"Network": "unix", "String": socket},
             }
