@@ -17,7 +17,7 @@ from terraform import ROOT
 
 PROGRAM = os.environ.get("BRIDGE_PROGRAM", str(ROOT / "target/debug/bridge"))
 ADDRESS = f"127.0.0.{100 + os.getpid() % 100}"  # Its port of AMQP is always the same.
-SECONDS_MAX = 60
+SECONDS_MAX = 180
 AWS, AZURE = "aws:us-east-1", "azure:westeurope"
 
 
