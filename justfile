@@ -86,7 +86,8 @@ infrastructure *tests: build
     fi
     export PATH="$place/bin:$PATH" BRIDGE_PROGRAM="{{justfile_directory()}}/target/debug/bridge"
     cd tests/deploy
-    if [ -n "{{tests}}" ]; then "$place/bin/python" -m unittest {{tests}}; else "$place/bin/python" -m unittest discover; fi
+    # Each test has its line: one that is skipped says what it needs.
+    if [ -n "{{tests}}" ]; then "$place/bin/python" -m unittest -v {{tests}}; else "$place/bin/python" -m unittest discover -v; fi
 
 # Terraform, manifests, image and pipelines held to the rules of checkov and trivy (1 minute, once installed)
 deploy-scan:
