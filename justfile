@@ -300,6 +300,10 @@ measure-telemetry events="4000" rounds="5": build clients packaged
 speed:
     cargo test --package bridge-core --release --test speed -- --ignored --nocapture
 
+# Containers and functions after a store or a peer was unreachable for so long, and 100,000 events owed to a peer: the figures of docs/hosts.md (10 minutes)
+measure-outages seconds="60" owed="100000" kills="10": build clients laid-out
+    BRIDGE_PACKAGE_DIR="{{laid_out}}" BRIDGE_OUTAGE_SECONDS={{seconds}} BRIDGE_OWED_EVENTS={{owed}} BRIDGE_OWED_KILLS={{kills}} cargo nextest run --workspace --no-capture -E 'test(outages::containers) | test(by_itself::what) | test(functions::functions_whose_stores_are_dark)'
+
 # 50,000 dead letters each way, killed ten times; rate and memory: the figures of docs/replay.md (10 minutes)
 replay-bulk letters="50000" kills="10": build clients
     BRIDGE_REPLAY_LETTERS={{letters}} BRIDGE_REPLAY_KILLS={{kills}} cargo nextest run --workspace --no-capture -E 'test(replay::bulk)'

@@ -45,6 +45,9 @@ class AwsSite(Site):
     def queue_is_empty(self) -> bool:
         return self._count(self._queue) == 0
 
+    def queue_waiting(self) -> int:
+        return self._count(self._queue)
+
     def letters_waiting(self) -> int:
         return self._count(self._letters)
 

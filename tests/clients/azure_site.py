@@ -65,6 +65,9 @@ class AzureSite(Site):
     def queue_is_empty(self) -> bool:
         return self._peek(self._queue, 1) == 0
 
+    def queue_waiting(self) -> int:
+        return self._peek(self._queue, 1_000)
+
     def letters_waiting(self) -> int:
         return self._peek(self._letters_name, 100)
 

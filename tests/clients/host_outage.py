@@ -19,6 +19,7 @@ from acceptance import DAY_SECONDS, POLL_SECONDS, say
 from compare import differences
 from contract import read_event, winners
 from hosts import script
+from hosts.faults import Faults
 from hosts.players import Players
 from site_port import Letter, Site, wait_for_letter
 from stored import epoch_seconds
@@ -94,10 +95,13 @@ def _stores_dark(players: Players, options: argparse.Namespace) -> Iterator[str]
     sites = players.clouds.sites
     traffic = Traffic(sites, options.rate)
     with players.running(*sites):
-        _under(players, traffic, options.seconds, "dynamodb:*:dark", "cosmos:*:dark")
-        begin = time.monotonic()
-        yield from _wait_for_equal(sites, traffic, options.timeout)
-        say(f"{len(traffic.sent)} events; equal {time.monotonic() - begin:.1f} s after the end of the traffic")
+        dark = under(players.faults, traffic, options.seconds, "dynamodb:*:dark", "cosmos:*:dark")
+        yield from wait_for_equal(sites, traffic, options.timeout)
+        for site in sites:
+            after = last_applied(site, traffic, dark.end) - dark.end
+            say(f"{site.name}: {len(traffic.sent)} events; the last of the outage is there {after:.1f} s after the return")
+            if options.equal_max and after > options.equal_max:
+                yield f"{site.name}: the last event was applied {after:.1f} s after the return, not within {options.equal_max:g} s"
     for site in sites:
         for letter in _take_letters(site):
             yield f"{site.name}: a letter that should not be: {dict(letter.properties)} {letter.body!r}"
@@ -107,11 +111,11 @@ def _peer_dark(players: Players, options: argparse.Namespace, here: Site, peer: 
     """The local store is written on and on; what the peer did not get is owed to it in a letter."""
     traffic = Traffic([here], options.rate)
     with players.running(here, peer):
-        dark = _under(players, traffic, options.seconds, f"{cloud}:*:dark")
-        yield from _wait_for_equal([here], traffic, options.timeout)
+        dark = under(players.faults, traffic, options.seconds, f"{cloud}:*:dark")
+        yield from wait_for_equal([here], traffic, options.timeout)
         letters = _take_letters(here)
         owed = {letter.body for letter in letters}
-        yield from _wait_for_equal([peer], traffic, options.timeout, without=owed)
+        yield from wait_for_equal([peer], traffic, options.timeout, without=owed)
     yield from _pauses(here, traffic, options.lag_max)
     for letter in letters:
         told = {name: letter.properties.get(name) for name in ("bridge_reason", "bridge_owed")}
@@ -127,7 +131,7 @@ def _peer_dark(players: Players, options: argparse.Namespace, here: Site, peer: 
     say(f"{len(traffic.sent)} events, of which {len(letters)} are owed to {peer.name}")
 
 
-def _under(players: Players, traffic: Traffic, seconds: float, *faults: str) -> Window:
+def under(faults: Faults, traffic: Traffic, seconds: float, *broken: str) -> Window:
     """Traffic before, under and after these faults."""
     stop = threading.Event()
     flow = threading.Thread(target=traffic.flow, args=(stop,), daemon=True)
@@ -135,7 +139,7 @@ def _under(players: Players, traffic: Traffic, seconds: float, *faults: str) -> 
     try:
         time.sleep(BEFORE_SECONDS)
         begin = time.time()
-        with players.faults.during(*faults):
+        with faults.during(*broken):
             time.sleep(seconds)
         window = Window(begin, time.time())
         time.sleep(AFTER_SECONDS)
@@ -145,7 +149,7 @@ def _under(players: Players, traffic: Traffic, seconds: float, *faults: str) -> 
     return window
 
 
-def _wait_for_equal(
+def wait_for_equal(
     sites: Sequence[Site], traffic: Traffic, timeout_seconds: float, without: set[bytes] | None = None
 ) -> list[str]:
     """What these sites still lack, or have wrongly, at the end of that time; `without` may be there or not."""
@@ -161,6 +165,12 @@ def _wait_for_equal(
         if not lines or time.monotonic() > end:
             return lines
         time.sleep(POLL_SECONDS)
+
+
+def last_applied(site: Site, traffic: Traffic, end: float) -> float:
+    """When the last event that was accepted before `end` was written at this site."""
+    records = (record for key, record in site.records().items() if key.startswith(traffic.prefix))
+    return max(epoch_seconds(record.applied_at) for record in records if epoch_seconds(record.timestamp) <= end)
 
 
 def _pauses(site: Site, traffic: Traffic, lag_seconds_max: float) -> Iterator[str]:
@@ -199,6 +209,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=50, help="events a second (%(default)s)")
     parser.add_argument(
         "--lag-max", type=float, default=5, help="seconds in which a local write must come (%(default)s)"
+    )
+    parser.add_argument(
+        "--equal-max", type=float, help="seconds in which the last event must be there after stores return (any)"
     )
     parser.add_argument("--timeout", type=float, default=300, help="seconds to wait for equal stores (%(default)s)")
     return parser.parse_args()

@@ -49,6 +49,10 @@ class Site(ABC):
         """Whether nothing waits in the queue or is being worked on."""
 
     @abstractmethod
+    def queue_waiting(self) -> int:
+        """How many messages lie in the queue, in any state; Service Bus is asked for the first thousand only."""
+
+    @abstractmethod
     def letters_waiting(self) -> int:
         """How many letters wait; Service Bus is asked for the first hundred only."""
 

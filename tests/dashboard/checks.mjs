@@ -119,11 +119,13 @@ async function tells(page, name, width) {
     if (!(await see("#findings .next a"))) missing.push("the runbook");
   }
   if (!(await text("#owed")).startsWith("Owed in all: ")) missing.push("what is owed in all");
-  if (name === "recovering" && !/shrinking by 40 \/s: none left in 19\.1 s, at 01:02:42 UTC/.test(await text("#owed"))) missing.push(await text("#owed"));
+  if (name === "recovering" && !/shrinking by 40 \/s: none left in 26\.6 s, at 01:02:49 UTC, at this rate; since 01:00:33 UTC/.test(await text("#owed"))) missing.push(await text("#owed"));
+  if (name === "recovering" && !/1\u202f200 in 12\.0 s/.test(await text("#sites td[data-measure=state]"))) missing.push("how far the replay is");
+  if (name === "halted" && !/looks again in 42\.1 s/.test(await text("#sites td[data-measure=state]"))) missing.push("when it looks next");
   if (name === "worker-dead" && !(await text("#sites td[data-measure=state]")).includes("silent")) missing.push("the silence in the table");
   if (name === "peer-away") {
     if (await see("#letters .copy")) missing.push("a replay is offered whose target does not answer");
-    if (!(await text("#letters .wait")).startsWith("Wait until azure:westeurope answers")) missing.push("what to wait for");
+    if (!(await text("#letters .wait")).startsWith("Nothing: once azure:westeurope answers, the workers bring")) missing.push("what to wait for");
     if ((await page.locator("#sites .old").count()) === 0) missing.push("old words look new");
   }
   return missing;

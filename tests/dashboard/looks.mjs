@@ -83,6 +83,7 @@ export function trouble() {
     lag,
     conflicts: [conflict(1, "order-7", "100350"), conflict(2, "customer/0815/address", "900000"), conflict(3, "order-7", "100000"), { ...conflict(4, "order-8", "100000"), kind: "two_contents" }],
   };
+  report.owed = owedIn(report);
   const rest = { site: AZURE, since: null, detail: null, next: "bridge doctor", consequences: [] };
   report.findings = [
     { ...rest, level: "bad", place: `reach/${AZURE}`, text: `${AZURE} cannot be reached`, detail: report.sites[1].trouble.join("; "), runbook: "azure-down", next: `bridge doctor --site ${AZURE}` },
@@ -104,8 +105,21 @@ export function trouble() {
   };
 }
 
+/** What is owed in all, as the server adds it up; `course` is how it goes. */
+function owedIn({ sites }, course = null) {
+  const sum = (of) => sites.reduce((all, site) => all + (of(site) ?? 0), 0);
+  const owed = {
+    waiting: sum((site) => site.backlog_messages), in_flight: sum((site) => site.in_flight_messages), backing_off: sum((site) => site.backing_off_messages),
+    scheduled: sum((site) => site.delayed_messages), set_aside: sum(({ dead_letters: letters }) => (letters ? letters.unread + (letters.by_reason.peer_unavailable ?? 0) : 0)),
+  };
+  const messages = Object.values(owed).reduce((all, one) => all + one, 0);
+  const uncounted = sites.filter((site) => site.backlog_messages === null || site.dead_letters === null).map(({ site }) => site);
+  return { messages, ...owed, uncounted, course };
+}
+
 const said = (name, rest = {}) => ({
-  state: name, since: "2026-11-21T01:00:33.000Z", for_seconds: 90.1, detail: null, peers_away: {}, told_at: AT, age_seconds: 1.1, again_seconds: 2, instance: "one", ...rest,
+  state: name, since: "2026-11-21T01:00:33.000Z", for_seconds: 90.1, detail: null, looks_in_seconds: null, peers_away: {}, auto_replay: true, bringing: null,
+  told_at: AT, age_seconds: 1.1, again_seconds: 2, instance: "one", ...rest,
 });
 
 /** Two sites with which all is well; `change` makes another state of it. */
@@ -127,6 +141,7 @@ function two(change = () => {}) {
   const point = { at: Math.floor(Date.parse(AT) / 5000) * 5, lag: [0.041, 0.041], backlog: [0, 0], oldest_age: [0, 0], rates: [42, 0, 0, 0, 0] };
   const look = { report, letters: [], rates: { [AWS]: rate, [AZURE]: rate }, point, age_seconds: 0.1, stale_after_seconds: 30 };
   change(look, ...report.sites);
+  report.owed ??= owedIn(report);
   return look;
 }
 
@@ -171,13 +186,13 @@ export const states = {
       const letters = found("bad", `dead_letters/${AWS}`, AWS, `6171 dead letters at ${AWS}`);
       const consequences = [letters, found("warn", `circuits/${AWS}`, AWS, `${AWS} cannot reach ${AZURE}: what it writes is set aside for ${AZURE}`)];
       look.report.findings = [found("bad", `reach/${AZURE}`, AZURE, `${AZURE} cannot be reached`, { detail: there.trouble[0], runbook: "azure-down", consequences })];
-      look.letters = [{ site: AWS, reason: "peer_unavailable", messages: 6171, meaning: "The event is applied at the site, but a peer could not be reached.", runbook: "dead-letters#peer_unavailable", command: `bridge replay --from ${AWS}/dlq --to owed --reason peer_unavailable`, wait_for: [AZURE] }];
+      look.letters = [{ site: AWS, reason: "peer_unavailable", messages: 6171, meaning: "The event is applied at the site, but a peer could not be reached.", runbook: "dead-letters#peer_unavailable", command: `bridge replay --from ${AWS}/dlq --to owed --reason peer_unavailable`, wait_for: [AZURE], by_themselves: true }];
     }),
   ],
   halted: [
     two((look, here) => {
-      here.state = said("halted", { detail: "dynamodb bridge-records: put failed: not authorized: no identity-based policy allows the dynamodb:PutItem action" });
-      look.report.findings = [found("bad", `worker/${AWS}`, AWS, `the worker of ${AWS} has been halted for 1 min 30 s`, { detail: here.state.detail, since: here.state.since, runbook: "halted", consequences: stalled(look, here) })];
+      here.state = said("halted", { looks_in_seconds: 42.1, detail: "dynamodb bridge-records: put failed: not authorized: no identity-based policy allows the dynamodb:PutItem action" });
+      look.report.findings = [found("bad", `worker/${AWS}`, AWS, `the worker of ${AWS} has been halted for 1 min 30 s; it looks in 42.1 s whether it may go on`, { detail: here.state.detail, since: here.state.since, runbook: "halted", consequences: stalled(look, here) })];
     }),
   ],
   "worker-dead": [
@@ -192,6 +207,10 @@ export const states = {
       look.report.at = new Date(Date.parse(AT) + index * 20_000).toISOString();
       look.point.at += index * 20;
       Object.assign(here, { backlog_messages: backlog, in_flight_messages: 64, recovery_point: { events: backlog + 64, seconds: 34.2 } });
+      here.dead_letters = { messages: 300, by_reason: { peer_unavailable: 300 }, owed_by_reason: { peer_unavailable: 300 }, unread: 0 };
+      here.state = said("working", { bringing: { since: "2026-11-21T01:02:00.000Z", for_seconds: 12.0, letters: 1200 } });
+      const course = { since: "2026-11-21T01:00:33.000Z", per_second: index ? -40 : null, none_left_at: index ? "2026-11-21T01:02:49.723Z" : null, none_left_in_seconds: index ? 26.6 : null };
+      look.report.owed = owedIn(look.report, course);
       Object.assign(look.report.lag[0], { state: "late", seconds: 34.2, age_seconds: 64.2 });
       look.report.findings = [found("bad", `lag/${AWS}/${AZURE}`, AZURE, `${AZURE} is 34.2 s behind ${AWS}: ${backlog} messages wait before the next heartbeat`, { next: "bridge doctor" })];
     }),

@@ -112,6 +112,46 @@ fn a_site_without_compute_is_failed_over_from_its_queue() {
     assert!(commands(&report).contains(&over.as_str()), "{report:#}");
 }
 
+/// What an operator is told of each trouble, and how long it lasts after its end; the second report shows the first beside it.
+#[test]
+fn each_trouble_is_found_by_its_name_and_compared_with_the_last_time() {
+    let clouds = Clouds::start(&[]);
+    let drill = |trouble: &str, site: &str, name: &str| {
+        let mut command = bridge();
+        command.args(["drill", site, "--trouble", trouble, "--steady", "3", "--outage", "8", "--without-verify"]);
+        command.args(["--admin", &admin(&clouds), "--report"]).arg(clouds.file(name));
+        let output = command.arg("--config").arg(clouds.config()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), report(&clouds, name), said)
+    };
+    for (trouble, site, words) in [
+        ("store", AWS, "the store of aws:us-east-1"),
+        ("halt", AZURE, "has been halted for"),
+        ("peer", AZURE, "azure:westeurope"),
+    ] {
+        let (code, report, said) = drill(trouble, site, trouble);
+        assert_eq!(
+            (code, &report["verdict"], &report["trouble"]),
+            (Some(0), &"passed".into(), &trouble.into()),
+            "{said}"
+        );
+        let told = &report["told"];
+        assert!(told["finding"].as_str().unwrap().contains(words), "{told:#}");
+        assert!(told["found_after_seconds"].as_f64() < Some(8.0), "{told:#}");
+        assert!(told["well_after_seconds"].as_f64().is_some(), "{told:#}");
+        assert_eq!(report["figures"]["fates"]["lost"], 0, "{report:#}");
+    }
+    let (_, report, said) = drill("store", AWS, "again");
+    assert!(report["compared_with"]["file"].as_str().unwrap().ends_with("store.json"), "{report:#}");
+    let rows = said.lines().find(|line| line.starts_with("until bridge lag found it")).unwrap();
+    assert_eq!(rows.matches(" s").count(), 2, "{said}");
+    let mut command = bridge();
+    command.args(["drill", AWS, "--trouble", "worker", "--admin", &admin(&clouds), "--config"]).arg(clouds.config());
+    let output = command.current_dir(clouds.folder()).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(64) && error.contains("--fail COMMAND and --restore"), "{error}");
+}
+
 /// A drill must not be what turns trouble into an outage.
 #[test]
 fn nothing_is_made_to_fail_while_something_is_wrong() {

@@ -118,7 +118,8 @@ fn each_of_ten_kinds_of_message_ends_as_it_must() {
 
 #[test]
 fn functions_whose_stores_are_dark_lose_nothing() {
-    script("host_outage.py", &["--outages", "stores"]);
+    let seconds = std::env::var("BRIDGE_OUTAGE_SECONDS").unwrap_or_else(|_| "15".to_owned());
+    println!("{}", script("host_outage.py", &["--outages", "stores", "--seconds", &seconds]));
 }
 
 #[test]

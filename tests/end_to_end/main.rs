@@ -19,6 +19,7 @@ mod load;
 mod local;
 mod observability;
 mod official_clients;
+mod outages;
 mod own_site;
 mod packages;
 mod places;

@@ -154,9 +154,21 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/core/src";
         "match copies.reschedule(&delivery, after).await {"
         => "match if MUTANT { Ok(()) } else { copies.reschedule(&delivery, after).await } {";
     "a-halted-worker-takes-messages-to-look" in "receive.rs", noticed by "test halts::a_store_that_may_not_be_used_is_asked_and_messages_are_left_alone":
-        "Spot::Store | Spot::Away => self.worker.probe_store().await.map(|()| None),"
+        "Spot::Store => self.worker.probe_store().await.map(|()| None),"
         => "Spot::Store if MUTANT => Ok(None),
-            Spot::Store | Spot::Away => self.worker.probe_store().await.map(|()| None),";
+            Spot::Store => self.worker.probe_store().await.map(|()| None),";
+    "an-idle-worker-does-not-see-its-store-go" in "receive.rs", noticed by "test outages::an_idle_worker_finds_its_store_gone_and_back":
+        "future::join(work, shift.watch_store()).await;"
+        => "if MUTANT {
+        work.await;
+    } else {
+        future::join(work, shift.watch_store()).await;
+    }";
+    "a-silent-store-is-asked-once" in "receive.rs", noticed by "test outages::an_idle_worker_finds_its_store_gone_and_back":
+        "asked.push(self.worker.probe_store());"
+        => "if !MUTANT || asked.is_empty() {
+                asked.push(self.worker.probe_store());
+            }";
 
     // A store that is away.
     "an-outage-makes-letters" in "conclude.rs", noticed by "justified":

@@ -61,11 +61,11 @@ impl Listen for Told {
 
     fn received(&self) {}
 
-    fn halted(&self, halt: &Halt) {
+    fn halted(&self, halt: &Halt, _: Duration) {
         self.note(format!("halted at {:?}", halt.at));
     }
 
-    fn still_halted(&self, _: &Halt, _: &PortError) {
+    fn still_halted(&self, _: &Halt, _: &PortError, _: Duration) {
         self.looks.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -247,12 +247,12 @@ impl Listen for StopsIt {
 
     fn received(&self) {}
 
-    fn halted(&self, halt: &Halt) {
-        self.told.halted(halt);
+    fn halted(&self, halt: &Halt, rest: Duration) {
+        self.told.halted(halt, rest);
     }
 
-    fn still_halted(&self, halt: &Halt, error: &PortError) {
-        self.told.still_halted(halt, error);
+    fn still_halted(&self, halt: &Halt, error: &PortError, rest: Duration) {
+        self.told.still_halted(halt, error, rest);
     }
 
     async fn examine(&self) -> Result<(), PortError> {

@@ -22,6 +22,7 @@ use bridge_core::{
     invocation::{partial, whole},
     limits,
     port::{Clock, Delivery, Queue, Store, Write},
+    probe,
     receive::{Listen, Pace, receive},
     record::Record,
     retry::Backoff,
@@ -62,11 +63,11 @@ impl Listen for Told {
 
     fn received(&self) {}
 
-    fn halted(&self, halt: &Halt) {
+    fn halted(&self, halt: &Halt, _: Duration) {
         self.lines.lock().unwrap().push(format!("halted at {:?}", halt.at));
     }
 
-    fn still_halted(&self, _: &Halt, _: &PortError) {
+    fn still_halted(&self, _: &Halt, _: &PortError, _: Duration) {
         self.looks.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -138,6 +139,47 @@ fn however_long_the_store_is_away_no_message_is_lost_set_aside_or_taken_in_vain(
         assert!(took <= TimeDelta::seconds(2), "{kind:?}: the last one was applied {took} after the store was back");
         let looks = told.looks.load(Ordering::Relaxed);
         assert!((hours * 2_400..hours * 4_900).contains(&looks), "{looks} looks in {hours} hours");
+    }
+}
+
+/// A worker without events says its state, and so finds that its store is away. It finds the store's return too, though the store never answers a
+/// question of the outage, and though it answers slowly afterwards.
+#[test]
+fn an_idle_worker_finds_its_store_gone_and_back() {
+    let limit = Duration::from_millis(1_250);
+    let late = Fault::Late(Duration::from_secs(3));
+    for (fault, after, most) in [
+        (Fault::Before(FailureKind::Unavailable), None, TimeDelta::seconds(2)),
+        (Fault::Lost, None, TimeDelta::seconds(2)),
+        (Fault::Lost, Some(late), TimeDelta::seconds(5)),
+    ] {
+        let world = world(0);
+        let (site, worker, told) = (world.site(HERE), world.worker(HERE), Told::default());
+        let (mut gone, mut back) = (TimeDelta::zero(), TimeDelta::zero());
+        let lines = || told.lines.lock().unwrap().len();
+        let pause = || world.clock.sleep(Duration::from_millis(50));
+        let end = async {
+            world.clock.sleep(Duration::from_secs(10)).await;
+            site.writes.add(Rule::always(fault.clone()));
+            let (begun, record) = (world.clock.now(), probe::record(&site.id, uuid::Uuid::nil(), world.clock.now()));
+            worker.say(&record, limit).await.unwrap_err();
+            pause().await;
+            assert_eq!(*told.lines.lock().unwrap(), ["halted at Away"], "{fault:?}");
+            gone = world.clock.now() - begun;
+            world.clock.sleep(Duration::from_mins(10)).await;
+            site.writes.clear();
+            if let Some(after) = after {
+                site.writes.add(Rule::always(after));
+            }
+            let returned = world.clock.now();
+            while lines() < 2 && back < TimeDelta::minutes(1) {
+                pause().await;
+                back = world.clock.now() - returned;
+            }
+        };
+        world.clock.drive(receive(worker, &*site.queue, &*site.letters, PACE, &told, end));
+        assert_eq!(*told.lines.lock().unwrap(), ["halted at Away", "over at Away"], "{fault:?}");
+        assert!(gone <= TimeDelta::milliseconds(2_600) && back <= most, "{fault:?}: gone {gone}, back {back}");
     }
 }
 

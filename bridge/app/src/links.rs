@@ -15,8 +15,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// From one line about a peer that is away to the next.
 const AGAIN: TimeDelta = TimeDelta::minutes(1);
 
-/// For how long a peer with a closed circuit must take all before it counts as back. Ours: longer than a batch takes.
-const QUIET: TimeDelta = TimeDelta::seconds(5);
+/// For how long a peer with a closed circuit must take all before it counts as back. Ours: longer than most batches take, and short enough to be told
+/// within 5 s of its return.
+const QUIET: TimeDelta = TimeDelta::seconds(3);
 
 /// The links of one worker.
 #[derive(Debug, Default)]
@@ -157,7 +158,7 @@ mod tests {
             };
             all.extend(links.due([(&peer, circuit)].into_iter(), at(second)));
             let away = links.away();
-            assert_eq!(away.contains_key(peer.as_str()), (10..609).contains(&second), "{second}");
+            assert_eq!(away.contains_key(peer.as_str()), (10..607).contains(&second), "{second}");
             assert!(away.values().all(|since| since.0 == at(10)));
         }
         let told: Vec<_> = all.iter().map(|line| (line.what.clone(), line.owed, line.away.num_seconds())).collect();

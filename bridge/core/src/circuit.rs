@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// When to open, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,12 @@ impl Circuit {
         true
     }
 
+    /// The peer seems to be back: the next send need not wait for the pause.
+    pub fn hope(&mut self, now: DateTime<Utc>) {
+        let pause = TimeDelta::from_std(self.policy.pause).unwrap_or_default();
+        self.opened = self.opened.map(|opened| opened.min(now - pause));
+    }
+
     /// Records how the send ended.
     pub fn record(&mut self, reached: bool, now: DateTime<Utc>) {
         self.probing = false;
@@ -117,6 +123,19 @@ mod tests {
         assert!(circuit.allows(at(26)));
         circuit.record(true, at(26));
         assert_eq!(circuit.state(), CircuitState::Closed);
+    }
+
+    #[test]
+    fn a_peer_that_seems_to_be_back_is_tried_at_once_and_once() {
+        let mut circuit = Circuit::new(POLICY);
+        circuit.hope(at(0));
+        assert_eq!(circuit.state(), CircuitState::Closed);
+        (0..3).for_each(|_| circuit.record(false, at(1)));
+        circuit.hope(at(2));
+        assert_eq!(circuit.state(), CircuitState::Open, "only a send shows it");
+        assert!(circuit.allows(at(2)) && !circuit.allows(at(2)));
+        circuit.record(false, at(2));
+        assert!(!circuit.allows(at(3)), "and it was not");
     }
 
     #[test]

@@ -3,11 +3,12 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
-use futures_util::lock;
+use futures_util::{future, lock};
 
 use crate::{
     event::Key,
@@ -38,6 +39,8 @@ struct State {
     away: Option<Away>,
     /// When the last outage ended.
     back: Option<DateTime<Utc>>,
+    /// Whoever waits for an outage.
+    waiting: Option<Waker>,
 }
 
 /// The store takes no record of any key.
@@ -90,7 +93,26 @@ impl Health {
 
     /// The store answers nobody.
     pub(crate) fn is_gone(&self, why: Arc<PortError>, now: DateTime<Utc>) {
-        self.state().away = Some(Away { tried: now, why });
+        let mut state = self.state();
+        state.away = Some(Away { tried: now, why });
+        if let Some(waiting) = state.waiting.take() {
+            waiting.wake();
+        }
+    }
+
+    /// Waits until the store is away; answers why. For one at a time: the loop that takes messages.
+    pub(crate) async fn gone(&self) -> Arc<PortError> {
+        future::poll_fn(|context| {
+            let mut state = self.state();
+            match &state.away {
+                Some(away) => Poll::Ready(Arc::clone(&away.why)),
+                None => {
+                    state.waiting = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
     }
 
     /// Why the store is away, if it is.

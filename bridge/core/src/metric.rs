@@ -85,6 +85,8 @@ pub mod label {
     pub const REASON: &str = "reason";
     /// Which queue of a site: `events` or `dead_letters`.
     pub const QUEUE: &str = "queue";
+    /// The state of a message: `visible`, `leased`, `backing_off`, `scheduled` or `set_aside`.
+    pub const STATE: &str = "state";
     /// Why a write was lost: `two_sites` or `two_contents`.
     pub const KIND: &str = "kind";
 }
@@ -146,6 +148,14 @@ pub const BACKLOG: Metric = metric(
     "{message}",
     &[label::SITE, label::QUEUE],
     "messages in the site's queue (in flight and delayed ones included) or among its dead letters, as the broker counts them; absent if the broker does not say",
+);
+/// Messages by state.
+pub const MESSAGES: Metric = metric(
+    "bridge.queue.messages",
+    Kind::Gauge,
+    "{message}",
+    &[label::SITE, label::STATE],
+    "messages of the site by state, each in one: visible, leased (in a worker's hands), backing_off (given back for a retry, as this worker counts them), scheduled, set_aside (dead letters); absent where the broker does not say",
 );
 /// Age of the oldest waiting message.
 pub const OLDEST_AGE: Metric = metric(
@@ -216,13 +226,14 @@ pub const DROPPED: Metric = Metric {
 };
 
 /// Every metric.
-pub const ALL: [Metric; 14] = [
+pub const ALL: [Metric; 15] = [
     LAG,
     EVENTS,
     APPLY_DURATION,
     FORWARD_DURATION,
     DEAD_LETTERS,
     BACKLOG,
+    MESSAGES,
     OLDEST_AGE,
     CIRCUIT,
     CLOCK_SKEW,

@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
+
 use crate::{
     circuit::{Circuit, CircuitPolicy, CircuitState},
     conclude::Forwarded,
@@ -69,6 +71,11 @@ impl Peer {
     /// What its circuit breaker is doing.
     pub fn circuit(&self) -> CircuitState {
         self.circuit.lock().unwrap_or_else(PoisonError::into_inner).state()
+    }
+
+    /// It seems to be back, as something else than a send has shown: the next send is a try.
+    pub fn hope(&self, now: DateTime<Utc>) {
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner).hope(now);
     }
 
     /// Messages of this process that the peer did not take and may take later: letters owe them to it.

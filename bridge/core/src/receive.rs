@@ -9,7 +9,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::{FutureExt, future, future::Shared, lock::Mutex};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{self, Either, Shared, select},
+    lock::Mutex,
+    stream::FuturesUnordered,
+};
 
 use crate::{
     carry_out::{Carried, release, work_off},
@@ -23,6 +28,10 @@ use crate::{
 
 /// Between two rounds for messages that may wait for the store no longer, at least. Ours: a round counts as a delivery at the broker.
 const ROUND_MIN: Duration = Duration::from_mins(10);
+
+/// How long a store that is away may keep silent before it is asked again beside that. Ours: the worker goes on within 2 s of the store's return,
+/// and a request from before it may never be answered.
+const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// How much is taken at once, and how long it rests.
 #[derive(Clone, Copy, Debug)]
@@ -53,11 +62,11 @@ pub trait Listen: Send + Sync {
     /// A receive was answered.
     fn received(&self);
 
-    /// Nothing more is taken until this has ended.
-    fn halted(&self, halt: &Halt);
+    /// Nothing more is taken until this has ended. The first look for the end comes after `rest`.
+    fn halted(&self, halt: &Halt, rest: Duration);
 
-    /// A look for the end was in vain.
-    fn still_halted(&self, halt: &Halt, error: &PortError);
+    /// A look for the end was in vain. The next one comes after `rest`.
+    fn still_halted(&self, halt: &Halt, error: &PortError, rest: Duration);
 
     /// Asked once what failed works again: whether the site keeps its promises as it is set up now. A store that was replaced takes
     /// records, and may not keep them.
@@ -83,8 +92,11 @@ pub async fn receive(
     stop: impl Future<Output = ()> + Send,
 ) {
     let shift = Shift { worker, queue, dead_letters, pace, listen, stop: stop.shared(), mended: Mutex::new(0) };
-    shift.begin().await;
-    future::join_all((0..pace.concurrent_batches.max(1)).map(|_| shift.lane())).await;
+    let work = async {
+        shift.begin().await;
+        future::join_all((0..pace.concurrent_batches.max(1)).map(|_| shift.lane())).await;
+    };
+    future::join(work, shift.watch_store()).await;
 }
 
 struct Shift<'a, S: Future<Output = ()>> {
@@ -109,6 +121,17 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
         };
         let halt = Halt { at, detail: error.chain() };
         self.stand_still(halt, 0, &[]).await;
+    }
+
+    /// Stands still once the store is away, whoever found it: no lane takes a message for it.
+    async fn watch_store(&self) {
+        while let Some(why) = self.unless_stopped(self.worker.health.gone()).await {
+            let Some(mended) = self.unless_stopped(self.mended.lock()).await.map(|mended| *mended) else { return };
+            // A lane that stood still meanwhile may have seen its end.
+            if self.worker.health.away().is_some() {
+                self.stand_still(Halt { at: Spot::Away, detail: why.chain() }, mended, &[]).await;
+            }
+        }
     }
 
     async fn lane(&self) {
@@ -181,14 +204,14 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
         if *mended != before {
             return None;
         }
-        self.listen.halted(&halt);
+        let (mut number, mut rest) = (0_u32, self.rest(&halt, 0));
+        self.listen.halted(&halt, rest);
         let soon = if batch.is_empty() { ROUND_MIN } else { self.may_wait(batch) };
-        let (mut number, mut round) = (0, self.after(soon));
+        let mut round = self.after(soon);
         loop {
-            let pace = if halt.at == Spot::Away { self.pace.probe } else { self.pace.rest };
-            let rest = self.worker.with_rng(|rng| pace.pause(number, rng));
             self.unless_stopped(self.worker.clock.sleep(rest)).await?;
             number = number.saturating_add(1);
+            rest = self.rest(&halt, number);
             let looked = match self.unless_stopped(self.look(halt.at)).await? {
                 Ok(taken) if halt.at != Spot::Away => self.examined(taken).await,
                 looked => looked,
@@ -203,15 +226,21 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
                     // The store answers again, and may not be used.
                     self.listen.mended(&halt);
                     halt = Halt { at: Spot::Store, detail: error.chain() };
-                    self.listen.halted(&halt);
-                    number = 0;
+                    (number, rest) = (0, self.rest(&halt, 0));
+                    self.listen.halted(&halt, rest);
                 }
-                Err(error) => self.listen.still_halted(&halt, &error),
+                Err(error) => self.listen.still_halted(&halt, &error, rest),
             }
             if halt.at == Spot::Away && self.worker.clock.now() >= round {
                 round = self.set_aside_what_waited_out().await;
             }
         }
+    }
+
+    /// How long to rest before the look of this number, counted from 0.
+    fn rest(&self, halt: &Halt, number: u32) -> Duration {
+        let pace = if halt.at == Spot::Away { self.pace.probe } else { self.pace.rest };
+        self.worker.with_rng(|rng| pace.pause(number, rng))
     }
 
     /// Takes batch after batch for as long as a letter is made of one; answers when to do so again.
@@ -239,10 +268,22 @@ impl<S: Future<Output = ()> + Send> Shift<'_, S> {
     /// One look for the end, by what failed. Messages are taken only where just that had failed.
     async fn look(&self, at: Spot) -> Result<Option<Vec<Delivery>>, PortError> {
         match at {
-            Spot::Store | Spot::Away => self.worker.probe_store().await.map(|()| None),
+            Spot::Store => self.worker.probe_store().await.map(|()| None),
+            Spot::Away => self.ask_store().await.map(|()| None),
             Spot::DeadLetters => self.dead_letters.probe(Use::Send).await.map(|()| None),
             Spot::Settling => self.queue.probe(Use::Settle).await.map(|()| None),
             Spot::Receiving => self.take(self.pace.batch_messages_max, Duration::ZERO).await.map(Some),
+        }
+    }
+
+    /// Asks the store, and again beside that while it keeps silent. The first answer counts.
+    async fn ask_store(&self) -> Result<(), PortError> {
+        let mut asked = FuturesUnordered::new();
+        loop {
+            asked.push(self.worker.probe_store());
+            if let Either::Left((Some(answer), _)) = select(asked.next(), self.worker.clock.sleep(SILENCE)).await {
+                return answer;
+            }
         }
     }
 

@@ -69,6 +69,15 @@ impl From<Since> for String {
     }
 }
 
+/// Letters whose events a worker brings to those who are owed them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bringing {
+    /// Since when.
+    pub since: Since,
+    /// Letters so far.
+    pub letters: u64,
+}
+
 /// What a worker says of its state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Told {
@@ -79,9 +88,18 @@ pub struct Told {
     /// Why; none where it is working.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// When it looks next whether it may go on; of one that is halted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_look: Option<Since>,
     /// The peers that do not take what it forwards, and since when.
     #[serde(default)]
     pub peers_away: BTreeMap<String, Since>,
+    /// Whether it brings what letters owe by itself.
+    #[serde(default)]
+    pub auto_replay: bool,
+    /// What it brings right now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bringing: Option<Bringing>,
     /// Messages that it gave back to be delivered again later, whose time has not come.
     #[serde(default)]
     pub backing_off: u64,
@@ -100,6 +118,8 @@ impl Told {
         let correct = |Since(at)| Since(at.checked_sub_signed(ahead).unwrap_or(at));
         Self {
             since: correct(self.since),
+            next_look: self.next_look.map(correct),
+            bringing: self.bringing.map(|bringing| Bringing { since: correct(bringing.since), ..bringing }),
             detail: self.detail.as_ref().map(|detail| text::line(detail).chars().take(DETAIL_MAX).collect()),
             peers_away: self.peers_away.iter().map(|(peer, since)| (peer.clone(), correct(*since))).collect(),
             ..self.clone()
@@ -178,7 +198,10 @@ mod tests {
             state: State::Halted,
             since: Since(at("2026-11-21T01:00:05Z")),
             detail: Some("table: denied".to_owned()),
+            next_look: Some(Since(at("2026-11-21T01:03:05Z"))),
             peers_away: [("aws:us-east-1".to_owned(), Since(at("2026-11-21T00:59:05Z")))].into(),
+            auto_replay: true,
+            bringing: Some(Bringing { since: Since(at("2026-11-21T01:00:07Z")), letters: 12 }),
             backing_off: 3,
             again_ms: Some(2_000),
             instance: "one".to_owned(),
@@ -203,6 +226,8 @@ mod tests {
         assert_eq!(heard.at, at("2026-11-21T01:01:58.000000004Z"), "by the cloud's clock");
         assert_eq!(heard.told.since.0, at("2026-11-21T01:00:00Z"));
         assert_eq!(heard.told.peers_away["aws:us-east-1"].0, at("2026-11-21T00:59:00Z"));
+        assert_eq!(heard.told.next_look.unwrap().0, at("2026-11-21T01:03:00Z"));
+        assert_eq!(heard.told.bringing.unwrap().since.0, at("2026-11-21T01:00:02Z"));
         let telling = Telling::new(&site, Uuid::nil(), now, TimeDelta::zero(), &told()).unwrap();
         assert_eq!(Heard::read(&telling.record(now)).unwrap().told, told());
     }

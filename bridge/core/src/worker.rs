@@ -16,7 +16,7 @@ use crate::{
     incident::Incidents,
     limits::REFUSED_KEYS_MAX,
     peer::Peer,
-    port::{Clock, Delivery, Store, Write},
+    port::{Clock, Delivery, Store, Write, within},
     probe,
     record::Record,
     retry::{Backoff, far, patient},
@@ -148,9 +148,12 @@ impl Worker {
     /// # Errors
     /// As the write of an event would fail.
     pub async fn probe_store(&self) -> Result<(), PortError> {
+        self.ask_store(None).await
+    }
+
+    async fn ask_store(&self, limit: Option<Duration>) -> Result<(), PortError> {
         let record = probe::record(&self.rules.site, self.fresh_uuid(), self.clock.now());
-        let put = self.store.put_if_newer(&record).await.map(drop);
-        self.health.note(&record.key, put.as_ref().err(), self.clock.now());
+        let put = self.put_within(&record, limit).await.map(drop);
         if let Err(error) = &put
             && error.kind.recovery() == Recovery::Retry
         {
@@ -159,15 +162,30 @@ impl Worker {
         put
     }
 
+    /// Writes what the worker says of itself, as it writes an event: so a store that is away is found without any event. An answer that takes
+    /// longer than `limit` is none.
+    ///
+    /// # Errors
+    /// The record was not written.
+    pub async fn say(&self, record: &Record, limit: Duration) -> Result<(), Arc<PortError>> {
+        let written = self.write_within(record, Some(limit)).await;
+        written.map(drop).map_err(|unwritten| match unwritten {
+            Unwritten::Failed(error) | Unwritten::Away(error) => error,
+        })
+    }
+
     /// Writes a record, unless the store is away; says of a failure whose fault it is.
     pub(crate) async fn write(&self, record: &Record) -> Result<Write, Unwritten> {
+        self.write_within(record, None).await
+    }
+
+    async fn write_within(&self, record: &Record, limit: Option<Duration>) -> Result<Write, Unwritten> {
         self.health.admits(self.clock.now()).map_err(Unwritten::Away)?;
         let answers = self.health.answers();
-        let put = self.store.put_if_newer(record).await;
-        self.health.note(&record.key, put.as_ref().err(), self.clock.now());
+        let put = self.put_within(record, limit).await;
         let Err(error) = put else { return put.map_err(|error| Unwritten::Failed(Arc::new(error))) };
         if error.kind.recovery() == Recovery::Retry {
-            return Err(self.blame(error, answers).await);
+            return Err(self.blame(error, answers, limit).await);
         }
         let refused = matches!(error.kind, FailureKind::Rejected { .. }) && self.health.is_suspect();
         Err(Unwritten::Failed(Arc::new(if refused { self.suspect(error).await } else { error })))
@@ -175,7 +193,7 @@ impl Worker {
 
     /// Whether a failure that may pass is one key's or the store's. It is the key's where the store has answered others meanwhile, or takes
     /// the bridge's own record. `answers`: of the store before the write.
-    async fn blame(&self, error: PortError, answers: u64) -> Unwritten {
+    async fn blame(&self, error: PortError, answers: u64, limit: Option<Duration>) -> Unwritten {
         let _asking = self.health.asking.lock().await;
         if let Some(why) = self.health.away() {
             return Unwritten::Away(why);
@@ -183,8 +201,22 @@ impl Worker {
         if self.health.answers() != answers {
             return Unwritten::Failed(Arc::new(error));
         }
-        let _ = self.probe_store().await;
+        let _ = self.ask_store(limit).await;
         self.health.away().map_or_else(|| Unwritten::Failed(Arc::new(error)), Unwritten::Away)
+    }
+
+    /// Writes a record, and takes in what that says of the store.
+    async fn put_within(&self, record: &Record, limit: Option<Duration>) -> Result<Write, PortError> {
+        let put = self.store.put_if_newer(record);
+        let put = match limit {
+            None => put.await,
+            Some(limit) => within(&*self.clock, limit, put).await.unwrap_or_else(|| {
+                Err(PortError::new(self.store.to_string(), "put", FailureKind::TimedOut)
+                    .caused_by(format!("no answer within {} s", limit.as_secs_f64())))
+            }),
+        };
+        self.health.note(&record.key, put.as_ref().err(), self.clock.now());
+        put
     }
 
     /// After many refusals, and no success between: a store that refuses the bridge's own record too can hold none at all.
@@ -209,7 +241,8 @@ impl Worker {
         uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid()
     }
 
-    pub(crate) fn with_rng<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+    /// Draws from the worker's own chance.
+    pub fn with_rng<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
         draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

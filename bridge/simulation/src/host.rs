@@ -163,7 +163,12 @@ impl Tell for Brings<'_> {
         self.world.books.note(|| format!("worker of {} brings what letters owe", self.site));
     }
 
-    fn ends(&self, passed: &Passed) {
+    fn progresses(&self, _: usize) {}
+
+    fn ends(&self, passed: Option<&Passed>) {
+        let Some(passed) = passed else {
+            return self.world.books.note(|| format!("worker of {}: its pass was cut off", self.site));
+        };
         let Passed { end, brought, left, away, .. } = passed;
         self.world
             .books
@@ -304,11 +309,11 @@ impl Listen for Hand<'_> {
 
     fn received(&self) {}
 
-    fn halted(&self, halt: &Halt) {
+    fn halted(&self, halt: &Halt, _: Duration) {
         self.world.books.note(|| format!("worker of {} halts: {}", self.site, halt.detail));
     }
 
-    fn still_halted(&self, _: &Halt, error: &PortError) {
+    fn still_halted(&self, _: &Halt, error: &PortError, _: Duration) {
         self.world.books.note(|| format!("worker of {} is still halted: {}", self.site, error.kind));
     }
 

@@ -45,7 +45,7 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
             return;
         }
         self.queue.close().await;\n        self.dead_letters";
-    "a-container-sends-no-heartbeat" in "host/container.rs",
+    "a-container-sends-no-heartbeat" in "host/beat.rs",
         noticed by "end_to_end lag::a_dark_site_is_shown_within_five_seconds":
         "while !every.is_zero() && !stop.is_cancelled() {"
         => "while !every.is_zero() && !stop.is_cancelled() && !MUTANT {";
@@ -121,10 +121,28 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
         => "if !MUTANT {
             worksite.teller.tell_state(state, Some(detail), worksite.worker.clock.now());
         }";
-    "a-store-that-is-away-is-not-told" in "host/state.rs",
-        noticed by "bridge host::state::tests::a_store_that_takes_no_word_is_away_and_its_return_is_told":
-        "failures < FAILURES || "
-        => "MUTANT || failures < FAILURES || ";
+    "an-idle-worker-does-not-find-its-store-away" in "host/state.rs",
+        noticed by "end_to_end truth::an_idle_worker_whose_store_is_away_says_so_everywhere":
+        "worksite.worker.say(&telling.record(worksite.worker.clock.now()), OWN_LIMIT).await"
+        => "if MUTANT {
+        let put = worksite.worker.store.put_if_newer(&telling.record(worksite.worker.clock.now())).await;
+        return put.map(drop).map_err(Arc::new);
+    }
+    worksite.worker.say(&telling.record(worksite.worker.clock.now()), OWN_LIMIT).await";
+    "a-return-is-told-with-the-next-regular-heartbeat" in "host/beat.rs",
+        noticed by "end_to_end truth::what_is_over_is_told_so_within_five_seconds":
+        "worksite.teller.beat.notified().await;"
+        => "if MUTANT {
+                future::pending::<()>().await;
+            }
+            worksite.teller.beat.notified().await;";
+    "an-idle-worker-does-not-ask-for-its-peer" in "host/beat.rs",
+        noticed by "end_to_end truth::what_is_over_is_told_so_within_five_seconds":
+        "peer.hope(worker.clock.now());"
+        => "if MUTANT {
+                continue;
+            }
+            peer.hope(worker.clock.now());";
     "a-stopped-worker-says-nothing" in "host/state.rs",
         noticed by "end_to_end truth::a_worker_that_was_killed_is_found_by_its_silence_and_one_that_was_stopped_by_its_last_word":
         "worksite.teller.tell_state(State::Stopped, None, worksite.worker.clock.now());"

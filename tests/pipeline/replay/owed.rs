@@ -36,7 +36,10 @@ impl Tell for Counted {
         self.begun.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn ends(&self, passed: &Passed) {
+    fn progresses(&self, _: usize) {}
+
+    fn ends(&self, passed: Option<&Passed>) {
+        let passed = passed.expect("no pass is cut off");
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).push((passed.brought, passed.left));
     }
 

@@ -156,7 +156,7 @@ pub(crate) async fn worksite(config: &Config, site: &SiteId, telemetry: &Telemet
         owed,
         tally,
         telemetry: tells,
-        teller: Teller::new(),
+        teller: Teller::default(),
         links: Links::default(),
         watched,
         keep_conflicts,

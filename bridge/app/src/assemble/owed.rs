@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bridge_core::{
     event::SiteId,
     port::{Depth, Queue},
+    state::{Bringing, Since},
     worker::Worker,
 };
 use bridge_ops::replay::{
@@ -17,6 +18,7 @@ use bridge_ops::replay::{
     setting::{Place, Setting, SourceQueue},
     subject::Holds,
 };
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{config::Config, telemetry::incidents::Log};
@@ -33,6 +35,36 @@ pub(crate) struct Owed {
     holder: Uuid,
     /// What a function knows from one call to the next.
     pub(crate) known: tokio::sync::Mutex<Known>,
+    /// How far the pass is that this process makes.
+    pub(crate) bringing: Progress,
+}
+
+/// How far a pass is; none between passes.
+#[derive(Debug, Default)]
+pub(crate) struct Progress(Mutex<Option<Bringing>>);
+
+impl Progress {
+    pub(crate) fn begins(&self, now: DateTime<Utc>) {
+        *self.lock() = Some(Bringing { since: Since(now), letters: 0 });
+    }
+
+    pub(crate) fn goes_on(&self, letters: usize) {
+        if let Some(bringing) = &mut *self.lock() {
+            bringing.letters += letters as u64;
+        }
+    }
+
+    pub(crate) fn ends(&self) {
+        *self.lock() = None;
+    }
+
+    pub(crate) fn get(&self) -> Option<Bringing> {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Bringing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl fmt::Debug for Owed {
@@ -77,7 +109,8 @@ impl Owed {
             clock: worker.clock.clone(),
             rng: Mutex::new(fastrand::Rng::new()),
         };
-        Self { setting, depth, rate, holder: Uuid::new_v4(), known: tokio::sync::Mutex::default() }
+        let (known, bringing) = (tokio::sync::Mutex::default(), Progress::default());
+        Self { setting, depth, rate, holder: Uuid::new_v4(), known, bringing }
     }
 
     /// The loop, for `worker`.

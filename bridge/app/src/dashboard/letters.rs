@@ -1,8 +1,11 @@
 //! The dead letters of a report, one row for each site and reason: what it means, its runbook, and the command to copy.
 
-use bridge_ops::lag::{
-    reasons,
-    report::{Report, Site},
+use bridge_ops::{
+    lag::{
+        reasons,
+        report::{Report, Site},
+    },
+    replay::owed::BY_THEMSELVES,
 };
 use serde::Serialize;
 
@@ -19,6 +22,8 @@ pub(super) struct Row {
     pub(super) command: String,
     /// Sites that the letters may be owed to and that do not answer: the command would bring nothing over.
     pub(super) wait_for: Vec<String>,
+    /// Whether the site's workers bring them over by themselves.
+    pub(super) by_themselves: bool,
 }
 
 /// The rows of all sites, most letters first within a site.
@@ -32,6 +37,12 @@ fn of_site(site: &Site, away: &[String]) -> Vec<Row> {
         let owed = |reason| letters.owed_by_reason.get(reason).copied().unwrap_or_default();
         letters.by_reason.iter().map(|(reason, count)| row(&site.site, reason, *count, owed(reason))).collect()
     };
+    let brings = site.state.as_ref().is_some_and(|told| told.auto_replay);
+    for row in &mut rows {
+        row.by_themselves = brings
+            && letters.owed_by_reason.contains_key(&row.reason)
+            && BY_THEMSELVES.iter().any(|reason| reason.as_str() == row.reason);
+    }
     for row in rows.iter_mut().filter(|row| row.reason == "peer_unavailable") {
         row.wait_for = away.to_vec();
     }
@@ -45,6 +56,7 @@ fn of_site(site: &Site, away: &[String]) -> Vec<Row> {
             runbook: "dead-letters".to_owned(),
             command: format!("bridge replay --from {}/dlq --to owed --dry-run", site.site),
             wait_for: Vec::new(),
+            by_themselves: false,
         });
     }
     rows
@@ -68,7 +80,8 @@ fn row(site: &str, reason: &str, messages: u64, owed: u64) -> Row {
     // A broker's reasons are words of others: nothing in them may run. No argument holds a NUL.
     let word = shlex::try_quote(reason).unwrap_or_default();
     let command = format!("bridge replay --from {site}/dlq --to owed --reason {word}{look_only}");
-    Row { site: site.to_owned(), reason: reason.to_owned(), messages, meaning, runbook, command, wait_for: Vec::new() }
+    let (site, reason, wait_for) = (site.to_owned(), reason.to_owned(), Vec::new());
+    Row { site, reason, messages, meaning, runbook, command, wait_for, by_themselves: false }
 }
 
 #[cfg(test)]
@@ -102,6 +115,17 @@ mod tests {
         let (owed, invalid) = ("peer_unavailable".to_owned(), "not_json".to_owned());
         assert_eq!(waits(false), [(owed.clone(), vec![]), (invalid.clone(), vec![])]);
         assert_eq!(waits(true), [(owed, vec!["azure:westeurope".to_owned()]), (invalid, vec![])]);
+        // What the workers bring by themselves is no errand for anybody.
+        let told = serde_json::json!({
+            "state": "working", "since": "", "for_seconds": 1.0, "detail": null, "peers_away": {}, "auto_replay": true,
+            "told_at": "", "age_seconds": 1.0, "again_seconds": 2.0, "instance": "one",
+        });
+        let mut here = Site { state: serde_json::from_value(told).unwrap(), ..here.clone() };
+        let by_themselves = |here: &Site| of_site(here, &[]).iter().map(|row| row.by_themselves).collect::<Vec<_>>();
+        assert_eq!(by_themselves(&here), [false, false], "nobody is owed them");
+        let letters = here.dead_letters.as_mut().unwrap();
+        letters.owed_by_reason = [("peer_unavailable".to_owned(), 3), ("not_json".to_owned(), 1)].into();
+        assert_eq!(by_themselves(&here), [true, false]);
     }
 
     /// Stamped ahead by a producer, or let through by a worker whose clock is wrong.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bridge_ops::lag::{Report, report::Conflict};
+use bridge_ops::lag::{Report, owed::Trend, report::Conflict};
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -102,7 +102,7 @@ impl Poller {
 
     /// Looks until stopped.
     pub(super) async fn run(&self, look: &dyn Look, stop: &CancellationToken) {
-        let mut rates = Rates::default();
+        let (mut rates, mut trend) = (Rates::default(), Trend::default());
         let mut conflicts: (Vec<Conflict>, Option<Instant>) = (Vec::new(), None);
         if self.unwatched.is_none() {
             tokio::select! {
@@ -120,6 +120,7 @@ impl Poller {
                     } else {
                         report.conflicts.clone_from(&conflicts.0);
                     }
+                    trend.take(&mut report);
                     self.last.send_replace(Some(Arc::new(self.concluded(report, &mut rates))));
                 }
                 Err(_) => tracing::warn!(seconds = LOOK_MAX.as_secs(), "a look at the sites did not end"),

@@ -18,10 +18,11 @@ use bridge_core::{
     state::State,
     worker::Verdict,
 };
+use chrono::TimeDelta;
 use futures_util::future;
 use tokio_util::sync::CancellationToken;
 
-use super::{owed, queues, send_heartbeat, state, tell};
+use super::{beat, owed, queues, state, tell};
 use crate::{
     assemble::Worksite,
     config::ContainerConfig,
@@ -33,8 +34,6 @@ use crate::{
 const REST: Backoff = Backoff { base: Duration::from_secs(5), max: Duration::from_mins(5) };
 /// How long a worker rests between two looks for a store that is away, at first and at most. Ours: it goes on within 2 s of the store's return.
 const PROBE: Backoff = Backoff { base: Duration::from_millis(250), max: Duration::from_millis(1_500) };
-/// The least time between two looks at the service's clock while there is doubt about one's own.
-const CLOCK_PAUSE: Duration = Duration::from_millis(100);
 /// How long the next receive waits after a failed one, at first and at most. Ours: what a site waits for once it is back, so it is
 /// short; a look in vain costs one request.
 const PAUSE: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(3) };
@@ -68,9 +67,10 @@ pub(crate) async fn work(worksite: &Worksite, own: &OwnSite, config: ContainerCo
     };
     let receiving = receive(worker, &**queue, &**dead_letters, pace(&config), &log, stop.cancelled());
     worksite.teller.tell_state(State::Working, None, worker.clock.now());
-    let beating = beat(worksite, config.heartbeat, &stop);
+    let beating = beat::beat(worksite, config.heartbeat, &stop);
     let telling = state::tell(worksite, config.state, config.heartbeat, &stop);
-    let (watching, bringing) = (queues::watch(worksite, &stop), owed::watch(worksite, &stop));
+    let watching = future::join(queues::watch(worksite, &stop), beat::ask_peers(worksite, &stop));
+    let bringing = owed::watch(worksite, &stop);
     future::join5(receiving, beating, telling, watching, bringing).await;
     state::tell_end(worksite).await;
     worksite.close().await;
@@ -80,27 +80,6 @@ pub(crate) async fn work(worksite: &Worksite, own: &OwnSite, config: ContainerCo
         site = %worksite.worker.rules.site, delivered, acked, retried, dead_lettered, left, leases_lost,
         "stopped; nothing is left half done"
     );
-}
-
-/// Sends the site's heartbeat, at once and then `every` so often; never if that is zero.
-async fn beat(worksite: &Worksite, every: Duration, stop: &CancellationToken) {
-    while !every.is_zero() && !stop.is_cancelled() {
-        worksite.tally.look_at_clock(&worksite.worker).await;
-        if let Err(error) = send_heartbeat(worksite).await {
-            tracing::warn!(error = error.chain(), "no heartbeat was sent");
-        }
-        let ask = async {
-            while worksite.tally.doubts_clock() {
-                tokio::time::sleep(CLOCK_PAUSE).await;
-                worksite.tally.look_at_clock(&worksite.worker).await;
-            }
-            future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = wait_or(every, stop) => {}
-            () = ask => {}
-        }
-    }
 }
 
 /// Counts, tells and logs what the loop does.
@@ -116,6 +95,16 @@ struct Log<'a> {
 impl Log<'_> {
     fn outage(&self, halt: &Halt) -> &Outage {
         if halt.at == Spot::Away { &self.away } else { &self.halted }
+    }
+
+    /// Says when a halted worker looks next. For one whose store is away that is a matter of a second.
+    fn tell_next_look(&self, halt: &Halt, rest: Duration) {
+        let now = self.worksite.worker.clock.now();
+        if let Some(at) = TimeDelta::from_std(rest).ok().and_then(|rest| now.checked_add_signed(rest))
+            && halt.at != Spot::Away
+        {
+            self.worksite.teller.tell_next_look(at);
+        }
     }
 }
 
@@ -146,13 +135,14 @@ impl Listen for Log<'_> {
         }
     }
 
-    fn halted(&self, halt: &Halt) {
+    fn halted(&self, halt: &Halt, rest: Duration) {
         self.worksite.telemetry.halted(Some(halt));
         let line = self.outage(halt).failed(Instant::now());
         let detail = &halt.detail;
         let (away, worksite) = (halt.at == Spot::Away, self.worksite);
         let state = if away { State::StoreAway } else { State::Halted };
         worksite.teller.tell_state(state, Some(detail), worksite.worker.clock.now());
+        self.tell_next_look(halt, rest);
         if away && line == Line::None {
             tracing::debug!(detail, "the store is away again");
         } else if away {
@@ -163,16 +153,18 @@ impl Listen for Log<'_> {
         } else {
             tracing::error!(
                 detail,
+                looks_in_seconds = rest.as_secs(),
                 "halted: nothing is lost, and nothing more is taken until this is mended; see runbooks/halted.md"
             );
         }
     }
 
-    fn still_halted(&self, halt: &Halt, error: &PortError) {
+    fn still_halted(&self, halt: &Halt, error: &PortError, rest: Duration) {
+        self.tell_next_look(halt, rest);
         let what = if halt.at == Spot::Away { "the store is still away" } else { "still halted" };
         match (self.outage(halt).failed(Instant::now()), error.chain()) {
             (Line::Lasts { seconds, failures }, error) => {
-                tracing::warn!(error, seconds, looks = failures - 1, "{what}");
+                tracing::warn!(error, seconds, looks = failures - 1, looks_in_seconds = rest.as_secs(), "{what}");
             }
             (Line::Begins | Line::None, error) => tracing::debug!(error, "{what}"),
         }

@@ -1,5 +1,6 @@
 //! Hosts: deliveries in, settlements out. They hold no decisions.
 
+mod beat;
 pub(crate) mod container;
 pub(crate) mod function;
 pub(crate) mod lambda;
@@ -125,6 +126,7 @@ async fn tell<'a>(worksite: &Worksite, concluded: impl Iterator<Item = (&'a Deli
         worksite.tally.count(verdict, conflict.as_ref());
         conflicts.extend(conflict);
     }
+    beat::heard(worksite, concluded.iter().map(|(_, verdict)| *verdict));
     let worker = &worksite.worker;
     worksite.links.look(concluded.iter().map(|(_, verdict)| *verdict), &worker.peers, worker.clock.now());
     worksite.telemetry.concluded(&concluded, &worker.peers, worksite.tally.skew(), worker.clock.now());

@@ -56,7 +56,8 @@ async fn once(worksite: &Worksite) -> Option<String> {
     let late = format!("no answer within {LIMIT:?}");
     let (queue, letters) = looked.unwrap_or_else(|_| (Err(late.clone()), Err(late)));
     let error = [queue.as_ref().err(), letters.as_ref().err()].into_iter().flatten().next().cloned();
-    worksite.telemetry.counted(queue.ok(), letters.ok(), worksite.worker.clock.now());
+    let backing_off = worksite.tally.backing_off();
+    worksite.telemetry.counted(queue.ok(), backing_off, letters.ok(), worksite.worker.clock.now());
     error
 }
 

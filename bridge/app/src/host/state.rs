@@ -1,10 +1,10 @@
 //! What a worker says of its state: into its own store again and again, and into its peers' queues on a change and for as long as it is
 //! not working. No event waits for it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bridge_core::{
-    failure::{FailureKind, PortError, Recovery},
+    failure::PortError,
     halt::{Halt, Spot},
     port::Message,
     state::{Since, State, Telling, Told},
@@ -12,26 +12,31 @@ use bridge_core::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::container::wait_or;
 use crate::assemble::Worksite;
 
-/// How long one telling may take. Ours: a healthy service answers a hundred times in it, and a function is paid by its time.
-const OWN_LIMIT: Duration = Duration::from_millis(1_500);
+/// How long one telling may take. Ours: a healthy service answers a hundred times in it, and a function is paid by its time. A store that keeps
+/// silent is found to be away after two of these, and the pause between two tellings: 4.5 s.
+const OWN_LIMIT: Duration = Duration::from_millis(1_250);
 const PEERS_LIMIT: Duration = Duration::from_secs(3);
-/// Tellings in a row that the own store does not take before it counts as away. Ours: one may meet a blip.
-const FAILURES: u32 = 2;
 /// From one telling to the peers to the next while it is not working, where no heartbeat says it.
 const AGAIN: Duration = Duration::from_secs(30);
 /// From one look at the links to the next.
 const LINKS: Duration = Duration::from_millis(500);
 
 /// What a worker is doing, and whoever waits for a change of it.
-#[derive(Debug)]
-pub(crate) struct Teller(watch::Sender<Now>);
+#[derive(Debug, Default)]
+pub(crate) struct Teller {
+    now: watch::Sender<Now>,
+    /// Asks for a word to the peers, though nothing has changed.
+    again: Notify,
+    /// Asks for a heartbeat: the last one says less than one would now.
+    pub(super) beat: Notify,
+}
 
 /// What it is doing now.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,63 +45,51 @@ struct Now {
     state: Option<State>,
     since: Option<Since>,
     detail: Option<String>,
-    /// Whether the teller found the store away by itself, and so tells of its return.
-    found: bool,
+    next_look: Option<Since>,
     peers_away: BTreeMap<String, Since>,
 }
 
 impl Teller {
-    pub(crate) fn new() -> Self {
-        Self(watch::Sender::default())
-    }
-
     /// Takes note of a state; `now` by the worker's clock. Answers whether it is another one than before.
     pub(crate) fn tell_state(&self, state: State, detail: Option<&str>, now: DateTime<Utc>) -> bool {
-        self.set(state, detail, now, false, |_| true)
-    }
-
-    fn set(
-        &self,
-        state: State,
-        detail: Option<&str>,
-        now: DateTime<Utc>,
-        found: bool,
-        unless: impl FnOnce(&Now) -> bool,
-    ) -> bool {
-        self.0.send_if_modified(|before| {
-            if !unless(before) || before.state == Some(state) {
+        self.now.send_if_modified(|before| {
+            if before.state == Some(state) {
                 return false;
             }
+            if before.state.is_some() && state == State::Working {
+                self.beat.notify_one();
+            }
             let (detail, since) = (detail.map(str::to_owned), Some(Since(now)));
-            *before =
-                Now { state: Some(state), since, detail, found, peers_away: std::mem::take(&mut before.peers_away) };
+            let peers_away = std::mem::take(&mut before.peers_away);
+            *before = Now { state: Some(state), since, detail, next_look: None, peers_away };
             true
         })
     }
 
-    /// What the own store said to the last tellings: a store that takes none is away, whatever else the worker knows.
-    fn found(&self, failures: u32, error: Option<&PortError>, now: DateTime<Utc>) {
-        match error {
-            None => self
-                .set(State::Working, None, now, false, |before| before.state == Some(State::StoreAway) && before.found),
-            // What an operator has to mend halts the worker, with its next event.
-            Some(error) if failures < FAILURES || error.kind.recovery() != Recovery::Retry => false,
-            Some(error) => self
-                .set(State::StoreAway, Some(&error.chain()), now, true, |before| before.state == Some(State::Working)),
-        };
+    /// Takes note of when a halted worker looks next whether it may go on.
+    pub(crate) fn tell_next_look(&self, at: DateTime<Utc>) {
+        self.now.send_modify(|now| now.next_look = Some(Since(at)));
     }
 
     fn links(&self, worksite: &Worksite) {
         let away = worksite.links.away();
-        self.0.send_if_modified(|before| {
+        self.now.send_if_modified(|before| {
             let changed = before.peers_away != away;
+            if before.peers_away.keys().any(|peer| !away.contains_key(peer)) {
+                self.beat.notify_one();
+            }
             before.peers_away = away;
             changed
         });
     }
 
+    /// Asks for a word to the peers, though nothing has changed.
+    pub(super) fn tell_again(&self) {
+        self.again.notify_one();
+    }
+
     fn now(&self) -> Now {
-        self.0.borrow().clone()
+        self.now.borrow().clone()
     }
 }
 
@@ -154,14 +147,10 @@ pub(super) async fn tell_of_function(worksite: &Worksite, halt: Option<&Halt>, a
 }
 
 async fn tell_own(worksite: &Worksite, often: Often, stop: &CancellationToken) {
-    let mut changes = worksite.teller.0.subscribe();
-    let mut failures = 0;
+    let mut changes = worksite.teller.now.subscribe();
     while !stop.is_cancelled() {
         let now = changes.borrow_and_update().clone();
-        let said = put(worksite, &now, Some(often.own)).await;
-        failures = if said.is_ok() { 0 } else { failures + 1 };
-        worksite.teller.found(failures, said.as_ref().err(), worksite.worker.clock.now());
-        if let Err(error) = said {
+        if let Err(error) = put(worksite, &now, Some(often.own)).await {
             tracing::debug!(error = error.chain(), "the own store was not told of the worker's state");
         }
         let pause = if often.own.is_zero() { often.peers } else { often.own };
@@ -173,7 +162,7 @@ async fn tell_own(worksite: &Worksite, often: Often, stop: &CancellationToken) {
 }
 
 async fn tell_peers(worksite: &Worksite, often: Often, stop: &CancellationToken) {
-    let mut changes = worksite.teller.0.subscribe();
+    let mut changes = worksite.teller.now.subscribe();
     while !stop.is_cancelled() {
         let now = changes.borrow_and_update().clone();
         let works = now.state == Some(State::Working) && now.peers_away.is_empty();
@@ -181,6 +170,7 @@ async fn tell_peers(worksite: &Worksite, often: Often, stop: &CancellationToken)
         let again = async { if works && reached { future::pending().await } else { wait_or(often.peers, stop).await } };
         tokio::select! {
             () = again => {}
+            () = worksite.teller.again.notified() => {}
             () = stop.cancelled() => {}
             _ = changes.changed() => {}
         }
@@ -198,13 +188,18 @@ async fn look(worksite: &Worksite, stop: &CancellationToken) {
 
 /// The words for one place, where they are said `again` so often.
 fn telling(worksite: &Worksite, now: &Now, again: Option<Duration>) -> Option<Telling> {
-    let Now { state: Some(state), since: Some(since), detail, peers_away, .. } = now.clone() else { return None };
+    let Now { state: Some(state), since: Some(since), detail, next_look, peers_away } = now.clone() else {
+        return None;
+    };
     let Worker { rules, clock, .. } = &worksite.worker;
     let told = Told {
         state,
         since,
         detail,
+        next_look,
         peers_away,
+        auto_replay: worksite.owed.is_some(),
+        bringing: worksite.owed.as_ref().and_then(|owed| owed.bringing.get()),
         backing_off: worksite.tally.backing_off(),
         again_ms: again.filter(|again| !again.is_zero()).and_then(|again| u32::try_from(again.as_millis()).ok()),
         instance: worksite.tally.instance().to_owned(),
@@ -215,16 +210,9 @@ fn telling(worksite: &Worksite, now: &Now, again: Option<Duration>) -> Option<Te
         .ok()
 }
 
-async fn put(worksite: &Worksite, now: &Now, again: Option<Duration>) -> Result<(), PortError> {
+async fn put(worksite: &Worksite, now: &Now, again: Option<Duration>) -> Result<(), Arc<PortError>> {
     let Some(telling) = telling(worksite, now, again) else { return Ok(()) };
-    let record = telling.record(worksite.worker.clock.now());
-    let put = tokio::time::timeout(OWN_LIMIT, worksite.worker.store.put_if_newer(&record)).await;
-    put.unwrap_or_else(|_| Err(late(worksite))).map(drop)
-}
-
-fn late(worksite: &Worksite) -> PortError {
-    PortError::new(worksite.worker.store.to_string(), "put", FailureKind::TimedOut)
-        .caused_by(format!("no answer within {OWN_LIMIT:?}"))
+    worksite.worker.say(&telling.record(worksite.worker.clock.now()), OWN_LIMIT).await
 }
 
 /// Sends it to every peer, past its circuit; answers whether all of them took it.
@@ -248,8 +236,8 @@ mod tests {
 
     #[test]
     fn a_change_is_told_once_with_its_cause() {
-        let teller = Teller::new();
-        let changes = teller.0.subscribe();
+        let teller = Teller::default();
+        let changes = teller.now.subscribe();
         assert!(teller.tell_state(State::Working, None, at(0)));
         assert!(teller.tell_state(State::Halted, Some("denied"), at(1)));
         assert!(!teller.tell_state(State::Halted, Some("denied, still"), at(9)), "it is told already");
@@ -258,32 +246,9 @@ mod tests {
             (now.state, now.since, now.detail.as_deref()),
             (Some(State::Halted), Some(Since(at(1))), Some("denied"))
         );
+        teller.tell_next_look(at(14));
+        assert_eq!(changes.borrow().next_look, Some(Since(at(14))));
         assert!(teller.tell_state(State::Working, None, at(12)));
-        assert_eq!(changes.borrow().detail, None);
-    }
-
-    #[test]
-    fn a_store_that_takes_no_word_is_away_and_its_return_is_told() {
-        let away = PortError::new("store", "put", FailureKind::Unavailable);
-        let denied = PortError::new("store", "put", FailureKind::Unauthorized);
-        let teller = Teller::new();
-        let state = || teller.now().state.unwrap();
-        teller.tell_state(State::Working, None, at(0));
-        teller.found(1, Some(&away), at(2));
-        assert_eq!(state(), State::Working, "one may meet a blip");
-        teller.found(2, Some(&denied), at(4));
-        assert_eq!(state(), State::Working, "that halts it, and is no absence");
-        teller.found(3, Some(&away), at(6));
-        assert_eq!(state(), State::StoreAway);
-        teller.found(0, None, at(8));
-        assert_eq!(state(), State::Working);
-
-        // What the worker itself says is not taken back by a word that got through.
-        for said in [State::StoreAway, State::Halted, State::Stopped] {
-            teller.tell_state(said, None, at(10));
-            teller.found(0, None, at(12));
-            teller.found(5, Some(&away), at(14));
-            assert_eq!(state(), said);
-        }
+        assert_eq!((changes.borrow().detail.clone(), changes.borrow().next_look), (None, None));
     }
 }

@@ -27,6 +27,7 @@ use opentelemetry::{KeyValue, StringValue};
 
 use super::{
     Listening,
+    metrics::Known,
     outage::{Line, Outage},
     traces,
 };
@@ -166,16 +167,32 @@ impl SiteTelemetry {
         }
     }
 
-    /// What lies in the site's queue and among its dead letters; none where it is not known.
-    pub(crate) fn counted(&self, queue: Option<QueueDepth>, dead_letters: Option<u64>, now: DateTime<Utc>) {
+    /// What lies in the site's queue, of which so many back off, and among its dead letters; none where it is not known.
+    pub(crate) fn counted(
+        &self,
+        queue: Option<QueueDepth>,
+        backing_off: u64,
+        dead_letters: Option<u64>,
+        now: DateTime<Utc>,
+    ) {
         let Some(Listening { instruments, .. }) = self.listening.as_deref() else { return };
-        let backlog = |queue: &'static str, messages: Option<u64>| {
+        let record = |gauge: &Known, label: &'static str, value: &'static str, messages: Option<u64>| {
             #[allow(clippy::cast_precision_loss, reason = "no queue holds 2^53 messages")]
             let messages = messages.map(|messages| messages as f64);
-            instruments.backlog.record(messages, &[self.own(label::SITE), KeyValue::new(label::QUEUE, queue)]);
+            gauge.record(messages, &[self.own(label::SITE), KeyValue::new(label, value)]);
         };
-        backlog("events", queue.map(|queue| queue.messages()));
-        backlog("dead_letters", dead_letters);
+        record(&instruments.backlog, label::QUEUE, "events", queue.map(|queue| queue.messages()));
+        record(&instruments.backlog, label::QUEUE, "dead_letters", dead_letters);
+        let states = queue.map(|queue| queue.by_state(Some(backing_off)));
+        for (state, messages) in [
+            ("visible", states.map(|states| states.visible)),
+            ("leased", states.and_then(|states| states.leased)),
+            ("backing_off", states.and_then(|states| states.backing_off)),
+            ("scheduled", states.map(|states| states.scheduled)),
+            ("set_aside", dead_letters),
+        ] {
+            record(&instruments.messages, label::STATE, state, messages);
+        }
         let waits = queue.and_then(|queue| queue.oldest).map_or(0.0, |oldest| seconds(now - oldest).max(0.0));
         let mut oldest = self.oldest_taken.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = oldest.as_mut().map_or(0.0, std::mem::take);

@@ -131,17 +131,21 @@ fn queues_are_told_as_they_were_counted() {
     let backlog = |queue| scraped.value(&format!("bridge_queue_backlog{{queue=\"{queue}\",site=\"{HERE}\"}}"));
     let depth = |oldest| QueueDepth { waiting: 3, in_flight: Some(2), delayed: 1, oldest };
     scraped.site.hold_ages();
-    scraped.site.counted(Some(depth(Some(at(40)))), Some(7), at(100));
+    scraped.site.counted(Some(depth(Some(at(40)))), 1, Some(7), at(100));
     assert_eq!((age(), backlog("events"), backlog("dead_letters")), (Some(60.0), Some(6.0), Some(7.0)));
+    let states = ["visible", "leased", "backing_off", "scheduled", "set_aside"];
+    let state = |state| scraped.value(&format!("bridge_queue_messages{{site=\"{HERE}\",state=\"{state}\"}}"));
+    assert_eq!(states.map(state), [3.0, 1.0, 1.0, 1.0, 7.0].map(Some), "each message in one state");
     // A message that was taken has waited too, also where the broker tells no ages.
     let (taken, verdict) =
         (delivery(Some(at(10))), Verdict { settlement: Settlement::Ack, write: None, event: None, trace: None });
     scraped.site.concluded(&[(&taken, &verdict)], &[], None, at(100));
-    scraped.site.counted(Some(depth(None)), Some(0), at(101));
+    scraped.site.counted(Some(depth(None)), 0, Some(0), at(101));
     assert_eq!((age(), backlog("dead_letters")), (Some(90.0), Some(0.0)));
-    scraped.site.counted(None, None, at(102));
+    scraped.site.counted(None, 0, None, at(102));
     assert_eq!(age(), Some(0.0), "it was told once");
     assert_eq!((backlog("events"), backlog("dead_letters")), (None, None), "unknown is neither zero nor what it was");
+    assert_eq!(states.map(state), [None; 5]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod store;
 
 pub use crate::property::Properties;
 pub use clock::{Clock, within};
-pub use depth::{Depth, QueueDepth};
+pub use depth::{Depth, QueueDepth, States};
 pub use queue::{Delivery, Message, Place, Queue, Receipt, Use};
 pub use reschedule::Reschedule;
 pub use scan::{Cursor, ForeignItem, Page, Scan};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::book::{Answer, Book, Entry};
@@ -32,7 +32,7 @@ pub struct Course {
 }
 
 /// What a drill measured.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Recovery time: from the failure on.
     pub rto: Rto,
@@ -59,7 +59,7 @@ pub struct Figures {
 }
 
 /// Recovery time, step by step, from the failure on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rto {
     /// Until it was noticed, and users of the failed site were sent to another.
     pub failed_over_seconds: Option<f64>,
@@ -70,7 +70,7 @@ pub struct Rto {
 }
 
 /// Confirmed writes of the failed site that no surviving site had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Missing {
     /// How many.
     pub events: usize,
@@ -79,7 +79,7 @@ pub struct Missing {
 }
 
 /// Writes by what their users were told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// All.
     pub made: usize,
@@ -108,7 +108,7 @@ pub enum Fate {
 }
 
 /// How many of the confirmed writes had which [`Fate`]. The five add up to them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fates {
     /// [`Fate::InTime`].
     pub in_time: usize,
@@ -123,7 +123,7 @@ pub struct Fates {
 }
 
 /// How long something took.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pace {
     /// How often it was measured.
     pub writes: usize,
@@ -134,7 +134,7 @@ pub struct Pace {
 }
 
 /// Keys that a store holds wrongly in the end, though it had shown it right before.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wrong {
     /// A deleted entity is back.
     pub resurrected: BTreeSet<String>,

@@ -6,7 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     observe::Seen,
-    report::{self, Lag, LagState, RecoveryPoint, Report, Side, Site, Worker, WorkerState},
+    owed::Owed,
+    report::{self, Bringing, Lag, LagState, RecoveryPoint, Report, Side, Site, Worker, WorkerState},
     verdict,
 };
 use bridge_core::{
@@ -14,7 +15,6 @@ use bridge_core::{
     event::SiteId,
     failure::PortError,
     heartbeat::{Heard, Status},
-    port::QueueDepth,
     property::rfc3339,
     state,
     version::Version,
@@ -46,7 +46,8 @@ pub(super) fn assess(
     let mut conflicts: Vec<report::Conflict> = conflicts.into_iter().map(conflict).collect();
     conflicts.sort_by(|one, other| other.seen_at.cmp(&one.seen_at));
     let findings = verdict::findings(&sites, &lag);
-    Report { at: rfc3339(now), sites, lag, conflicts, findings }
+    let owed = Owed::of(&sites);
+    Report { at: rfc3339(now), sites, owed, lag, conflicts, findings }
 }
 
 fn site(id: &SiteId, one: &Seen, all: &BTreeMap<SiteId, Seen>, lag: &[Lag], now: DateTime<Utc>) -> Site {
@@ -54,7 +55,7 @@ fn site(id: &SiteId, one: &Seen, all: &BTreeMap<SiteId, Seen>, lag: &[Lag], now:
     let letters = one.letters.as_ref().ok();
     let told = last_told(id, all).map(|told| (told, again(told, one.told.get(id))));
     let backing_off = told.filter(|(told, again)| fresh(told, *again, now)).map(|(told, _)| told.told.backing_off);
-    let (in_flight, delayed, backing_off) = apart(queue, backing_off);
+    let states = queue.map(|queue| queue.by_state(backing_off));
     let events = queue.zip(letters).map(|(queue, letters)| queue.messages() + letters.messages);
     let oldest = queue.and_then(|queue| queue.oldest).map(|oldest| seconds(now - oldest));
     let failed = [one.queue.as_ref().err(), one.letters.as_ref().err(), one.heard.as_ref().err()];
@@ -66,10 +67,10 @@ fn site(id: &SiteId, one: &Seen, all: &BTreeMap<SiteId, Seen>, lag: &[Lag], now:
         site: id.to_string(),
         unreachable: failed.iter().all(Option::is_some),
         trouble,
-        backlog_messages: queue.map(|queue| queue.waiting),
-        in_flight_messages: in_flight,
-        backing_off_messages: backing_off,
-        delayed_messages: delayed,
+        backlog_messages: states.map(|states| states.visible),
+        in_flight_messages: states.and_then(|states| states.leased),
+        backing_off_messages: states.map_or(backing_off, |states| states.backing_off),
+        delayed_messages: states.map(|states| states.scheduled),
         oldest_age_seconds: oldest,
         dead_letters: letters.cloned(),
         worker: last_heard(id, all).and_then(|heard| worker(heard, now)),
@@ -83,16 +84,6 @@ fn site(id: &SiteId, one: &Seen, all: &BTreeMap<SiteId, Seen>, lag: &[Lag], now:
             },
         },
     }
-}
-
-/// Messages in flight, delayed and backing off, each message once: brokers count those that back off among the others, SQS among those in
-/// flight and Service Bus, where they are copies for later, among the delayed.
-fn apart(queue: Option<&QueueDepth>, backing_off: Option<u64>) -> (Option<u64>, Option<u64>, Option<u64>) {
-    let Some(QueueDepth { in_flight, delayed, .. }) = queue else { return (None, None, backing_off) };
-    let Some(said) = backing_off else { return (*in_flight, Some(*delayed), None) };
-    let hidden = said.min(in_flight.unwrap_or_default());
-    let copies = (said - hidden).min(*delayed);
-    (in_flight.map(|in_flight| in_flight - hidden), Some(delayed - copies), Some(hidden + copies))
 }
 
 /// What the worker of `id` said last, wherever it arrived.
@@ -118,7 +109,14 @@ fn state(heard: &state::Heard, again: Option<f64>, now: DateTime<Utc>) -> Worker
         since: rfc3339(told.since.0),
         for_seconds: seconds(now - told.since.0),
         detail: told.detail.clone(),
+        looks_in_seconds: told.next_look.map(|at| seconds(at.0 - now)),
         peers_away: told.peers_away.iter().map(|(peer, since)| (peer.clone(), rfc3339(since.0))).collect(),
+        auto_replay: told.auto_replay,
+        bringing: told.bringing.map(|bringing| Bringing {
+            since: rfc3339(bringing.since.0),
+            for_seconds: seconds(now - bringing.since.0),
+            letters: bringing.letters,
+        }),
         told_at: rfc3339(heard.at),
         age_seconds: seconds(now - heard.at),
         again_seconds: again,
@@ -224,6 +222,7 @@ mod tests {
     use crate::lag::report::DeadLetters;
     use bridge_core::{
         failure::FailureKind,
+        port::QueueDepth,
         state::{Since, State, Told},
     };
 
@@ -344,7 +343,10 @@ mod tests {
             state,
             since: Since(at(0)),
             detail: None,
+            next_look: None,
             peers_away: BTreeMap::new(),
+            auto_replay: true,
+            bringing: None,
             backing_off,
             again_ms: Some(2_000),
             instance: "one".to_owned(),

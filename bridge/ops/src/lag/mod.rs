@@ -7,6 +7,7 @@ mod assess;
 mod causes;
 mod letters;
 mod observe;
+pub mod owed;
 pub mod reasons;
 pub mod report;
 #[cfg(test)]

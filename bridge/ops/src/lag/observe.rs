@@ -79,10 +79,7 @@ impl Observer {
             let letters = watched.dead_letters.iter().map(|letters| letters.look(&*self.clock, self.limit));
             let queue = self.within("queue", watched.queue.depth());
             let (queue, letters) = future::join(queue, future::join_all(letters)).await;
-            let letters = letters
-                .into_iter()
-                .map(|one| Some(one.ok()?.0))
-                .map(|one| Some(one.as_ref()?.may_mend() + one?.unread));
+            let letters = letters.into_iter().map(|one| Some(one.ok()?.0)).map(|one| Some(one?.may_mend()));
             let letters: Option<u64> = letters.sum();
             (site.to_string(), queue.ok().zip(letters).map(|(queue, letters)| queue.messages() + letters))
         });

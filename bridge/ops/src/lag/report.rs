@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::reasons;
+use super::{owed::Owed, reasons};
 use bridge_core::{conflict::ConflictKind, state::State};
 
 /// All sites at one moment.
@@ -16,6 +16,9 @@ pub struct Report {
     pub at: String,
     /// Every site, in the order of their names.
     pub sites: Vec<Site>,
+    /// What is owed in all.
+    #[serde(default)]
+    pub owed: Owed,
     /// From every site to every other.
     pub lag: Vec<Lag>,
     /// The latest conflicts that sites keep, the latest first; empty where they were not asked for, or none keeps any.
@@ -119,14 +122,14 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// Those that some site lacks, or may lack as far as anybody knows. What producers did wrong no site has, so the stores agree; but for what a
-    /// wrong clock of a worker let through at one site alone.
+    /// Those that some site lacks, or may lack as far as anybody knows: so also those that were not read. What producers did wrong no site has, so
+    /// the stores agree; but for what a wrong clock of a worker let through at one site alone.
     pub fn may_mend(&self) -> u64 {
         let others =
             self.by_reason.iter().filter(|(reason, _)| !reasons::is_producers(reason)).map(|(_, count)| *count);
         let owed =
             self.owed_by_reason.iter().filter(|(reason, _)| reasons::is_producers(reason)).map(|(_, owed)| *owed);
-        others.chain(owed).sum()
+        others.chain(owed).sum::<u64>() + self.unread
     }
 }
 
@@ -177,8 +180,17 @@ pub struct WorkerState {
     pub for_seconds: f64,
     /// Why; `null` where it is working.
     pub detail: Option<String>,
+    /// Seconds until it looks whether it may go on; of a halted one.
+    #[serde(default)]
+    pub looks_in_seconds: Option<f64>,
     /// The peers that do not take what it forwards, and since when.
     pub peers_away: BTreeMap<String, String>,
+    /// Whether it brings what dead letters owe by itself.
+    #[serde(default)]
+    pub auto_replay: bool,
+    /// What it brings right now; `null` where it does not.
+    #[serde(default)]
+    pub bringing: Option<Bringing>,
     /// When it said so.
     pub told_at: String,
     /// How long ago that is.
@@ -187,6 +199,17 @@ pub struct WorkerState {
     pub again_seconds: Option<f64>,
     /// The process.
     pub instance: String,
+}
+
+/// A pass over dead letters that a worker makes by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bringing {
+    /// Since when.
+    pub since: String,
+    /// For how long.
+    pub for_seconds: f64,
+    /// Letters so far.
+    pub letters: u64,
 }
 
 /// What would be missing elsewhere.

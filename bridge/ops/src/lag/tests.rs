@@ -3,7 +3,7 @@
 use bridge_core::state::State;
 
 use super::{
-    report::{DeadLetters, Finding, Lag, LagState, Level, RecoveryPoint, Report, Site, Worker, WorkerState},
+    report::{Bringing, DeadLetters, Finding, Lag, LagState, Level, RecoveryPoint, Report, Site, Worker, WorkerState},
     verdict::findings,
 };
 
@@ -162,7 +162,10 @@ fn says(report: &mut Report, state: State, ago: f64) {
         since: "2026-11-21T01:00:00Z".to_owned(),
         for_seconds: 90.0,
         detail: (state != State::Working).then(|| "table: denied".to_owned()),
+        looks_in_seconds: (state == State::Halted).then_some(42.0),
         peers_away: [].into(),
+        auto_replay: true,
+        bringing: None,
         told_at: "2026-11-21T01:01:30Z".to_owned(),
         age_seconds: ago,
         again_seconds: Some(2.0),
@@ -181,7 +184,10 @@ fn stalled(report: &mut Report) {
 #[test]
 fn what_a_worker_says_is_found_at_once_with_what_follows_below_it() {
     for (state, text) in [
-        (State::Halted, "the worker of aws:us-east-1 has been halted for 1 min 30 s"),
+        (
+            State::Halted,
+            "the worker of aws:us-east-1 has been halted for 1 min 30 s; it looks in 42.0 s whether it may go on",
+        ),
         (State::StoreAway, "the store of aws:us-east-1 has not answered its worker for 1 min 30 s"),
     ] {
         let all = all_found(|report| says(report, state, 1.0));
@@ -268,7 +274,11 @@ fn what_is_set_aside_for_a_peer_that_is_away_stands_below_it() {
         report.sites[1].unreachable = true;
     });
     let letters = all[0].consequences.iter().find(|one| one.place.starts_with("dead_letters")).unwrap();
-    assert_eq!(letters.next, "once azure:westeurope answers again: bridge replay --from aws:us-east-1/dlq --to owed");
+    let by_themselves =
+        "nothing: once azure:westeurope answers again, the workers of aws:us-east-1 bring over what was set aside";
+    assert_eq!((letters.next.as_str(), all[0].next.as_str()), (by_themselves, "bridge doctor --site azure:westeurope"));
+    let link = all[0].consequences.iter().find(|one| one.place.starts_with("circuits")).unwrap();
+    assert_eq!(link.next, by_themselves);
     let below = ["  circuits/aws:us-east-1", "  dead_letters/aws:us-east-1"];
     assert_eq!(places(&all)[0], "reach/azure:westeurope");
     let mut found = places(&all)[1..].to_vec();
@@ -280,6 +290,101 @@ fn what_is_set_aside_for_a_peer_that_is_away_stands_below_it() {
         owed(report, "store_rejected", 5);
     });
     assert_eq!(places(&all).iter().filter(|place| !place.starts_with(' ')).count(), 2);
+}
+
+/// Between two looks some are read and some are not: what is found stays where it is, and as bad as it is.
+#[test]
+fn letters_that_were_not_read_do_not_change_the_order_of_findings() {
+    let found = |read: u64, away: bool| {
+        let all = all_found(|report| {
+            says(report, State::Working, 1.0);
+            if away {
+                let told = report.sites[0].state.as_mut().unwrap();
+                told.peers_away = [(THERE.to_owned(), "2026-11-21T01:01:00Z".to_owned())].into();
+            }
+            let by_reason = [("peer_unavailable".to_owned(), read)].into_iter().filter(|(_, read)| *read > 0);
+            let by_reason: std::collections::BTreeMap<_, _> = by_reason.collect();
+            let letters = DeadLetters { messages: 5, owed_by_reason: by_reason.clone(), by_reason, unread: 5 - read };
+            report.sites[0].dead_letters = Some(letters);
+            report.lag[1].seconds = Some(40.0);
+        });
+        let nexts: Vec<_> = all.iter().map(|one| one.next.clone()).collect();
+        (places(&all), all.iter().map(|one| one.level).collect::<Vec<_>>(), nexts)
+    };
+    for away in [false, true] {
+        let all = found(5, away);
+        assert_eq!(all.1[0], Level::Bad);
+        assert_eq!((found(0, away), found(3, away)), (all.clone(), all));
+    }
+}
+
+/// The services' own answers say what is wrong. Of a worker nothing is known where nobody can read its words.
+#[test]
+fn a_store_that_cannot_be_read_is_told_once_and_its_worker_is_not_said_to_be_unheard_of() {
+    let blind = |report: &mut Report, at: usize| {
+        report.sites[at].trouble = vec!["store: unavailable".to_owned()];
+        report.lag.iter_mut().filter(|lag| lag.to == report.sites[at].site).for_each(|lag| {
+            (lag.state, lag.seconds) = (LagState::Unknown, None);
+        });
+    };
+    let all = all_found(|report| {
+        says(report, State::StoreAway, 1.0);
+        blind(report, 0);
+    });
+    assert_eq!(places(&all), ["worker/aws:us-east-1", "  reach/aws:us-east-1"]);
+    let both = all_found(|report| {
+        blind(report, 0);
+        blind(report, 1);
+        report.sites.iter_mut().for_each(|site| site.worker = None);
+    });
+    let said: Vec<_> = both.iter().map(|one| one.text.as_str()).collect();
+    assert_eq!(said, ["the store of aws:us-east-1 cannot be read", "the store of azure:westeurope cannot be read"]);
+    let gone = all_found(|report| {
+        (report.sites[1].unreachable, report.sites[1].worker) = (true, None);
+        report.sites[1].trouble = vec!["all: unavailable".to_owned()];
+    });
+    assert_eq!(places(&gone), ["reach/azure:westeurope"]);
+}
+
+/// With no store that takes a record, no worker can say that it lives.
+#[test]
+fn workers_that_are_silent_together_are_not_taken_for_dead() {
+    let why = |ago| {
+        let all = all_found(|report| {
+            says(report, State::Working, 5.0);
+            report.sites[1].state = report.sites[0].state.clone();
+            report.sites[1].state.as_mut().unwrap().age_seconds = ago;
+        });
+        (all[0].text.clone(), all[0].runbook.clone().unwrap())
+    };
+    let (text, runbook) = why(1.0);
+    assert!(text.ends_with(": it is dead, or cut off") && runbook == "halted", "{text}");
+    let (text, runbook) = why(5.0);
+    assert!(text.ends_with(": no store takes what workers write, or all are dead"), "{text}");
+    assert_eq!(runbook, "store-away");
+}
+
+#[test]
+fn what_workers_bring_by_themselves_is_told_with_its_progress_and_asks_nobody_for_a_replay() {
+    let next = |auto| {
+        let all = all_found(|report| {
+            says(report, State::Working, 1.0);
+            owed(report, "peer_unavailable", 5);
+            let told = report.sites[0].state.as_mut().unwrap();
+            told.auto_replay = auto;
+            let since = "2026-11-21T01:01:00Z".to_owned();
+            told.bringing = auto.then_some(Bringing { since, for_seconds: 12.0, letters: 1_200 });
+        });
+        (all[0].text.clone(), all[0].next.clone())
+    };
+    let replay = "bridge replay --from aws:us-east-1/dlq --to owed --dry-run";
+    assert_eq!(next(false), ("5 dead letters at aws:us-east-1".to_owned(), replay.to_owned()));
+    let (text, step) = next(true);
+    assert_eq!(text, "5 dead letters at aws:us-east-1; its worker has brought over 1200 in 12.0 s");
+    assert!(
+        step.starts_with("see whether they become fewer") && step.ends_with(&format!("if not: {replay}")),
+        "{step}"
+    );
 }
 
 /// A person who reads only the finding knows which site it is, and what to type.
@@ -309,7 +414,7 @@ fn each_finding_says_its_site_and_the_next_step() {
             |r| *worker(r).circuits.get_mut(THERE).unwrap() = "open".into(),
             HERE,
             "aws:us-east-1 cannot reach azure:westeurope: what it writes is set aside for azure:westeurope",
-            "when azure:westeurope answers again: bridge replay --from aws:us-east-1/dlq --to owed",
+            "once azure:westeurope answers again: bridge replay --from aws:us-east-1/dlq --to owed",
         ),
         (
             |r| r.sites[0].worker = None,

@@ -4,9 +4,9 @@ use bridge_core::state::State;
 
 use super::{
     causes::{Topic, fold},
-    report::{Finding, Lag, LagState, Level, Site, Worker},
+    report::{Finding, Lag, LagState, Level, Site, Worker, WorkerState},
 };
-use crate::span::span;
+use crate::{replay::owed::BY_THEMSELVES, span::span};
 
 /// A lag from which on a site is behind. Ours: ten times what the promise of "a second or two" leaves to doubt.
 const LAG_WARN_SECONDS: f64 = 10.0;
@@ -59,11 +59,12 @@ fn finding(
 fn of_site<'a>(site: &'a Site, sites: &[Site], lag: &[Lag]) -> Vec<(Topic<'a>, Finding)> {
     let name = site.site.as_str();
     let mut found = Vec::new();
+    // Its worker's words are in its own store before they are anywhere else.
+    let blind = lag.iter().any(|lag| lag.to == name && lag.state == LagState::Unknown);
     if site.unreachable || !site.trouble.is_empty() {
-        let store = || lag.iter().any(|lag| lag.to == name && lag.state == LagState::Unknown);
         let (topic, level, text) = if site.unreachable {
             (Topic::Gone(name), Level::Bad, format!("{name} cannot be reached"))
-        } else if store() {
+        } else if blind {
             (Topic::Reach(name), Level::Bad, format!("the store of {name} cannot be read"))
         } else {
             (Topic::Reach(name), Level::Warn, format!("not all of {name} can be seen"))
@@ -71,8 +72,9 @@ fn of_site<'a>(site: &'a Site, sites: &[Site], lag: &[Lag]) -> Vec<(Topic<'a>, F
         let detail = Some(site.trouble.join("; "));
         found.push((topic, Finding { detail, ..finding(level, "reach", name, text, doctor(name), site_down(name)) }));
     }
-    found.extend(of_state(site));
+    found.extend(of_state(site, sites));
     match (&site.worker, &site.state) {
+        (None, None) if site.unreachable || blind => {}
         (None, None) => {
             let text = format!("the worker of {name} was never heard of");
             found.push((Topic::Worker(name), finding(Level::Unknown, "worker", name, text, start(name), "halted")));
@@ -87,9 +89,9 @@ fn of_site<'a>(site: &'a Site, sites: &[Site], lag: &[Lag]) -> Vec<(Topic<'a>, F
 }
 
 /// What the worker says by itself, or that it says nothing any more.
-fn of_state(site: &Site) -> Option<(Topic<'_>, Finding)> {
+fn of_state<'a>(site: &'a Site, sites: &[Site]) -> Option<(Topic<'a>, Finding)> {
     let (name, told) = (site.site.as_str(), site.state.as_ref()?);
-    let silent = told.again_seconds.is_some_and(|again| told.age_seconds > again * WORDS_WARN);
+    let silent = is_silent(told);
     let last = if silent { format!("; it was last heard {} ago", span(told.age_seconds)) } else { String::new() };
     let since = span(told.for_seconds);
     let waiting = site.backlog_messages.unwrap_or_default();
@@ -97,14 +99,23 @@ fn of_state(site: &Site) -> Option<(Topic<'_>, Finding)> {
         State::Working if !silent => return None,
         State::Working => {
             let age = span(told.age_seconds);
-            let text = format!("the worker of {name} has said nothing for {age}: it is dead, or cut off");
+            // Where no store takes a record, every worker is silent.
+            let alone =
+                sites.len() == 1 || sites.iter().any(|one| one.state.as_ref().is_none_or(|told| !is_silent(told)));
+            let why =
+                if alone { "it is dead, or cut off" } else { "no store takes what workers write, or all are dead" };
+            let text = format!("the worker of {name} has said nothing for {age}: {why}");
             let dead = told.again_seconds.is_some_and(|again| told.age_seconds > again * WORDS_BAD);
             let level = if dead || waiting > 0 { Level::Bad } else { Level::Warn };
-            let found = finding(level, "worker", name, text, start(name), "halted");
+            let runbook = if alone { "halted" } else { "store-away" };
+            let found = finding(level, "worker", name, text, start(name), runbook);
             return Some((Topic::Worker(name), Finding { since: Some(told.told_at.clone()), ..found }));
         }
         State::Halted => {
-            let text = format!("the worker of {name} has been halted for {since}{last}");
+            let look = told.looks_in_seconds.filter(|_| !silent);
+            let look =
+                look.map(|left| format!("; it looks in {} whether it may go on", span(left))).unwrap_or_default();
+            let text = format!("the worker of {name} has been halted for {since}{look}{last}");
             (Level::Bad, text, doctor(name), "halted")
         }
         State::StoreAway => {
@@ -122,11 +133,20 @@ fn of_state(site: &Site) -> Option<(Topic<'_>, Finding)> {
     Some((Topic::State(name), Finding { detail: told.detail.clone(), since: Some(told.since.clone()), ..found }))
 }
 
+/// Whether a worker that says its state again and again has not done so.
+fn is_silent(told: &WorkerState) -> bool {
+    told.again_seconds.is_some_and(|again| told.age_seconds > again * WORDS_WARN)
+}
+
 /// Whether its worker said lately that it works. Then an overdue heartbeat waits in a queue, and nobody is dead.
 fn works(site: &Site) -> bool {
-    site.state.as_ref().is_some_and(|told| {
-        told.state == State::Working && told.again_seconds.is_some_and(|again| told.age_seconds <= again * WORDS_WARN)
-    })
+    let works = |told: &WorkerState| told.state == State::Working && told.again_seconds.is_some() && !is_silent(told);
+    site.state.as_ref().is_some_and(works)
+}
+
+/// Whether its workers bring by themselves what letters owe.
+fn brings(site: &Site) -> bool {
+    site.state.as_ref().is_some_and(|told| told.auto_replay)
 }
 
 fn of_worker<'a>(site: &'a Site, worker: &Worker) -> Vec<(Topic<'a>, Finding)> {
@@ -163,11 +183,21 @@ fn links(site: &Site) -> Vec<(Topic<'_>, Finding)> {
     };
     let found = |(peer, since): (&'_ str, Option<&String>)| {
         let text = format!("{name} cannot reach {peer}: what it writes is set aside for {peer}");
-        let next = format!("when {peer} answers again: bridge replay --from {name}/dlq --to owed");
+        let next = once_back(site, peer);
         let found = finding(Level::Warn, "circuits", name, text, next, site_down(peer));
         Finding { since: since.cloned(), ..found }
     };
     away.into_iter().map(|away| (Topic::Link(name, away.0), found(away))).collect()
+}
+
+/// What is to be done about letters that are owed to sites which do not answer.
+fn once_back(site: &Site, away: &str) -> String {
+    let name = &site.site;
+    if brings(site) {
+        format!("nothing: once {away} answers again, the workers of {name} bring over what was set aside")
+    } else {
+        format!("once {away} answers again: bridge replay --from {name}/dlq --to owed")
+    }
 }
 
 /// Messages that back off are not applied yet, however well everything looks beside them.
@@ -206,19 +236,28 @@ fn of_letters<'a>(site: &'a Site, away: &[String]) -> Option<(Topic<'a>, Finding
         return None;
     }
     let owed: u64 = letters.owed_by_reason.values().sum();
+    let read = letters.messages.saturating_sub(letters.unread);
     let level = if letters.may_mend() > 0 { Level::Bad } else { Level::Warn };
     let noun = if letters.messages == 1 { "dead letter" } else { "dead letters" };
-    let text = format!("{} {noun} at {name}", letters.messages);
+    let mut text = format!("{} {noun} at {name}", letters.messages);
+    if let Some(bringing) = site.state.as_ref().and_then(|told| told.bringing.as_ref()) {
+        text += &format!("; its worker has brought over {} in {}", bringing.letters, span(bringing.for_seconds));
+    }
     let reasons: Vec<_> = letters.by_reason.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
     let detail = (!reasons.is_empty()).then(|| reasons.join(", "));
     let replay = format!("bridge replay --from {name}/dlq --to owed");
-    let for_peers = letters.by_reason.contains_key("peer_unavailable");
+    // Of letters that were not read nothing is known that would make them something else.
+    let for_peers = letters.by_reason.contains_key("peer_unavailable") || read == 0;
+    let by_themselves =
+        read == 0 || BY_THEMSELVES.iter().any(|reason| letters.owed_by_reason.contains_key(reason.as_str()));
     let next = match away {
-        _ if !for_peers => format!("{replay} --dry-run"),
-        [] => format!("{replay} --dry-run"),
-        away => format!("once {} answers again: {replay}", away.join(" and ")),
+        [_, ..] if for_peers => once_back(site, &away.join(" and ")),
+        _ if by_themselves && brings(site) => format!(
+            "see whether they become fewer, as the workers of {name} bring them over: bridge lag --watch; if not: {replay} --dry-run"
+        ),
+        _ => format!("{replay} --dry-run"),
     };
-    let to_peers = owed == letters.messages && letters.by_reason.keys().all(|reason| reason == "peer_unavailable");
+    let to_peers = owed == read && letters.by_reason.keys().all(|reason| reason == "peer_unavailable");
     let topic = if to_peers { Topic::Owed(name) } else { Topic::Alone };
     Some((topic, Finding { detail, ..finding(level, "dead_letters", name, text, next, "dead-letters") }))
 }
@@ -251,8 +290,8 @@ fn of_lag(lag: &Lag, sites: &[Site]) -> Option<Finding> {
             (Level::Bad, format!("nothing of {from} has come to {to}{since}"))
         }
         (LagState::Never, _) => (Level::Unknown, format!("no heartbeat of {from} was ever at {to}")),
-        // Of a site that cannot be reached at all this is told once, and not for every way to it.
-        (LagState::Unknown, _) if gone(to) => return None,
+        // Of a site with a trouble of its own this is told once, and not for every way to it.
+        (LagState::Unknown, _) if gone(to) || named(to).is_some_and(|site| !site.trouble.is_empty()) => return None,
         (LagState::Unknown, _) => (Level::Bad, format!("the store of {to} cannot be read")),
     };
     // Where a site is gone, its own runbook comes first.

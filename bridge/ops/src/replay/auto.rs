@@ -66,8 +66,11 @@ pub trait Tell: Send + Sync {
     /// The first letters of a pass are brought.
     fn begins(&self);
 
-    /// A pass that brought or tried letters is over.
-    fn ends(&self, passed: &Passed);
+    /// So many more letters are done with.
+    fn progresses(&self, letters: usize);
+
+    /// A pass that brought or tried letters is over; none where it was cut off.
+    fn ends(&self, passed: Option<&Passed>);
 
     /// The site's store did not say who brings what is owed.
     fn no_lease(&self, error: &PortError);
@@ -265,10 +268,11 @@ impl Auto<'_> {
             waited_for.lock().unwrap_or_else(PoisonError::into_inner).extend(away.into_iter().cloned());
             if here.is_empty() { Admission::Fails } else { Admission::Passes }
         };
-        let progress = |_| {
+        let progress = |letters| {
             if !begun.swap(true, Ordering::Relaxed) {
                 self.tell.begins();
             }
+            self.tell.progresses(letters);
         };
         let stops = || stopped.load(Ordering::Relaxed);
         let pace = Mutex::new(Pace::new(Some(self.rate)));
@@ -287,11 +291,11 @@ impl Auto<'_> {
                 within(self.clock(), GOODBYE, pass).await
             }
         };
+        if begun.load(Ordering::Relaxed) {
+            self.tell.ends(passed.as_ref());
+        }
         let mut passed = passed?;
         passed.away.append(&mut waited_for.lock().unwrap_or_else(PoisonError::into_inner));
-        if begun.load(Ordering::Relaxed) {
-            self.tell.ends(&passed);
-        }
         Some(passed)
     }
 

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Args,
+    noticed::Noticed,
     operator::Operator,
     outage::Outage,
     watch::{self, Stores},
@@ -44,6 +45,9 @@ const AFTER: Duration = Duration::from_secs(3);
 /// From one replay to the next while something is still missing: a worker may have written letters meanwhile.
 const REPLAY_EVERY: Duration = Duration::from_secs(5);
 
+/// How long `bridge lag` may go on to find something once every site has everything.
+const WELL_MAX: Duration = Duration::from_secs(60);
+
 /// How long the drill's own records may take to go, at most.
 const TIDY_MAX: Duration = Duration::from_secs(60);
 
@@ -54,7 +58,7 @@ pub(super) struct Drill<'a> {
     /// Where users of the failed site are sent.
     pub(super) survivor: SiteId,
     pub(super) outage: Outage,
-    pub(super) observer: Observer,
+    pub(super) observer: Arc<Observer>,
     pub(super) stores: Stores,
     pub(super) writers: Arc<Writers>,
     pub(super) operator: Operator,
@@ -63,6 +67,8 @@ pub(super) struct Drill<'a> {
     pub(super) timeline: Vec<(DateTime<Utc>, String)>,
     /// None until the site failed.
     pub(super) course: Option<Course>,
+    /// When `bridge lag` named the trouble, and when it named none any more.
+    pub(super) noticed: Noticed,
     /// What `bridge lag` said right before: what would be missing if the site vanished.
     pub(super) predicted: Option<RecoveryPoint>,
     /// What went wrong.
@@ -118,7 +124,19 @@ impl Drill<'_> {
         }
         let failed_at = failed_at.context("the site was not made to fail")?;
         self.open_course(&site, failed_at);
-        self.say(format!("{site} FAILS, {}", self.outage.words(&site)));
+        self.say(format!("{site} FAILS, {}", self.outage.words()));
+        self.noticed.watch(&self.observer, &before, failed_at);
+        if !self.args.trouble.moves_users() {
+            while self.since_failure() < self.args.outage() {
+                self.pause(LOOK).await?;
+            }
+            self.say(self.noticed.words());
+            self.bring_back().await?;
+            self.pause(AFTER).await?;
+            writing.cancel();
+            self.say("users stop writing".to_owned());
+            return Ok(());
+        }
 
         // 3. Somebody notices, and sends its users elsewhere.
         let how = self.noticed(&site).await?;
@@ -153,7 +171,12 @@ impl Drill<'_> {
     async fn settle_down(&mut self) {
         let book = self.book();
         match self.missing_after(&book, self.args.patience()).await {
-            0 => self.say("every site has every confirmed write".to_owned()),
+            0 => {
+                self.say("every site has every confirmed write".to_owned());
+                let returned = self.course.as_ref().and_then(|course| course.returned_at);
+                self.noticed.end(&self.observer, returned, self.args.patience().min(WELL_MAX)).await;
+                self.say(self.noticed.last_words());
+            }
             missing if !self.stop.is_cancelled() => {
                 self.say(format!("{missing} confirmed writes have not reached every site; not waiting any longer"));
             }
@@ -193,7 +216,7 @@ impl Drill<'_> {
         self.outage.restore(&site, &self.stop).await.with_context(|| {
             format!(
                 "{site} is STILL MADE TO FAIL, as bringing it back did not succeed ({}); do it by hand now",
-                self.outage.words(&site)
+                self.outage.words()
             )
         })?;
         let now = SystemClock.now();

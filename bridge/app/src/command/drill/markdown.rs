@@ -1,9 +1,14 @@
 //! The report for people.
 
 use bridge_core::property::rfc3339;
-use bridge_ops::drill::{Figures, Pace};
+use bridge_ops::{
+    drill::{Figures, Pace},
+    lag::report::RecoveryPoint,
+};
 
 use super::{
+    noticed::Told,
+    outage::Trouble,
     report::{Report, Verdict},
     watch,
 };
@@ -17,11 +22,25 @@ pub(super) fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The figures, each with its name.
-pub(super) fn figures(report: &Report) -> Vec<(&'static str, String)> {
+/// The figures, each with its name, and that of the earlier drill.
+pub(super) fn figures(report: &Report) -> Vec<(&'static str, String, Option<String>)> {
     let Some(figures) = &report.figures else { return Vec::new() };
+    let now = rows(report.trouble, figures, report.predicted.as_ref(), &report.told);
+    let before = report.earlier.as_ref().and_then(|earlier| {
+        Some(rows(report.trouble, earlier.figures.as_ref()?, earlier.predicted_rpo.as_ref(), &earlier.told))
+    });
+    let before = |name: &str| before.as_ref()?.iter().find(|(one, _)| *one == name).map(|(_, figure)| figure.clone());
+    now.into_iter().map(|(name, figure)| (name, figure, before(name))).collect()
+}
+
+fn rows(
+    trouble: Trouble,
+    figures: &Figures,
+    predicted: Option<&RecoveryPoint>,
+    told: &Told,
+) -> Vec<(&'static str, String)> {
     let Figures { rto, rpo, missing_at_failover: early, writes, fates, .. } = figures;
-    let mut rows = vec![
+    let moved = [
         ("recovery time (RTO)", seconds(rto.readable_seconds)),
         ("  until it was noticed and its users were sent elsewhere", seconds(rto.failed_over_seconds)),
         ("  until the first of their writes was confirmed there", seconds(rto.confirmed_seconds)),
@@ -29,7 +48,9 @@ pub(super) fn figures(report: &Report) -> Vec<(&'static str, String)> {
         ("recovery point (RPO), had the site never come back", missing(rpo.events, rpo.seconds)),
         ("  the same at the moment of failing over", missing(early.events, early.seconds)),
     ];
-    if let Some(predicted) = report.predicted {
+    let mut rows = vec![("until bridge lag found it", seconds(told.found_after_seconds))];
+    rows.extend(moved.into_iter().filter(|_| trouble.moves_users()));
+    if let Some(predicted) = predicted.filter(|_| trouble.moves_users()) {
         let events = predicted.events.map_or_else(|| "not known".to_owned(), |events| format!("{events} events"));
         rows.push(("  what bridge lag said before: at most", format!("{events}, {}", seconds(predicted.seconds))));
     }
@@ -45,6 +66,7 @@ pub(super) fn figures(report: &Report) -> Vec<(&'static str, String)> {
         ("  LOST", fates.lost.to_string()),
         ("lacking somewhere when the site came back", figures.lacking_at_return.to_string()),
         ("from its return until every site had everything", seconds(figures.catch_up_seconds)),
+        ("from its return until bridge lag found nothing", seconds(told.well_after_seconds)),
         ("other sites' own writes, until readable, before", pace(figures.pace_before)),
         ("  during the outage", pace(figures.pace_during)),
         ("deleted keys that came back", figures.wrong.resurrected.len().to_string()),
@@ -58,7 +80,11 @@ pub(super) fn figures(report: &Report) -> Vec<(&'static str, String)> {
 
 pub(super) fn report(report: &Report) -> String {
     let Report { run, failed_site, how, sites, began_at, ended_at, .. } = report;
-    let mut page = format!("# Drill {run}\n\n**{failed_site} failed, and the drill {}.**\n\n", verdict(report.verdict));
+    let what = match report.trouble {
+        Trouble::Site => failed_site.clone(),
+        other => format!("the {} of {failed_site}", other.thing()),
+    };
+    let mut page = format!("# Drill {run}\n\n**{what} failed, and the drill {}.**\n\n", verdict(report.verdict));
     for failure in &report.failures {
         page += &format!("- {failure}\n");
     }
@@ -75,11 +101,18 @@ pub(super) fn report(report: &Report) -> String {
     for (name, value) in report.settings.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
         page += &format!("| {} | {value} |\n", name.replace('_', " "));
     }
-    page += "\n## Figures\n\n| | |\n|---|---:|\n";
-    for (name, figure) in figures(report) {
+    page += match &report.earlier {
+        Some(earlier) => {
+            format!("| compared with | {} |\n\n## Figures\n\n| | | {} |\n|---|---:|---:|\n", earlier.run, earlier.run)
+        }
+        None => "\n## Figures\n\n| | |\n|---|---:|\n".to_owned(),
+    }
+    .as_str();
+    for (name, figure, before) in figures(report) {
         let name =
             if name.starts_with(' ') { format!("&nbsp;&nbsp;{}", name.trim_start()) } else { format!("**{name}**") };
-        page += &format!("| {name} | {figure} |\n");
+        let before = before.map(|before| format!(" {before} |")).unwrap_or_default();
+        page += &format!("| {name} | {figure} |{before}\n");
     }
     page += "\n## What happened\n\n| at | seconds | |\n|---|---:|---|\n";
     for (at, what) in &report.timeline {

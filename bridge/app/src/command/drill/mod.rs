@@ -1,7 +1,9 @@
 //! `bridge drill`: makes a site fail, goes on writing, fails over, brings what is owed, and measures all of it from outside.
 
 mod course;
+mod earlier;
 mod markdown;
+mod noticed;
 mod operator;
 mod outage;
 mod report;
@@ -23,7 +25,15 @@ use bridge_core::{event::SiteId, port::Clock};
 use bridge_ops::drill::{Aftermath, Book, Figures};
 use url::Url;
 
-use self::{course::Drill, operator::Operator, outage::Outage, report::Report, writers::Writers};
+use self::{
+    course::Drill,
+    earlier::Earlier,
+    noticed::Noticed,
+    operator::Operator,
+    outage::{Outage, Trouble},
+    report::Report,
+    writers::Writers,
+};
 use super::{ask, lag::LIMIT};
 use crate::{
     assemble,
@@ -49,7 +59,10 @@ pub(crate) struct Args {
     /// Site to make fail
     #[arg(value_name = "SITE")]
     failing: SiteId,
-    /// Admin endpoint of `bridge local`, which makes all services of the site unreachable
+    /// What fails: with --admin by itself, else by your commands
+    #[arg(long, value_enum, default_value_t = Trouble::Site)]
+    trouble: Trouble,
+    /// Admin endpoint of `bridge local`, which injects the fault
     #[arg(long, value_name = "URL", conflicts_with_all = ["fail", "restore"])]
     admin: Option<Url>,
     /// Shell command that makes the site fail, for example by disabling its trigger; without it the drill asks you to
@@ -88,6 +101,9 @@ pub(crate) struct Args {
     /// Write the report to PATH.md, PATH.json and PATH.jsonl; none may exist yet
     #[arg(long, value_name = "PATH")]
     report: Option<PathBuf>,
+    /// Compare with this earlier report (.json); without it, with the last of the same site and trouble beside the new one
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
     /// Skip the confirmation, also on real clouds
     #[arg(long)]
     yes: bool,
@@ -122,7 +138,7 @@ pub(crate) async fn run(args: Args, config: Config, source: Option<String>) -> a
         return Err(Misuse("there is no site to fail over to: the configuration has one only".to_owned()).into());
     };
     let outage = match (&args.admin, &args.fail, &args.restore) {
-        (Some(admin), _, _) => Outage::Localcloud { admin: admin.clone(), id: None },
+        (Some(admin), _, _) => Outage::of_localcloud(admin, args.trouble, &args.failing)?,
         (None, Some(fail), Some(restore)) => Outage::Commands { fail: fail.clone(), restore: restore.clone() },
         _ => Outage::ByHand,
     };
@@ -131,13 +147,14 @@ pub(crate) async fn run(args: Args, config: Config, source: Option<String>) -> a
     let run = format!("{}-{:04x}", began_at.format("%Y%m%dT%H%M%SZ"), fastrand::u16(..));
     let path = args.report.clone().unwrap_or_else(|| PathBuf::from(format!("bridge-drill-{run}")));
     report::is_new(&path)?;
+    let earlier = Earlier::find(&args, &path)?;
     if outage.is_real() && !args.yes && !confirmed(&args, &outage)? {
         tell!("that is not the site's name: nothing was made to fail");
         return Ok(Code::Failed);
     }
     let stop = host::stop_signal()?;
 
-    let observer = assemble::observer(&config, LIMIT).await?;
+    let observer = Arc::new(assemble::observer(&config, LIMIT).await?);
     let book = Arc::new(Mutex::new(Book::new(sites.clone())));
     let (mut queues, mut stores) = (std::collections::BTreeMap::new(), watch::Stores::new());
     for site in &sites {
@@ -168,6 +185,7 @@ pub(crate) async fn run(args: Args, config: Config, source: Option<String>) -> a
         began_at,
         timeline: Vec::new(),
         course: None,
+        noticed: Noticed::default(),
         predicted: None,
         failures: Vec::new(),
         owing: Vec::new(),
@@ -175,7 +193,8 @@ pub(crate) async fn run(args: Args, config: Config, source: Option<String>) -> a
     // That it can be written is known before anything fails.
     report::begin(&path)?;
     let went = drill.run().await;
-    let report = conclude(&mut drill, went, &run, &path).await?;
+    let mut report = conclude(&mut drill, went, &run, &path).await?;
+    report.earlier = earlier;
     for queue in drill.writers.queues.values() {
         queue.close().await;
     }
@@ -262,7 +281,7 @@ fn confirmed(args: &Args, outage: &Outage) -> anyhow::Result<bool> {
     tell!(
         "{} will fail, {}, for {} s or longer, and what it is owed is replayed.\nThis is no localcloud: what your applications write there is concerned too.",
         args.failing,
-        outage.words(&args.failing),
+        outage.words(),
         args.outage
     );
     Ok(ask::line("Write the site's name to go on:")? == args.failing.as_str())

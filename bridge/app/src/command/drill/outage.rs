@@ -19,14 +19,74 @@ const ADMIN_LIMIT: Duration = Duration::from_secs(5);
 /// How long a command of the operator's may take. Ours: changing a cloud's setting takes a minute at most.
 const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 
+/// What fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Trouble {
+    /// All services of the site: no connections and no answers
+    Site,
+    /// The site's store: no connections and no answers
+    Store,
+    /// The site's queue, through which its peers and its users reach it
+    Peer,
+    /// The site's worker is killed, by the commands that you give
+    Worker,
+    /// The worker's permission to write: it halts
+    Halt,
+}
+
+impl Trouble {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Site => "site",
+            Self::Store => "store",
+            Self::Peer => "peer",
+            Self::Worker => "worker",
+            Self::Halt => "halt",
+        }
+    }
+
+    /// What of a site it is about.
+    pub(super) fn thing(self) -> &'static str {
+        match self {
+            Self::Site => "site",
+            Self::Store => "store",
+            Self::Peer => "queue",
+            Self::Worker => "worker",
+            Self::Halt => "worker's permission",
+        }
+    }
+
+    /// Whether users of the site cannot write there, and are sent to another one.
+    pub(super) fn moves_users(self) -> bool {
+        matches!(self, Self::Site | Self::Peer)
+    }
+
+    /// localcloud's faults; none where it has none.
+    fn faults(self, site: &SiteId) -> Vec<String> {
+        let aws = site.cloud() == "aws";
+        let (store, queue) = if aws { ("dynamodb", "sqs") } else { ("cosmos", "service-bus") };
+        let writes: &[&str] = if aws { &["PutItem"] } else { &["create-item", "replace-item"] };
+        let region = site.region();
+        match self {
+            Self::Site => vec![format!("{}@{region}:*:dark", site.cloud())],
+            Self::Store => vec![format!("{store}@{region}:*:dark")],
+            Self::Peer => vec![format!("{queue}@{region}:*:dark")],
+            Self::Halt => writes.iter().map(|write| format!("{store}@{region}:{write}:denied")).collect(),
+            Self::Worker => Vec::new(),
+        }
+    }
+}
+
 /// How a site is made to fail, and how it is brought back.
 #[derive(Debug)]
 pub(super) enum Outage {
-    /// localcloud lets the site go dark: no connections and no answers, for workers neither.
+    /// localcloud injects faults, which workers meet too.
     Localcloud {
         admin: Url,
-        /// The fault, once it is there.
-        id: Option<u64>,
+        /// As its notation has them.
+        faults: Vec<String>,
+        /// The faults, once they are there.
+        ids: Vec<u64>,
     },
     /// Two command lines, for `sh -c`.
     Commands { fail: String, restore: String },
@@ -35,17 +95,25 @@ pub(super) enum Outage {
 }
 
 impl Outage {
+    /// One of localcloud's faults.
+    pub(super) fn of_localcloud(admin: &Url, trouble: Trouble, site: &SiteId) -> Result<Self, Misuse> {
+        let faults = trouble.faults(site);
+        if faults.is_empty() {
+            let advice = "--trouble worker: localcloud kills no worker; give --fail COMMAND and --restore COMMAND instead of --admin";
+            return Err(Misuse(advice.to_owned()));
+        }
+        Ok(Self::Localcloud { admin: admin.clone(), faults, ids: Vec::new() })
+    }
+
     /// Whether real clouds are concerned.
     pub(super) fn is_real(&self) -> bool {
         !matches!(self, Self::Localcloud { .. })
     }
 
     /// For the report.
-    pub(super) fn words(&self, site: &SiteId) -> String {
+    pub(super) fn words(&self) -> String {
         match self {
-            Self::Localcloud { .. } => {
-                format!("localcloud's fault {}:*:dark: no connections and no answers", place(site))
-            }
+            Self::Localcloud { faults, .. } => format!("localcloud's fault {}", faults.join(" and ")),
             Self::Commands { fail, restore } => format!("by the commands `{fail}` and `{restore}`"),
             Self::ByHand => "by hand".to_owned(),
         }
@@ -84,14 +152,14 @@ impl Outage {
     ) -> anyhow::Result<DateTime<Utc>> {
         let began = SystemClock.now();
         match self {
-            Self::Localcloud { admin, id } => {
+            Self::Localcloud { admin, faults, ids } => {
                 #[derive(Deserialize)]
                 struct Started {
                     ids: Vec<u64>,
                 }
-                let fault = format!("{}:*:dark,for={}s", place(site), at_most.as_secs());
-                let answer = ask(admin, "/faults", reqwest::Method::POST, fault).await?;
-                *id = serde_json::from_str::<Started>(&answer)?.ids.first().copied();
+                let faults: Vec<_> = faults.iter().map(|fault| format!("{fault},for={}s", at_most.as_secs())).collect();
+                let answer = ask(admin, "/faults", reqwest::Method::POST, faults.join("\n")).await?;
+                *ids = serde_json::from_str::<Started>(&answer)?.ids;
             }
             Self::Commands { fail, .. } => shell(fail).await.context("--fail")?,
             Self::ByHand => {
@@ -109,9 +177,12 @@ impl Outage {
     /// Brings `site` back.
     pub(super) async fn restore(&mut self, site: &SiteId, stop: &CancellationToken) -> anyhow::Result<()> {
         match self {
-            Self::Localcloud { admin, id } => {
-                let Some(id) = id else { return Ok(()) };
-                ask(admin, &format!("/faults/{id}"), reqwest::Method::DELETE, String::new()).await.map(drop)
+            Self::Localcloud { admin, ids, .. } => {
+                while let Some(id) = ids.last() {
+                    ask(admin, &format!("/faults/{id}"), reqwest::Method::DELETE, String::new()).await?;
+                    ids.pop();
+                }
+                Ok(())
             }
             Self::Commands { restore, .. } => shell(restore).await.context("--restore"),
             Self::ByHand => {
@@ -130,11 +201,6 @@ impl Outage {
             }
         }
     }
-}
-
-/// All services of the site, as localcloud's faults name them.
-fn place(site: &SiteId) -> String {
-    format!("{}@{}", site.cloud(), site.region())
 }
 
 async fn ask(admin: &Url, path: &str, method: reqwest::Method, body: String) -> anyhow::Result<String> {

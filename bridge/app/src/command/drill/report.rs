@@ -15,7 +15,9 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Args, course::Drill, markdown, operator::Done, writers::open};
+use super::{
+    Args, course::Drill, earlier::Earlier, markdown, noticed::Told, operator::Done, outage::Trouble, writers::open,
+};
 use crate::exit::{Code, Misuse};
 
 /// The version of the JSON's form.
@@ -79,6 +81,11 @@ pub(super) struct Report {
     /// None if nothing was made to fail.
     pub(super) figures: Option<Figures>,
     pub(super) predicted: Option<RecoveryPoint>,
+    pub(super) trouble: Trouble,
+    /// What `bridge lag` told of it.
+    pub(super) told: Told,
+    /// The drill that it is compared with.
+    pub(super) earlier: Option<Earlier>,
     pub(super) timeline: Vec<(DateTime<Utc>, String)>,
     pub(super) commands: Vec<Done>,
     pub(super) writes: String,
@@ -124,7 +131,7 @@ impl Report {
             ended_at: chrono::DateTime::from(std::time::SystemTime::now()),
             failed_site: args.failing.to_string(),
             sites: drill.sites.iter().map(ToString::to_string).collect(),
-            how: drill.outage.words(&args.failing),
+            how: drill.outage.words(),
             settings: json!({
                 "writes_per_second_and_site": args.rate, "steady_seconds": args.steady, "outage_seconds": args.outage,
                 "patience_seconds": args.patience, "late_after_seconds": args.late_after, "rto_max_seconds": args.rto_max,
@@ -132,6 +139,9 @@ impl Report {
             }),
             figures,
             predicted: drill.predicted,
+            trouble: args.trouble,
+            told: drill.noticed.told(),
+            earlier: None,
             timeline: std::mem::take(&mut drill.timeline),
             commands: std::mem::take(&mut drill.operator.done),
             writes_sha256: hex::encode(Sha256::digest(&writes)),
@@ -186,6 +196,9 @@ impl Report {
             "failed_site": self.failed_site,
             "sites": self.sites,
             "how": self.how,
+            "trouble": self.trouble.as_str(),
+            "told": self.told,
+            "compared_with": self.earlier.as_ref().map(|earlier| json!({ "run": earlier.run, "file": earlier.file })),
             "settings": self.settings,
             "figures": self.figures,
             "predicted_rpo": self.predicted,
@@ -199,8 +212,12 @@ impl Report {
     /// For the terminal: the verdict, the figures, where the rest is.
     pub(super) fn as_text(&self, path: &Path) -> String {
         let mut text = format!("\nThe drill {}.\n\n", markdown::verdict(self.verdict));
-        for (name, figure) in markdown::figures(self) {
-            text += &format!("{name:58}{figure:>12}\n");
+        for (name, figure, before) in markdown::figures(self) {
+            text += format!("{name:58}{figure:>18}{:>18}", before.unwrap_or_default()).trim_end();
+            text += "\n";
+        }
+        if let Some(earlier) = &self.earlier {
+            text += &format!("\nThe last column is of {} ({}).\n", earlier.run, earlier.file.display());
         }
         for failure in &self.failures {
             text += &format!("\n{failure}\n");
@@ -240,7 +257,9 @@ fn judge(figures: &Figures, args: &Args, grave: &mut Vec<String>, owing: &mut Ve
         }
     }
     match (figures.rto.readable_seconds, args.rto_max) {
-        (None, _) => grave.push("no write of the failed site's users could be read at another site".to_owned()),
+        (None, _) if args.trouble.moves_users() => {
+            grave.push("no write of the failed site's users could be read at another site".to_owned())
+        }
         (Some(rto), Some(max)) if rto > max => {
             grave.push(format!("the recovery time of {rto} s is over --rto-max {max}"));
         }

@@ -5,7 +5,7 @@ mod show;
 use std::time::Duration;
 
 use bridge_core::text::visible;
-use bridge_ops::lag::{Report, report::Level};
+use bridge_ops::lag::{Report, owed::Trend, report::Level};
 
 use crate::{assemble, config::Config, exit::Code, host};
 
@@ -38,9 +38,13 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     let observer = assemble::observer(&config, LIMIT).await?;
     let stop = host::stop_signal()?;
+    let mut trend = Trend::default();
     loop {
         // Ctrl-C ends no look, as its end is seconds away: letters that it has taken would stay hidden for minutes.
-        let report = observer.look(args.conflicts).await;
+        let mut report = observer.look(args.conflicts).await;
+        if args.watch {
+            trend.take(&mut report);
+        }
         let text = text(&args, &report)?;
         let text = if args.watch && !args.json { text.into() } else { visible(&text) };
         // A closed pipe ends the watch, as nobody sees it any more.

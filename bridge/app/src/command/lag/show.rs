@@ -6,6 +6,7 @@ use bridge_core::{conflict::ConflictKind, text::visible};
 use bridge_ops::{
     lag::{
         Report,
+        owed::{Course, Owed},
         report::{Conflict, Finding, Lag, LagState, Site},
     },
     span::span,
@@ -33,7 +34,41 @@ pub(super) fn report(report: &Report) -> String {
     for conflict in &report.conflicts {
         text += &format!("  {}  {}: {} (seen at {})\n", conflict.seen_at, conflict.key, lost(conflict), conflict.site);
     }
-    text + "\n" + &findings(&report.findings)
+    text + "\n" + &owed(&report.owed) + &findings(&report.findings)
+}
+
+/// What is owed in all; nothing where nothing is.
+fn owed(owed: &Owed) -> String {
+    let Owed { messages, waiting, in_flight, backing_off, scheduled, set_aside, uncounted, course } = owed;
+    if *messages == 0 && uncounted.is_empty() {
+        return String::new();
+    }
+    let states = [
+        (waiting, "waiting"),
+        (in_flight, "in flight"),
+        (backing_off, "backing off"),
+        (scheduled, "scheduled"),
+        (set_aside, "set aside"),
+    ];
+    let states: Vec<_> =
+        states.iter().filter(|(count, _)| **count > 0).map(|(count, name)| format!("{count} {name}")).collect();
+    let states = if states.is_empty() { String::new() } else { format!(" ({})", states.join(", ")) };
+    let noun = if *messages == 1 { "message" } else { "messages" };
+    let least = if uncounted.is_empty() { "" } else { "at least " };
+    let mut line = format!("owed in all: {least}{messages} {noun}{states}");
+    if !uncounted.is_empty() {
+        line += &format!("; what lies at {} is not known", uncounted.join(", "));
+    }
+    if let Some(Course { since, per_second, none_left_at, none_left_in_seconds }) = course {
+        line += &match (per_second, none_left_in_seconds.zip(none_left_at.as_ref())) {
+            (None, _) => String::new(),
+            (Some(_), Some((left, at))) => format!("; fewer: none left in {} ({at}) at this rate", span(left)),
+            (Some(rate), None) if *rate > 0.0 => format!("; more: {rate:.1} a second"),
+            (Some(_), None) => "; neither more nor fewer".to_owned(),
+        };
+        line += &format!("; since {since}, as far as was looked");
+    }
+    line + "\n"
 }
 
 /// The findings, worst first as they come. They stand last, where a terminal shows them.
@@ -131,7 +166,7 @@ fn facts(site: &Site) -> Vec<(&'static str, String)> {
         },
     );
     let worker = site.worker.as_ref().map_or_else(
-        || "never heard of".to_owned(),
+        || if site.trouble.is_empty() { "never heard of" } else { "not known" }.to_owned(),
         |worker| {
             let circuits = worker.circuits.iter().map(|(peer, state)| format!("; circuit to {peer} {state}"));
             let skew = worker.clock_skew_seconds.map(|skew| format!("; clock {skew:+.3} s"));
@@ -145,7 +180,12 @@ fn facts(site: &Site) -> Vec<(&'static str, String)> {
     );
     let state = site.state.as_ref().map(|told| {
         let word = told.state.as_str().replace('_', " ");
-        format!("{word} for {}, told {} ago", span(told.for_seconds), span(told.age_seconds))
+        let look = told.looks_in_seconds.map(|left| format!(", looks in {} whether it may go on", span(left)));
+        let brings = told.bringing.as_ref().map(|bringing| {
+            format!("; has brought over {} dead letters in {}", bringing.letters, span(bringing.for_seconds))
+        });
+        let more = look.into_iter().chain(brings).collect::<String>();
+        format!("{word} for {}, told {} ago{more}", span(told.for_seconds), span(told.age_seconds))
     });
     let missing = match (site.recovery_point.events, site.recovery_point.seconds) {
         (events, Some(seconds)) => format!("{} events at most, {} of writes", count(events), span(seconds)),

@@ -10,7 +10,7 @@ export function letters(table, none, say) {
     const unknown = report.sites.filter((site) => site.dead_letters === null).map((site) => site.site);
     table.closest("section").hidden = rows.length === 0 && unknown.length === 0;
     text(none, `Unknown: the dead letters of ${unknown.join(", ")} cannot be seen.`);
-    keyed(table.tBodies[0], rows, (row) => `${row.site} ${row.reason} ${row.wait_for}`, (row) => make(row, say), (node, row) => {
+    keyed(table.tBodies[0], rows, (row) => `${row.site} ${row.reason} ${row.wait_for} ${row.by_themselves}`, (row) => make(row, say), (node, row) => {
       const data = node.querySelector("data");
       text(data, count(row.messages));
       attribute(data, "value", String(row.messages));
@@ -40,7 +40,8 @@ function make(row, say) {
       { "data-label": "What to do" },
       h("p", {}, row.meaning, " ", h("a", { href: `/runbooks/${row.runbook}` }, "Runbook dead-letters")),
       // A command that cannot succeed is not offered.
-      row.wait_for.length ? h("p", { class: "wait" }, `Wait until ${row.wait_for.join(" and ")} ${row.wait_for.length === 1 ? "answers" : "answer"}: the command stands here then.`) : h("div", { class: "copy" }, command, button),
+      row.by_themselves ? h("p", { class: "wait" }, row.wait_for.length ? `Nothing: once ${row.wait_for.join(" and ")} answers, the workers bring them over.` : "The workers bring them over by themselves; to do so at once:") : "",
+      row.wait_for.length && row.by_themselves ? "" : row.wait_for.length ? h("p", { class: "wait" }, `Wait until ${row.wait_for.join(" and ")} ${row.wait_for.length === 1 ? "answers" : "answer"}: the command stands here then.`) : h("div", { class: "copy" }, command, button),
     ),
   );
 }

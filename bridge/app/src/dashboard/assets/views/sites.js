@@ -18,8 +18,8 @@ function reach({ unreachable, trouble }) {
 }
 
 /** Where the worker speaks for itself, nothing is judged by its heartbeat. */
-function worker({ worker: one, state: told }) {
-  if (!one) return { figure: UNKNOWN, beneath: "never heard of", otherwise: "unknown" };
+function worker({ worker: one, state: told, trouble }) {
+  if (!one) return { figure: UNKNOWN, beneath: trouble.length ? "" : "never heard of", otherwise: "unknown" };
   return { figure: `heard ${ago(one.age_seconds)}`, value: one.age_seconds, beneath: `every ${period(one.every_seconds)}`, otherwise: told ? "none" : "ok" };
 }
 
@@ -29,8 +29,10 @@ const STATES = { working: "works", halted: "halted", store_away: "its store is a
 function state({ state: told }, _, found) {
   if (told?.state === "working" && found) return { figure: "silent", beneath: `for ${seconds(told.age_seconds)}` };
   if (!told) return { figure: "not told", otherwise: "none" };
-  const { state: name, for_seconds: since, age_seconds: age } = told;
-  return { figure: STATES[name] ?? name, beneath: name === "working" ? `said ${ago(age)}` : `for ${seconds(since)}`, quiet: name === "working" };
+  const { state: name, for_seconds: since, age_seconds: age, looks_in_seconds: look, bringing } = told;
+  if (name === "working" && bringing) return { figure: "brings letters", beneath: `${count(bringing.letters)} in ${seconds(bringing.for_seconds)}` };
+  const lasts = known(look) ? `for ${seconds(since)}, looks again in ${seconds(look)}` : `for ${seconds(since)}`;
+  return { figure: STATES[name] ?? name, beneath: name === "working" ? `said ${ago(age)}` : lasts, quiet: name === "working" };
 }
 
 function circuits({ worker: one, state: told }) {
