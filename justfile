@@ -21,6 +21,9 @@ machine := justfile_directory() / "target/machine"
 # Playwright and axe, for the test of the dashboard.
 export BRIDGE_BROWSER := justfile_directory() / "target/browser"
 
+# The bridges that the benchmark compares with ours.
+bench_place := justfile_directory() / "target/bench"
+
 # List the recipes
 default:
     @just --list --unsorted
@@ -46,6 +49,7 @@ nightly: build clients packaged prometheus browser
     just replay-bulk
     just verify-bulk
     just measure-telemetry
+    just bench-smoke
     just lies
     just compare-sqs
     just deploy-scan
@@ -132,6 +136,39 @@ clients:
         npm ci --prefix "{{BRIDGE_NODE}}" --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --loglevel error
         cp "$wanted/package-lock.json" "{{BRIDGE_NODE}}/installed.json"
     fi
+
+# What the benchmark compares, in places of its own: official clients in Python and Node, mq-bridge with Redpanda Connect
+[private]
+bench-clients:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for name in python others; do
+        place="{{bench_place}}/$name"
+        wanted=tests/bench/anchors/$name/requirements.txt
+        if ! cmp -s "$wanted" "$place/installed.txt"; then
+            python3 -m venv "$place"
+            "$place/bin/pip" install --quiet --requirement "$wanted"
+            cp "$wanted" "$place/installed.txt"
+        fi
+    done
+    place="{{bench_place}}/node"
+    wanted=tests/bench/anchors/node
+    if ! cmp -s "$wanted/package-lock.json" "$place/installed.json"; then
+        mkdir -p "$place"
+        cp "$wanted/package.json" "$wanted/package-lock.json" "$place/"
+        npm ci --prefix "$place" --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --loglevel error
+        cp "$wanted/package-lock.json" "$place/installed.json"
+    fi
+
+# The bridge beside bridges that people write by hand: CPU, speed, memory, lag, requests. For an idle machine (docs/benchmarks.md; arguments: those of tests/bench/run.py)
+bench *arguments: packaged bench-clients
+    cargo build --release --bin bridge
+    "{{bench_place}}/python/bin/python" tests/bench/run.py --program target/release/bridge --bridge "{{unpacked}}/lambda/bootstrap" \
+        --others "{{bench_place}}/others/bin/python" {{arguments}}
+
+# Does each of them end where it must? A few hundred events, out of order and repeated (1 minute, once built)
+bench-smoke: build bench-clients
+    "{{bench_place}}/python/bin/python" tests/bench/smoke.py --program target/debug/bridge --others "{{bench_place}}/others/bin/python"
 
 # A browser for the test of the dashboard, and what drives it
 [private]

@@ -68,13 +68,13 @@ class RawSender:
         self._expect(0x12)
         self._expect(0x13)
 
-    def send(self, encoded: bytes) -> None:
+    def send(self, encoded: bytes, message_format: int = 0) -> None:
         """Sends a message, given as the sections that it consists of; returns once the service has taken it."""
         pieces = [encoded[at : at + PAYLOAD_BYTES] for at in range(0, len(encoded), PAYLOAD_BYTES)] or [b""]
         for number, piece in enumerate(pieces):
             more = TRUE if number + 1 < len(pieces) else FALSE
             tag = binary(struct.pack(">I", self._delivery))
-            self._write(0, performative(0x14, uint(0), uint(self._delivery), tag, uint(0), FALSE, more) + piece)
+            self._write(0, performative(0x14, uint(0), uint(self._delivery), tag, uint(message_format), FALSE, more) + piece)
         self._delivery += 1
         answer = self._expect(0x15)
         if b"\x00\x53\x24" not in answer:
