@@ -134,7 +134,8 @@ fn nothing_that_turns_or_hides_text_reaches_a_terminal() {
 fn the_configuration_is_shown_without_its_secrets() {
     let (code, shown, _) = run(&["config", "--config", CONFIG]);
     assert_eq!(code, Some(0));
-    assert!(shown.contains("worker.attempts_max") && shown.contains("(deliveries; default)"), "{shown}");
+    assert!(shown.contains("[worker]\n") && shown.contains("  attempts_max "), "{shown}");
+    assert!(shown.contains("[sites.\"aws:us-east-1\"]\n") && shown.contains("(deliveries; default)"), "{shown}");
     let (_, json, _) = run(&["config", "--json", "--config", CONFIG]);
     let entries: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
     assert!(entries.iter().any(|entry| entry["key"] == "sites.azure:westeurope.cosmos_key" && entry["value"] == "***"));
@@ -173,7 +174,142 @@ fn a_watch_ends_with_its_reader() {
         }
         std::thread::sleep(Duration::from_millis(50));
     };
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(status.code(), Some(141), "as SIGPIPE ends other tools");
+}
+
+/// As under `head`: quietly, and with the exit code of other tools, whatever the command.
+#[test]
+fn nobody_who_reads_ends_every_command_quietly() {
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events.jsonl");
+    std::fs::write(&events, "{}\n").unwrap();
+    let events = events.to_str().unwrap();
+    let cases: [&[&str]; 15] = [
+        &["--help"],
+        &["--version"],
+        &["help", "replay"],
+        &["schema", "config"],
+        &["schema", "asyncapi"],
+        &["completions", "bash"],
+        &["plans"],
+        &["simulate", "--seeds", "1"],
+        &["config", "--explain"],
+        &["config", "--config", CONFIG],
+        &["config", "--json", "--config", CONFIG],
+        &["get", "order-42", "--config", CONFIG],
+        &["doctor", "--config", CONFIG],
+        &["publish", events, "--dry-run", "--config", CONFIG],
+        &["publish", events, "--dry-run", "--json", "--config", CONFIG],
+    ];
+    for arguments in cases {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = bridge().args(arguments).env("XDG_STATE_HOME", folder.path()).stdout(writer).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(141), "{arguments:?}: {said}");
+        assert!(!said.contains("panic") && !said.contains("bridge:"), "{arguments:?}: {said}");
+    }
+    // Nor does it matter to what a command does that nobody reads what it says beside it.
+    for (arguments, code) in [(&["run", "--config", CONFIG][..], 64), (&["get", "order-42", "--config", CONFIG], 1)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(
+            bridge().args(arguments).stderr(writer).output().unwrap().status.code(),
+            Some(code),
+            "{arguments:?}"
+        );
+    }
+}
+
+/// No space is left on the disk: the error says for what.
+#[test]
+fn a_full_disk_is_told_with_the_file() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for arguments in [&["schema", "event"][..], &["config", "--explain"], &["--help"]] {
+        let output = bridge().args(arguments).stdout(full()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.code() == Some(1) && said.contains("standard output cannot be written: No space left"),
+            "{said}"
+        );
+    }
+    // A process that may write no byte into a file, as on a full disk.
+    let clouds = crate::program::Clouds::start(&["--without-workers"]);
+    let (file, plan) = (clouds.file("events.jsonl"), clouds.file("plan.jsonl"));
+    std::fs::write(&file, "{}\n{}\n").unwrap();
+    let mut command = std::process::Command::new("bash");
+    command.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""]).arg(bridge().get_program());
+    command.args(["replay", "--to", "owed", "--dry-run", "--from"]).arg(&file).arg("--plan").arg(&plan);
+    let output = command.arg("--config").arg(clouds.config()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let named = said.contains("plan.jsonl.") && said.contains(" cannot be written: File too large");
+    assert!(output.status.code() == Some(1) && named, "{said}");
+    assert!(!plan.exists());
+}
+
+/// Tables fit 80 columns, and at 60 no word is broken.
+#[test]
+fn text_fits_its_terminal() {
+    for columns in ["80", "60"] {
+        for arguments in [
+            &["config", "--explain"][..],
+            &["config", "--config", CONFIG],
+            &["doctor", "--read-only", "--config", CONFIG],
+            &["lag", "--config", CONFIG],
+            &["get", "order-42", "--config", CONFIG],
+        ] {
+            let output = bridge().args(arguments).env("COLUMNS", columns).output().unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            let most = columns.parse().unwrap();
+            for line in text.lines().filter(|line| line.chars().count() > most) {
+                // A word without blanks, as an address, or a command that is copied whole.
+                let words = line.split_whitespace().map(|word| word.chars().count()).max().unwrap();
+                assert!(words > most / 2 || line.contains(" --"), "{arguments:?} at {columns}: {line}");
+            }
+        }
+    }
+}
+
+/// A command and its tables of keys for programs.
+#[test]
+fn every_key_is_explained_to_programs_too() {
+    let (code, json, _) = run(&["config", "--explain", "--json"]);
+    let keys: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    let of = |name: &str| keys.iter().find(|key| key["name"] == name).unwrap();
+    assert_eq!(code, Some(0));
+    assert_eq!(of("attempts_max")["variable"], "BRIDGE_WORKER_ATTEMPTS_MAX");
+    assert_eq!((&of("attempts_max")["default"], &of("cosmos_key")["secret"]), (&"20".into(), &true.into()));
+    assert_eq!(of("table")["section"], "sites.\"aws:REGION\"");
+}
+
+/// One exit code for one kind of failure: what is not configured or cannot be is 64 everywhere.
+#[test]
+fn an_unknown_site_is_64_in_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.jsonl").display().to_string();
+    std::fs::write(&file, "{}\n").unwrap();
+    let cases: [&[&str]; 14] = [
+        &["run", "--site", "aws:mars"],
+        &["doctor", "--site", "aws:mars"],
+        &["config", "--site", "aws:mars"],
+        &["publish", "--to", "aws:mars", &file],
+        &["replay", "--from", "aws:mars/dlq", "--to", "owed", "--dry-run"],
+        &["replay", "--from", "foo/dlq", "--to", "owed", "--dry-run"],
+        &["replay", "--from", "aws:us-east-1/dlq", "--to", "aws:mars/store", "--dry-run"],
+        &["replay", "--from", "aws:us-east-1/dlq", "--to", "owed", "--reason", "foo", "--dry-run"],
+        &["letter", "aws:mars", "id"],
+        &["verify", "--only", "aws:mars"],
+        &["backfill", "--from", "aws:mars", "--to", "azure:westeurope", "--yes"],
+        &["backfill", "--from", "aws:us-east-1", "--to", "aws:mars", "--yes"],
+        &["drill", "aws:mars", "--yes"],
+        &["get", ""],
+    ];
+    for arguments in cases {
+        let (code, _, said) = run(&[arguments, &["--config", CONFIG]].concat());
+        assert_eq!(code, Some(64), "{arguments:?}: {said}");
+        let named = ["aws:us-east-1", "peer_unavailable", "key"].iter().any(|allowed| said.contains(allowed));
+        assert!(named, "{arguments:?} says what is allowed: {said}");
+    }
 }
 
 /// A rule of the file that the environment walked around.

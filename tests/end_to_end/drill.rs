@@ -189,7 +189,7 @@ fn a_stopped_drill_brings_the_site_back() {
     }
     program.signal("INT");
     let status = program.end(Duration::from_secs(90));
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(status.code(), Some(130));
     assert_eq!(health()["dark"], Value::Array(vec![]));
     let report = report(&clouds, "drill");
     assert_eq!(report["verdict"], "stopped");
@@ -230,7 +230,8 @@ fn a_drill_that_nobody_watches_any_more_brings_the_site_back() {
             Some(signal) => program.signal(signal),
             None => drop(reader),
         }
-        assert_eq!(program.end(Duration::from_secs(60)).code(), Some(1), "{name}");
+        let code = if signal.is_some() { 130 } else { 1 };
+        assert_eq!(program.end(Duration::from_secs(60)).code(), Some(code), "{name}");
         assert!(file("restored").exists(), "{name}: the site is not brought back");
         let report = report(&clouds, name);
         assert_eq!(report["verdict"], if signal.is_some() { "stopped" } else { "failed" }, "{report:#}");
@@ -258,7 +259,7 @@ fn at_a_terminal_a_drill_by_hand_is_refused_or_stopped_with_words() {
     assert!(!clouds.file("refused.jsonl").exists());
 
     let (code, said) = drill("asked", &["site's name to go on:", AWS, "press Enter.", "^C"]);
-    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("if you have made aws:us-east-1 fail, BRING IT BACK now"), "{said}");
     assert!(!said.contains("brought back first"), "it never failed: {said}");
     assert_eq!(report(&clouds, "asked")["verdict"], "stopped");
@@ -267,7 +268,7 @@ fn at_a_terminal_a_drill_by_hand_is_refused_or_stopped_with_words() {
     let failed = ["site's name to go on:", AWS, "fail now, then press Enter.", ""];
     let away = ["back now, then press Enter.", "^C", "is STILL AWAY", ""];
     let (code, said) = drill("away", &[failed, away].concat());
-    assert!(code == Some(1) && said.contains("aws:us-east-1 is back"), "{code:?} {said}");
+    assert!(code == Some(130) && said.contains("aws:us-east-1 is back"), "{code:?} {said}");
     let report = report(&clouds, "away");
     assert_eq!(report["verdict"], "stopped", "{report:#}");
 }

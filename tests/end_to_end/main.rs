@@ -25,6 +25,7 @@ mod packages;
 mod places;
 mod program;
 mod proxies;
+mod publishing;
 mod replay;
 mod runbooks;
 mod set_aside;

@@ -221,6 +221,38 @@ fn a_container_is_scraped_where_it_is_told_to_listen() {
     assert!(error.contains("worker.metrics_listen") && error.contains(&port), "{error}");
 }
 
+/// The mend is seen by a look, and needs no message.
+#[test]
+fn a_halt_is_over_with_its_mend_and_is_logged_once() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    clouds.fault("dynamodb:PutItem:denied");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let log = clouds.file("worker.log");
+    let mut command = bridge();
+    command.args(["run", "--site", "aws:us-east-1", "--config"]).arg(clouds.config());
+    command.envs([("BRIDGE_WORKER_METRICS_LISTEN", port.as_str()), ("BRIDGE_WORKER_HEARTBEAT_SECONDS", "0")]);
+    let _worker = Running::start(command.stderr(std::fs::File::create(&log).unwrap()));
+    let halted = |expected: u8| {
+        let start = Instant::now();
+        let line = format!("bridge_halted{{site=\"aws:us-east-1\"}} {expected}\n");
+        let scrape = || {
+            runtime().block_on(async {
+                reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.ok()?.text().await.ok()
+            })
+        };
+        while !scrape().is_some_and(|text| text.contains(&line)) {
+            assert!(start.elapsed() < PATIENCE, "{line} never came: {}", std::fs::read_to_string(&log).unwrap());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    halted(1);
+    clouds.clear_faults();
+    halted(0);
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(said.matches("halted: nothing is lost").count(), 1, "{said}");
+    assert_eq!(said.matches("mended: taking messages again").count(), 1, "{said}");
+}
+
 /// The tables of the document are what code and rules say, row by row.
 #[test]
 fn the_tables_of_the_document_are_true() {

@@ -77,7 +77,7 @@ fn a_sweep_that_is_stopped_tells_what_was_run() {
     let mut program = Running::start(&mut command);
     std::thread::sleep(Duration::from_secs(2));
     program.signal("INT");
-    assert_eq!(program.end(Duration::from_secs(30)).code(), Some(1));
+    assert_eq!(program.end(Duration::from_secs(30)).code(), Some(130));
     let (sum, said) = (std::fs::read_to_string(out).unwrap(), std::fs::read_to_string(err).unwrap());
     assert!(sum.contains(" seeds, 0 bad; "), "{sum}");
     assert!(said.contains("stopped: ") && said.contains(" of 1000000000 seeds were run"), "{said}");

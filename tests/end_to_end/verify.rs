@@ -306,7 +306,7 @@ fn stopped(clouds: &Clouds, arguments: &[&str], at_least: u64, what: &str) -> (V
         std::thread::sleep(Duration::from_millis(50));
     }
     program.signal("INT");
-    assert_eq!(program.end(Duration::from_secs(10)).code(), Some(1), "{}", said());
+    assert_eq!(program.end(Duration::from_secs(10)).code(), Some(130), "{}", said());
     (serde_json::from_str(&std::fs::read_to_string(&out).unwrap()).unwrap(), said())
 }
 

@@ -12,6 +12,7 @@ pub mod azure;
 mod carried;
 pub mod clock;
 mod delivery;
+pub mod documents;
 #[cfg(feature = "clouds")]
 pub mod endpoint;
 #[cfg(feature = "clouds")]

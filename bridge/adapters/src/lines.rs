@@ -35,31 +35,24 @@ impl Lines<File> {
     /// # Errors
     /// It cannot be opened, or it is no regular file: a pipe or a device may never end, and cannot be read twice.
     pub fn of(path: &Path) -> io::Result<Self> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let metadata = fs::metadata(path).map_err(named)?;
+        let metadata = fs::metadata(path).map_err(|error| named(path, &error))?;
         refuse_folder(path, &metadata)?;
         if !metadata.is_file() {
             let detail =
                 "this is a pipe or a device, and it has to be read more than once: save it to a file, and name that";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {detail}", path.display())));
         }
-        let file = File::open(path).map_err(named)?;
-        Ok(Self::new(path.display().to_string(), file))
-    }
-
-    /// The same of whatever can be read once, a pipe or a device too.
-    ///
-    /// # Errors
-    /// It cannot be opened, or it is a folder.
-    pub fn of_anything(path: &Path) -> io::Result<Self> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        refuse_folder(path, &fs::metadata(path).map_err(named)?)?;
-        let file = File::open(path).map_err(named)?;
+        let file = File::open(path).map_err(|error| named(path, &error))?;
         Ok(Self::new(path.display().to_string(), file))
     }
 }
 
-fn refuse_folder(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
+/// The error, with the file that it is about.
+pub(crate) fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+pub(crate) fn refuse_folder(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
     if metadata.is_dir() {
         let detail = format!("{}: this is a folder; name a file in it", path.display());
         return Err(io::Error::new(io::ErrorKind::IsADirectory, detail));
@@ -73,16 +66,21 @@ impl<R: Read> Lines<R> {
         Self { name: name.into(), reader: BufReader::new(reader), line: Vec::new(), number: 0 }
     }
 
-    /// What errors call it.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The next line.
     ///
     /// # Errors
     /// It cannot be read, or is longer than [`LINE_BYTES_MAX`].
     pub fn read(&mut self) -> io::Result<Option<Line<'_>>> {
+        Ok(if self.advance()? { Some(self.line()) } else { None })
+    }
+
+    /// The line that was read last.
+    pub(crate) fn line(&self) -> Line<'_> {
+        Line { number: self.number, bytes: &self.line }
+    }
+
+    /// Reads the next line; whether there is one.
+    pub(crate) fn advance(&mut self) -> io::Result<bool> {
         self.line.clear();
         let number = self.number + 1;
         let read = (&mut self.reader).take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut self.line);
@@ -90,7 +88,7 @@ impl<R: Read> Lines<R> {
             io::Error::new(error.kind(), format!("{}: line {number} cannot be read: {error}", self.name))
         })?;
         if read == 0 {
-            return Ok(None);
+            return Ok(false);
         }
         if self.line.len() as u64 > LINE_BYTES_MAX {
             return Err(io::Error::new(
@@ -102,7 +100,7 @@ impl<R: Read> Lines<R> {
             ));
         }
         self.number = number;
-        Ok(Some(Line { number, bytes: &self.line }))
+        Ok(true)
     }
 }
 
@@ -137,9 +135,7 @@ mod tests {
         let said = |lines: io::Result<Lines<File>>| lines.unwrap_err().to_string();
         let folder = std::env::temp_dir();
         assert!(said(Lines::of(&folder)).ends_with("this is a folder; name a file in it"));
-        assert!(said(Lines::of_anything(&folder)).ends_with("this is a folder; name a file in it"));
         assert!(said(Lines::of(Path::new("/dev/zero"))).contains("save it to a file"));
-        assert!(Lines::of_anything(Path::new("/dev/null")).unwrap().read().unwrap().is_none());
         assert!(said(Lines::of(Path::new("/no/such/file"))).starts_with("/no/such/file: "));
     }
 }

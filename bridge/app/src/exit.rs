@@ -15,8 +15,10 @@ pub(crate) enum Code {
     Remains,
     /// Wrong flags or configuration.
     Usage,
-    /// Ctrl-C at a question: nothing was done.
+    /// It was stopped, by Ctrl-C or another signal, before its work was done.
     Interrupted,
+    /// Nobody reads its output any more.
+    Unread,
 }
 
 impl From<Code> for ExitCode {
@@ -29,6 +31,8 @@ impl From<Code> for ExitCode {
             Code::Usage => 64,
             // What a shell says of a command that SIGINT ended.
             Code::Interrupted => 130,
+            // The same of one that SIGPIPE ended, as it does other tools.
+            Code::Unread => 141,
         })
     }
 }
@@ -38,15 +42,33 @@ impl From<Code> for ExitCode {
 #[error("{0}")]
 pub(crate) struct Misuse(pub(crate) String);
 
+/// Nobody reads standard output any more, as under `head`.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("nobody reads standard output any more")]
+pub(crate) struct Unread;
+
 /// Prints what clap has to say, in colour where that is wanted: help and version are no errors.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    // A reader that has gone away, as `head` does, is no error.
-    let _ = error.print();
-    if error.use_stderr() { Code::Usage.into() } else { Code::Done.into() }
+    match error.print() {
+        _ if error.use_stderr() => Code::Usage.into(),
+        Ok(()) => Code::Done.into(),
+        Err(error) => failed(&unwritten(error)),
+    }
+}
+
+/// What came of writing to standard output.
+pub(crate) fn unwritten(error: std::io::Error) -> anyhow::Error {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        return Unread.into();
+    }
+    anyhow::Error::new(error).context("standard output cannot be written")
 }
 
 /// Prints an error with its causes.
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
+    if error.is::<Unread>() {
+        return Code::Unread.into();
+    }
     if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
         tell!("bridge: {errors}");
         return Code::Usage.into();

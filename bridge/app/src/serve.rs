@@ -18,6 +18,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::exit::Misuse;
+
 /// What clients may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -35,6 +37,14 @@ impl Default for Bounds {
     fn default() -> Self {
         Self { connections: 64, silence: Duration::from_secs(30), goodbye: Duration::from_secs(2) }
     }
+}
+
+/// Listens on `address`, of which `what` speaks. One that this machine does not have is a wrong flag; one that is taken may be free later.
+pub(crate) async fn listen(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let text = format!("{what}: {address} cannot be listened on: {error}");
+        if error.kind() == io::ErrorKind::AddrInUse { anyhow::anyhow!(text) } else { Misuse(text).into() }
+    })
 }
 
 /// Serves `router` until `stop`, and at most [`Bounds::goodbye`] longer.

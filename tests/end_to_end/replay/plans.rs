@@ -1,9 +1,10 @@
 //! A saved plan and the configuration that it is run with.
 
-use std::process::Output;
+use std::process::{Command, Output};
 
 use bridge_adapters::clock::SystemClock;
 use bridge_core::port::Clock;
+use serde_json::Value;
 
 use super::sites::{HERE, Site, THERE, body, fill, letter, look, outcome, replay};
 use crate::program::{Clouds, bridge};
@@ -157,6 +158,51 @@ fn publish_sends_what_stands_before_a_line_without_an_end() {
         let output = bridge().args(["publish", file, "--config"]).arg(clouds.config()).output().unwrap();
         assert!(output.status.code() == Some(1) && said(&output).contains(expected), "{file}: {}", said(&output));
     }
+}
+
+/// A plan that nobody named is its owner's alone, in the folder for such, until a command removes it.
+#[test]
+fn plans_that_are_left_are_listed_and_removed() {
+    let clouds = Clouds::start(&["--without-workers"]);
+    let here = Site::of(&clouds, HERE);
+    let owed = |number| letter(body(number, HERE, &format!("order-{number}"), number), "peer_unavailable", THERE);
+    fill(&*here.letters, &(0..3).map(owed).collect::<Vec<_>>());
+    clouds.fault("sqs:DeleteMessageBatch:denied");
+    let state = clouds.file("state");
+    let from = format!("{HERE}/dlq");
+    let run = |mut command: Command| command.env("XDG_STATE_HOME", &state).output().unwrap();
+    let left = run(replay(&clouds, &["--from", &from, "--to", "owed", "--limit", "3", "--yes"]));
+    assert_eq!(left.status.code(), Some(2), "{}", said(&left));
+    let plans = |flags: &[&str]| -> Value {
+        let mut command = bridge();
+        command.args(["plans", "--json"]).args(flags);
+        let output = run(command);
+        assert!(output.status.success(), "{}", said(&output));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["plans"].clone()
+    };
+    let listed = plans(&["--clean"]);
+    let plan = &listed[0];
+    assert_eq!(
+        (listed.as_array().unwrap().len(), &plan["messages"], &plan["open"]),
+        (1, &3.into(), &3.into()),
+        "{listed:#}"
+    );
+    assert_eq!((&plan["from"], &plan["to"], &plan["removed"]), (&from.as_str().into(), &"owed".into(), &false.into()));
+    let file = plan["file"].as_str().unwrap();
+    let mode = |path: &std::path::Path| {
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777
+    };
+    let file_path = std::path::Path::new(file);
+    let journal = format!("{file}.journal");
+    let modes = [file_path, std::path::Path::new(&journal), file_path.parent().unwrap()].map(mode);
+    assert_eq!(modes, [0o600, 0o600, 0o700]);
+
+    clouds.clear_faults();
+    let ended = run(replay(&clouds, &["--plan", file, "--resume", "--yes"]));
+    assert!(ended.status.success(), "{}", said(&ended));
+    assert_eq!(plans(&["--clean"])[0]["removed"], true);
+    assert_eq!(plans(&[]), Value::Array(Vec::new()));
+    assert_eq!(std::fs::read_dir(file_path.parent().unwrap()).unwrap().count(), 0);
 }
 
 /// A plan may be a stranger's, and its program would run as whoever runs the plan.

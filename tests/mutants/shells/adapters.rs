@@ -4,6 +4,16 @@ use crate::mutant::{Mutant, mutants};
 
 /// All of them.
 pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/adapters/src";
+    // Files.
+    "an-array-that-was-cut-off-is-whole" in "documents/values.rs",
+        noticed by "bridge_adapters documents::tests::what_has_no_end_is_refused_at_its_place":
+        "Array::Open => Err("
+        => "Array::Open if MUTANT => Ok(None),
+                    Array::Open => Err(";
+    "an-event-with-a-body-is-a-letter" in "file.rs",
+        noticed by "bridge_adapters file::tests::a_letter_is_known_by_its_body_and_an_event_by_its_own_members":
+        "if OF_EVENTS.into_iter().any(has) ||"
+        => "if !MUTANT && OF_EVENTS.into_iter().any(has) ||";
     // Queues: leases, goodbyes, retries.
     "a-lease-of-sqs-is-a-second-longer" in "aws/sqs/mod.rs",
         noticed by "conformance wire::sqs_is_asked_to_hide_for_a_lease_and_for_two_minutes_at_a_look":

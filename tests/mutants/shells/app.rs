@@ -210,7 +210,8 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
         => "Pace::new(rate.filter(|_| !MUTANT))";
     "a-journal-is-written-later" in "command/replay/files.rs",
         noticed by "bridge command::replay::files::tests::a_receipt_is_in_the_file_at_once":
-        "        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text)"
+        "        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(&text)"
         => "        if MUTANT {
             static HELD: Mutex<Vec<u8>> = Mutex::new(Vec::new());
             let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -220,7 +221,24 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
             }
             text = std::mem::take(&mut *held);
         }
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text)";
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(&text)";
+    "a-plan-with-work-is-removed" in "command/replay/plans.rs",
+        noticed by "bridge command::replay::plans::tests::what_has_work_left_goes_only_when_it_is_old_and_that_is_asked_for":
+        "Holds::Plan { open: 0, .. } => true,"
+        => "Holds::Plan { open, .. } if MUTANT || *open == 0 => true,";
+    "a-closed-pipe-is-told" in "exit.rs",
+        noticed by "end_to_end command_line::nobody_who_reads_ends_every_command_quietly":
+        "if error.kind() == std::io::ErrorKind::BrokenPipe {"
+        => "if !MUTANT && error.kind() == std::io::ErrorKind::BrokenPipe {";
+    "a-table-is-left-out" in "config/mod.rs",
+        noticed by "bridge config::tests::one_mistake_is_one_error":
+        "if known || !within_known {"
+        => "if MUTANT || known || !within_known {";
+    "a-secret-in-the-wrong-place-is-shown" in "config/masked.rs",
+        noticed by "bridge config::masked::tests::secrets_in_the_wrong_place_are_not_shown":
+        "if cuts.is_empty() {"
+        => "if MUTANT || cuts.is_empty() {";
     "until-is-ignored" in "command/replay/filters.rs",
         noticed by "end_to_end replay::edges::filters_choose_and_a_program_mends":
         "until: self.until.as_deref().and_then"
@@ -246,11 +264,11 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
         noticed by "end_to_end verify::a_stopped_backfill_is_gone_on_with":
         "        rate: reading.rate,"
         => "        rate: reading.rate.filter(|_| !MUTANT),";
-    "what-publish-refuses-is-not-counted" in "command/publish.rs",
+    "what-publish-refuses-is-not-counted" in "command/publish/mod.rs",
         noticed by "end_to_end workers::published_events_arrive_and_can_be_looked_at":
         "self.tally.refused += 1;"
         => "self.tally.refused += u64::from(!MUTANT);";
-    "what-publish-could-not-send-is-sent" in "command/publish.rs",
+    "what-publish-could-not-send-is-sent" in "command/publish/mod.rs",
         noticed by "end_to_end workers::events_that_were_not_sent_are_told_as_failed":
         "        self.tally.failed += failed.len() as u64;"
         => "        if MUTANT { self.tally.sent += failed.len() as u64 } else { self.tally.failed += failed.len() as u64 }";

@@ -97,7 +97,7 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     match ended {
         None => {
             tell!("stopped: what was written stays; run it again to go on");
-            return Ok(Code::Failed);
+            return Ok(Code::Interrupted);
         }
         Some(ended) => ended.map_err(|error| failed(&error))?,
     }

@@ -91,8 +91,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     if let Some(path) = &args.ready_file {
         write_whole(path, &format!("{ready:#}\n"))?;
     }
+    let mut welcomed = Ok(());
     if !args.quiet {
-        super::print(&welcome(&ready, started.elapsed(), !args.without_workers))?;
+        welcomed = super::print(&welcome(&ready, started.elapsed(), !args.without_workers));
+        if welcomed.is_err() {
+            stop.cancel();
+        }
         if !args.without_workers {
             let (config, stop) = (config.clone(), stop.clone());
             workers.spawn(async move { trickle(&config, &stop).await });
@@ -112,7 +116,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
             tracing::debug!(%error, path = %path.display(), "not removed");
         }
     }
-    Ok(Code::Done)
+    welcomed.map(|()| Code::Done)
 }
 
 fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {

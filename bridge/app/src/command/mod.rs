@@ -7,6 +7,7 @@ mod config;
 mod dashboard;
 mod doctor;
 mod drill;
+mod fit;
 mod get;
 pub(crate) mod lag;
 mod letter;
@@ -31,7 +32,7 @@ use crate::{
     assemble::{self, Worksite},
     config::{Config, ConfigErrors, SiteConfig, Sources},
     doctor::Diagnosis,
-    exit::{Code, Misuse},
+    exit::{self, Code, Misuse},
     host::{
         self, Function,
         own_queue::{self, Trigger},
@@ -141,6 +142,8 @@ enum Command {
     Publish(publish::Args),
     /// Deliver dead letters, a queue's backlog or a file to the sites that are owed them
     Replay(Box<replay::Args>),
+    /// List the plans of replays that were begun, and remove those that are done
+    Plans(replay::plans::Args),
     /// Show one dead letter: its properties and its body
     Letter(letter::Args),
     /// Show a key's record at every site, side by side
@@ -176,7 +179,7 @@ pub(crate) async fn run(mut cli: Cli, function: Option<Function>) -> anyhow::Res
     }
     let load = || cli.sources.load();
     let Some(command) = cli.command else {
-        Cli::command().print_help()?;
+        Cli::command().print_help().map_err(exit::unwritten)?;
         return Ok(Code::Usage);
     };
     match command {
@@ -185,6 +188,7 @@ pub(crate) async fn run(mut cli: Cli, function: Option<Function>) -> anyhow::Res
         Command::Run(args) => Box::pin(run::run(cli.sources.load_for(Some(&args.site))?)).await,
         Command::Publish(args) => publish::run(args, load()?).await,
         Command::Replay(args) => replay::run(*args, load()?, cli.sources.config_flag()).await,
+        Command::Plans(args) => replay::plans::run(&args),
         Command::Letter(args) => letter::run(args, load()?).await,
         Command::Get(args) => get::run(args, load()?).await,
         Command::Lag(args) => lag::run(args, load()?).await,
@@ -234,25 +238,33 @@ async fn start(function: Function, config: Result<Config, ConfigErrors>) -> anyh
     Ok((config, worksite))
 }
 
-/// Writes to standard output, with everything in it that a terminal would not show. A reader that has gone away, as `head` does, is no error.
+/// Writes to standard output, with everything in it that a terminal would not show.
+///
+/// # Errors
+/// It cannot be written, or nobody reads it any more: [`exit::Unread`].
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    print_styled(&visible(text)).map(drop)
+    print_styled(&visible(text))
 }
 
-/// Whether somebody still reads standard output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reader {
-    There,
-    Gone,
+/// The same of text for people, which fits their terminal.
+///
+/// # Errors
+/// As for [`print`].
+pub(crate) fn print_fitted(text: &str) -> anyhow::Result<()> {
+    print_styled(&fitted(&visible(text)))
+}
+
+/// `text` as it fits the terminal.
+fn fitted(text: &str) -> String {
+    fit::columns().map_or_else(|| text.to_owned(), |columns| fit::fit(text, columns))
 }
 
 /// Writes to standard output what has colours, and nothing of strangers that is not made visible.
-pub(crate) fn print_styled(text: &str) -> anyhow::Result<Reader> {
+///
+/// # Errors
+/// As for [`print`].
+pub(crate) fn print_styled(text: &str) -> anyhow::Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ok(Reader::There),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
-        Err(error) => Err(error.into()),
-    }
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(exit::unwritten)
 }

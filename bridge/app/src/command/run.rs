@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Context;
 use tokio::net::TcpListener;
 
 use super::SiteArg;
@@ -11,7 +10,7 @@ use crate::{
     config::Config,
     doctor::OwnSite,
     exit::Code,
-    host,
+    host, serve,
     telemetry::{Settings, Telemetry},
 };
 
@@ -60,8 +59,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<Code> {
 
 /// A place for the metrics. One that is taken is an error: whoever scrapes there would read another process.
 pub(crate) async fn listener(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.with_context(|| format!("worker.metrics_listen: {address} cannot be listened on"))?;
+    let listener = serve::listen(address, "worker.metrics_listen").await?;
     tracing::info!(address = %listener.local_addr()?, "serving /metrics and /health");
     Ok(listener)
 }

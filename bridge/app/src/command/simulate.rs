@@ -76,7 +76,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Code> {
     if stopped {
         tell!("stopped: {} of {} seeds were run", swept.seeds, args.seeds);
     }
-    Ok(if swept.bad == 0 && !stopped { Code::Done } else { Code::Failed })
+    Ok(match swept.bad {
+        0 if stopped => Code::Interrupted,
+        0 => Code::Done,
+        _ => Code::Failed,
+    })
 }
 
 /// The line that repeats one seed.

@@ -29,9 +29,37 @@ pub(super) fn table<S: AsRef<str>>(columns: &[Column], rows: &[Vec<S>]) -> Strin
     rows.iter().map(line).collect()
 }
 
+/// Characters of a line that every terminal has.
+const COLUMNS: usize = 80;
+
+/// The same where it fits 80 columns; else a block for each row, with a line for each of its cells. The first row has the names.
+pub(super) fn table_or_blocks(columns: &[Column], rows: &[Vec<String>]) -> String {
+    let text = table(columns, rows);
+    let ([names, rows @ ..], true) = (rows, text.lines().any(|line| line.chars().count() > COLUMNS)) else {
+        return text;
+    };
+    let block = |row: &Vec<String>| {
+        let cells = names.iter().zip(row).skip(1);
+        let cells: Vec<_> = cells.map(|(name, cell)| vec![format!("  {name}"), cell.clone()]).collect();
+        format!("{}\n{}", row.first().map_or("", String::as_str), table(&[Column::Left(0), Column::Left(0)], &cells))
+    };
+    rows.iter().map(block).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_that_is_too_wide_becomes_blocks() {
+        let row = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
+        let columns = [Column::Left(0), Column::Right(0)];
+        let narrow = [row(&["reason", "all"]), row(&["x", "1"])];
+        assert_eq!(table_or_blocks(&columns, &narrow), table(&columns, &narrow));
+        let wide = [row(&["reason", &"n".repeat(70), "left"]), row(&["some_reason", "1", "2"])];
+        let blocks = format!("some_reason\n  {}  1\n  left{}  2\n", "n".repeat(70), " ".repeat(66));
+        assert_eq!(table_or_blocks(&columns, &wide), blocks);
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell_and_no_line_ends_in_blanks() {

@@ -16,6 +16,8 @@ pub(crate) struct KeySpec {
     pub(crate) default: Option<&'static str>,
     /// A value as one could write it, where there is no default.
     pub(crate) example: Option<&'static str>,
+    /// The form of its text for editors, where its kind does not say enough.
+    pub(crate) pattern: Option<&'static str>,
     /// Shown as `***`.
     pub(crate) secret: bool,
     /// What it is for.
@@ -76,6 +78,11 @@ impl KeySpec {
         self.example = Some(example);
         self
     }
+
+    const fn formed(mut self, pattern: &'static str) -> Self {
+        self.pattern = Some(pattern);
+        self
+    }
 }
 
 const fn key(
@@ -85,7 +92,7 @@ const fn key(
     default: Option<&'static str>,
     help: &'static str,
 ) -> KeySpec {
-    KeySpec { name, kind, unit, default, example: None, secret: false, help }
+    KeySpec { name, kind, unit, default, example: None, pattern: None, secret: false, help }
 }
 
 /// The same in both clouds.
@@ -99,12 +106,26 @@ const ALLOW: KeySpec = key(
 .like("store.regions");
 
 const fn secret(name: &'static str, help: &'static str) -> KeySpec {
-    KeySpec { name, kind: Kind::Text, unit: "text", default: None, example: None, secret: true, help }
+    KeySpec { secret: true, ..key(name, Kind::Text, "text", None, help) }
 }
+
+// The forms of texts, as JSON Schema has them. Blanks around a value are no part of it.
+const POINTER: &str = r"^\s*(/([^~]|~[01])*)\s*$";
+const LISTEN: &str = r"^\s*([0-9]{1,5}|[0-9.]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5})\s*$";
+const QUEUE_URL: &str = r"^\s*(https://[^/?#@\s]+|http://(localhost|127(\.[0-9]+){3}|\[::1\])(:[0-9]+)?)/([^?#%\s]*/)?(?![^/?#%\s]*\.fifo\s*$)[^/?#%\s]+\s*$";
+const TABLE: &str = r"^\s*(arn:[a-z-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/)?[A-Za-z0-9_.-]{3,255}\s*$";
+const NAMESPACE: &str = r"^\s*((https|sb|amqps)://)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\.?(:(443|5671))?/?\s*$";
+const CONNECTION: &str =
+    r"^(?=[\s\S]*SharedAccessKeyName=[^;\s])(?=[\s\S]*SharedAccessKey=[^;\s])\s*[^\x00-\x1f\x7f]+\s*$";
+const SERVICE_BUS_QUEUE: &str = r"^\s*[A-Za-z0-9]([A-Za-z0-9._/-]{0,258}[A-Za-z0-9])?\s*$";
+const COSMOS: &str = r"^\s*[^/\\#?\s\x00-\x1f\x7f]([^/\\#?\x00-\x1f\x7f]{0,253}[^/\\#?\s\x00-\x1f\x7f])?\s*$";
+const BASE64: &str = r"^\s*[A-Za-z0-9+/]+={0,2}\s*$";
+const CLIENT_ID: &str = r"^\s*(urn:uuid:)?\{?[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}\}?\s*$";
 
 /// `[worker]`: how hard every worker tries.
 pub(crate) const WORKER: &[KeySpec] = &[
-    key("key_pointer", Kind::Text, "JSON pointer", Some("/id"), "place of the entity's key in a payload"),
+    key("key_pointer", Kind::Text, "JSON pointer", Some("/id"), "place of the entity's key in a payload")
+        .formed(POINTER),
     key(
         "clock_skew_max_seconds",
         Kind::Number(0, 86_400),
@@ -290,7 +311,8 @@ pub(crate) const WORKER: &[KeySpec] = &[
         None,
         "address where a container serves /metrics for Prometheus, and /health; a port alone listens on loopback",
     )
-    .like("0.0.0.0:9464"),
+    .like("0.0.0.0:9464")
+    .formed(LISTEN),
     key(
         "trace_ratio",
         Kind::Part,
@@ -310,10 +332,12 @@ pub(crate) const WORKER: &[KeySpec] = &[
 /// `[sites."aws:..."]`.
 pub(crate) const AWS: &[KeySpec] = &[
     key("queue_url", Kind::Address, "URL", None, "the site's queue in SQS; not a FIFO queue")
-        .like("https://sqs.us-east-1.amazonaws.com/123456789012/bridge-events"),
+        .like("https://sqs.us-east-1.amazonaws.com/123456789012/bridge-events")
+        .formed(QUEUE_URL),
     key("dead_letter_queue_url", Kind::Address, "URL", None, "the site's dead-letter queue; not a FIFO queue")
-        .like("https://sqs.us-east-1.amazonaws.com/123456789012/bridge-events-dead"),
-    key("table", Kind::Text, "name", None, "the site's table in DynamoDB").like("bridge-records"),
+        .like("https://sqs.us-east-1.amazonaws.com/123456789012/bridge-events-dead")
+        .formed(QUEUE_URL),
+    key("table", Kind::Text, "name", None, "the site's table in DynamoDB").like("bridge-records").formed(TABLE),
     key(
         "lease_seconds",
         Kind::Number(2, 43_200),
@@ -359,7 +383,8 @@ pub(crate) const AWS: &[KeySpec] = &[
 /// `[sites."azure:..."]`.
 pub(crate) const AZURE: &[KeySpec] = &[
     key("service_bus_namespace", Kind::Text, "host name", None, "NAME.servicebus.windows.net, with managed identity")
-        .like("example.servicebus.windows.net"),
+        .like("example.servicebus.windows.net")
+        .formed(NAMESPACE),
     key(
         "identity_client_id",
         Kind::Text,
@@ -367,9 +392,11 @@ pub(crate) const AZURE: &[KeySpec] = &[
         None,
         "client id of the user-assigned managed identity to use; otherwise AZURE_CLIENT_ID, or the system-assigned one",
     )
-    .like("00000000-0000-0000-0000-000000000000"),
+    .like("00000000-0000-0000-0000-000000000000")
+    .formed(CLIENT_ID),
     secret("service_bus_connection_string", "use instead of the namespace, only without an identity")
-        .like("Endpoint=sb://example.servicebus.windows.net/;SharedAccessKeyName=NAME;SharedAccessKey=..."),
+        .like("Endpoint=sb://example.servicebus.windows.net/;SharedAccessKeyName=NAME;SharedAccessKey=...")
+        .formed(CONNECTION),
     key(
         "service_bus_http_endpoint",
         Kind::Address,
@@ -378,9 +405,12 @@ pub(crate) const AZURE: &[KeySpec] = &[
         "endpoint for sends, if not https://NAMESPACE; for localcloud",
     )
     .like("http://127.0.0.1:8080/"),
-    key("queue", Kind::Text, "name", None, "the site's queue in Service Bus").like("bridge-events"),
+    key("queue", Kind::Text, "name", None, "the site's queue in Service Bus")
+        .like("bridge-events")
+        .formed(SERVICE_BUS_QUEUE),
     key("dead_letter_queue", Kind::Text, "name", None, "the site's dead-letter queue; an ordinary queue")
-        .like("bridge-events-dead"),
+        .like("bridge-events-dead")
+        .formed(SERVICE_BUS_QUEUE),
     key(
         "lease_seconds",
         Kind::Number(2, 300),
@@ -397,9 +427,10 @@ pub(crate) const AZURE: &[KeySpec] = &[
     ),
     key("cosmos_endpoint", Kind::Address, "URL", None, "the Cosmos DB account")
         .like("https://example.documents.azure.com/"),
-    secret("cosmos_key", "use only without an identity").like("..."),
-    key("database", Kind::Text, "name", None, "the Cosmos DB database").like("bridge"),
+    secret("cosmos_key", "use only without an identity").like("...").formed(BASE64),
+    key("database", Kind::Text, "name", None, "the Cosmos DB database").like("bridge").formed(COSMOS),
     key("container", Kind::Text, "name", None, "the Cosmos DB container, partitioned by /pk, default time to live -1")
-        .like("records"),
+        .like("records")
+        .formed(COSMOS),
     ALLOW,
 ];

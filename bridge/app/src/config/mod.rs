@@ -3,6 +3,7 @@
 mod check;
 pub(crate) mod keys;
 pub(crate) mod layers;
+pub(crate) mod masked;
 mod nearest;
 mod reader;
 mod regions;
@@ -117,7 +118,7 @@ pub(crate) struct Entry {
     pub(crate) help: &'static str,
 }
 
-/// All that is wrong with a configuration.
+/// All that is wrong with a configuration. What an error quotes may be a secret in the wrong place.
 #[derive(Clone, Debug)]
 pub(crate) struct ConfigErrors(pub(crate) Vec<String>);
 
@@ -125,7 +126,7 @@ impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0.len();
         write!(f, "the configuration has {count} error{}:", if count == 1 { "" } else { "s" })?;
-        self.0.iter().try_for_each(|error| write!(f, "\n  - {error}"))?;
+        self.0.iter().try_for_each(|error| write!(f, "\n  - {}", masked::masked(error)))?;
         write!(f, "\n`bridge config --explain` lists every key; docs/configuration.md has an example")
     }
 }
@@ -146,10 +147,10 @@ pub(crate) struct Sources {
 impl Config {
     /// Reads and checks everything.
     pub(crate) fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
+        let strays = strays(&sources.environment);
         let file = sources.file.as_deref().ok_or_else(|| {
-            ConfigErrors(vec![
-                "no configuration: name the file with --config PATH or BRIDGE_CONFIG (a path, or the text)".into(),
-            ])
+            let none = "no configuration: name the file with --config PATH or BRIDGE_CONFIG (a path, or the text)";
+            ConfigErrors([none.to_owned()].into_iter().chain(strays.clone()).collect())
         })?;
         let (text, name) = read_file(file)?;
         let mut file = layers::from_toml(&text, &name).map_err(ConfigErrors)?;
@@ -159,6 +160,7 @@ impl Config {
         refuse_unknown(&file, &ids, &mut refused);
         let mut reader = Reader::new(&file);
         reader.errors = refused;
+        reader.warnings = strays;
 
         let mut worker = Section { reader: &mut reader, prefix: "worker".into(), keys: keys::WORKER };
         let policy = read_policy(&mut worker);
@@ -295,6 +297,8 @@ fn site_ids(file: &File, refused: &mut Vec<String>) -> BTreeSet<SiteId> {
         let Some(name) = section.strip_prefix("sites.") else { continue };
         match name.parse::<SiteId>() {
             Ok(id) if matches!(id.cloud(), "aws" | "azure") => drop(ids.insert(id)),
+            // A table where a text belongs, which `refuse_unknown` tells of.
+            _ if name.contains('.') => {}
             Ok(id) => refused.push(format!(
                 "{place}: {section}: found the cloud {:?}; the cloud must be aws or azure, as in [sites.\"aws:us-east-1\"]",
                 id.cloud()
@@ -338,6 +342,32 @@ fn overlay(file: &mut File, ids: &BTreeSet<SiteId>, environment: &BTreeMap<Strin
     }
 }
 
+/// Variables that nothing reads, and whose names are near to one that is read. Others may share the prefix.
+fn strays(environment: &BTreeMap<String, String>) -> Vec<String> {
+    let stray = |name: &String| {
+        let meant = match name.strip_prefix("BRIDGE_")? {
+            _ if VARIABLES.contains(&name.as_str()) => return None,
+            rest if keys::WORKER.iter().any(|spec| rest.eq_ignore_ascii_case(spec.name)) => {
+                format!("BRIDGE_WORKER_{rest}")
+            }
+            _ => nearest::within(name, VARIABLES.into_iter(), 2)?.to_owned(),
+        };
+        Some(format!("{name}: the bridge reads no variable of this name; did you mean {meant}?"))
+    };
+    environment.keys().filter_map(stray).collect()
+}
+
+/// Variables that are read beside those of keys: by flags, and by the host of an Azure Function.
+const VARIABLES: [&str; 7] = [
+    "BRIDGE_CONFIG",
+    "BRIDGE_SITE",
+    "BRIDGE_LOG",
+    "BRIDGE_LOG_FORMAT",
+    "BRIDGE_DASHBOARD_TOKEN",
+    "BRIDGE_QUEUE",
+    "BRIDGE_SERVICE_BUS",
+];
+
 fn refuse_unknown(file: &File, ids: &BTreeSet<SiteId>, refused: &mut Vec<String>) {
     for (key, Given { origin, .. }) in &file.values {
         let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
@@ -348,7 +378,8 @@ fn refuse_unknown(file: &File, ids: &BTreeSet<SiteId>, refused: &mut Vec<String>
             Some(id) if id.cloud() == "aws" => keys::AWS,
             Some(_) => keys::AZURE,
             None if section == "worker" => keys::WORKER,
-            None if site.is_some() => continue,
+            // A table where a text belongs is told of below.
+            None if section.contains('.') => continue,
             None => &[],
         };
         if specs.iter().any(|spec| spec.name == name) {
@@ -370,23 +401,46 @@ fn refuse_unknown(file: &File, ids: &BTreeSet<SiteId>, refused: &mut Vec<String>
         refused.push(format!("{origin}: {key}: unknown; {hint}"));
     }
     for (section, place) in &file.sections {
-        if !["worker", "sites"].contains(&section.as_str()) && !section.starts_with("sites.") && !section.contains('.')
-        {
-            let hint = "sections are [worker] and [sites.\"aws:us-east-1\"]";
-            refused.push(format!("{place}: {section}: an unknown section; {hint}"));
+        let (outer, name) = section.rsplit_once('.').unwrap_or(("", section));
+        let is_site = outer == "sites" && !name.is_empty();
+        // A section within an unknown one is told of with that.
+        let known = ["worker", "sites"].contains(&section.as_str()) || is_site;
+        let within_known = outer.is_empty() || outer == "worker" || ids.iter().any(|id| outer == format!("sites.{id}"));
+        if known || !within_known {
+            continue;
         }
+        let specs = match outer {
+            "" => &[],
+            "worker" => keys::WORKER,
+            _ if outer.starts_with("sites.aws:") => keys::AWS,
+            _ => keys::AZURE,
+        };
+        refused.push(match specs.iter().find(|spec| spec.name == name) {
+            Some(spec) => {
+                let line = spec.line().map_or(String::new(), |line| format!(", as in {line}"));
+                format!("{place}: {section}: found a table; allowed is {}{line}", spec.allowed())
+            }
+            None => {
+                format!("{place}: {section}: an unknown section; sections are [worker] and [sites.\"aws:us-east-1\"]")
+            }
+        });
     }
 }
 
 fn read_policy(section: &mut Section<'_, '_>) -> Policy {
-    let key_pointer: String = section.required("key_pointer").unwrap_or_default();
-    let escapes = key_pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
-    if !key_pointer.starts_with('/') || !escapes {
-        section.error("key_pointer", format!("found {key_pointer:?}; allowed is a JSON pointer"));
+    let key_pointer: Option<String> = section.required("key_pointer");
+    let is_pointer =
+        |text: &String| text.starts_with('/') && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    if let Some(text) = key_pointer.as_ref().filter(|text| !is_pointer(text)) {
+        section.error("key_pointer", format!("found {text:?}; allowed is a JSON pointer"));
     }
+    let key_pointer = key_pointer.unwrap_or_default();
+    let errors = section.reader.errors.len();
     let tombstone_life = section.days("tombstone_life_days");
     let replay_window = section.days("replay_window_days");
-    if limits::age_max(tombstone_life) <= replay_window {
+    // Of two that stand there: what takes the place of a wrong one is nobody's.
+    let stand = section.reader.errors.len() == errors;
+    if stand && limits::age_max(tombstone_life) <= replay_window {
         let days = |duration: Duration| duration.as_secs() / 86_400;
         let (least, window) = (days(replay_window) + days(limits::AGE_MARGIN) + 1, days(replay_window));
         let found = days(tombstone_life);
@@ -426,9 +480,11 @@ fn read_policy(section: &mut Section<'_, '_>) -> Policy {
 
 /// How far ahead an event may be stamped: at its origin, and at every site.
 fn read_fences(section: &mut Section<'_, '_>) -> (Duration, Duration) {
+    let errors = section.reader.errors.len();
     let clock_skew_max = section.seconds("clock_skew_max_seconds");
     let future_max = section.seconds("future_max_seconds");
-    if future_max < clock_skew_max {
+    let stand = section.reader.errors.len() == errors;
+    if stand && future_max < clock_skew_max {
         let (found, least) = (future_max.as_secs(), clock_skew_max.as_secs());
         section.error(
             "future_max_seconds",

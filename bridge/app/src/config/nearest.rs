@@ -2,9 +2,14 @@
 
 /// The known name with the fewest edits to `given`, if these are at most a third of its letters.
 pub(super) fn of<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    within(given, known, given.chars().count().div_ceil(3))
+}
+
+/// The known name with the fewest edits to `given`, if these are at most `most`.
+pub(super) fn within<'a>(given: &str, known: impl Iterator<Item = &'a str>, most: usize) -> Option<&'a str> {
     let measured = known.map(|name| (edits(given, name), name));
     let (fewest, name) = measured.min_by_key(|(edits, _)| *edits)?;
-    (fewest <= given.chars().count().div_ceil(3)).then_some(name)
+    (fewest <= most).then_some(name)
 }
 
 /// Letters to insert, to remove or to replace (Levenshtein).

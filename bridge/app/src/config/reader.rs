@@ -10,6 +10,8 @@ use super::{
     Entry,
     keys::{KeySpec, Kind},
     layers::{self, File, Form, Given},
+    masked::masked,
+    nearest,
     secret::Secret,
 };
 
@@ -74,7 +76,8 @@ impl Section<'_, '_> {
             // What a shell, an editor or a secret store leaves around a value is no part of it.
             given.text = given.text.trim().to_owned();
         }
-        let value = given.as_ref().map(|given| if spec.secret { "***".to_owned() } else { given.text.clone() });
+        let shown = |given: &Given| if spec.secret { "***".to_owned() } else { masked(&given.text).into_owned() };
+        let value = given.as_ref().map(shown);
         let origin = given.as_ref().map_or("not set".to_owned(), |given| given.origin.clone());
         self.reader.entries.push(Entry { key, value, unit: spec.unit, origin, help: spec.help });
         let given = given?;
@@ -110,12 +113,21 @@ impl Section<'_, '_> {
     pub(crate) fn required<T: FromStr>(&mut self, name: &str) -> Option<T> {
         let errors = self.reader.errors.len();
         let value = self.optional(name);
-        if value.is_none() && self.reader.errors.len() == errors {
+        if value.is_none() && self.reader.errors.len() == errors && !self.is_meant(name) {
             let variable = layers::variable(&self.key(name));
             let spec = self.spec(name);
             self.error(name, format!("is missing: {}; set it here or as {variable}", spec.help));
         }
         value
+    }
+
+    /// Whether something stands in the file that is meant for the key, and was told of: a table, or a name with a typo.
+    fn is_meant(&self, name: &str) -> bool {
+        let File { values, sections, .. } = self.reader.file;
+        let known = || self.keys.iter().map(|spec| spec.name);
+        let given = values.keys().filter_map(|key| key.strip_prefix(&self.prefix)?.strip_prefix('.'));
+        let mut unknown = given.filter(|given| known().all(|name| name != *given));
+        sections.contains_key(&self.key(name)) || unknown.any(|given| nearest::of(given, known()) == Some(name))
     }
 
     /// One of the key's own words; its default where it is wrong, so that reading goes on.
@@ -199,9 +211,19 @@ impl Section<'_, '_> {
 
     /// A URL that is encrypted, or stays on this machine.
     pub(crate) fn url(&mut self, name: &str, required: bool) -> Option<Url> {
+        let given = self.reader.file.values.get(&self.key(name));
+        if given.is_some_and(|given| given.text.contains("AccountEndpoint=")) {
+            self.given(name);
+            self.error(name, "found a connection string; allowed is what stands behind its AccountEndpoint=, and its AccountKey as cosmos_key");
+            return None;
+        }
         let url: Url = if required { self.required(name) } else { self.optional(name) }?;
         if let Some(instead) = names::arn_of_queue(url.as_str()) {
             self.error(name, format!("found the ARN {url}; allowed is the queue's URL: {instead}"));
+            return None;
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            self.error(name, "found a user or a password in the address; allowed is one without");
             return None;
         }
         self.checked(name, endpoint::check(&url)).map(|()| url)

@@ -51,7 +51,6 @@ fn all_errors_are_reported_at_once() {
         + "[worker]\nattempts_max = 0\ntombstone_life_days = 20\nforward = \"some\"\n";
     let errors = load(&bad, &[("BRIDGE_WORKER_NOPE", "1"), ("BRIDGE_WORKER_CONCURRENT_WRITES", "many")]).unwrap_err();
     for expected in [
-        "BRIDGE_CONFIG:2: sites.aws:us-east-1.table: is missing: the site's table in DynamoDB; set it here or as BRIDGE_SITES_AWS_US_EAST_1_TABLE, as in table = \"bridge-records\"",
         "BRIDGE_CONFIG:5: sites.aws:us-east-1.tablet: unknown; did you mean table, as in table = \"bridge-records\"?",
         "plain http is for loopback only",
         "BRIDGE_CONFIG:15: worker.attempts_max: found 0; allowed is a whole number of deliveries from 1 to 1000, as in attempts_max = 20",
@@ -62,6 +61,81 @@ fn all_errors_are_reported_at_once() {
     ] {
         assert!(errors.iter().any(|error| error.contains(expected)), "{expected} is not in {errors:#?}");
     }
+    assert_eq!(errors.len(), 7, "one for each mistake: {errors:#?}");
+    let missing = load(&GOOD.replace("table = \"bridge-records\"", ""), &[]).unwrap_err();
+    let expected = "BRIDGE_CONFIG:2: sites.aws:us-east-1.table: is missing: the site's table in DynamoDB; set it here or as BRIDGE_SITES_AWS_US_EAST_1_TABLE, as in table = \"bridge-records\"";
+    assert_eq!(missing, [expected]);
+}
+
+/// What takes the place of a wrong value is nobody's, and a table is no text.
+#[test]
+fn one_mistake_is_one_error() {
+    let worker = |text: &str| load(&format!("{GOOD}[worker]\n{text}\n"), &[]).unwrap_err();
+    for (text, expected) in [
+        ("tombstone_life_days = 0", "worker.tombstone_life_days: found 0; allowed is"),
+        ("clock_skew_max_seconds = -1", "worker.clock_skew_max_seconds: found -1; allowed is"),
+        ("key_pointer = 1", "worker.key_pointer: found 1; allowed is a text"),
+        (
+            "key_pointer = {}",
+            "BRIDGE_CONFIG:15: worker.key_pointer: found a table; allowed is a text in quotes (JSON pointer), as in",
+        ),
+        ("attempts_max = { least = 1 }", "worker.attempts_max: found a table; allowed is a whole number"),
+        ("attemps_max = 1", "worker.attemps_max: unknown; did you mean attempts_max, as in attempts_max = 20?"),
+    ] {
+        let errors = worker(text);
+        assert!(errors.len() == 1 && errors[0].contains(expected), "{text}: {errors:#?}");
+    }
+    for key in ["table", "allow", "sqs_endpoint", "lease_seconds"] {
+        let text = GOOD.replace(
+            "table = \"bridge-records\"",
+            &format!("{key} = {{}}\n{}", if key == "table" { "" } else { "table = \"bridge-records\"" }),
+        );
+        let errors = load(&text, &[]).unwrap_err();
+        let expected = format!("BRIDGE_CONFIG:5: sites.aws:us-east-1.{key}: found a table; allowed is ");
+        assert!(errors.len() == 1 && errors[0].starts_with(&expected), "{key}: {errors:#?}");
+    }
+}
+
+/// A key in the wrong place is not shown, neither by an error nor by `bridge config`.
+#[test]
+fn no_address_shows_a_secret() {
+    for (variable, value) in [
+        (
+            "BRIDGE_SITES_AZURE_WESTEUROPE_COSMOS_ENDPOINT",
+            "AccountEndpoint=https://x.documents.azure.com:443/;AccountKey=hush==;",
+        ),
+        ("BRIDGE_SITES_AZURE_WESTEUROPE_COSMOS_ENDPOINT", "https://user:hush@x.documents.azure.com/"),
+        ("BRIDGE_SITES_AZURE_WESTEUROPE_QUEUE", "Endpoint=sb://x/;SharedAccessKeyName=n;SharedAccessKey=hush"),
+        ("BRIDGE_SITES_AWS_US_EAST_1_SQS_ENDPOINT", "http://user:hush@10.0.0.1"),
+        ("BRIDGE_WORKER_METRICS_LISTEN", "http://u:hush@0.0.0.0:1"),
+    ] {
+        let errors = ConfigErrors(load(GOOD, &[(variable, value)]).unwrap_err()).to_string();
+        assert!(!errors.contains("hush") && errors.contains(variable), "{errors}");
+    }
+    let config = load(GOOD, &[("BRIDGE_SITES_AZURE_WESTEUROPE_COSMOS_ENDPOINT", "https://x/?sig=hush")]).unwrap();
+    assert!(config.entries.iter().all(|entry| !entry.value.as_deref().unwrap_or_default().contains("hush")));
+}
+
+#[test]
+fn a_variable_that_nothing_reads_is_warned_of() {
+    let config = load(
+        GOOD,
+        &[
+            ("BRIDGE_LGO", "debug"),
+            ("BRIDGE_PRIDE", "others"),
+            ("BRIDGE_TRACE_RATIO", "1"),
+            ("BRIDGE_SERVICE_BUS__clientId", "x"),
+        ],
+    )
+    .unwrap();
+    let expected = [
+        "BRIDGE_LGO: the bridge reads no variable of this name; did you mean BRIDGE_LOG?",
+        "BRIDGE_TRACE_RATIO: the bridge reads no variable of this name; did you mean BRIDGE_WORKER_TRACE_RATIO?",
+    ];
+    assert_eq!(config.warnings, expected);
+    let sources = Sources { environment: [("BRIDGE_CONFG".to_owned(), "x".to_owned())].into(), ..Sources::default() };
+    let errors = Config::load(&sources).unwrap_err().0;
+    assert!(errors[1].contains("did you mean BRIDGE_CONFIG?"), "{errors:?}");
 }
 
 #[test]
@@ -348,7 +422,7 @@ fn the_schema_names_every_key_with_its_bounds() {
         (&attempts["minimum"], &attempts["maximum"], &attempts["default"]),
         (&1.into(), &1000.into(), &20.into())
     );
-    for (pattern, keys) in [("^aws:[a-z0-9-]+$", keys::AWS), ("^azure:[a-z0-9-]+$", keys::AZURE)] {
+    for (pattern, keys) in [("^aws:[a-z0-9][a-z0-9-]*$", keys::AWS), ("^azure:[a-z0-9][a-z0-9-]*$", keys::AZURE)] {
         let properties = &schema["properties"]["sites"]["patternProperties"][pattern]["properties"];
         assert_eq!(properties.as_object().unwrap().len(), keys.len());
     }

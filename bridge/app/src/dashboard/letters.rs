@@ -52,7 +52,10 @@ fn of_site(site: &Site, away: &[String]) -> Vec<Row> {
             site: site.site.clone(),
             reason: "not read".to_owned(),
             messages: letters.unread,
-            meaning: "There are more letters than a look reads; this lists all of them.".to_owned(),
+            meaning: format!(
+                "{} of {} letters: there are more than a look reads, or somebody else has them in hand. This lists all that can be read.",
+                letters.unread, letters.messages
+            ),
             runbook: "dead-letters".to_owned(),
             command: format!("bridge replay --from {}/dlq --to owed --dry-run", site.site),
             wait_for: Vec::new(),

@@ -18,7 +18,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{Router, http::StatusCode, middleware, response::Redirect, routing::get};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::poller::Look;
@@ -55,9 +55,7 @@ impl Dashboard {
     pub(crate) async fn start(look: Arc<dyn Look>, options: Options, stop: CancellationToken) -> anyhow::Result<Self> {
         let Options { listen, token, sites, unwatched } = options;
         let guard = Guard::new(listen.ip(), token)?;
-        let listener = TcpListener::bind(listen).await;
-        let listener =
-            listener.with_context(|| format!("the dashboard cannot be served on {listen}: choose another"))?;
+        let listener = serve::listen(listen, "the dashboard").await?;
         let address = listener.local_addr()?;
         let poller = Arc::new(Poller::new(sites, unwatched));
         let router = router(poller.clone(), guard.at_port(address.port()), stop.clone());

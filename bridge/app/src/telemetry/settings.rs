@@ -7,7 +7,7 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::{Resource, metrics::Temporality};
 use url::Url;
 
-use crate::exit::Misuse;
+use crate::{config::masked::masked, exit::Misuse};
 
 /// Where telemetry goes, and as whose.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ impl Settings {
 }
 
 fn address(variable: &str, text: &str) -> anyhow::Result<Url> {
-    let url: Url = text.parse().with_context(|| format!("{variable}: {text:?} is no address"))?;
+    let url: Url = text.parse().with_context(|| format!("{variable}: {:?} is no address", masked(text)))?;
     bridge_adapters::endpoint::check(&url).with_context(|| variable.to_owned())?;
     Ok(url)
 }

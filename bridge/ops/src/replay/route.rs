@@ -40,6 +40,11 @@ impl FromStr for Source {
                     "{text} is a site: write {text}/dlq or {text}/queue (a file of this name: ./{text})"
                 ));
             }
+            None if is_no_site(text) => {
+                return Err(format!(
+                    "{text:?} names no site: write SITE/dlq or SITE/queue, as in aws:us-east-1/dlq (a file of this name: ./{text})"
+                ));
+            }
             None => Self::File(text.to_owned()),
         })
     }
@@ -105,6 +110,12 @@ impl fmt::Display for Target {
     }
 }
 
+/// Whether it has the form of a source, with something in front that is no site.
+fn is_no_site(text: &str) -> bool {
+    text.split_once('/')
+        .is_some_and(|(front, part)| !matches!(front, "" | "." | "..") && matches!(part, "dlq" | "queue"))
+}
+
 /// A site and the word behind it. A file's path could have that form only with a colon in its first step.
 fn part(text: &str) -> Option<(SiteId, &str)> {
     let (site, part) = text.split_once('/')?;
@@ -124,6 +135,11 @@ mod tests {
         assert!(matches!("/tmp/a:b/dlq".parse(), Ok(Source::File(_))));
         assert!("aws:us-east-1/dql".parse::<Source>().unwrap_err().contains("aws:us-east-1/dlq"));
         assert!("azure:westeurope".parse::<Source>().unwrap_err().contains("azure:westeurope/dlq"));
+        for (text, path) in [("foo/dlq", "./foo/dlq"), ("AWS:us-east-1/queue", "./AWS:us-east-1/queue")] {
+            let error = text.parse::<Source>().unwrap_err();
+            assert!(error.contains("as in aws:us-east-1/dlq") && error.ends_with(&format!("{path})")), "{error}");
+            assert!(matches!(path.parse(), Ok(Source::File(_))));
+        }
         assert!(matches!("./azure:westeurope".parse(), Ok(Source::File(_))));
         for text in ["owed", "nowhere", "aws:us-east-1/queue", "azure:westeurope/store"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);

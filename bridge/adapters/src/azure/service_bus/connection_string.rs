@@ -93,6 +93,11 @@ impl ServiceBusConnection {
         &self.host
     }
 
+    /// The host as it stands in an address: an IPv6 address in brackets.
+    pub(super) fn authority(&self) -> String {
+        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
+    }
+
     /// The queue that the connection string is limited to, if it is (`EntityPath`).
     pub fn queue(&self) -> Option<&str> {
         self.queue.as_deref()
@@ -136,7 +141,7 @@ impl FromStr for ServiceBusConnection {
 
 impl fmt::Display for ServiceBusConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sb://{}", self.host)
+        write!(f, "sb://{}", self.authority())
     }
 }
 
@@ -226,7 +231,10 @@ mod tests {
         let local = parse(&text("127.0.0.1")).unwrap();
         assert_eq!((local.host(), local.port, local.is_emulator()), ("127.0.0.1", 5672, true));
         assert_eq!(parse(&text("127.0.3.1:9000")).unwrap().port, 9000);
-        assert_eq!(parse(&text("[::1]:9000")).map(|c| (c.host, c.port)), Ok(("::1".to_owned(), 9000)));
+        assert_eq!(
+            parse(&text("[::1]:9000")).map(|c| (c.to_string(), c.host, c.port)),
+            Ok(("sb://[::1]".to_owned(), "::1".to_owned(), 9000))
+        );
         assert_eq!(parse(&text("localhost")).map(|c| c.port), Ok(5672));
         assert_eq!(parse(&text("10.0.0.1")).err(), Some(ConnectionStringError::EmulatorElsewhere));
         assert_eq!(parse(&text("localhost.example.com")).err(), Some(ConnectionStringError::EmulatorElsewhere));

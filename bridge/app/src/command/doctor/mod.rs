@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> anyhow::Result<Code> {
     if args.json {
         super::print(&show::json(&findings, &config))?;
     } else {
-        super::print_styled(&show::lines(&findings, &config))?;
+        super::print_styled(&super::fitted(&show::lines(&findings, &config)))?;
     }
     Ok(judge(&sites, &findings, args.strict))
 }

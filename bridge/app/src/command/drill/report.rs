@@ -154,7 +154,8 @@ impl Report {
         match self.verdict {
             Verdict::Passed => Code::Done,
             Verdict::Owing => Code::Remains,
-            Verdict::Failed | Verdict::Stopped => Code::Failed,
+            Verdict::Failed => Code::Failed,
+            Verdict::Stopped => Code::Interrupted,
         }
     }
 

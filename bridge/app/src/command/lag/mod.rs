@@ -46,12 +46,12 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
             trend.take(&mut report);
         }
         let text = text(&args, &report)?;
-        let text = if args.watch && !args.json { text.into() } else { visible(&text) };
+        let text = match (args.json, args.watch) {
+            (true, _) => visible(&text),
+            (false, watch) => super::fitted(&if watch { text.into() } else { visible(&text) }).into(),
+        };
         // A closed pipe ends the watch, as nobody sees it any more.
-        let reader = super::print_styled(&text)?;
-        if args.watch && reader == super::Reader::Gone {
-            return Ok(Code::Done);
-        }
+        super::print_styled(&text)?;
         if !args.watch {
             return Ok(code(args.strict, &report));
         }

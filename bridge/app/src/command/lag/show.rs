@@ -12,7 +12,7 @@ use bridge_ops::{
     span::span,
 };
 
-use crate::command::table::{Column, table};
+use crate::command::table::{Column, table, table_or_blocks};
 
 /// The report on a screen of its own, where there is one: what stood there before is overwritten.
 pub(super) fn screen(report: &Report) -> String {
@@ -121,7 +121,7 @@ fn matrix(report: &Report) -> String {
     };
     let head: Vec<String> = ["from \\ to".to_owned()].into_iter().chain(names()).collect();
     let rows: Vec<Vec<String>> = [head].into_iter().chain(names().map(row)).collect();
-    table(&[Column::Left(0), Column::Right(20)], &rows)
+    table_or_blocks(&[Column::Left(0), Column::Right(20)], &rows)
 }
 
 fn cell(lag: &Lag) -> String {
@@ -156,7 +156,7 @@ fn facts(site: &Site) -> Vec<(&'static str, String)> {
                 None => String::new(),
             };
             let reasons = letters.by_reason.iter().map(|(reason, count)| format!("{count} {reason}{}", owed(reason)));
-            let unread = (letters.unread > 0).then(|| format!("{} not read", letters.unread));
+            let unread = (letters.unread > 0).then(|| format!("{} of {} not read", letters.unread, letters.messages));
             let reasons: Vec<_> = reasons.chain(unread).collect();
             if reasons.is_empty() {
                 letters.messages.to_string()

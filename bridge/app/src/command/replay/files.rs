@@ -18,7 +18,7 @@ use bridge_ops::replay::{
 
 use chrono::{DateTime, Utc};
 
-use super::sums::Sums;
+use super::{folder, sums::Sums};
 use crate::exit::Misuse;
 
 /// Where a plan is kept.
@@ -31,7 +31,7 @@ pub(super) struct PlanFile {
 }
 
 impl PlanFile {
-    /// The file at `path`, or one of this run's own in the folder for temporary files.
+    /// The file at `path`, or one of this run's own in the folder for such.
     pub(super) fn at(path: Option<PathBuf>) -> anyhow::Result<Self> {
         if let Some(path) = path {
             let there = path.try_exists().with_context(|| path.display().to_string())?;
@@ -40,8 +40,13 @@ impl PlanFile {
             }
             return Ok(Self { path, there, named: true });
         }
-        let name = format!("bridge-replay-{}.jsonl", uuid::Uuid::now_v7());
-        Ok(Self { path: std::env::temp_dir().join(name), there: false, named: false })
+        let path = folder::create()?.join(format!("{}.jsonl", uuid::Uuid::now_v7()));
+        Ok(Self { path, there: false, named: false })
+    }
+
+    /// One that nobody named, and that is still there.
+    pub(super) fn left_over(path: PathBuf) -> Self {
+        Self { path, there: true, named: false }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -176,7 +181,7 @@ impl PlanFile {
     pub(super) fn end(&self, done: bool) {
         if !self.named && done {
             for path in [&self.path, &self.journal()] {
-                // It may not be there; and what cannot be removed is in the folder for such things.
+                // It may not be there; and bridge plans shows what could not be removed.
                 let _ = fs::remove_file(path);
             }
         }
@@ -233,7 +238,7 @@ impl PlanWriter {
     pub(super) fn finish(mut self, path: &Path) -> anyhow::Result<Foot> {
         let foot = self.hash.foot();
         self.lines.write(&foot)?;
-        self.lines.writer.flush()?;
+        self.lines.writer.flush().map_err(|error| unwritten(&self.lines.path, &error))?;
         match fs::hard_link(&self.lines.path, path) {
             // The draft's own name goes with `lines`.
             Ok(()) => Ok(foot),
@@ -248,6 +253,11 @@ impl PlanWriter {
     }
 }
 
+/// The error, with the file that it is about.
+pub(super) fn unwritten(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{} cannot be written: {error}", path.display()))
+}
+
 /// A new file is its owner's alone to read: it holds keys, and what letters say.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -259,6 +269,8 @@ fn private() -> OpenOptions {
 
 /// A file without a name, for what lies between two passes of the planner: it goes with its process, however that ends.
 pub(super) struct Nameless {
+    /// Where it was made.
+    path: PathBuf,
     writer: BufWriter<File>,
     reader: File,
 }
@@ -269,17 +281,17 @@ impl Nameless {
         let writer = BufWriter::new(private().create(true).truncate(true).open(path)?);
         let reader = File::open(path)?;
         fs::remove_file(path)?;
-        Ok(Self { writer, reader })
+        Ok(Self { path: path.to_owned(), writer, reader })
     }
 }
 
 impl Spool for Nameless {
     fn push(&mut self, line: &str) -> io::Result<()> {
-        writeln!(self.writer, "{line}")
+        writeln!(self.writer, "{line}").map_err(|error| unwritten(&self.path, &error))
     }
 
     fn read(&mut self) -> io::Result<SpooledLines> {
-        self.writer.flush()?;
+        self.writer.flush().map_err(|error| unwritten(&self.path, &error))?;
         self.reader.rewind()?;
         Ok(Box::new(BufReader::new(self.reader.try_clone()?).lines()))
     }
@@ -293,18 +305,14 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn create(path: PathBuf) -> anyhow::Result<Self> {
-        let file = private()
-            .create(true)
-            .truncate(true)
-            .open(&path)
-            .with_context(|| format!("{} cannot be written", path.display()))?;
+        let file = private().create(true).truncate(true).open(&path).map_err(|error| unwritten(&path, &error))?;
         Ok(Self { path, writer: BufWriter::new(file) })
     }
 
     /// Writes a line; returns it.
     pub(super) fn write(&mut self, value: &impl serde::Serialize) -> anyhow::Result<String> {
         let line = serde_json::to_string(value)?;
-        writeln!(self.writer, "{line}")?;
+        writeln!(self.writer, "{line}").map_err(|error| unwritten(&self.path, &error))?;
         Ok(line)
     }
 }
@@ -319,7 +327,10 @@ impl Drop for Lines {
 /// A journal in a file, one line a receipt, written through at once: SIGKILL loses nothing of it. A machine that loses its
 /// power may lose the last lines, and what they say is then done again.
 #[derive(Debug)]
-pub(super) struct FileJournal(Mutex<File>);
+pub(super) struct FileJournal {
+    path: PathBuf,
+    file: Mutex<File>,
+}
 
 impl FileJournal {
     /// Tells `ledger` what stands in the journal of a plan; answers how many bytes of it are whole lines: a killed run may have
@@ -347,9 +358,8 @@ impl FileJournal {
     /// Opens a journal to go on with; of what it has so many bytes are whole lines.
     pub(super) fn open(path: &Path, whole: u64) -> anyhow::Result<Self> {
         let file = private().append(true).create(true).open(path);
-        let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
-        file.set_len(whole)?;
-        Ok(Self(Mutex::new(file)))
+        let file = file.and_then(|file| file.set_len(whole).map(|()| file)).map_err(|error| unwritten(path, &error))?;
+        Ok(Self { path: path.to_owned(), file: Mutex::new(file) })
     }
 }
 
@@ -360,7 +370,8 @@ impl Journal for FileJournal {
             serde_json::to_writer(&mut text, receipt)?;
             text.push(b'\n');
         }
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text)
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(&text).map_err(|error| unwritten(&self.path, &error))
     }
 }
 

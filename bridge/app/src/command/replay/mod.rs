@@ -3,9 +3,11 @@
 mod edit;
 mod files;
 mod filters;
+mod folder;
 mod options;
 mod pass;
 mod planning;
+pub(super) mod plans;
 mod report;
 mod run;
 mod sums;
@@ -160,7 +162,7 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
         }
         if !made? {
             tell!("stopped before the plan was whole: nothing was changed");
-            return Ok(Code::Failed);
+            return Ok(Code::Interrupted);
         }
     }
 
@@ -186,11 +188,15 @@ pub(crate) async fn run(args: Args, config: Config, config_flag: Option<&str>) -
             })?;
         }
         let listed = args.list.then_some(listed);
-        super::print(&if args.json { sums::as_json(&file, sums, listed) } else { sums::as_table(sums) })?;
+        if args.json {
+            super::print(&sums::as_json(&file, sums, listed))?;
+        } else {
+            super::print_fitted(&sums::as_table(sums))?;
+        }
     }
     if args.list && !args.json {
         super::print("\nevery message of the plan:\n")?;
-        file.entries(|entry| super::print(&format!("  {}\n", sums::line(&entry))))?;
+        file.entries(|entry| super::print_fitted(&format!("  {}\n", sums::line(&entry))))?;
     }
     if args.dry_run && !args.json {
         super::print(&format!("\n{}\n", file.offer(config_flag, route.edit_with.as_deref())))?;

@@ -60,11 +60,11 @@ pub(super) async fn bring(
     let last = last.into_inner().unwrap_or_else(PoisonError::into_inner);
     let seconds = last.duration_since(started).as_secs_f64();
     let closing = Closing { brought, seconds, tallies, failures, end: &end, resume: again };
-    super::super::print(&if json {
-        report::closing_json(None, &sums, &closing)
+    if json {
+        crate::command::print(&report::closing_json(None, &sums, &closing))?;
     } else {
-        report::closing_table(&sums, &closing)
-    })?;
+        crate::command::print_fitted(&report::closing_table(&sums, &closing))?;
+    }
     Ok(closing.code(&sums))
 }
 

@@ -1,9 +1,6 @@
 //! Makes a plan and saves it: the planner of `bridge-ops`, with files between its passes and its notices on the terminal.
 
-use std::{
-    io,
-    sync::{Mutex, PoisonError},
-};
+use std::sync::{Mutex, PoisonError};
 
 use bridge_core::failure::Recovery;
 use bridge_ops::replay::{
@@ -15,7 +12,7 @@ use chrono::SecondsFormat;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    files::{Nameless, PlanFile, PlanWriter},
+    files::{self, Nameless, PlanFile, PlanWriter},
     options::Request,
 };
 use crate::{command::progress::Progress, tell::tell};
@@ -37,8 +34,7 @@ pub(super) async fn make(
         open: &|name| {
             let path = file.draft(name);
             let nameless = Nameless::create(&path);
-            let nameless =
-                nameless.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+            let nameless = nameless.map_err(|error| files::unwritten(&path, &error))?;
             Ok(Box::new(nameless) as Box<dyn Spool>)
         },
         tell: &|notice| display.lock().unwrap_or_else(PoisonError::into_inner).show(notice),

@@ -6,7 +6,7 @@ use bridge_ops::replay::{journal::Outcome, ledger::Tally, run::End};
 use serde_json::{Value, json};
 
 use super::{files::PlanFile, sums::Sums};
-use crate::command::table::{Column, table};
+use crate::command::table::{Column, table_or_blocks};
 use crate::exit::Code;
 
 const OUTCOMES: [Outcome; 4] = [Outcome::Sent, Outcome::Applied, Outcome::Superseded, Outcome::Duplicate];
@@ -32,6 +32,7 @@ impl Closing<'_> {
         match self.end {
             End::Finished if self.is_complete() && !sums.overlooks() => Code::Done,
             End::Finished => Code::Remains,
+            End::Stopped => Code::Interrupted,
             _ => Code::Failed,
         }
     }
@@ -71,7 +72,7 @@ impl Closing<'_> {
             End::Source(error) => {
                 (format!("the source cannot be read: {}", error.chain()), "nothing is lost; once it is mended")
             }
-            End::Journal(error) => (format!("the journal cannot be written: {error}"), "once there is room"),
+            End::Journal(error) => (format!("the journal {error}"), "once there is room"),
             End::Crowded(count) => (
                 format!("{count} messages that are not of the plan are in the way"),
                 "take more of them into one plan, or later",
@@ -88,14 +89,11 @@ fn counts(tally: &Tally) -> impl Iterator<Item = (&'static str, u64)> {
         ("kept", tally.kept),
         ("left", tally.left),
         ("unseen", tally.unseen),
-        (UNREMOVED, tally.unremoved),
-        (UNTRIED, tally.untried),
+        ("unremoved", tally.unremoved),
+        ("untried", tally.untried),
     ];
     [("planned", tally.planned)].into_iter().chain(done).chain(rest)
 }
-
-const UNREMOVED: &str = "unremoved";
-const UNTRIED: &str = "untried";
 
 pub(super) fn closing_json(file: Option<&PlanFile>, sums: &Sums, closing: &Closing<'_>) -> String {
     let object = |tally: &Tally| -> Value {
@@ -125,9 +123,9 @@ pub(super) fn closing_json(file: Option<&PlanFile>, sums: &Sums, closing: &Closi
 
 pub(super) fn closing_table(sums: &Sums, closing: &Closing<'_>) -> String {
     let all = closing.all();
-    // What only trouble brings has a column when there is trouble.
-    let trouble: Vec<&str> = counts(&all).filter(|(_, count)| *count > 0).map(|(name, _)| name).collect();
-    let told = |name: &str| !matches!(name, UNREMOVED | UNTRIED) || trouble.contains(&name);
+    // What did not happen has no column, but for what everybody looks for.
+    let some: Vec<&str> = counts(&all).filter(|(_, count)| *count > 0).map(|(name, _)| name).collect();
+    let told = |name: &str| ["planned", "removed", "left"].contains(&name) || some.contains(&name);
     let counts = |tally: &Tally| counts(tally).filter(|(name, _)| told(name)).collect::<Vec<_>>();
     let names = counts(&all).into_iter().map(|(name, _)| name.to_owned());
     let mut rows: Vec<Vec<String>> = vec![["reason".to_owned()].into_iter().chain(names).collect()];
@@ -136,7 +134,7 @@ pub(super) fn closing_table(sums: &Sums, closing: &Closing<'_>) -> String {
     };
     rows.extend(closing.tallies.iter().map(|(reason, tally)| row(reason, tally)));
     rows.push(row("all", &all));
-    let mut text = format!("{}\n\n{}\n", sums.title(), table(&[Column::Left(0), Column::Right(0)], &rows));
+    let mut text = format!("{}\n\n{}\n", sums.title(), table_or_blocks(&[Column::Left(0), Column::Right(0)], &rows));
     let rate = closing.rate();
     text += &format!("{} messages brought in {:.1} s, {rate:.0} a second\n", closing.brought, closing.seconds);
     for (errand, error) in &closing.failures {

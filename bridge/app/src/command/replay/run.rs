@@ -59,11 +59,11 @@ pub(super) async fn carry_out(
         end: &ended.end,
         resume,
     };
-    super::super::print(&if json {
-        report::closing_json(Some(file), &sums, &closing)
-    } else {
-        report::closing_table(&sums, &closing)
-    })?;
     file.end(matches!(ended.end, End::Finished) && closing.is_complete());
+    if json {
+        crate::command::print(&report::closing_json(Some(file), &sums, &closing))?;
+    } else {
+        crate::command::print_fitted(&report::closing_table(&sums, &closing))?;
+    }
     Ok(closing.code(&sums))
 }

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::files::PlanFile;
-use crate::command::table::{Column, table};
+use crate::command::table::{Column, table_or_blocks};
 
 /// Characters of a reason in a table. Ours: the bridge's own have 20.
 const REASON_CHARS_MAX: usize = 60;
@@ -221,8 +221,9 @@ fn shown(reason: &str) -> String {
 }
 
 pub(super) fn as_table(sums: &Sums) -> String {
-    let shown: Vec<Effect> =
-        Effect::ALL.into_iter().filter(|effect| *effect != Effect::Dropped || sums.drops() > 0).collect();
+    let some =
+        |effect: &Effect| sums.reasons.values().any(|effects| effects.get(effect).is_some_and(|count| *count > 0));
+    let shown: Vec<Effect> = Effect::ALL.into_iter().filter(some).collect();
     let names = shown.iter().map(|effect| effect.as_str());
     let mut rows = vec![["reason", "messages"].into_iter().chain(names).map(str::to_owned).collect()];
     let row = |name: &str, effects: &BTreeMap<Effect, u64>| -> Vec<String> {
@@ -238,7 +239,7 @@ pub(super) fn as_table(sums: &Sums) -> String {
         }
     }
     rows.push(row("all", &all));
-    let mut text = format!("{}\n\n{}", sums.title(), table(&[Column::Left(0), Column::Right(0)], &rows));
+    let mut text = format!("{}\n\n{}", sums.title(), table_or_blocks(&[Column::Left(0), Column::Right(0)], &rows));
     if sums.brought > 0 {
         text += &format!(
             "\n{} are brought already, by a run that began this plan; {} are to do\n",

@@ -143,14 +143,17 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     match ended {
         None => {
             tell!("stopped before all was compared: what was repaired stays so; run it again");
-            return Ok(Code::Failed);
+            return Ok(Code::Interrupted);
         }
         Some(ended) => ended.map_err(|error| failed(&error))?,
     }
     report.findings.sort_by(|one, other| one.key.cmp(&other.key));
     let tombstones_since = clock.now() - config.policy.tombstone_life;
-    let text = if args.json { as_json(&report, true)? } else { show::report(&report, args.repair, tombstones_since) };
-    super::print(&text)?;
+    if args.json {
+        super::print(&as_json(&report, true)?)?;
+    } else {
+        super::print_fitted(&show::report(&report, args.repair, tombstones_since))?;
+    }
     Ok(if report.left == 0 && report.waiting == 0 { Code::Done } else { Code::Remains })
 }
 

@@ -185,7 +185,10 @@ impl Connector {
     async fn dial(&self) -> Result<Box<dyn Io>, Failure> {
         let ServiceBusConnection { host, port, encrypted, .. } = &self.target;
         let socket = TcpStream::connect((host.as_str(), *port)).await;
-        let unreachable = |error| Failure::in_words(FailureKind::Unavailable, format!("{host}:{port}: {error}"), error);
+        let unreachable = |error| {
+            let detail = format!("{}:{port}: {error}", self.target.authority());
+            Failure::in_words(FailureKind::Unavailable, detail, error)
+        };
         let socket = socket.map_err(unreachable)?;
         socket.set_nodelay(true).map_err(Failure::unavailable)?;
         if !encrypted {

@@ -1,8 +1,11 @@
 //! `bridge publish`: validates events and sends them to a site's queue.
 
+mod reading;
+mod telling;
+
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use bridge_adapters::{clock::SystemClock, lines::Lines};
+use bridge_adapters::{clock::SystemClock, file};
 use bridge_core::{
     decision::decide,
     envelope,
@@ -11,15 +14,22 @@ use bridge_core::{
     marks::{AcceptOld, Accepted, Marks},
     port::{Clock, Message, Properties, Queue},
     property,
+    reason::Refusal,
     retry::{self, Backoff},
 };
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
+use self::{
+    reading::{Found, Reading},
+    telling::{Place, Refused, Telling},
+};
 use super::progress::Progress;
 use crate::{
     assemble,
     config::Config,
     exit::{Code, Misuse},
+    host,
 };
 
 /// Events that are sent with one call: the adapters cut them into the batches of their queue.
@@ -30,12 +40,15 @@ const PORTION: usize = 100;
 const ATTEMPTS_MAX: u32 = 8;
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
 
+/// How long a queue may still answer after Ctrl-C. Ours: a healthy one takes far less.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Each line is one event. An event goes only to the queue of the site in its source_region. publish reports each line that the worker would refuse, and does not send it.\n\nExample: bridge publish orders.jsonl --config bridge.toml"
+    after_help = "Each event is a JSON object: one a line, the elements of an array, or laid out over several lines; UTF-8, plain or packed by gzip or zstd. An event goes only to the queue of the site in its source_region. publish reports each event that the worker would refuse, and does not send it: the first ten, then a sum.\n\nExit codes: 0 all were sent, 1 some were not, 64 wrong flags or configuration, 130 Ctrl-C.\n\nExample: bridge publish orders.jsonl --config bridge.toml"
 )]
 pub(crate) struct Args {
-    /// Files with one event per line; `-` is standard input
+    /// Files of events; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Send only events of this site; refuse all others
@@ -47,7 +60,7 @@ pub(crate) struct Args {
     /// Only validate
     #[arg(long)]
     dry_run: bool,
-    /// Print JSON
+    /// Print JSON: a line for each event that was not sent, then the counts
     #[arg(long)]
     json: bool,
 }
@@ -56,6 +69,9 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
     if let Some(site) = &args.to {
         config.knows(site).map_err(|error| Misuse(format!("--to {error}")))?;
     }
+    let stop = host::stop_signal()?;
+    let mut reading = Reading::of(args.files);
+    let progress = reading.total.map_or_else(|| Progress::new("events"), |total| Progress::of_bytes(total, "events"));
     let mut publisher = Publisher {
         config: &config,
         to: args.to.clone(),
@@ -67,45 +83,55 @@ pub(crate) async fn run(args: Args, config: Config) -> anyhow::Result<Code> {
         queues: BTreeMap::new(),
         waiting: BTreeMap::new(),
         tally: Tally::default(),
-        progress: Progress::new("events"),
+        telling: Telling::new(progress, args.json),
+        stop: &stop,
     };
-    for file in &args.files {
-        let read = if file.as_os_str() == "-" {
-            publish(&mut publisher, Lines::new("standard input", std::io::stdin())).await
-        } else {
-            match Lines::of_anything(file) {
-                Ok(lines) => publish(&mut publisher, lines).await,
-                Err(error) => Err(error),
-            }
+    let mut last = None;
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            next = reading.next() => next,
         };
-        // What stands before it is sent, and told.
-        if let Err(error) = read {
-            publisher.tally.failed += 1;
-            publisher.say(&format!("{error}; nothing behind it was sent"));
-            break;
+        match next {
+            None => break,
+            Some(Ok(Found { file, line, body })) => {
+                let place = Place { file, line };
+                publisher.take(body, &place).await;
+                publisher.telling.progress.reached(reading.read_bytes());
+                last = Some(place);
+            }
+            // What stands before it is sent, and told.
+            Some(Err(error)) => {
+                publisher.tally.failed += 1;
+                publisher.telling.say(&format!("{error}; nothing behind it was sent"));
+                break;
+            }
         }
     }
     publisher.flush_all().await;
     let tally = publisher.finish().await;
     let verb = if args.dry_run { "valid" } else { "sent" };
-    if args.json {
-        let json = serde_json::json!({ verb: tally.sent, "refused": tally.refused, "failed": tally.failed });
-        super::print(&format!("{json}\n"))?;
-    } else {
-        super::print(&format!("{verb} {}, refused {}, failed {}\n", tally.sent, tally.refused, tally.failed))?;
-    }
-    Ok(if tally.refused + tally.failed == 0 { Code::Done } else { Code::Failed })
-}
-
-async fn publish(publisher: &mut Publisher<'_>, mut lines: Lines<impl std::io::Read>) -> std::io::Result<()> {
-    let name = lines.name().to_owned();
-    while let Some(line) = lines.read()? {
-        let body = line.bytes.trim_ascii();
-        if !body.is_empty() {
-            publisher.take(Bytes::copy_from_slice(body), &format!("{name}:{}", line.number)).await;
+    let Tally { sent, refused, failed } = tally;
+    let stopped_at = stop.is_cancelled().then(|| last.map_or("the beginning".to_owned(), |place| place.to_string()));
+    let text = if args.json {
+        let mut json = serde_json::json!({ verb: sent, "refused": refused, "failed": failed });
+        if let Some(place) = &stopped_at {
+            json["stopped_at"] = place.as_str().into();
         }
-    }
-    Ok(())
+        format!("{json}\n")
+    } else {
+        let stopped = stopped_at.as_ref().map(|place| format!("stopped at {place}: nothing behind it was looked at\n"));
+        format!("{}{verb} {sent}, refused {refused}, failed {failed}\n", stopped.unwrap_or_default())
+    };
+    super::print(&text)?;
+    Ok(if stopped_at.is_some() {
+        Code::Interrupted
+    } else if refused + failed == 0 {
+        Code::Done
+    } else {
+        Code::Failed
+    })
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -121,19 +147,20 @@ struct Publisher<'a> {
     marks: Marks,
     dry_run: bool,
     queues: BTreeMap<SiteId, Arc<dyn Queue>>,
-    waiting: BTreeMap<SiteId, Vec<(Message, String)>>,
+    waiting: BTreeMap<SiteId, Vec<(Message, Place)>>,
     tally: Tally,
-    progress: Progress,
+    telling: Telling,
+    stop: &'a CancellationToken,
 }
 
 impl Publisher<'_> {
-    async fn take(&mut self, body: Bytes, place: &str) {
-        self.progress.inc();
+    async fn take(&mut self, body: Bytes, place: &Place) {
+        self.telling.progress.inc();
         let (site, message) = match self.check(&body) {
             Ok(checked) => checked,
             Err(refusal) => {
                 self.tally.refused += 1;
-                self.say(&format!("{place}: {refusal}"));
+                self.telling.refused(place, &refusal);
                 return;
             }
         };
@@ -142,30 +169,38 @@ impl Publisher<'_> {
             return;
         }
         let waiting = self.waiting.entry(site.clone()).or_default();
-        waiting.push((message, place.to_owned()));
+        waiting.push((message, place.clone()));
         if waiting.len() >= PORTION {
             self.flush(&site).await;
         }
     }
 
     /// The very checks that the origin's worker makes, and that `--to` is the origin.
-    fn check(&self, body: &Bytes) -> Result<(SiteId, Message), String> {
-        let event = envelope::decode(body, &self.config.policy.key_pointer).map_err(|refusal| refusal.to_string())?;
+    fn check(&self, body: &Bytes) -> Result<(SiteId, Message), Refused> {
+        let refused = |Refusal { reason, detail }: Refusal| Refused { reason: reason.as_str(), detail };
+        let event = envelope::decode(body, &self.config.policy.key_pointer).map_err(|refusal| {
+            let mut refused = refused(refusal);
+            if matches!(file::letter(body), Ok(Some(_))) {
+                refused.detail += "; this is a saved letter, which bridge replay --from FILE reads";
+            }
+            refused
+        })?;
         let site = event.origin.clone();
         if let Some(to) = self.to.as_ref().filter(|to| **to != site) {
-            if self.config.knows(&site).is_err() {
-                return Err(format!(
-                    "not sent to {to}: the event names {site} as its source_region, which is not configured"
-                ));
-            }
-            return Err(format!(
-                "not sent to {to}: the event names {site} as its source_region, and only the queue of {site} takes it; use --to {site}, \
-                 leave --to out, or name {to} in the event if the write was accepted there"
-            ));
+            let named = format!("not sent to {to}: the event names {site} as its source_region");
+            let detail = if self.config.knows(&site).is_err() {
+                format!("{named}, which is not configured")
+            } else {
+                format!(
+                    "{named}, and only the queue of {site} takes it; use --to {site}, leave --to out, or name {to} in the event if the \
+                     write was accepted there"
+                )
+            };
+            return Err(Refused { reason: "another_site", detail });
         }
         let body = envelope::forwardable(body);
         decide(&self.config.rules(&site), &event, &self.marks, body.len(), SystemClock.now())
-            .map_err(|letter| letter.refusal.to_string())?;
+            .map_err(|letter| refused(letter.refusal))?;
         Ok((site, message(&event, body, &self.marks)))
     }
 
@@ -183,7 +218,7 @@ impl Publisher<'_> {
             Ok(queue) => queue,
             Err(error) => {
                 self.tally.failed += messages.len() as u64;
-                self.say(&format!("{site}: {error:#}; {} events from {} on were not sent", messages.len(), places[0]));
+                self.telling.failed(&places.iter().collect::<Vec<_>>(), &format!("{site}: {error:#}"));
                 return;
             }
         };
@@ -194,7 +229,12 @@ impl Publisher<'_> {
         };
         let pause = |attempts, hint| BACKOFF.delay(attempts, hint, &mut fastrand::Rng::new());
         let mut answers = vec![None; messages.len()];
-        retry::until_final(&SystemClock, ATTEMPTS_MAX, None, pause, &mut answers, send).await;
+        let sending = retry::until_final(&SystemClock, ATTEMPTS_MAX, None, pause, &mut answers, send);
+        let farewell = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(FAREWELL).await;
+        };
+        tokio::select! { () = sending => {} () = farewell => {} }
         let failure = |answer: &Option<Result<(), Arc<PortError>>>| match answer {
             Some(Ok(())) => None,
             Some(Err(error)) => Some(error.chain()),
@@ -205,12 +245,13 @@ impl Publisher<'_> {
         self.tally.failed += failed.len() as u64;
         self.tally.sent += (answers.len() - failed.len()) as u64;
         // An outage is told once for all of a portion.
-        if let ([(first, error), .., (last, _)], true) = (&failed[..], failed.len() == answers.len()) {
-            self.say(&format!("{first} to {last}: none of {} events was sent: {error}", failed.len()));
+        if failed.len() == answers.len() {
+            let places: Vec<_> = failed.iter().map(|(place, _)| *place).collect();
+            self.telling.failed(&places, &failed[0].1);
             return;
         }
         for (place, error) in failed {
-            self.say(&format!("{place}: {error}"));
+            self.telling.failed(&[place], &error);
         }
     }
 
@@ -223,12 +264,8 @@ impl Publisher<'_> {
         Ok(queue)
     }
 
-    fn say(&self, text: &str) {
-        self.progress.say(text);
-    }
-
     async fn finish(self) -> Tally {
-        self.progress.finish();
+        self.telling.finish();
         for queue in self.queues.values() {
             queue.close().await;
         }
