@@ -4,7 +4,7 @@
 One build for each architecture serves both. Built against glibc 2.28: Amazon Linux 2023 has 2.34, the images of Azure
 Functions have 2.31 and later. Built without localcloud. The same source gives the same bytes: entries have no times.
 
-    package.py [ARCHITECTURE...] [--config FILE]    # FILE goes into each archive as bridge.toml; then BRIDGE_CONFIG=bridge.toml names it
+    package.py [ARCHITECTURE...] [--config FILE]    # FILE goes into each archive as bridge.toml, where a function reads it
 
 Needs Rust, and `ziglang` and `cargo-zigbuild` from deploy/requirements.txt, which `just package` installs.
 """
