@@ -85,8 +85,16 @@ pub(crate) async fn work(worksite: &Worksite, own: &OwnSite, config: ContainerCo
 /// Sends the site's heartbeat, at once and then `every` so often; never if that is zero.
 async fn beat(worksite: &Worksite, every: Duration, stop: &CancellationToken) {
     while !every.is_zero() && !stop.is_cancelled() {
-        worksite.tally.look_at_clock(&worksite.worker).await;
-        if let Err(error) = send_heartbeat(worksite).await {
+        let sent = async {
+            worksite.tally.look_at_clock(&worksite.worker).await;
+            send_heartbeat(worksite).await
+        };
+        // A service that hangs does not hold the end up.
+        let sent = tokio::select! {
+            () = stop.cancelled() => return,
+            sent = sent => sent,
+        };
+        if let Err(error) = sent {
             tracing::warn!(error = error.chain(), "no heartbeat was sent");
         }
         let ask = async {
