@@ -353,6 +353,22 @@ pub(crate) const AWS: &[KeySpec] = &[
     )
     .like("AKIAIOSFODNN7EXAMPLE"),
     secret("secret_access_key", "belongs to access_key_id").like("..."),
+    key(
+        "from_azure_role_arn",
+        Kind::Text,
+        "ARN",
+        None,
+        "role that a process on Azure assumes by its managed identity; with from_azure_audience",
+    )
+    .like("arn:aws:iam::123456789012:role/bridge-from-azure"),
+    key(
+        "from_azure_audience",
+        Kind::Text,
+        "application ID URI",
+        None,
+        "audience of the managed identity's token, as the identity provider in IAM lists it",
+    )
+    .like("api://bridge-aws"),
     ALLOW,
 ];
 
@@ -368,6 +384,23 @@ pub(crate) const AZURE: &[KeySpec] = &[
         "client id of the user-assigned managed identity to use; otherwise AZURE_CLIENT_ID, or the system-assigned one",
     )
     .like("00000000-0000-0000-0000-000000000000"),
+    key(
+        "from_aws_client_id",
+        Kind::Text,
+        "client id",
+        None,
+        "client id of the app or user-assigned identity that trusts the role of a process on AWS; with from_aws_tenant_id",
+    )
+    .like("00000000-0000-0000-0000-000000000000"),
+    key("from_aws_tenant_id", Kind::Text, "tenant id", None, "tenant of from_aws_client_id")
+        .like("00000000-0000-0000-0000-000000000000"),
+    key(
+        "from_aws_audience",
+        Kind::Text,
+        "text",
+        Some("api://AzureADTokenExchange"),
+        "audience of the federated credential; other clouds of Azure have another one",
+    ),
     secret("service_bus_connection_string", "use instead of the namespace, only without an identity")
         .like("Endpoint=sb://example.servicebus.windows.net/;SharedAccessKeyName=NAME;SharedAccessKey=..."),
     key(
