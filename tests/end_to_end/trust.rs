@@ -35,6 +35,7 @@ const AWS_ISSUER: &str = "https://0f1e2d3c.tokens.sts.global.api.aws";
 const AZURE_ISSUER: &str = "https://sts.windows.net/0c1b7c9a-6f0a-4f0e-9d53-6f2b1a52aaaa/";
 
 /// What the two clouds trust, and how long what they issue lives. As set up right, unless a test changes it.
+#[allow(clippy::struct_excessive_bools, reason = "each is one thing that can be broken")]
 pub(crate) struct Setup {
     /// Of access tokens, managed identity's tokens and a role's credentials.
     pub(crate) life: Duration,

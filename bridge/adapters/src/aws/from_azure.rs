@@ -25,7 +25,7 @@ pub struct FromAzure {
     pub role_arn: String,
     /// Whom the token is for: the application ID URI of an app that is registered for this, as the identity provider in IAM has it.
     pub audience: String,
-    /// Names the session in CloudTrail.
+    /// Names the session in the log of AWS.
     pub session: String,
     /// The process's identity in Azure, where it has several, instead of `AZURE_CLIENT_ID`.
     pub client_id: Option<String>,

@@ -42,7 +42,9 @@ impl Identity {
     pub(super) fn of_process(region: &Region, from_azure: Option<FromAzure>) -> Self {
         static KNOWN: OfProcess<(Region, Option<FromAzure>), Renewed<Credentials>> = OfProcess::new();
         let key = (region.clone(), from_azure);
-        let new = |(region, from_azure): &_| Renewed::new(Arc::new(Chain::new(Place::new(region, from_azure))), "");
+        let new = |(region, from_azure): &(Region, Option<FromAzure>)| {
+            Renewed::new(Arc::new(Chain::new(Place::new(region, from_azure.clone()))), "")
+        };
         Self(KNOWN.get(key, new))
     }
 
@@ -77,13 +79,12 @@ struct Place {
 
 /// Which link of the chain gives a process its credentials, as far as that is known without asking.
 pub async fn way(region: &str, from_azure: Option<&FromAzure>) -> String {
-    Chain::new(Place::new(&Region::new(region.to_owned()), &from_azure.cloned())).way().await
+    Chain::new(Place::new(&Region::new(region.to_owned()), from_azure.cloned())).way().await
 }
 
 impl Place {
-    fn new(region: &Region, from_azure: &Option<FromAzure>) -> Self {
-        let from_azure = from_azure.clone().map(Arc::new);
-        Self { variable: crate::token::variable, region: region.clone(), from_azure }
+    fn new(region: &Region, from_azure: Option<FromAzure>) -> Self {
+        Self { variable: crate::token::variable, region: region.clone(), from_azure: from_azure.map(Arc::new) }
     }
 }
 
@@ -128,6 +129,7 @@ impl Place {
     }
 
     /// A profile that is named and missing is a mistake. One that has settings alone is none.
+    #[allow(clippy::default_trait_access, reason = "the SDK exports the type under a deprecated name alone")]
     async fn profile(&self, config: &ProviderConfig) -> State<Credentials> {
         let named = (self.variable)("AWS_PROFILE");
         let profiles = match aws_config::profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await {
