@@ -6,21 +6,22 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{
-    places::{Asked, Places},
-    program::bridge,
+    places::{Asked, Places, Served},
+    program::{Running, bridge},
 };
 
 const CLIENT: &str = "6f2b1a52-6f0a-4f0e-9d53-0c1b7c9a2f11";
 const OTHER_CLIENT: &str = "11111111-6f0a-4f0e-9d53-0c1b7c9a2f11";
 
 /// The program without anything of this machine's own identity.
-fn program() -> (Command, TempDir) {
+pub(crate) fn program() -> (Command, TempDir) {
     let home = tempfile::tempdir().unwrap();
     let mut command = bridge();
     for (name, _) in std::env::vars() {
@@ -144,6 +145,110 @@ fn aws_profiles_use_what_sso_signed_in() {
     );
 }
 
+/// What `bridge doctor` says of a site of AWS whose identity is broken: one finding. Nothing was signed.
+fn broken_on_aws(variables: &[(&str, &str)]) -> String {
+    let places = Places::start();
+    let (mut command, home) = program();
+    let at = places.address();
+    let config = format!(
+        "[sites.\"aws:us-east-1\"]\ndynamodb_endpoint = \"{at}\"\nsqs_endpoint = \"{at}\"\ntable = \"bridge-records\"\nqueue_url = \"{at}/123456789012/q\"\ndead_letter_queue_url = \"{at}/123456789012/d\"\n"
+    );
+    let home = home.path().display().to_string();
+    let variables = variables.iter().map(|(name, value)| (*name, value.replace("PLACE", at).replace("HOME", &home)));
+    let output =
+        command.args(["doctor", "--read-only", "--json", "--config", &config]).envs(variables).output().unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = said["findings"].as_array().unwrap().iter();
+    let bad: Vec<_> = findings.filter(|finding| finding["state"] == "bad").collect();
+    assert!(bad.len() == 1 && bad[0]["check"] == "credentials", "{said:#}");
+    assert!(places.asked().iter().all(|asked| asked.header("x-amz-target").is_none()), "something was signed");
+    bad[0]["found"].as_str().unwrap().to_owned()
+}
+
+/// Another identity in the place of one that is set up and broken would hide what is wrong with it. The container would give a key.
+#[test]
+fn aws_does_not_go_on_past_a_link_that_is_broken() {
+    let container = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "PLACE/container");
+    for (variable, told) in [
+        (("AWS_PROFILE", "nobody"), "profile: AWS_PROFILE names \"nobody\", and no file has a profile of this name"),
+        (("AWS_ACCESS_KEY_ID", "AKIDLONELY"), "environment: AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY"),
+        (("AWS_SECRET_ACCESS_KEY", "hush"), "environment: AWS_SECRET_ACCESS_KEY is set without AWS_ACCESS_KEY_ID"),
+        (
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", "HOME/token"),
+            "web identity: AWS_WEB_IDENTITY_TOKEN_FILE is set without AWS_ROLE_ARN",
+        ),
+        (
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "let\nme-in"),
+            "container: AWS_CONTAINER_AUTHORIZATION_TOKEN has a character",
+        ),
+    ] {
+        let found = broken_on_aws(&[container, variable]);
+        assert!(found.contains(told) && found.contains("asked in this order: environment: "), "{found}");
+        assert!(!found.contains("hush") && !found.contains("instance"), "{found}");
+    }
+    let gone =
+        [("AWS_WEB_IDENTITY_TOKEN_FILE", "HOME/gone"), ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/bridge")];
+    let found = broken_on_aws(&[gone[0], gone[1], container]);
+    assert!(found.contains("web identity: ") && found.contains("No such file"), "{found}");
+}
+
+#[test]
+fn an_identity_service_that_hangs_is_named_and_is_an_outage() {
+    let found = broken_on_aws(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "PLACE/hangs")]);
+    assert!(found.contains("container: did not answer within 3 s"), "{found}");
+    let places = Places::start();
+    let variables = [("IDENTITY_ENDPOINT", "PLACE/hangs"), ("IDENTITY_HEADER", "let-me-in")];
+    let (shown, said) = tokens(&places, &variables, "", |_| {});
+    assert_eq!(shown, BTreeMap::new());
+    assert!(said.contains("a container app: did not answer within 3 s"), "{said}");
+}
+
+/// The end does not wait for one either.
+#[test]
+fn a_worker_ends_at_once_while_its_identity_service_hangs() {
+    let places = Places::start();
+    let at = places.address();
+    let config = format!(
+        "[sites.\"azure:westeurope\"]\nservice_bus_namespace = \"example.servicebus.windows.net\"\nservice_bus_http_endpoint = \"{at}/bus\"\nqueue = \"q\"\ndead_letter_queue = \"d\"\ncosmos_endpoint = \"{at}/\"\ndatabase = \"b\"\ncontainer = \"r\"\n\n[sites.\"aws:us-east-1\"]\ndynamodb_endpoint = \"{at}\"\nsqs_endpoint = \"{at}\"\ntable = \"bridge-records\"\nqueue_url = \"{at}/123456789012/q\"\ndead_letter_queue_url = \"{at}/123456789012/d\"\n"
+    );
+    for site in ["aws:us-east-1", "azure:westeurope"] {
+        // At the start, and once it works.
+        for after in [1, 9] {
+            let (mut command, _home) = program();
+            command.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{at}/hangs"));
+            command.env("IDENTITY_ENDPOINT", format!("{at}/hangs")).env("IDENTITY_HEADER", "let-me-in");
+            let mut worker =
+                Running::start(command.args(["run", "--site", site, "--log", "error", "--config", &config]));
+            std::thread::sleep(Duration::from_secs(after));
+            worker.signal("TERM");
+            worker.end(Duration::from_secs(5));
+        }
+    }
+}
+
+#[test]
+fn a_header_of_the_environment_loses_its_lines_end_and_nothing_panics() {
+    let places = Places::start();
+    let variables = [("IDENTITY_ENDPOINT", "PLACE/app/token\n"), ("IDENTITY_HEADER", "let-me-in\r\n")];
+    both(&tokens(&places, &variables, "", |_| {}), "token-of-an-app");
+    assert_eq!(found(&places, "/app/token").header("x-identity-header"), Some("let-me-in"));
+    let places = Places::start();
+    let variables = [("IDENTITY_ENDPOINT", "PLACE/app/token"), ("IDENTITY_HEADER", "let\nme-in")];
+    let (shown, said) = tokens(&places, &variables, "", |_| {});
+    assert!(shown.is_empty() && said.contains("IDENTITY_HEADER has a character that no header carries"), "{said}");
+    // Others that become headers of the SDK's own requests.
+    for name in ["AWS_SDK_UA_APP_ID", "_X_AMZN_TRACE_ID"] {
+        let places = Places::start();
+        let keys = [("AWS_ACCESS_KEY_ID", "AKIDENVIRONMENT"), ("AWS_SECRET_ACCESS_KEY", "s"), (name, "a\nb\u{1}c")];
+        assert_eq!(signed_by(&places, &keys, |_| {}).as_deref(), Some("AKIDENVIRONMENT"), "{name}");
+    }
+    let (mut command, _home) = program();
+    let file = format!("{}/end_to_end/good-configurations/least.toml", env!("CARGO_MANIFEST_DIR"));
+    let output = command.args(["config", "--config", &file]).env("AWS_EXECUTION_ENV", "a\nb").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(64) && said.contains("AWS_EXECUTION_ENV has a character"), "{said}");
+}
+
 /// Looks at a site of Azure, whose services are places too: what was asked, and the tokens that Service Bus and Cosmos DB were shown.
 fn tokens(
     places: &Places,
@@ -160,7 +265,7 @@ fn tokens(
     let home = home.path().display().to_string();
     let secure = places.secure_address();
     // What does not answer is nobody's metadata service.
-    command.env("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1").env("SSL_CERT_FILE", Places::authority());
+    command.env("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1").env("SSL_CERT_FILE", Served::authority());
     let fill = |value: &str| value.replace("SECURE", secure).replace("PLACE", at).replace("HOME", &home);
     let variables = variables.iter().map(|(name, value)| (*name, fill(value)));
     let output =

@@ -43,18 +43,15 @@ impl Asked {
 
 type Kept = Arc<Mutex<Vec<Asked>>>;
 
-/// The places, with and without TLS; ended when dropped.
-pub(crate) struct Places {
-    address: String,
-    secure_address: String,
-    kept: Kept,
+/// A router that is served with and without TLS; ended when dropped.
+pub(crate) struct Served {
+    pub(crate) address: String,
+    pub(crate) secure_address: String,
     serving: [JoinHandle<()>; 2],
 }
 
-impl Places {
-    pub(crate) fn start() -> Self {
-        let kept = Kept::default();
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&kept));
+impl Served {
+    pub(crate) fn start(router: Router) -> Self {
         let bind = || runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let (plain, secure) = (bind(), bind());
         let address = format!("http://{}", plain.local_addr().unwrap());
@@ -65,20 +62,34 @@ impl Places {
             runtime().spawn(async move { axum::serve(plain, router).await.unwrap() }),
             runtime().spawn(async move { axum::serve(tls, of_tls).await.unwrap() }),
         ];
-        Self { address, secure_address, kept, serving }
-    }
-
-    pub(crate) fn address(&self) -> &str {
-        &self.address
-    }
-
-    pub(crate) fn secure_address(&self) -> &str {
-        &self.secure_address
+        Self { address, secure_address, serving }
     }
 
     /// The certificate of who vouches for the secure address: a custom CA.
     pub(crate) fn authority() -> PathBuf {
         certificate("ca.pem")
+    }
+}
+
+/// The places.
+pub(crate) struct Places {
+    served: Served,
+    kept: Kept,
+}
+
+impl Places {
+    pub(crate) fn start() -> Self {
+        let kept = Kept::default();
+        let served = Served::start(Router::new().fallback(answer).with_state(Arc::clone(&kept)));
+        Self { served, kept }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.served.address
+    }
+
+    pub(crate) fn secure_address(&self) -> &str {
+        &self.served.secure_address
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
@@ -86,7 +97,7 @@ impl Places {
     }
 }
 
-impl Drop for Places {
+impl Drop for Served {
     fn drop(&mut self) {
         self.serving.iter().for_each(JoinHandle::abort);
     }
@@ -152,6 +163,7 @@ async fn answer(State(kept): State<Kept>, request: Request) -> Response {
     };
     match (parts.method, asked.path.as_str()) {
         (_, "/container") => key("AKIDCONTAINER").into_response(),
+        (_, "/hangs") => std::future::pending().await,
         (Method::PUT, "/latest/api/token") => {
             ([("x-aws-ec2-metadata-token-ttl-seconds", "21600")], "a-session").into_response()
         }

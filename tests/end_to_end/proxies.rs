@@ -100,3 +100,48 @@ fn what_leaves_this_machine_over_https_goes_to_the_proxy_unless_it_is_named() {
         }
     }
 }
+
+/// Sources of credentials ask by the same rules: services on the Internet by the proxy, and those of the machine past it.
+#[test]
+fn issuers_of_credentials_are_asked_by_the_proxy_and_the_machine_is_not() {
+    let file = format!("{}/end_to_end/good-configurations/least.toml", env!("CARGO_MANIFEST_DIR"));
+    let asked = |variables: &[(&str, &str)], prepare: &dyn Fn(&std::path::Path)| {
+        let (address, asked) = proxy();
+        let (mut command, home) = crate::identity::program();
+        prepare(home.path());
+        let home = home.path().display().to_string();
+        command
+            .args(["doctor", "--read-only", "--json", "--config", &file])
+            .env("HTTP_PROXY", &address)
+            .env("HTTPS_PROXY", &address);
+        command.envs(variables.iter().map(|(name, value)| (*name, value.replace("HOME", &home)))).output().unwrap();
+        let asked = asked.lock().unwrap().clone();
+        assert!(!asked.iter().any(|line| line.contains(":5671")), "AMQP: {asked:#?}");
+        asked
+    };
+    let token = |home: &std::path::Path| std::fs::write(home.join("token"), "a.b.c").unwrap();
+    let principal = [("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", "c"), ("AZURE_CLIENT_SECRET", "s")];
+    let web = [("AWS_WEB_IDENTITY_TOKEN_FILE", "HOME/token"), ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/r")];
+    let by_proxy = asked(&[&principal[..], &web[..]].concat(), &token);
+    for host in ["sts.us-east-1.amazonaws.com:443", "login.microsoftonline.com:443"] {
+        assert!(by_proxy.iter().any(|line| line.starts_with(&format!("CONNECT {host} "))), "{host}: {by_proxy:#?}");
+    }
+    let sso = |home: &std::path::Path| {
+        let sso = "sso_start_url = https://example.awsapps.com/start\nsso_region = us-east-1\nsso_account_id = 123456789012\nsso_role_name = ops\n";
+        std::fs::create_dir_all(home.join(".aws/sso/cache")).unwrap();
+        std::fs::write(home.join(".aws/config"), format!("[profile ops]\n{sso}")).unwrap();
+        let cached = serde_json::json!({ "accessToken": "signed-in", "expiresAt": "2099-01-01T00:00:00Z" });
+        let name = ".aws/sso/cache/e8be5486177c5b5392bd9aa76563515b29358e6e.json";
+        std::fs::write(home.join(name), cached.to_string()).unwrap();
+    };
+    let by_proxy = asked(&[("AWS_PROFILE", "ops")], &sso);
+    assert!(
+        by_proxy.iter().any(|line| line.starts_with("CONNECT portal.sso.us-east-1.amazonaws.com:443 ")),
+        "{by_proxy:#?}"
+    );
+    // Both metadata services: no proxy sees the questions for credentials.
+    let by_proxy = asked(&[("AWS_EC2_METADATA_DISABLED", "false")], &|_| {});
+    let of_machine: Vec<_> =
+        by_proxy.iter().filter(|line| line.contains("169.254.") && !line.starts_with(NAME_OF_THE_MACHINE)).collect();
+    assert!(of_machine.is_empty(), "{of_machine:#?}");
+}

@@ -30,3 +30,5 @@ pub mod service_clock;
 mod share;
 #[cfg_attr(not(feature = "clouds"), allow(dead_code, reason = "records are read back from the clouds alone"))]
 mod stored;
+#[cfg(feature = "clouds")]
+mod token;

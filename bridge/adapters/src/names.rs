@@ -75,6 +75,42 @@ pub fn namespace(text: &str) -> Result<String, String> {
     if named { Ok(host) } else { refused("") }
 }
 
+/// A role of IAM: `arn:PARTITION:iam::ACCOUNT:role/NAME` ("IAM identifiers", read 2026-11).
+///
+/// # Errors
+/// Anything else.
+pub fn role_arn(arn: &str) -> Result<(), String> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let is_account = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let named = |text: &str| {
+        text.strip_prefix("role/").is_some_and(|name| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "+=,.@_-/".contains(c))
+        })
+    };
+    match parts[..] {
+        ["arn", partition, "iam", "", account, name]
+            if partition.starts_with("aws") && is_account(account) && named(name) =>
+        {
+            Ok(())
+        }
+        _ => Err(format!("found {arn:?}; allowed is the ARN of a role")),
+    }
+}
+
+/// Whom a token is for: a text without blanks.
+///
+/// # Errors
+/// Anything else, and what is asked of Entra ID instead.
+pub fn audience(text: &str) -> Result<(), String> {
+    if text.ends_with("/.default") {
+        return Err(format!("found the scope {text:?}; allowed is the audience, without /.default"));
+    }
+    if text.chars().any(|c| c.is_whitespace() || !c.is_ascii()) {
+        return Err(format!("found {text:?}; allowed is an audience without blanks"));
+    }
+    Ok(())
+}
+
 /// A queue of Service Bus: up to 260 letters, digits, `.`, `-`, `_` and `/` ("Naming rules for Azure resources",
 /// Microsoft.ServiceBus, read 2026-11), and no dead-letter queue of the broker's.
 ///

@@ -80,10 +80,16 @@ impl InWords {
     }
 }
 
-/// There is nothing to sign a request with: no source of credentials has any. Tells where was looked.
+/// There is nothing to sign a request with: no source of credentials has any, or the one that is set up gives none. Tells where was
+/// looked, and what each source answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no credentials were found: {0}")]
 pub struct NoCredentials(pub String);
+
+/// The service does not take the caller's credentials: they are wrong or have ended. No right is missing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the credentials were refused: {0}")]
+pub struct CredentialsRefused(pub String);
 
 /// What an error tells as its own cause: none below [`InWords`].
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {

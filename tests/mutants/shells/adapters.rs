@@ -124,6 +124,19 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/adapters/src";
         "response.status() == StatusCode::UNAUTHORIZED && !fresh"
         => "response.status() == StatusCode::UNAUTHORIZED && !fresh && !MUTANT";
 
+    "a-token-is-renewed-at-its-end" in "token.rs",
+        noticed by "bridge_adapters token::tests::a_token_is_renewed_ahead_of_its_end_and_nobody_waits_for_it":
+        "let renew_at = now + life.saturating_sub(AHEAD).max(life / 2);"
+        => "let renew_at = now + if MUTANT { life } else { life.saturating_sub(AHEAD).max(life / 2) };";
+    "a-good-token-is-not-used-while-another-is-asked-for" in "token.rs",
+        noticed by "bridge_adapters token::tests::a_renewal_that_fails_or_hangs_changes_nothing_while_the_token_is_good":
+        "if let Some(token) = good {"
+        => "if let Some(token) = good.filter(|_| !MUTANT) {";
+    "an-identity-that-is-set-up-and-broken-is-passed-over" in "token.rs",
+        noticed by "bridge_adapters token::tests::the_chain_ends_at_what_is_set_up_and_names_every_link":
+        "State::Given(source) => (source, true),"
+        => "State::Given(source) => (source, !MUTANT),";
+
     // What failures are.
     "an-expired-token-of-aws-is-an-outage" in "aws/error.rs",
         noticed by "bridge_adapters aws::error::tests::every_code_has_its_kind":

@@ -38,6 +38,10 @@ pub(crate) const MUTANTS: &[Mutant] = mutants! { "bridge/app/src";
         "future::join5(receiving, beating, telling, watching, bringing).await;"
         => "let work = future::join5(receiving, beating, telling, watching, bringing);
     tokio::select! { _ = work => {}, () = stop.cancelled(), if MUTANT => {} }";
+    "idle-connections-never-give-way" in "serve.rs",
+        noticed by "bridge serve::tests::idle_connections_hold_nobody_up":
+        "(false, true) => silence_of_many,"
+        => "(false, true) => if MUTANT { silence } else { silence_of_many },";
     "queues-are-not-closed" in "assemble/mod.rs",
         noticed by "bridge assemble::tests::every_queue_of_a_worker_is_closed":
         "self.queue.close().await;\n        self.dead_letters"

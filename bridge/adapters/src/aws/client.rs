@@ -3,19 +3,22 @@
 use std::{fmt, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_sqs::config::{Credentials, IdentityCache, SharedCredentialsProvider};
 use aws_types::service_config::ServiceConfigKey;
 use url::Url;
 
-use super::{credential::Clean, http};
-use crate::endpoint::{self, InsecureEndpoint};
+use super::{credential::Clean, from_azure::FromAzure, http, identity::Identity};
+use crate::{
+    endpoint::{self, InsecureEndpoint},
+    token::is_header,
+};
 
 /// To reach a service: TCP and TLS, from another cloud on another continent too.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// For one attempt of a request, credentials included. The services answer in milliseconds, 1 MiB over a slow link takes
-/// a second or two; what has taken four will not come. Shorter than the 5 s that the SDK gives a source of credentials,
-/// so that one which hangs counts as slow and not as refusing.
+/// a second or two; what has taken four will not come. Longer than a request waits for credentials (`identity.rs`), so that the error
+/// names what hangs.
 pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// For a request with both its attempts, well within the shortest sensible lease of 30 s: time must be left to settle.
@@ -51,10 +54,10 @@ pub enum AwsCredentials {
     /// Whatever the place offers: the role of a function or a container, or the environment and profile of a shell.
     #[default]
     Ambient,
+    /// The same, or a role that trusts the identity of a process on Azure.
+    OrFromAzure(FromAzure),
     /// A key that was handed over; for the local cloud.
     Static(StaticCredentials),
-    /// A source of short-lived credentials, as for a worker in another cloud.
-    Provider(SharedCredentialsProvider),
 }
 
 /// An access key.
@@ -96,7 +99,7 @@ pub struct AwsEndpoints {
     pub dynamodb: Option<Url>,
 }
 
-/// An address of the environment or its profile that is refused.
+/// What the environment or its profile sets, and is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// Configured.
@@ -110,16 +113,24 @@ pub enum EndpointError {
         /// What is wrong with it.
         why: String,
     },
+    /// A text of the environment that the SDK puts into a header of every request.
+    #[error("the environment variable {0} has a character that no header carries: correct it, or unset it")]
+    Header(&'static str),
 }
 
 impl AwsClients {
     /// Sets the clients up. Nothing is sent: what is wrong with credentials shows at the first call.
     ///
     /// # Errors
-    /// If an endpoint would send requests in the clear over a network, whoever has set it.
+    /// If an endpoint would send requests in the clear over a network, whoever has set it, or no request could be made.
     pub async fn new(options: &AwsOptions) -> Result<Self, EndpointError> {
         for url in [&options.sqs_endpoint, &options.dynamodb_endpoint].into_iter().flatten() {
             endpoint::check(url)?;
+        }
+        // Of those that the SDK takes, it checks the others itself.
+        let agent = "AWS_EXECUTION_ENV";
+        if std::env::var(agent).is_ok_and(|text| !is_header(&text)) {
+            return Err(EndpointError::Header(agent));
         }
         let shared = shared_config(options).await;
         let endpoints = AwsEndpoints {
@@ -162,37 +173,47 @@ fn ambient_endpoint(shared: &SdkConfig, service: &'static str) -> Result<Option<
 
 async fn shared_config(options: &AwsOptions) -> SdkConfig {
     let region = Region::new(options.region.clone());
-    let client = http::client();
-    let credentials = match &options.credentials {
-        AwsCredentials::Ambient => {
-            let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(region);
-            if let Some(client) = client {
-                loader = loader.http_client(client);
-            }
-            let shared = loader.retry_config(retry_config()).timeout_config(timeout_config()).load().await;
-            return match shared.credentials_provider() {
-                Some(provider) => {
-                    let clean = SharedCredentialsProvider::new(Clean(provider));
-                    shared.into_builder().credentials_provider(clean).build()
-                }
-                None => shared,
-            };
-        }
+    let from_azure = match &options.credentials {
+        AwsCredentials::Ambient => None,
+        AwsCredentials::OrFromAzure(from_azure) => Some(from_azure.clone()),
         AwsCredentials::Static(StaticCredentials { access_key_id, secret_access_key }) => {
             let key = Credentials::new(access_key_id, secret_access_key, None, None, "bridge configuration");
-            SharedCredentialsProvider::new(key)
+            // Without the loader: profiles and variables of the place must not bend what was given in full.
+            let mut builder = SdkConfig::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(region)
+                .credentials_provider(SharedCredentialsProvider::new(Clean(SharedCredentialsProvider::new(key))))
+                .retry_config(retry_config())
+                .timeout_config(timeout_config());
+            builder.set_http_client(http::client());
+            return builder.build();
         }
-        AwsCredentials::Provider(provider) => provider.clone(),
     };
-    // Without the loader: profiles and variables of the place must not bend what was given in full.
-    let mut builder = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(region)
-        .credentials_provider(SharedCredentialsProvider::new(Clean(credentials)))
-        .retry_config(retry_config())
-        .timeout_config(timeout_config());
-    builder.set_http_client(client);
-    builder.build()
+    let identity = Identity::of_process(&region, from_azure);
+    ambient_config(region, Some(SharedCredentialsProvider::new(identity))).await
+}
+
+/// As the place has it, with these credentials. They are held and renewed by themselves: the SDK keeps none.
+async fn ambient_config(region: Region, credentials: Option<SharedCredentialsProvider>) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(region);
+    if let Some(client) = http::client() {
+        loader = loader.http_client(client);
+    }
+    loader = match credentials {
+        Some(credentials) => loader.credentials_provider(credentials).identity_cache(IdentityCache::no_cache()),
+        None => loader.no_credentials(),
+    };
+    loader.retry_config(retry_config()).timeout_config(timeout_config()).load().await
+}
+
+/// The client of STS in a region, for calls that are signed with `credentials` or not at all.
+pub(super) async fn sts(
+    region: Region,
+    credentials: Option<SharedCredentialsProvider>,
+) -> Result<aws_sdk_sts::Client, EndpointError> {
+    let shared = ambient_config(region, credentials).await;
+    ambient_endpoint(&shared, "STS")?;
+    Ok(aws_sdk_sts::Client::new(&shared))
 }
 
 fn retry_config() -> RetryConfig {

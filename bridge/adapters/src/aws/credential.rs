@@ -1,4 +1,4 @@
-//! Who calls, where no key is configured: the SDK's own chain, whose answers are held to what a header can carry.
+//! Credentials, held to what a header can carry.
 
 use aws_credential_types::{
     Credentials,
@@ -23,7 +23,7 @@ impl ProvideCredentials for Clean {
     }
 }
 
-fn clean(given: Credentials) -> provider::Result {
+pub(super) fn clean(given: Credentials) -> provider::Result {
     let parts = [
         ("the access key's id", Some(given.access_key_id())),
         ("the secret access key", Some(given.secret_access_key())),

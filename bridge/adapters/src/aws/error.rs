@@ -8,12 +8,13 @@ use std::{error::Error, time::Duration};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sqs::{
     config::http::HttpResponse,
-    error::{ConnectorError, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
-use bridge_core::failure::{FailureKind, NoCredentials, chain};
+use bridge_core::failure::{CredentialsRefused, FailureKind, NoCredentials, chain};
 
 pub(super) use crate::failure::Failure;
+use crate::token::NoToken;
 
 impl<E> From<SdkError<E, HttpResponse>> for Failure
 where
@@ -25,7 +26,7 @@ where
             SdkError::DispatchFailure(failure) if failure.is_timeout() => FailureKind::TimedOut,
             // Neither sent nor refused by a transport: there was nothing to sign it with.
             SdkError::DispatchFailure(failure) if failure.is_other() && failure.as_other().is_none() => {
-                without_credentials(&error)
+                FailureKind::Unauthorized
             }
             SdkError::ServiceError(refusal) => {
                 let metadata = refusal.err();
@@ -37,43 +38,52 @@ where
             // Connections refused or lost, answers that are no answers.
             _ => FailureKind::Unavailable,
         };
-        if kind == FailureKind::Unauthorized
-            && let Some(none) = no_credentials(&error)
+        if let Some(none) = NoToken::among(&error) {
+            return none.failure();
+        }
+        if let SdkError::ServiceError(refusal) = &error
+            && knows_not_who(refusal.err().code())
         {
-            return Self::new(kind, none);
+            return Self::new(kind, CredentialsRefused(words(&error)));
+        }
+        if kind == FailureKind::Unauthorized && credentials_error(&error) {
+            return Self::new(kind, NoCredentials(words(&error)));
         }
         Self::in_words(kind, words(&error), error)
     }
 }
 
-/// Credentials could not be had: their source cannot be reached for now, or there are none, or it will not give any.
-///
-/// What the SDK asked within the outer request has left its own connector's error in the chain. A source that takes too
-/// long never comes here: the attempt's own timeout is shorter than the 5 s that the SDK gives it.
-fn without_credentials(error: &(dyn Error + 'static)) -> FailureKind {
+/// Whether a key that was handed over cannot be used.
+fn credentials_error(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(cause) = next {
-        if cause.downcast_ref::<ConnectorError>().is_some_and(|connector| connector.is_io() || connector.is_timeout()) {
-            return FailureKind::Unavailable;
+        if cause.is::<CredentialsError>() {
+            return true;
         }
         next = cause.source();
     }
-    FailureKind::Unauthorized
+    false
 }
 
-/// What every link of the SDK's chain answered, where none of them has credentials.
-fn no_credentials(error: &(dyn Error + 'static)) -> Option<NoCredentials> {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if let Some(CredentialsError::CredentialsNotLoaded(_)) = cause.downcast_ref() {
-            // The SDK says this of every link, and then why.
-            let said = chain(cause).replace("the credential provider was not enabled: ", "");
-            let links: Vec<&str> = said.lines().map(str::trim).collect();
-            return Some(NoCredentials(links.join("; ").replace(":; ", ": ")));
-        }
-        next = cause.source();
-    }
-    None
+/// Whether a code says that the caller's credentials are wrong or have ended, and not that a right is missing. "Common errors" of AWS,
+/// read 2026-11.
+fn knows_not_who(code: Option<&str>) -> bool {
+    matches!(
+        bare(code.unwrap_or_default()),
+        "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "InvalidAccessKeyId"
+            | "ExpiredToken"
+            | "ExpiredTokenException"
+            | "RequestExpired"
+            | "MissingAuthenticationToken"
+            | "MissingAuthenticationTokenException"
+            | "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignature"
+            | "IncompleteSignatureException"
+            | "InvalidSecurity"
+    )
 }
 
 /// What the service's code means, whatever the request was.
@@ -197,6 +207,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_sqs::error::ConnectorError;
+
     use super::*;
 
     #[test]
@@ -298,14 +310,30 @@ mod tests {
     #[test]
     fn no_credentials_are_not_always_no_right() {
         type Refused = SdkError<aws_sdk_sqs::operation::receive_message::ReceiveMessageError, HttpResponse>;
-        let kind = |source: Box<dyn Error + Send + Sync>| {
-            Failure::from(Refused::dispatch_failure(ConnectorError::other(source, None))).kind
+        let failed = |source: CredentialsError| {
+            Failure::from(Refused::dispatch_failure(ConnectorError::other(source.into(), None)))
         };
-        assert_eq!(kind("no provider in the chain has any".into()), FailureKind::Unauthorized);
-        let missing_token_file = std::io::Error::from(std::io::ErrorKind::NotFound);
-        assert_eq!(kind(missing_token_file.into()), FailureKind::Unauthorized);
+        let refused = failed(CredentialsError::provider_error(NoToken::refused("no role")));
+        assert_eq!(refused.kind, FailureKind::Unauthorized);
+        assert_eq!(refused.detail(), "no credentials were found: no role");
+        let away = failed(CredentialsError::provider_error(NoToken::away("no route")));
+        assert_eq!(away.kind, FailureKind::Unavailable);
+        let key = failed(CredentialsError::invalid_configuration("no key")).at("sqs q", "send");
+        assert!(key.cause::<NoCredentials>().is_some() && key.chain().contains("no key"), "{}", key.chain());
         let unreachable = ConnectorError::io("connection refused".into());
-        assert_eq!(kind(Refused::dispatch_failure(unreachable).into()), FailureKind::Unavailable);
+        assert_eq!(Failure::from(Refused::dispatch_failure(unreachable)).kind, FailureKind::Unavailable);
+    }
+
+    #[test]
+    fn refused_credentials_are_told_apart_from_a_missing_right() {
+        for code in
+            ["ExpiredTokenException", "com.amazon.coral.service#UnrecognizedClientException", "InvalidClientTokenId"]
+        {
+            assert!(knows_not_who(Some(code)), "{code}");
+        }
+        for code in ["AccessDeniedException", "KmsAccessDenied", "OptInRequired"] {
+            assert!(!knows_not_who(Some(code)), "{code}");
+        }
     }
 
     #[test]

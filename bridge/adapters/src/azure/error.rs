@@ -3,13 +3,12 @@
 //! HTTP status and sub-status decide ("HTTP Status Codes for Azure Cosmos DB", read 2026-11). What is not listed is
 //! `Unavailable`, which is retried, and stands in the log until it gets a line here.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
-use azure_core::error::ErrorKind;
 use azure_data_cosmos::CosmosError;
-use bridge_core::failure::{FailureKind, PortError, chain};
+use bridge_core::failure::{CredentialsRefused, FailureKind, PortError, chain};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, token::NoToken};
 
 /// The region is not the one that takes writes (any more).
 const WRITE_FORBIDDEN: u16 = 3;
@@ -22,8 +21,6 @@ const PARTITION_KEY_MISMATCH: u16 = 1001;
 const READ_SESSION_NOT_AVAILABLE: u16 = 1002;
 /// The SDK's own: the operation's time was up.
 const CLIENT_OPERATION_TIMEOUT: u16 = 20_008;
-/// The SDK's own: no token could be had.
-const TOKEN_ACQUISITION_FAILED: u16 = 20_402;
 /// The SDK's own forms of the three above it.
 const CLIENT_READ_SESSION_NOT_AVAILABLE: u16 = 20_310;
 const CLIENT_WRITE_FORBIDDEN: u16 = 20_311;
@@ -32,7 +29,14 @@ const CLIENT_ACCOUNT_NOT_FOUND: u16 = 20_312;
 /// The failure of `operation` as the port says it. Outcomes that are part of a write's way (404 of an item, 409, 412)
 /// never come here.
 pub(super) fn port_error(backend: String, operation: &'static str, error: &CosmosError) -> PortError {
-    Failure::in_words(kind(error), words(error), error.clone()).at(backend, operation)
+    let (kind, told) = (kind(error), words(error));
+    let failure = match NoToken::among(error) {
+        Some(none) => none.failure(),
+        // "Status 401" and "status 403" of Cosmos DB: who calls is not known, or may not do this.
+        None if u16::from(error.status().status_code()) == 401 => Failure::new(kind, CredentialsRefused(told)),
+        None => Failure::in_words(kind, told, error.clone()),
+    };
+    failure.at(backend, operation)
 }
 
 fn kind(error: &CosmosError) -> FailureKind {
@@ -40,7 +44,6 @@ fn kind(error: &CosmosError) -> FailureKind {
     let sub_status = error.status().sub_status().map(|sub_status| sub_status.value());
     match (status, sub_status) {
         (_, Some(CLIENT_OPERATION_TIMEOUT)) | (408, _) => FailureKind::TimedOut,
-        (_, Some(TOKEN_ACQUISITION_FAILED)) => without_token(error),
         // While the account moves its writes to another region, its regions contradict each other for some minutes.
         (403, Some(WRITE_FORBIDDEN | ACCOUNT_NOT_FOUND | CLIENT_WRITE_FORBIDDEN | CLIENT_ACCOUNT_NOT_FOUND))
         | (404, Some(READ_SESSION_NOT_AVAILABLE | CLIENT_READ_SESSION_NOT_AVAILABLE)) => FailureKind::Unavailable,
@@ -51,23 +54,6 @@ fn kind(error: &CosmosError) -> FailureKind {
         (400, _) => FailureKind::Rejected { detail: error.to_string() },
         _ => FailureKind::Unavailable,
     }
-}
-
-/// No token: its issuer cannot be reached for now, or it will not give one.
-fn without_token(error: &CosmosError) -> FailureKind {
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let refused = cause.downcast_ref::<azure_core::Error>().map(|cause| match cause.kind() {
-            ErrorKind::HttpResponse { status, .. } => !status.is_server_error() && u16::from(*status) != 429,
-            ErrorKind::Io | ErrorKind::Connection => false,
-            _ => true,
-        });
-        if refused == Some(false) {
-            return FailureKind::Unavailable;
-        }
-        next = cause.source();
-    }
-    FailureKind::Unauthorized
 }
 
 fn retry_after(error: &CosmosError) -> Option<Duration> {
@@ -85,8 +71,9 @@ fn words(error: &CosmosError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use azure_core::http::StatusCode;
+    use azure_core::{error::ErrorKind, http::StatusCode};
     use azure_data_cosmos::CosmosStatus;
+    use bridge_core::failure::NoCredentials;
 
     use super::*;
 
@@ -125,14 +112,19 @@ mod tests {
     }
 
     #[test]
-    fn no_token_is_not_always_no_right() {
-        let failed = |source: azure_core::Error| {
-            let status = CosmosStatus::new(StatusCode::Unauthorized).with_sub_status(TOKEN_ACQUISITION_FAILED);
-            kind(&CosmosError::builder().with_status(status).with_message("no token").with_source(source).build())
+    fn no_token_is_told_apart_from_no_right() {
+        let failed = |none: NoToken| {
+            let source = azure_core::Error::with_error(ErrorKind::Credential, none, "told");
+            let status = CosmosStatus::new(StatusCode::Unauthorized).with_sub_status(20_402);
+            let error = CosmosError::builder().with_status(status).with_message("no token").with_source(source).build();
+            let failed = port_error("cosmos c".to_owned(), "get", &error);
+            assert!(failed.cause::<NoCredentials>().is_some(), "{}", failed.chain());
+            failed.kind
         };
-        let refused = azure_core::Error::with_message(ErrorKind::Credential, "no such identity");
-        let unreachable = azure_core::Error::with_message(ErrorKind::Io, "no route");
-        assert_eq!(failed(refused), FailureKind::Unauthorized);
-        assert_eq!(failed(unreachable), FailureKind::Unavailable);
+        assert_eq!(failed(NoToken::refused("no such identity")), FailureKind::Unauthorized);
+        assert_eq!(failed(NoToken::away("no route")), FailureKind::Unavailable);
+        let of = |status| port_error("cosmos c".to_owned(), "get", &error(status, 0));
+        assert!(of(401).cause::<CredentialsRefused>().is_some());
+        assert!(of(403).cause::<CredentialsRefused>().is_none());
     }
 }

@@ -1,13 +1,11 @@
-//! The identity that the place offers, where no key is configured: one chain, whose error names every link and its answer.
-//!
-//! A link that the environment sets up is the last one that is tried: another identity in its place would hide what is wrong with it.
-//! `docs/identity.md` says which places have which link.
+//! The identity that the place offers, where no key is configured: the links of Azure. `docs/identity.md` says which places have which.
 
 use std::{
+    collections::HashMap,
     error::Error as _,
     fmt,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -23,9 +21,15 @@ use azure_identity::{
     ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
     WorkloadIdentityCredentialOptions,
 };
-use bridge_core::failure::{NoCredentials, chain};
+use bridge_core::failure::chain;
 use reqwest::{Client, redirect};
 use url::Url;
+
+use super::from_aws::{Federated, FromAws};
+use crate::token::{
+    ANSWER, Chain, Fresh, Link, Links, NoToken, OfProcess, Renewed, Source, State, TOOL, Why, is_header, variable,
+    within,
+};
 
 /// "Azure Instance Metadata Service", read 2026-11. Answers on virtual machines and in what runs on them.
 const METADATA: &str = "http://169.254.169.254/";
@@ -39,58 +43,67 @@ const PROBE: Duration = Duration::from_secs(1);
 /// For a connection to an identity service.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// The identity of the place; `client_id` names the one to use where there are several, instead of `AZURE_CLIENT_ID`. Nothing is sent
-/// or read until a token is asked for.
-pub fn ambient(client_id: Option<String>) -> Arc<dyn TokenCredential> {
-    Arc::new(Ambient { place: Place::of_process(client_id), links: OnceLock::new(), chosen: OnceLock::new() })
+/// Which identity a process has in Azure.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AzureIdentity {
+    /// The user-assigned identity to use where there are several, instead of `AZURE_CLIENT_ID`.
+    pub client_id: Option<String>,
+    /// How a process on AWS gets in.
+    pub from_aws: Option<FromAws>,
+}
+
+/// The identity of the place, one for all clients of the process. Nothing is sent or read until a token is asked for.
+pub fn ambient(identity: AzureIdentity) -> Arc<dyn TokenCredential> {
+    of_process(identity, true)
+}
+
+/// Which link of the chain gives a process its tokens, as far as that is known without asking.
+pub async fn way(identity: AzureIdentity) -> String {
+    Chain::new(Place { variable, identity, tools: true }).way().await
+}
+
+fn of_process(identity: AzureIdentity, tools: bool) -> Arc<dyn TokenCredential> {
+    static KNOWN: OfProcess<(AzureIdentity, bool), Ambient> = OfProcess::new();
+    let new = |(identity, tools): &(AzureIdentity, bool)| {
+        Ambient::new(Place { variable, identity: identity.clone(), tools: *tools })
+    };
+    KNOWN.get((identity, tools), new)
+}
+
+/// The same without the tools of a developer, for a service that trusts the identity of a machine alone.
+pub fn of_machine(client_id: Option<String>) -> Arc<dyn TokenCredential> {
+    of_process(AzureIdentity { client_id, from_aws: None }, false)
 }
 
 /// What a process finds where it runs.
 struct Place {
     variable: fn(&str) -> Option<String>,
-    client_id: Option<String>,
+    identity: AzureIdentity,
+    tools: bool,
 }
 
 impl Place {
-    fn of_process(client_id: Option<String>) -> Self {
-        Self { variable, client_id }
-    }
-
     fn variable(&self, name: &str) -> Option<String> {
-        (self.variable)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        (self.variable)(name)
     }
 
     fn client_id(&self) -> Option<String> {
-        self.client_id.clone().or_else(|| self.variable("AZURE_CLIENT_ID"))
+        self.identity.client_id.clone().or_else(|| self.variable("AZURE_CLIENT_ID"))
     }
 }
 
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
+type Tokens = State<AccessToken>;
 
-/// One way to an identity.
-struct Link {
-    name: &'static str,
-    state: State,
-}
-
-enum State {
-    /// The place does not have it, and why that is known.
-    Absent(String),
-    /// The place has it, and it cannot be used.
-    Refused(String),
-    /// The environment sets it up.
-    Given(Arc<dyn TokenCredential>),
-    /// It may be there: whether it is shows when it is asked.
-    Perhaps(Arc<dyn TokenCredential>),
-}
-
-/// The chain. The link that gives the first token gives all later ones.
+/// The chain, and a token for each service that was asked for.
 struct Ambient {
-    place: Place,
-    links: OnceLock<Vec<Link>>,
-    chosen: OnceLock<Arc<dyn TokenCredential>>,
+    chain: Arc<Chain<AccessToken, Place>>,
+    tokens: Mutex<HashMap<String, Arc<Renewed<AccessToken>>>>,
+}
+
+impl Ambient {
+    fn new(place: Place) -> Self {
+        Self { chain: Arc::new(Chain::new(place)), tokens: Mutex::default() }
+    }
 }
 
 impl fmt::Debug for Ambient {
@@ -101,75 +114,117 @@ impl fmt::Debug for Ambient {
 
 #[async_trait]
 impl TokenCredential for Ambient {
-    async fn get_token(&self, scopes: &[&str], options: Option<TokenRequestOptions<'_>>) -> Result<AccessToken> {
-        if let Some(chosen) = self.chosen.get() {
-            return chosen.get_token(scopes, options).await;
-        }
-        let mut answers = Vec::new();
-        for Link { name, state } in self.links.get_or_init(|| links(&self.place)) {
-            let (credential, last) = match state {
-                State::Absent(why) => {
-                    answers.push(format!("{name}: {why}"));
-                    continue;
-                }
-                State::Refused(why) => {
-                    answers.push(format!("{name}: {why}"));
-                    return Err(Error::with_message(ErrorKind::Credential, told(&answers)));
-                }
-                State::Given(credential) => (credential, true),
-                State::Perhaps(credential) => (credential, false),
-            };
-            match credential.get_token(scopes, options.clone()).await {
-                Ok(token) => {
-                    let _ = self.chosen.set(Arc::clone(credential));
-                    return Ok(token);
-                }
-                Err(error) => {
-                    answers.push(format!("{name}: {}", words(&error)));
-                    // A service that is there was asked for a certain identity: that of the developer tools is another one.
-                    let there = *error.kind() != ErrorKind::Other;
-                    if last || there && self.place.client_id().is_some() {
-                        return Err(Error::with_error(ErrorKind::Credential, error, told(&answers)));
-                    }
-                }
-            }
-        }
-        let none = NoCredentials(told(&answers));
-        Err(Error::with_error(ErrorKind::Credential, none.clone(), none.to_string()))
+    async fn get_token(&self, scopes: &[&str], _: Option<TokenRequestOptions<'_>>) -> Result<AccessToken> {
+        let scope = scopes.join(" ");
+        let renewed = {
+            let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = || Arc::new(Renewed::new(Arc::clone(&self.chain) as Arc<dyn Source<AccessToken>>, &scope));
+            Arc::clone(tokens.entry(scope.clone()).or_insert_with(new))
+        };
+        renewed.get().await.map_err(|none| {
+            let told = none.to_string();
+            Error::with_error(ErrorKind::Credential, none, told)
+        })
     }
 }
 
-fn told(answers: &[String]) -> String {
-    format!("no token could be had. Asked in this order: {}", answers.join("; "))
+/// One of the SDK's credentials.
+struct Sdk {
+    credential: Arc<dyn TokenCredential>,
+    limit: Duration,
+}
+
+#[async_trait]
+impl Source<AccessToken> for Sdk {
+    async fn issue(&self, scope: &str) -> std::result::Result<Fresh<AccessToken>, NoToken> {
+        let asked = async { self.credential.get_token(&[scope], None).await.map_err(|error| no_token(&error)) };
+        let token = within(self.limit, asked).await?;
+        if !is_header(token.token.secret()) {
+            return Err(NoToken::refused("gave a token that no header carries"));
+        }
+        Ok(Fresh { ends: Some(token.expires_on.into()), token })
+    }
+}
+
+/// A refused identity stops the worker; an identity service that cannot be reached must not. The SDK reports both as failed credentials, so
+/// the causes decide.
+pub(super) fn no_token(error: &Error) -> NoToken {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut why = Why::Refused;
+    while let Some(cause) = next {
+        if let Some(cause) = cause.downcast_ref::<Error>() {
+            match cause.kind() {
+                ErrorKind::Io | ErrorKind::Connection => why = Why::Away,
+                ErrorKind::HttpResponse { status, .. } if status.is_server_error() || u16::from(*status) == 429 => {
+                    why = Why::Away;
+                }
+                _ => {}
+            }
+        }
+        next = cause.source();
+    }
+    NoToken { told: words(error), why }
 }
 
 /// An error in one line, without the links to web pages that the SDK adds.
-fn words(error: &Error) -> String {
+pub(super) fn words(error: &Error) -> String {
     let said = error.source().map_or_else(|| error.to_string(), chain);
     let said = said.split("\nTo troubleshoot").next().unwrap_or_default();
     said.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn links(place: &Place) -> Vec<Link> {
-    let link = |name, state| Link { name, state };
-    vec![
-        link("service principal", service_principal(place)),
-        link("workload identity", workload(place)),
-        link("managed identity of a function, an app or a container app", managed_by_variables(place)),
-        link("managed identity of a virtual machine", managed_by_metadata(place)),
-        link("developer tools", developer_tools()),
-    ]
-}
-
-/// What a credential comes to that the environment sets up.
-fn given(credential: Result<Arc<impl TokenCredential + 'static>>) -> State {
-    match credential {
-        Ok(credential) => State::Given(credential),
-        Err(error) => State::Refused(chain(&error)),
+#[async_trait]
+impl Links<AccessToken> for Place {
+    async fn links(&self) -> Vec<Link<AccessToken>> {
+        let link = |name, state| Link { name, state };
+        let mut links = vec![
+            link("service principal", service_principal(self)),
+            link("workload identity", workload(self)),
+            link("managed identity of a function, an app or a container app", managed_by_variables(self)),
+        ];
+        let (here, elsewhere) = from_aws(self);
+        links.extend(here.map(|state| link(FROM_AWS, state)));
+        links.push(link("managed identity of a virtual machine", managed_by_metadata(self)));
+        if self.tools {
+            links.push(link("developer tools", developer_tools()));
+        }
+        links.extend(elsewhere.map(|state| link(FROM_AWS, state)));
+        links
     }
 }
 
-fn service_principal(place: &Place) -> State {
+const FROM_AWS: &str = "role of AWS";
+
+/// Where the process runs on AWS for certain, and where it may.
+fn from_aws(place: &Place) -> (Option<Tokens>, Option<Tokens>) {
+    let Some(from) = &place.identity.from_aws else { return (None, None) };
+    let source = match Federated::new(from.clone()) {
+        Ok(source) => Arc::new(source),
+        Err(error) => return (Some(State::Refused(words(&error))), None),
+    };
+    // Lambda, ECS and EKS; "Lambda environment variables" and "Container credential provider", read 2026-11.
+    let of_aws = [
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+    ];
+    if of_aws.into_iter().any(|name| place.variable(name).is_some()) {
+        (Some(State::Given(source)), None)
+    } else {
+        (None, Some(State::Perhaps(source)))
+    }
+}
+
+/// What a credential comes to that the environment sets up.
+fn given(credential: Result<Arc<impl TokenCredential + 'static>>) -> Tokens {
+    match credential {
+        Ok(credential) => State::Given(Arc::new(Sdk { credential, limit: ANSWER })),
+        Err(error) => State::Refused(words(&error)),
+    }
+}
+
+fn service_principal(place: &Place) -> Tokens {
     let Some(secret) = place.variable("AZURE_CLIENT_SECRET") else {
         return if place.variable("AZURE_CLIENT_CERTIFICATE_PATH").is_some() {
             let instead =
@@ -188,7 +243,7 @@ fn service_principal(place: &Place) -> State {
     given(ClientSecretCredential::new(&tenant, client, Secret::new(secret), Some(options)))
 }
 
-fn workload(place: &Place) -> State {
+fn workload(place: &Place) -> Tokens {
     let Some(file) = place.variable("AZURE_FEDERATED_TOKEN_FILE") else {
         return State::Absent("AZURE_FEDERATED_TOKEN_FILE is not set".to_owned());
     };
@@ -202,13 +257,16 @@ fn workload(place: &Place) -> State {
 }
 
 /// "Managed identities for App Service", read 2026-11, which holds for Functions and Container Apps too.
-fn managed_by_variables(place: &Place) -> State {
+fn managed_by_variables(place: &Place) -> Tokens {
     let set = |name| place.variable(name).is_some();
     let refused = |what: &str| {
         State::Refused(format!(
             "{what} has an identity service of its own, which the bridge does not ask: use a service principal"
         ))
     };
+    if place.variable("IDENTITY_HEADER").is_some_and(|header| !is_header(&header)) {
+        return State::Refused("IDENTITY_HEADER has a character that no header carries".to_owned());
+    }
     match (set("IDENTITY_ENDPOINT"), set("IDENTITY_HEADER")) {
         (true, true) if set("IDENTITY_SERVER_THUMBPRINT") => refused("Service Fabric"),
         (true, true) => given(managed(place, None)),
@@ -219,7 +277,7 @@ fn managed_by_variables(place: &Place) -> State {
     }
 }
 
-fn managed_by_metadata(place: &Place) -> State {
+fn managed_by_metadata(place: &Place) -> Tokens {
     if place.variable("MSI_ENDPOINT").is_some() {
         return State::Absent("Cloud Shell has none".to_owned());
     }
@@ -229,8 +287,11 @@ fn managed_by_metadata(place: &Place) -> State {
         Err(error) => return State::Refused(format!("{METADATA_ADDRESS} is no address: {error}")),
     };
     match managed(place, Some(address.clone())) {
-        Ok(credential) => State::Perhaps(Arc::new(Probed { address, credential })),
-        Err(error) => State::Refused(chain(&error)),
+        Ok(credential) => {
+            let named = place.client_id().is_some();
+            State::Perhaps(Arc::new(Probed { address, credential: Sdk { credential, limit: ANSWER }, named }))
+        }
+        Err(error) => State::Refused(words(&error)),
     }
 }
 
@@ -247,15 +308,25 @@ fn managed(place: &Place, metadata: Option<Url>) -> Result<Arc<ManagedIdentityCr
     ManagedIdentityCredential::new(Some(options))
 }
 
-fn developer_tools() -> State {
+fn developer_tools() -> Tokens {
     match DeveloperToolsCredential::new(None) {
-        Ok(credential) => State::Perhaps(credential),
+        Ok(credential) => State::Perhaps(Arc::new(Tools(Sdk { credential, limit: TOOL }))),
         Err(error) => State::Absent(chain(&error)),
     }
 }
 
+/// Those that are signed in; that none is, is no mistake.
+struct Tools(Sdk);
+
+#[async_trait]
+impl Source<AccessToken> for Tools {
+    async fn issue(&self, scope: &str) -> std::result::Result<Fresh<AccessToken>, NoToken> {
+        self.0.issue(scope).await.map_err(|error| NoToken::absent(error.told))
+    }
+}
+
 /// By the proxies of the environment, as Entra ID answers on the Internet.
-fn over_the_network() -> ClientOptions {
+pub(super) fn over_the_network() -> ClientOptions {
     let client = Client::builder().redirect(redirect::Policy::none()).connect_timeout(CONNECT).build();
     // A client that cannot be built is left to the SDK, which says why.
     ClientOptions { transport: client.ok().map(|client| Transport::new(Arc::new(client))), ..ClientOptions::default() }
@@ -272,46 +343,55 @@ struct Metadata {
 #[async_trait]
 impl HttpClient for Metadata {
     async fn execute_request(&self, request: &Request) -> Result<AsyncRawResponse> {
-        let Some(address) = &self.metadata else { return self.client.execute_request(request).await };
         let mut request = request.clone();
-        let mut url = address.clone();
-        url.set_path(request.url().path());
-        url.set_query(request.url().query());
-        *request.url_mut() = url;
+        // The SDK takes it from the environment as it stands, and panics at a line's end.
+        if let Some(header) = variable("IDENTITY_HEADER").filter(|_| self.metadata.is_none()) {
+            request.insert_header("x-identity-header", header);
+        }
+        if let Some(address) = &self.metadata {
+            let mut url = address.clone();
+            url.set_path(request.url().path());
+            url.set_query(request.url().query());
+            *request.url_mut() = url;
+        }
         self.client.execute_request(&request).await
     }
 }
 
 /// A metadata service that is asked whether it is there first: the SDK would ask one that is not there for over a minute.
-#[derive(Debug)]
 struct Probed {
     address: Url,
-    credential: Arc<ManagedIdentityCredential>,
+    credential: Sdk,
+    /// A service that is there is asked for a certain identity: what the next link has is another one.
+    named: bool,
 }
 
 #[async_trait]
-impl TokenCredential for Probed {
-    async fn get_token(&self, scopes: &[&str], options: Option<TokenRequestOptions<'_>>) -> Result<AccessToken> {
+impl Source<AccessToken> for Probed {
+    async fn issue(&self, scope: &str) -> std::result::Result<Fresh<AccessToken>, NoToken> {
         self.probe().await?;
-        self.credential.get_token(scopes, options).await
+        self.credential.issue(scope).await.map_err(|error| match error.why {
+            Why::Refused if !self.named => NoToken::absent(error.told),
+            _ => error,
+        })
     }
 }
 
 impl Probed {
     /// Without its header Azure's service answers 400, at once; what answers otherwise is another cloud's.
-    async fn probe(&self) -> Result<()> {
-        let absent = |why: String| Error::with_message(ErrorKind::Other, why);
+    async fn probe(&self) -> std::result::Result<(), NoToken> {
         let client = Client::builder().no_proxy().redirect(redirect::Policy::none()).timeout(PROBE).build();
-        let client = client.map_err(|error| absent(error.to_string()))?;
+        let client = client.map_err(|error| NoToken::absent(error.to_string()))?;
         let mut url = self.address.clone();
         url.set_path("/metadata/identity/oauth2/token");
         let host = self.address.host_str().unwrap_or_default();
         match client.get(url).send().await {
             Ok(answer) if answer.status() == 400 => Ok(()),
             Ok(answer) => {
-                Err(absent(format!("{host} answered {}, as no service of Azure does", answer.status().as_u16())))
+                let status = answer.status().as_u16();
+                Err(NoToken::absent(format!("{host} answered {status}, as no service of Azure does")))
             }
-            Err(_) => Err(absent(format!("{host} did not answer within {} s", PROBE.as_secs()))),
+            Err(_) => Err(NoToken::absent(format!("{host} did not answer within {} s", PROBE.as_secs()))),
         }
     }
 }
@@ -320,10 +400,13 @@ impl Probed {
 mod tests {
     use super::*;
 
+    fn place(variable: fn(&str) -> Option<String>) -> Place {
+        Place { variable, identity: AzureIdentity::default(), tools: true }
+    }
+
     fn state(variables: fn(&str) -> Option<String>, link: &str) -> String {
-        let place = Place { variable: variables, client_id: None };
-        let state = links(&place).into_iter().find(|known| known.name.starts_with(link)).unwrap().state;
-        match state {
+        let links = futures_util::FutureExt::now_or_never(place(variables).links()).expect("it asks nobody");
+        match links.into_iter().find(|known| known.name.starts_with(link)).unwrap().state {
             State::Absent(why) => format!("absent: {why}"),
             State::Refused(why) => format!("refused: {why}"),
             State::Given(_) => "given".to_owned(),
@@ -332,7 +415,7 @@ mod tests {
     }
 
     fn set(name: &str, names: &[&str]) -> Option<String> {
-        names.contains(&name).then(|| "https://127.0.0.1/\n".to_owned())
+        names.contains(&name).then(|| "https://127.0.0.1/".to_owned())
     }
 
     #[test]
@@ -361,11 +444,29 @@ mod tests {
 
     #[tokio::test]
     async fn the_error_names_every_link_and_stops_at_the_one_that_was_set_up() {
-        let place = Place { variable: |name| set(name, &["IDENTITY_ENDPOINT", "IMDS_ENDPOINT"]), client_id: None };
-        let ambient = Ambient { place, links: OnceLock::new(), chosen: OnceLock::new() };
+        let ambient = Ambient::new(place(|name| set(name, &["IDENTITY_ENDPOINT", "IMDS_ENDPOINT"])));
         let error = ambient.get_token(&["https://servicebus.azure.net/.default"], None).await.unwrap_err().to_string();
-        let expected = "no token could be had. Asked in this order: service principal: AZURE_CLIENT_SECRET is not set; \
+        let expected = "asked in this order: service principal: AZURE_CLIENT_SECRET is not set; \
                         workload identity: AZURE_FEDERATED_TOKEN_FILE is not set; managed identity of a function, an app or a container app: Azure Arc";
         assert!(error.starts_with(expected) && !error.contains("virtual machine"), "{error}");
+    }
+
+    #[test]
+    fn a_header_that_no_request_carries_is_refused_by_its_name() {
+        let variables = |name: &str| match name {
+            "IDENTITY_HEADER" => Some("let\nme-in".to_owned()),
+            name => set(name, &["IDENTITY_ENDPOINT"]),
+        };
+        let told = state(variables, "managed identity of a function");
+        assert_eq!(told, "refused: IDENTITY_HEADER has a character that no header carries");
+    }
+
+    #[test]
+    fn an_identity_service_out_of_reach_does_not_stop_the_worker() {
+        let refused = Error::with_message(ErrorKind::Credential, "no such identity");
+        assert_eq!(no_token(&refused).why, Why::Refused);
+        let network = Error::with_message(ErrorKind::Io, "connection refused");
+        let wrapped = Error::with_error(ErrorKind::Credential, network, "token request failed");
+        assert_eq!(no_token(&wrapped).why, Why::Away);
     }
 }

@@ -4,6 +4,7 @@ mod client;
 pub mod cosmos;
 pub mod credential;
 mod error;
+mod from_aws;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod identity;
@@ -14,4 +15,5 @@ mod tls;
 
 pub use client::{CosmosCredential, CosmosOptions};
 pub use cosmos::CosmosStore;
+pub use from_aws::FromAws;
 pub use inspect::AzureInspect;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context;
 use bridge_adapters::{
     aws::{
-        AwsClients, AwsCredentials, AwsInspect, AwsInspectOptions, AwsOptions, DynamodbStore, SqsDepth, SqsQueue,
+        self, AwsClients, AwsCredentials, AwsInspect, AwsInspectOptions, AwsOptions, DynamodbStore, SqsDepth, SqsQueue,
         SqsQueueOptions, StaticCredentials, redrive_target,
     },
     azure::{
@@ -293,13 +293,37 @@ pub(crate) async fn endpoints(config: &Config) -> anyhow::Result<Vec<(String, ur
     Ok(endpoints)
 }
 
+/// How this process proves to each site who it is: by which key, or which link of the chain.
+pub(crate) async fn identities(config: &Config) -> Vec<(String, String)> {
+    let mut ways = Vec::new();
+    for (id, site) in &config.sites {
+        let way = match site {
+            SiteConfig::Aws(AwsSite { access_key: Some(_), .. }) => "access_key_id".to_owned(),
+            SiteConfig::Aws(site) => aws::way(id.region(), site.from_azure.as_ref()).await,
+            SiteConfig::Azure(site) => {
+                let has_key = matches!(site.service_bus, ServiceBusAccess::ConnectionString(_));
+                match (has_key, site.cosmos_key.is_some()) {
+                    (true, true) => "service_bus_connection_string and cosmos_key".to_owned(),
+                    (true, false) => {
+                        format!("service_bus_connection_string; {}", identity::way(site.identity.clone()).await)
+                    }
+                    (false, true) => format!("cosmos_key; {}", identity::way(site.identity.clone()).await),
+                    (false, false) => identity::way(site.identity.clone()).await,
+                }
+            }
+        };
+        ways.push((format!("sites.{id} (identity)"), way));
+    }
+    ways
+}
+
 async fn aws_clients(id: &SiteId, site: &AwsSite) -> anyhow::Result<AwsClients> {
     let credentials = match &site.access_key {
         Some((access_key_id, secret)) => AwsCredentials::Static(StaticCredentials {
             access_key_id: access_key_id.clone(),
             secret_access_key: secret.reveal().to_owned(),
         }),
-        None => AwsCredentials::Ambient,
+        None => site.from_azure.clone().map_or(AwsCredentials::Ambient, AwsCredentials::OrFromAzure),
     };
     let options = AwsOptions {
         region: id.region().to_owned(),
@@ -346,7 +370,7 @@ fn service_bus(site: &AzureSite) -> anyhow::Result<ServiceBusConnection> {
             text.reveal().parse::<ServiceBusConnection>().context("service_bus_connection_string")?
         }
         ServiceBusAccess::Identity { namespace } => {
-            ServiceBusConnection::with_token(namespace, identity::ambient(site.identity_client_id.clone()))
+            ServiceBusConnection::with_token(namespace, identity::ambient(site.identity.clone()))
                 .context("service_bus_namespace")?
         }
     })
@@ -371,7 +395,7 @@ fn service_bus_queue(site: &AzureSite, connection: &ServiceBusConnection, name: 
 fn cosmos_store(site: &AzureSite) -> anyhow::Result<CosmosStore> {
     let credential = match &site.cosmos_key {
         Some(key) => CosmosCredential::Key(key.reveal().to_owned()),
-        None => CosmosCredential::Token(identity::ambient(site.identity_client_id.clone())),
+        None => CosmosCredential::Token(identity::ambient(site.identity.clone())),
     };
     Ok(CosmosStore::new(CosmosOptions {
         endpoint: site.cosmos_endpoint.clone(),

@@ -40,6 +40,11 @@ pub(crate) async fn run(args: &Args, load: impl FnOnce() -> Result<Config, Confi
     }
     let mut config = load()?;
     show_endpoints(&mut config).await?;
+    for (key, value) in assemble::identities(&config).await {
+        let origin = "the configuration and this process's environment".to_owned();
+        let help = "by which this process signs in (docs/identity.md)";
+        config.entries.push(Entry { key, value: Some(value), unit: "identity", origin, help });
+    }
     if args.json {
         super::print(&format!("{}\n", serde_json::to_string_pretty(&config.entries)?))?;
     } else {

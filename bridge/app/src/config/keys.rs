@@ -120,7 +120,9 @@ const CONNECTION: &str =
 const SERVICE_BUS_QUEUE: &str = r"^\s*[A-Za-z0-9]([A-Za-z0-9._/-]{0,258}[A-Za-z0-9])?\s*$";
 const COSMOS: &str = r"^\s*[^/\\#?\s\x00-\x1f\x7f]([^/\\#?\x00-\x1f\x7f]{0,253}[^/\\#?\s\x00-\x1f\x7f])?\s*$";
 const BASE64: &str = r"^\s*[A-Za-z0-9+/]+={0,2}\s*$";
-const CLIENT_ID: &str = r"^\s*(urn:uuid:)?\{?[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}\}?\s*$";
+const ROLE_ARN: &str = r"^\s*arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+\s*$";
+const AUDIENCE: &str = r"^(?![\s\S]*/\.default\s*$)\s*[\x21-\x7e]+\s*$";
+const UUID: &str = r"^\s*(urn:uuid:)?\{?[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}\}?\s*$";
 
 /// `[worker]`: how hard every worker tries.
 pub(crate) const WORKER: &[KeySpec] = &[
@@ -377,6 +379,24 @@ pub(crate) const AWS: &[KeySpec] = &[
     )
     .like("AKIAIOSFODNN7EXAMPLE"),
     secret("secret_access_key", "belongs to access_key_id").like("..."),
+    key(
+        "from_azure_role_arn",
+        Kind::Text,
+        "ARN",
+        None,
+        "role that a process on Azure assumes by its managed identity; with from_azure_audience",
+    )
+    .like("arn:aws:iam::123456789012:role/bridge-from-azure")
+    .formed(ROLE_ARN),
+    key(
+        "from_azure_audience",
+        Kind::Text,
+        "application ID URI",
+        None,
+        "audience of the managed identity's token, as the identity provider in IAM lists it",
+    )
+    .like("api://bridge-aws")
+    .formed(AUDIENCE),
     ALLOW,
 ];
 
@@ -393,7 +413,27 @@ pub(crate) const AZURE: &[KeySpec] = &[
         "client id of the user-assigned managed identity to use; otherwise AZURE_CLIENT_ID, or the system-assigned one",
     )
     .like("00000000-0000-0000-0000-000000000000")
-    .formed(CLIENT_ID),
+    .formed(UUID),
+    key(
+        "from_aws_client_id",
+        Kind::Text,
+        "client id",
+        None,
+        "client id of the app or user-assigned identity that trusts the role of a process on AWS; with from_aws_tenant_id",
+    )
+    .like("00000000-0000-0000-0000-000000000000")
+    .formed(UUID),
+    key("from_aws_tenant_id", Kind::Text, "tenant id", None, "tenant of from_aws_client_id")
+        .like("00000000-0000-0000-0000-000000000000")
+        .formed(UUID),
+    key(
+        "from_aws_audience",
+        Kind::Text,
+        "text",
+        Some("api://AzureADTokenExchange"),
+        "audience of the federated credential; other clouds of Azure have another one",
+    )
+    .formed(AUDIENCE),
     secret("service_bus_connection_string", "use instead of the namespace, only without an identity")
         .like("Endpoint=sb://example.servicebus.windows.net/;SharedAccessKeyName=NAME;SharedAccessKey=...")
         .formed(CONNECTION),

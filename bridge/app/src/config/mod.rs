@@ -35,7 +35,7 @@ use layers::{File, Form, Given};
 use reader::{Reader, Section};
 pub(crate) use secret::Secret;
 pub(crate) use site::SiteConfig;
-use site::{read_aws, read_azure};
+use site::{read_aws, read_azure, settle_ways};
 
 /// Everything that is configured.
 #[derive(Clone, Debug)]
@@ -184,6 +184,7 @@ impl Config {
             sites.extend(site.map(|site| (id, site)));
         }
         let site = own_site(sources.site.as_deref(), &sites, &mut reader);
+        settle_ways(&mut sites, site.as_ref());
         check::shared_places(&sites, &mut reader);
         check::other_regions(&sites, &mut reader);
         check::unknown_regions(&sites, &mut reader);

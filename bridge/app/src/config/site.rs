@@ -1,8 +1,15 @@
 //! One site of the configuration: where its queue, its dead letters and its store are, and how to get in.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use bridge_adapters::{azure::service_bus::ServiceBusConnection, names};
+use bridge_adapters::{
+    aws::FromAzure,
+    azure::{FromAws, identity::AzureIdentity, service_bus::ServiceBusConnection},
+    names,
+};
 use bridge_core::event::SiteId;
 use bridge_ops::replay::frame::At;
 use url::Url;
@@ -26,13 +33,14 @@ pub(crate) struct AwsSite {
     pub(crate) sqs_endpoint: Option<Url>,
     pub(crate) dynamodb_endpoint: Option<Url>,
     pub(crate) access_key: Option<(String, Secret)>,
+    pub(crate) from_azure: Option<FromAzure>,
     pub(crate) allow: BTreeSet<&'static str>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct AzureSite {
     pub(crate) service_bus: ServiceBusAccess,
-    pub(crate) identity_client_id: Option<String>,
+    pub(crate) identity: AzureIdentity,
     pub(crate) service_bus_http_endpoint: Option<Url>,
     pub(crate) queue: String,
     pub(crate) dead_letter_queue: String,
@@ -158,6 +166,12 @@ pub(super) fn read_aws(section: &mut Section<'_, '_>) -> Option<AwsSite> {
             None
         }
     };
+    let from_azure = read_from_azure(section);
+    if access_key.is_some() && from_azure.is_some() {
+        section.section_error(
+            "found access_key_id and from_azure_role_arn; the key would be used everywhere, and the role nowhere",
+        );
+    }
     let allow = section.names("allow");
     Some(AwsSite {
         queue_url: queue_url?,
@@ -168,6 +182,7 @@ pub(super) fn read_aws(section: &mut Section<'_, '_>) -> Option<AwsSite> {
         sqs_endpoint,
         dynamodb_endpoint,
         access_key,
+        from_azure,
         allow,
     })
 }
@@ -180,10 +195,8 @@ pub(super) fn read_azure(section: &mut Section<'_, '_>) -> Option<AzureSite> {
     if let (Some(ServiceBusAccess::ConnectionString(text)), Some(queue)) = (&service_bus, &queue) {
         check_connection(section, text, queue, service_bus_http_endpoint.is_some());
     }
-    let identity_client_id = section.optional::<String>("identity_client_id").filter(|id| {
-        let found = format!("found {id:?}; allowed is the identity's client id, a UUID");
-        section.checked("identity_client_id", id.parse::<uuid::Uuid>().map_err(|_| found)).is_some()
-    });
+    let client_id = uuid(section, "identity_client_id");
+    let from_aws = read_from_aws(section);
     let lease = section.seconds("lease_seconds");
     let message_bytes_max = size(section.number("message_bytes_max"));
     let cosmos_endpoint = section.url("cosmos_endpoint", true);
@@ -196,7 +209,7 @@ pub(super) fn read_azure(section: &mut Section<'_, '_>) -> Option<AzureSite> {
     let allow = section.names("allow");
     Some(AzureSite {
         service_bus: service_bus?,
-        identity_client_id,
+        identity: AzureIdentity { client_id, from_aws },
         service_bus_http_endpoint,
         queue: queue?,
         dead_letter_queue: dead_letter_queue?,
@@ -208,6 +221,88 @@ pub(super) fn read_azure(section: &mut Section<'_, '_>) -> Option<AzureSite> {
         container: container?,
         allow,
     })
+}
+
+/// The id of an app, an identity or a tenant.
+fn uuid(section: &mut Section<'_, '_>, name: &str) -> Option<String> {
+    section.optional::<String>(name).filter(|id| {
+        let found = format!("found {id:?}; allowed is a UUID, as Azure shows the id");
+        section.checked(name, id.parse::<uuid::Uuid>().map_err(|_| found)).is_some()
+    })
+}
+
+fn read_from_azure(section: &mut Section<'_, '_>) -> Option<FromAzure> {
+    let errors = section.reader.errors.len();
+    let mut checked = |name, check: fn(&str) -> Result<(), String>| {
+        section.optional::<String>(name).filter(|value| section.checked(name, check(value)).is_some())
+    };
+    let role_arn = checked("from_azure_role_arn", names::role_arn);
+    let audience = checked("from_azure_audience", names::audience);
+    let pair = together(section, errors, ["from_azure_role_arn", "from_azure_audience"], role_arn, audience);
+    // The rest is the process's, and the same for all sites.
+    pair.map(|(role_arn, audience)| FromAzure {
+        role_arn,
+        audience,
+        session: String::new(),
+        client_id: None,
+        region: String::new(),
+    })
+}
+
+fn read_from_aws(section: &mut Section<'_, '_>) -> Option<FromAws> {
+    let errors = section.reader.errors.len();
+    let client_id = uuid(section, "from_aws_client_id");
+    let tenant_id = uuid(section, "from_aws_tenant_id");
+    let audience = section.name("from_aws_audience", names::audience);
+    let pair = together(section, errors, ["from_aws_client_id", "from_aws_tenant_id"], client_id, tenant_id);
+    pair.zip(audience).map(|((client_id, tenant_id), audience)| FromAws {
+        client_id,
+        tenant_id,
+        audience,
+        region: String::new(),
+    })
+}
+
+/// Both values, or none; an error, if there was none since `errors`, where one is missing.
+fn together(
+    section: &mut Section<'_, '_>,
+    errors: usize,
+    [first, second]: [&str; 2],
+    one: Option<String>,
+    other: Option<String>,
+) -> Option<(String, String)> {
+    if one.is_some() != other.is_some() && section.reader.errors.len() == errors {
+        section.section_error(format!("found one of {first} and {second}; they go together"));
+    }
+    one.zip(other)
+}
+
+/// What the ways from one cloud into the other take from where the process works: its own site, or the first site of its cloud.
+pub(super) fn settle_ways(sites: &mut BTreeMap<SiteId, SiteConfig>, own: Option<&SiteId>) {
+    let of_cloud = |cloud: &str| {
+        let own = own.filter(|id| id.cloud() == cloud);
+        own.or_else(|| sites.keys().find(|id| id.cloud() == cloud)).cloned()
+    };
+    // Every account has STS there.
+    let region = of_cloud("aws").map_or_else(|| "us-east-1".to_owned(), |id| id.region().to_owned());
+    let client_id = of_cloud("azure").and_then(|id| match &sites[&id] {
+        SiteConfig::Azure(site) => site.identity.client_id.clone(),
+        SiteConfig::Aws(_) => None,
+    });
+    let name = own.map_or_else(|| "operator".to_owned(), |id| id.as_str().replace(':', "-"));
+    for (id, site) in sites {
+        match site {
+            SiteConfig::Aws(AwsSite { from_azure: Some(from), .. }) => {
+                from.session = format!("bridge-{name}");
+                from.client_id.clone_from(&client_id);
+                id.region().clone_into(&mut from.region);
+            }
+            SiteConfig::Azure(AzureSite { identity: AzureIdentity { from_aws: Some(from), .. }, .. }) => {
+                from.region.clone_from(&region);
+            }
+            _ => {}
+        }
+    }
 }
 
 fn read_service_bus(section: &mut Section<'_, '_>) -> Option<ServiceBusAccess> {

@@ -116,13 +116,10 @@ fn aws(mend: Mend, id: &SiteId, site: &AwsSite) -> String {
             let command = set(thing, &format!("MaximumMessageSize={bytes}"));
             format!("{command}; and sites.\"{id}\".message_bytes_max = {bytes}")
         }
-        Mend::AllowUse(_) if site.access_key.is_some() => {
-            format!(
-                "check sites.\"{id}\".access_key_id and secret_access_key; if they are right, {}",
-                aws_right(mend, site)
-            )
-        }
         Mend::AllowUse(_) => aws_right(mend, site),
+        Mend::Prove(_) if site.access_key.is_some() => {
+            format!("check sites.\"{id}\".access_key_id and secret_access_key: AWS does not take them")
+        }
         Mend::AllowLook(Thing::Store) => format!(
             "look with a role that may dynamodb:DescribeTable and dynamodb:DescribeTimeToLive on {table}; {NEED_NOT}"
         ),
@@ -130,6 +127,7 @@ fn aws(mend: Mend, id: &SiteId, site: &AwsSite) -> String {
             format!("look with a role that may sqs:GetQueueAttributes on {}; {NEED_NOT}", name(url(thing)))
         }
         Mend::StopForwarding(_) | Mend::Stay(_) => unreachable!("SQS has no such setting"),
+        Mend::Prove(_) => OTHER_CREDENTIALS.to_owned(),
         Mend::Configure { .. } | Mend::SetClock | Mend::SignIn | Mend::Reach => {
             unreachable!("the same for every cloud")
         }
@@ -148,6 +146,10 @@ fn aws_right(mend: Mend, site: &AwsSite) -> String {
         name(queue)
     )
 }
+
+/// Of an identity that a service does not recognise.
+const OTHER_CREDENTIALS: &str = "the service does not take who this process says it is, so no right helps: check this machine's clock, and which \
+                                 identity `bridge config` shows for the site; docs/identity.md explains each";
 
 /// Of the right to read settings.
 const NEED_NOT: &str = "a worker works without, and then starts without looking";
@@ -212,10 +214,10 @@ fn azure(mend: Mend, id: &SiteId, site: &AzureSite) -> String {
                 "in a Premium namespace: {command}; and sites.\"{id}\".message_bytes_max = {bytes}; in a Standard one it can be 262144 at most"
             )
         }
-        Mend::AllowUse(Thing::Store) if site.cosmos_key.is_some() => {
+        Mend::Prove(Thing::Store) | Mend::AllowUse(Thing::Store) if site.cosmos_key.is_some() => {
             format!("check sites.\"{id}\".cosmos_key: the account refuses it")
         }
-        Mend::AllowUse(Thing::Queue | Thing::DeadLetterQueue)
+        Mend::Prove(Thing::Queue | Thing::DeadLetterQueue) | Mend::AllowUse(Thing::Queue | Thing::DeadLetterQueue)
             if matches!(site.service_bus, ServiceBusAccess::ConnectionString(_)) =>
         {
             format!(
@@ -235,6 +237,7 @@ fn azure(mend: Mend, id: &SiteId, site: &AzureSite) -> String {
             "look with an identity that has the role Azure Service Bus Data Owner (or the claim Manage) on {}; {NEED_NOT}",
             queue(thing)
         ),
+        Mend::Prove(_) => OTHER_CREDENTIALS.to_owned(),
         Mend::Configure { .. } | Mend::SetClock | Mend::SignIn | Mend::Reach => {
             unreachable!("the same for every cloud")
         }

@@ -40,8 +40,15 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 pub(super) async fn beat(worksite: &Worksite, every: Duration, stop: &CancellationToken) {
     let unsent = Outage::default();
     while !every.is_zero() && !stop.is_cancelled() {
-        worksite.tally.look_at_clock(&worksite.worker).await;
-        tell(&unsent, send_heartbeat(worksite).await);
+        let sent = async {
+            worksite.tally.look_at_clock(&worksite.worker).await;
+            send_heartbeat(worksite).await
+        };
+        // A service that hangs does not hold the end up.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            sent = sent => tell(&unsent, sent),
+        }
         let ask = async {
             while worksite.tally.doubts_clock() {
                 tokio::time::sleep(CLOCK_PAUSE).await;

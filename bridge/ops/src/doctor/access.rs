@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{Figures, Findings, Look, Mend, SiteFacts, Thing, spell};
-use bridge_core::failure::{FailureKind, NoCredentials, PortError};
+use bridge_core::failure::{CredentialsRefused, FailureKind, NoCredentials, PortError};
 
 /// A clock that is this far off is not kept any more. Ours: machines that are synchronised stay within a fraction of a
 /// second, and a `Date` is good to one.
@@ -23,6 +23,9 @@ pub(super) fn failed(check: &'static str, at: &str, purpose: Use, error: &PortEr
     let (Use::Look(thing) | Use::Work(thing)) = purpose;
     if let Some(none) = error.cause::<NoCredentials>() {
         return out.without_credentials(none);
+    }
+    if let Some(refused) = error.cause::<CredentialsRefused>() {
+        return out.amiss(check, at, refused.to_string(), Mend::Prove(thing));
     }
     match (&error.kind, purpose) {
         // A worker does not need to read settings, so nothing is broken by it.

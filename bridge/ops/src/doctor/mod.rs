@@ -108,6 +108,8 @@ pub enum Mend {
     AllowLook(Thing),
     /// Give this process an identity.
     SignIn,
+    /// Give this process credentials that the service takes.
+    Prove(Thing),
     /// Mend the network or the address.
     Reach,
     /// Mend the clock of this machine.

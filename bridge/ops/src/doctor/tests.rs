@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::*;
 use bridge_core::{
-    failure::{FailureKind, PortError},
+    failure::{CredentialsRefused, FailureKind, PortError},
     limits,
 };
 
@@ -117,6 +117,20 @@ fn a_refused_try_is_a_missing_right() {
     facts.tries = None;
     let findings = examine(&[facts], &FIGURES);
     assert!(!findings.iter().any(|finding| finding.check == "queue.send"), "nothing was tried");
+}
+
+/// Another right does not help who is not recognised.
+#[test]
+fn refused_credentials_are_no_missing_right() {
+    let refused = |facts: &mut SiteFacts| {
+        let ended = || failure(FailureKind::Unauthorized).caused_by(CredentialsRefused("403 ExpiredToken".to_owned()));
+        facts.looks.queue.seen = Err(ended());
+        facts.tries = Some(Tries { read: Ok(()), write: Err(ended()), send: Ok(()) });
+    };
+    let expected =
+        [("queue", State::Bad, Mend::Prove(Thing::Queue)), ("store.write", State::Bad, Mend::Prove(Thing::Store))];
+    assert_eq!(found(refused), expected);
+    assert_eq!(forbids(refused), [""; 0]);
 }
 
 /// Advice that has nothing to do with what was said sends an operator the wrong way.

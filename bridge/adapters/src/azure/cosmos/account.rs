@@ -14,7 +14,7 @@ use serde::Deserialize;
 use sha2::Sha256;
 
 use crate::{
-    azure::{client::CosmosCredential, tls},
+    azure::{client::CosmosCredential, service_bus::identity_failure, tls},
     clock::SystemClock,
     failure::Failure,
     look::LOOK,
@@ -86,9 +86,7 @@ async fn authorization(credential: &CosmosCredential, date: &str) -> Result<Stri
             format!("type=master&ver=1.0&sig={}", sign(&key, date))
         }
         CosmosCredential::Token(identity) => {
-            let token = identity.get_token(&[SCOPE], None).await;
-            // Which of the two it is, the store's own call tells.
-            let token = token.map_err(Failure::unavailable)?;
+            let token = identity.get_token(&[SCOPE], None).await.map_err(identity_failure)?;
             format!("type=aad&ver=1.0&sig={}", token.token.secret())
         }
     };

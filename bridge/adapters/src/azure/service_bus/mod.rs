@@ -36,6 +36,7 @@ use futures_util::{StreamExt, stream};
 pub use message::Peeked;
 pub(crate) use message::unpack;
 use reqwest::Url;
+pub(super) use sas::identity_failure;
 use tokio::time::Instant;
 use uuid::Uuid;
 

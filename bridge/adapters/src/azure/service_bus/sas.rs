@@ -2,14 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use azure_core::error::ErrorKind;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bridge_core::failure::FailureKind;
+use bridge_core::failure::{CredentialsRefused, FailureKind};
 use hmac::{Hmac, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::Sha256;
 
-use crate::{azure::credential::ServiceBusCredential, failure::Failure};
+use crate::{azure::credential::ServiceBusCredential, failure::Failure, token::NoToken};
 
 /// What an identity's token must be good for. "Authenticate an application to access Service Bus entities", read 2026-11.
 const SCOPE: &str = "https://servicebus.azure.net/.default";
@@ -62,24 +61,23 @@ fn sign(name: &str, key: &str, resource: &str, expires: SystemTime) -> String {
     format!("SharedAccessSignature sr={resource}&sig={signature}&se={expires}&skn={name}")
 }
 
-/// A refused identity stops the worker; an identity service that cannot be reached must not. The SDK reports both as
-/// failed credentials, so the causes decide.
-fn identity_failure(error: azure_core::Error) -> Failure {
-    let mut kind = FailureKind::Unauthorized;
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(cause) = next {
-        if let Some(cause) = cause.downcast_ref::<azure_core::Error>() {
-            match cause.kind() {
-                ErrorKind::Io | ErrorKind::Connection => kind = FailureKind::Unavailable,
-                ErrorKind::HttpResponse { status, .. } if u16::from(*status) >= 500 || u16::from(*status) == 429 => {
-                    kind = FailureKind::Unavailable;
-                }
-                _ => {}
-            }
-        }
-        next = cause.source();
+/// Every identity tells why it has no token.
+pub(in crate::azure) fn identity_failure(error: azure_core::Error) -> Failure {
+    match NoToken::among(&error) {
+        Some(none) => none.failure(),
+        None => Failure::new(FailureKind::Unauthorized, error),
     }
-    Failure::new(kind, error)
+}
+
+/// Tells refused credentials from a missing right, which Service Bus answers by the same status: of a right it says which claim is missing,
+/// or its sub-code ("Service Bus messaging exceptions" and "Troubleshoot authentication and authorization issues", read 2026-11).
+pub(super) fn of_refusal(failure: Failure) -> Failure {
+    let said = failure.detail();
+    let of_right = ["claim", "40100"].iter().any(|word| said.to_ascii_lowercase().contains(word));
+    if failure.kind != FailureKind::Unauthorized || of_right {
+        return failure;
+    }
+    Failure::new(failure.kind, CredentialsRefused(said))
 }
 
 #[cfg(test)]
@@ -109,11 +107,19 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_service_out_of_reach_does_not_stop_the_worker() {
-        let refused = azure_core::Error::with_message(ErrorKind::Credential, "no such identity");
-        assert_eq!(identity_failure(refused).kind, FailureKind::Unauthorized);
-        let network = azure_core::Error::with_message(ErrorKind::Io, "connection refused");
-        let wrapped = azure_core::Error::with_error(ErrorKind::Credential, network, "token request failed");
-        assert_eq!(identity_failure(wrapped).kind, FailureKind::Unavailable);
+    fn refused_credentials_are_told_apart_from_a_missing_right() {
+        let told = |said: &str| of_refusal(Failure::new(FailureKind::Unauthorized, said)).detail();
+        for refused in
+            ["HTTP 401 SubCode=40103: Invalid authorization token signature", "401 ExpiredToken: the token is expired"]
+        {
+            assert!(told(refused).starts_with("the credentials were refused: "), "{refused}");
+        }
+        for right in [
+            "amqp:unauthorized-access Unauthorized access. 'Listen' claim(s) are required",
+            "HTTP 401 40100: Unauthorized",
+        ] {
+            assert_eq!(told(right), right);
+        }
+        assert_eq!(of_refusal(Failure::unavailable("no route")).detail(), "no route");
     }
 }

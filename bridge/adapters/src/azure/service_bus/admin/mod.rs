@@ -78,7 +78,7 @@ impl ServiceBusDescriptions {
         }
         let words = atom::text(&text, "Detail").unwrap_or(text);
         let detail: String = format!("HTTP {} {words}", status.as_u16()).chars().take(DETAIL_CHARS_MAX).collect();
-        Err(Failure::new(tls::refusal(status), detail.trim_end()))
+        Err(sas::of_refusal(Failure::new(tls::refusal(status), detail.trim_end())))
     }
 
     fn client(&self, at: &Url) -> Result<&Client, Failure> {

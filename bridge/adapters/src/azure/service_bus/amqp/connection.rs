@@ -227,7 +227,7 @@ impl Pass {
     /// Puts a token, and returns when to do so again.
     async fn show(&self) -> Result<Instant, Failure> {
         let token = sas::token(&self.target.credential, &self.audience).await?;
-        self.cbs.put_token(&self.audience, &token).await?;
+        self.cbs.put_token(&self.audience, &token).await.map_err(sas::of_refusal)?;
         let left = token.expires.duration_since(SystemTime::now()).unwrap_or_default();
         Ok(Instant::now() + left.saturating_sub(RENEW_AHEAD).max(left / 2))
     }

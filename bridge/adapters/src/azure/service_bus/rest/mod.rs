@@ -310,7 +310,7 @@ async fn judge(response: Response) -> Result<(), Refusal> {
         StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => FailureKind::TimedOut,
         _ => FailureKind::Unavailable,
     };
-    Err(Failure::new(kind, detail).into())
+    Err(sas::of_refusal(Failure::new(kind, detail)).into())
 }
 
 /// Seconds or a date, RFC 9110, section 10.2.3.
