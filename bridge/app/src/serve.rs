@@ -236,7 +236,7 @@ mod tests {
     /// What keeps a connection and asks nothing gives way to who asks; while nobody waits it may stay.
     #[tokio::test]
     async fn idle_connections_hold_nobody_up() {
-        let bounds = Bounds { connections: 3, silence: LONG, silence_of_many: SHORT, ..Bounds::default() };
+        let bounds = Bounds { connections: 3, silence: 10 * LONG, silence_of_many: SHORT, ..Bounds::default() };
         let (address, _stop, _served) = start(bounds).await;
         let mut kept = TcpStream::connect(address).await.unwrap();
         kept.write_all(ASK).await.unwrap();
