@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(texts(lines.replace('\n', "\r\n")), expected);
         assert_eq!(texts(format!("[{}]", expected.join(","))), expected);
         assert_eq!(texts(format!("\n [\n{}\n]\n", expected.join(",\n"))), expected);
-        let wide = expected.map(|text| text.replacen('{', "{\n  ", 1).replace("}", "}\n"));
+        let wide = expected.map(|text| text.replacen('{', "{\n  ", 1).replace('}', "}\n"));
         let plain = |text: &String| text.replace(['\n', ' '], "");
         assert_eq!(texts(wide.join("\n")).iter().map(plain).collect::<Vec<_>>(), expected);
     }

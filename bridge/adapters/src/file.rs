@@ -21,7 +21,7 @@ use crate::documents::{Document, Documents};
 /// Bytes of the documents that are handed over together, give or take one. Ours: a thousand events of the usual size.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
-/// Members that an event has and a saved letter has not: `schema/event.v1.schema.json`, and `specversion` of a CloudEvent.
+/// Members that an event has and a saved letter has not: `schema/event.v1.schema.json`, and `specversion` of a `CloudEvent`.
 const OF_EVENTS: [&str; 6] = ["event_id", "source_region", "op_type", "payload", "timestamp", "specversion"];
 
 /// A file of messages: events as they travel, or saved letters. A letter is an object with `body` (the message's text) or `body_hex` (its

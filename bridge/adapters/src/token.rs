@@ -234,9 +234,9 @@ impl<K: Eq + Hash, V> OfProcess<K, V> {
         if let Some(known) = all.get(&key) {
             return Arc::clone(known);
         }
-        let made = Arc::new(make(&key));
-        all.insert(key, Arc::clone(&made));
-        made
+        let new = Arc::new(make(&key));
+        all.insert(key, Arc::clone(&new));
+        new
     }
 }
 
@@ -485,7 +485,9 @@ mod tests {
         assert_eq!(renewed.get().await, Ok(1), "the renewal went on without who asked for it");
     }
 
-    struct Table(Vec<(&'static str, fn(Arc<Issuer>) -> State<u64>)>, Arc<Issuer>);
+    type Row = (&'static str, fn(Arc<Issuer>) -> State<u64>);
+
+    struct Table(Vec<Row>, Arc<Issuer>);
 
     #[async_trait]
     impl Links<u64> for Table {

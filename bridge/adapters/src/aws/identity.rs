@@ -103,7 +103,7 @@ impl Links<Credentials> for Place {
             link("container", self.container(&config)),
         ];
         // Another cloud's place has no instance of this one: what answers there at the same address is not asked.
-        let (here, elsewhere) = self.from_azure();
+        let (here, elsewhere) = self.by_azure();
         links.extend(here.map(|state| link(FROM_AZURE, state)));
         links.push(link("instance", self.instance(&config)));
         links.extend(elsewhere.map(|state| link(FROM_AZURE, state)));
@@ -187,7 +187,7 @@ impl Place {
     }
 
     /// Where the process runs on Azure for certain, and where it may.
-    fn from_azure(&self) -> (Option<State<Credentials>>, Option<State<Credentials>>) {
+    fn by_azure(&self) -> (Option<State<Credentials>>, Option<State<Credentials>>) {
         let Some(source) = &self.from_azure else { return (None, None) };
         let source = Arc::clone(source) as Arc<dyn Source<Credentials>>;
         if ["IDENTITY_ENDPOINT", "AZURE_FEDERATED_TOKEN_FILE"].into_iter().any(|name| self.is_set(name)) {

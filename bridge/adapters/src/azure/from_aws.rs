@@ -166,7 +166,7 @@ impl Federated {
 #[async_trait]
 impl Source<AccessToken> for Federated {
     async fn issue(&self, scope: &str) -> std::result::Result<Fresh<AccessToken>, NoToken> {
-        let vouched = within(ANSWER, self.vouch()).await;
+        let vouched = within(ANSWER, Box::pin(self.vouch())).await;
         let vouched = vouched.map_err(|error| NoToken { told: format!("STS: {}", error.told), ..error })?;
         self.shown.set(vouched);
         let asked = async { self.credential.get_token(&[scope], None).await.map_err(|error| self.not_trusted(&error)) };

@@ -49,7 +49,9 @@ impl Depth {
 /// Whether a line ends amid brackets, and not amid a text, which no line's end may be part of.
 pub(super) fn is_open(line: &[u8]) -> bool {
     let mut depth = Depth::default();
-    line.iter().for_each(|byte| depth.pass(*byte));
+    for byte in line {
+        depth.pass(*byte);
+    }
     depth.brackets > 0 && !depth.in_text
 }
 
