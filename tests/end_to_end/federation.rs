@@ -52,7 +52,7 @@ impl World {
             )
         };
         let kept = text.lines().filter(|line| !drop.iter().any(|key| line.starts_with(key)));
-        let text: String = kept.map(|line| format!("{line}\n")).collect();
+        let text = kept.fold(String::new(), |text, line| text + line + "\n");
         text.replace(replace.0, &format!("{}{}", replace.0, replace.1))
     }
 

@@ -43,8 +43,9 @@ fn validated(file: &Path, flags: &[&str]) -> (Option<i32>, String, String) {
 fn events_are_read_in_every_form_that_tools_leave() {
     let folder = tempfile::tempdir().unwrap();
     let events: Vec<Value> = (0..250).map(event).collect();
-    let lines = events.iter().map(|event| format!("{event}\n")).collect::<String>();
-    let wide = events.iter().map(|event| format!("{event:#}\n")).collect::<String>();
+    let joined = |texts: Vec<String>| texts.join("\n") + "\n";
+    let lines = joined(events.iter().map(ToString::to_string).collect());
+    let wide = joined(events.iter().map(|event| format!("{event:#}")).collect());
     let array = Value::from(events.clone());
     for (name, text) in [
         ("lines.jsonl", lines.clone()),

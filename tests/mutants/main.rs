@@ -66,8 +66,8 @@ fn every_mutant_is_noticed() {
     assert!(untold.is_empty(), "docs/simulation.md lacks {}", untold.join(", "));
     let tree = tree::build(&root, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants"));
     // Worlds in which a mutant that a test notices is at work may never end. With a number that no mutant has nothing may be noticed.
-    let by_test = |number: usize| MUTANTS.get(number)?.noticed_by.strip_prefix("test ");
-    let numbers: Vec<usize> = (0..=MUTANTS.len()).filter(|number| by_test(*number).is_none()).collect();
+    let standing_in = |number: usize| MUTANTS.get(number)?.noticed_by.strip_prefix("test ");
+    let numbers: Vec<usize> = (0..=MUTANTS.len()).filter(|number| standing_in(*number).is_none()).collect();
     let mut simulated = Command::new(tree.program());
     let tried = simulated.arg(SEEDS.to_string()).args(numbers.iter().map(ToString::to_string)).output().unwrap();
     let text = String::from_utf8(tried.stdout).unwrap();
@@ -85,10 +85,10 @@ fn every_mutant_is_noticed() {
         }
     }
     for (number, mutant) in MUTANTS.iter().enumerate() {
-        let Some(test) = by_test(number) else { continue };
-        assert!(tree.passes(test, None), "{test} fails with no mutant on trial");
-        if tree.passes(test, Some(number)) {
-            wrong.push(format!("{}: {test} passes", mutant.name));
+        let Some(substitute) = standing_in(number) else { continue };
+        assert!(tree.passes(substitute, None), "{substitute} fails with no mutant on trial");
+        if tree.passes(substitute, Some(number)) {
+            wrong.push(format!("{}: {substitute} passes", mutant.name));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

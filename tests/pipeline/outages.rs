@@ -183,6 +183,28 @@ fn an_idle_worker_finds_its_store_gone_and_back() {
     }
 }
 
+/// A peer that keeps silent holds up each lane once, for the time of one send. After that its events are owed, and the site's own store goes on.
+#[test]
+fn a_peer_that_keeps_silent_holds_the_sites_own_writes_up_once() {
+    let world = world(0);
+    let (site, told) = (world.site(HERE), Told::default());
+    world.site(THERE).inbound.add(Rule::always(Fault::Lost));
+    let mut late = Vec::new();
+    let end = async {
+        for number in 1..=60_u32 {
+            world.send(HERE, &orders(number..=number));
+            world.clock.sleep(Duration::from_secs(1)).await;
+            late.push(site.queue.len());
+        }
+    };
+    let pace = Pace { concurrent_batches: 2, ..PACE };
+    world.clock.drive(receive(world.worker(HERE), &*site.queue, &*site.letters, pace, &told, end));
+    let busy: Vec<_> = (1..).zip(&late).filter(|(_, waiting)| **waiting > 1).map(|(second, _)| second).collect();
+    let time = usize::try_from(policy().peer_time.as_secs()).unwrap();
+    assert!(busy.last().is_none_or(|last| *last <= time + 2), "messages waited until second {busy:?}");
+    assert!(site.letters.len() > 40, "what the peer is owed");
+}
+
 #[test]
 fn a_store_that_has_just_come_back_is_not_run_over() {
     let world = world(0);

@@ -2,7 +2,7 @@
 //! counts while it is away, one when it is back.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -15,8 +15,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// From one line about a peer that is away to the next.
 const AGAIN: TimeDelta = TimeDelta::minutes(1);
 
-/// For how long a peer with a closed circuit must take all before it counts as back. Ours: longer than most batches take, and short enough to be told
-/// within 5 s of its return.
+/// For how long a peer with a closed circuit, which has taken something since, must take all before it counts as back. Ours: longer than most
+/// batches take, and short enough to be told within 5 s of its return.
 const QUIET: TimeDelta = TimeDelta::seconds(3);
 
 /// The links of one worker.
@@ -29,6 +29,8 @@ struct Outage {
     began: DateTime<Utc>,
     /// When it was last seen to be away.
     last: DateTime<Utc>,
+    /// Sends that had reached it when it was last looked at and away.
+    reached: u64,
     /// Events that were set aside for it since it went.
     owed: u64,
     /// When a line told of it, and how many there were then.
@@ -64,8 +66,8 @@ impl Links {
                 letter.owed.iter().for_each(|peer| self.owed(peer, now));
             }
         }
-        let circuits = peers.iter().map(|peer| (&peer.site, peer.circuit()));
-        self.due(circuits, now).iter().for_each(Line::write);
+        let links = peers.iter().map(|peer| (&peer.site, peer.circuit(), peer.reached()));
+        self.due(links, now).iter().for_each(Line::write);
     }
 
     /// The peers that are away, and since when.
@@ -81,16 +83,25 @@ impl Links {
         outage.last = now;
     }
 
-    fn due<'a>(&self, circuits: impl Iterator<Item = (&'a SiteId, CircuitState)>, now: DateTime<Utc>) -> Vec<Line> {
+    /// `links`: each with its circuit, and the sends that have reached the peer so far.
+    fn due<'a>(&self, links: impl Iterator<Item = (&'a SiteId, CircuitState, u64)>, now: DateTime<Utc>) -> Vec<Line> {
         let mut outages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (peer, circuit) in circuits {
+        let mut takes = BTreeSet::new();
+        for (peer, circuit, reached) in links {
             if circuit != CircuitState::Closed {
                 outages.entry(peer.clone()).or_insert_with(|| Outage::new(now)).last = now;
+            }
+            let Some(outage) = outages.get_mut(peer) else { continue };
+            // A peer that keeps silent is not back: nothing is missed before each send has had its time.
+            if outage.last == now {
+                outage.reached = reached;
+            } else if reached > outage.reached {
+                takes.insert(peer.clone());
             }
         }
         let mut lines = Vec::new();
         outages.retain(|peer, outage| {
-            let back = now - outage.last >= QUIET;
+            let back = now - outage.last >= QUIET && takes.contains(peer);
             let what = match outage.told {
                 _ if back => What::Back,
                 None => What::Gone,
@@ -109,7 +120,7 @@ impl Links {
 
 impl Outage {
     fn new(now: DateTime<Utc>) -> Self {
-        Self { began: now, last: now, owed: 0, told: None }
+        Self { began: now, last: now, reached: 0, owed: 0, told: None }
     }
 }
 
@@ -156,7 +167,8 @@ mod tests {
                 13..605 => CircuitState::Open,
                 _ => CircuitState::Closed,
             };
-            all.extend(links.due([(&peer, circuit)].into_iter(), at(second)));
+            let reached = if dark { 0 } else { second };
+            all.extend(links.due([(&peer, circuit, u64::try_from(reached).unwrap())].into_iter(), at(second)));
             let away = links.away();
             assert_eq!(away.contains_key(peer.as_str()), (10..607).contains(&second), "{second}");
             assert!(away.values().all(|since| since.0 == at(10)));
@@ -170,10 +182,26 @@ mod tests {
         assert_eq!(told, expected);
     }
 
+    /// Each send has its whole time, and between the ends of two sends nothing is missed.
+    #[test]
+    fn a_peer_that_keeps_silent_is_not_back() {
+        let (links, peer): (_, SiteId) = (Links::default(), "azure:westeurope".parse().unwrap());
+        let mut all = Vec::new();
+        for second in 0..60 {
+            if second % 10 == 0 && second < 50 {
+                links.owed(&peer, at(second));
+            }
+            let reached = if second < 55 { 7 } else { 8 };
+            all.extend(links.due([(&peer, CircuitState::Closed, reached)].into_iter(), at(second)));
+        }
+        let told: Vec<_> = all.into_iter().map(|line| (line.what, line.owed)).collect();
+        assert_eq!(told, [(What::Gone, 1), (What::Back, 5)]);
+    }
+
     #[test]
     fn a_peer_that_is_well_has_no_line() {
         let (links, peer): (_, SiteId) = (Links::default(), "azure:westeurope".parse().unwrap());
-        assert_eq!(links.due([(&peer, CircuitState::Closed)].into_iter(), at(0)), []);
+        assert_eq!(links.due([(&peer, CircuitState::Closed, 0)].into_iter(), at(0)), []);
         assert!(links.away().is_empty());
     }
 }

@@ -51,7 +51,7 @@ impl Circuit {
         Self { policy, failures: 0, opened: None, probing: false }
     }
 
-    /// Asks to send. A `true` must be followed by [`Circuit::record`].
+    /// Asks to send. A `true` must be followed by [`Circuit::record`] or [`Circuit::silent`].
     pub fn allows(&mut self, now: DateTime<Utc>) -> bool {
         let Some(opened) = self.opened else { return true };
         // A clock that was set back must not keep the circuit open for longer than the pause.
@@ -67,6 +67,12 @@ impl Circuit {
     pub fn hope(&mut self, now: DateTime<Utc>) {
         let pause = TimeDelta::from_std(self.policy.pause).unwrap_or_default();
         self.opened = self.opened.map(|opened| opened.min(now - pause));
+    }
+
+    /// The send had no answer in all its time, which [`Circuit::record`] is not told of then. One such send opens the circuit: each further one
+    /// would hold a batch for as long, and the messages behind it.
+    pub fn silent(&mut self, now: DateTime<Utc>) {
+        (self.failures, self.opened, self.probing) = (self.policy.failures, Some(now), false);
     }
 
     /// Records how the send ended.
@@ -136,6 +142,18 @@ mod tests {
         assert!(circuit.allows(at(2)) && !circuit.allows(at(2)));
         circuit.record(false, at(2));
         assert!(!circuit.allows(at(3)), "and it was not");
+    }
+
+    #[test]
+    fn silence_opens_it_at_once_and_an_answer_closes_it() {
+        let mut circuit = Circuit::new(POLICY);
+        assert!(circuit.allows(at(0)));
+        circuit.silent(at(10));
+        assert!(circuit.state() == CircuitState::Open && !circuit.allows(at(19)) && circuit.allows(at(20)));
+        circuit.silent(at(30));
+        assert!(!circuit.allows(at(39)) && circuit.allows(at(40)));
+        circuit.record(true, at(40));
+        assert_eq!(circuit.state(), CircuitState::Closed);
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Peer {
     circuit: Mutex<Circuit>,
     /// Messages that it did not take, and may take later.
     missed: AtomicU64,
+    /// Sends that reached it.
+    reached: AtomicU64,
 }
 
 /// The part of the budget after which a try is not waited for alone. Ours: an answer takes milliseconds, so a quarter of the usual 10 s
@@ -52,20 +54,38 @@ pub(crate) struct Tries<'a> {
 struct Sending<'a> {
     peer: &'a Peer,
     clock: &'a dyn Clock,
-    reached: bool,
+    answer: Answer,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Reached,
+    Failed,
+    /// None, in all its time.
+    Silence,
 }
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
         let mut circuit = self.peer.circuit.lock().unwrap_or_else(PoisonError::into_inner);
-        circuit.record(self.reached, self.clock.now());
+        match self.answer {
+            Answer::Silence => circuit.silent(self.clock.now()),
+            answer => circuit.record(answer == Answer::Reached, self.clock.now()),
+        }
+        self.peer.reached.fetch_add(u64::from(self.answer == Answer::Reached), Ordering::Relaxed);
     }
 }
 
 impl Peer {
     /// A peer that is taken to be up.
     pub fn new(site: SiteId, queue: Arc<dyn Queue>, policy: CircuitPolicy) -> Self {
-        Self { site, queue, circuit: Mutex::new(Circuit::new(policy)), missed: AtomicU64::default() }
+        Self {
+            site,
+            queue,
+            circuit: Mutex::new(Circuit::new(policy)),
+            missed: AtomicU64::default(),
+            reached: AtomicU64::default(),
+        }
     }
 
     /// What its circuit breaker is doing.
@@ -83,11 +103,16 @@ impl Peer {
         self.missed.load(Ordering::Relaxed)
     }
 
+    /// Sends of this process that have reached it: a greater number than before shows that it takes messages again.
+    pub fn reached(&self) -> u64 {
+        self.reached.load(Ordering::Relaxed)
+    }
+
     /// Begins to send, if the circuit allows it.
     fn begin<'a>(&'a self, clock: &'a dyn Clock) -> Option<Sending<'a>> {
         let allowed = self.circuit.lock().unwrap_or_else(PoisonError::into_inner).allows(clock.now());
         // Made only where it is allowed: its end counts.
-        allowed.then(|| Sending { peer: self, clock, reached: false })
+        allowed.then(|| Sending { peer: self, clock, answer: Answer::Failed })
     }
 
     /// Sends messages, and sends those again whose failure may pass, within the budget of a peer; answers for each. A try without an answer
@@ -118,10 +143,14 @@ impl Peer {
         };
         let results: Vec<Forwarded> =
             results.into_iter().map(|result| result.unwrap_or_else(|| Err(unanswered()))).collect();
-        sending.reached = results.iter().any(|result| match result {
-            Ok(()) => true,
-            Err(error) => error.kind.recovery() == Recovery::DeadLetter,
-        });
+        let reached =
+            |result: &Forwarded| result.as_ref().map_or_else(|e| e.kind.recovery() == Recovery::DeadLetter, |()| true);
+        let silence = |result: &Forwarded| result.as_ref().is_err_and(|e| matches!(e.kind, FailureKind::TimedOut));
+        sending.answer = match &results[..] {
+            results if results.iter().any(reached) => Answer::Reached,
+            results if results.iter().all(silence) => Answer::Silence,
+            _ => Answer::Failed,
+        };
         let passing = |result: &&Forwarded| result.as_ref().is_err_and(|e| e.kind.recovery() != Recovery::DeadLetter);
         self.missed.fetch_add(results.iter().filter(passing).count() as u64, Ordering::Relaxed);
         results

@@ -85,10 +85,11 @@ pub async fn replay(world: &World, replay: &Replay, alone: bool, name: &str) {
             None => format!("operator {name} is killed"),
         });
         let after_it = Scene::of(world, &replay.from).await;
+        let receipts = journal.receipts().clone();
         if let Some(ended) = &ended {
-            replayed::counted(world, &after_it, &entries, ended, alone, name);
+            replayed::counted(world, &after_it, &entries, ended, &receipts, alone, name);
         }
-        replayed::journaled(world, &before_it, &after_it, &journal.receipts(), name);
+        replayed::journaled(world, &before_it, &after_it, &receipts, alone, name);
         world.clock.sleep(Duration::from_secs(1)).await;
     }
 }

@@ -171,7 +171,7 @@ fn an_interrupted_run_gives_everything_back() {
         std::thread::sleep(Duration::from_millis(20));
     }
     run.signal("INT");
-    assert_eq!(run.end(Duration::from_secs(10)).code(), Some(1));
+    assert_eq!(run.end(Duration::from_secs(10)).code(), Some(130));
     // What it did is told of the plan; the rest is to do.
     let (code, said) = outcome(&mut replay(&clouds, &["--plan", plan.to_str().unwrap(), "--dry-run"]));
     let count = |name: &str| said["plan"][name].as_u64().unwrap();

@@ -445,12 +445,13 @@ fn read_policy(section: &mut Section<'_, '_>) -> Policy {
         let days = |duration: Duration| duration.as_secs() / 86_400;
         let (least, window) = (days(replay_window) + days(limits::AGE_MARGIN) + 1, days(replay_window));
         let found = days(tombstone_life);
-        section.error(
+        section.error_beside(
             "tombstone_life_days",
             format!(
                 "found {found}; must be {least} or more for a worker.replay_window_days of {window}: a tombstone must outlive the \
                  oldest event that can still arrive, with a day to spare"
             ),
+            least,
         );
     }
     let forward = if section.word("forward") == "latest" { Forward::Latest } else { Forward::All };
@@ -487,11 +488,12 @@ fn read_fences(section: &mut Section<'_, '_>) -> (Duration, Duration) {
     let stand = section.reader.errors.len() == errors;
     if stand && future_max < clock_skew_max {
         let (found, least) = (future_max.as_secs(), clock_skew_max.as_secs());
-        section.error(
+        section.error_beside(
             "future_max_seconds",
             format!(
                 "found {found}; must be worker.clock_skew_max_seconds ({least}) or more, or peers refuse what an origin let through"
             ),
+            least,
         );
     }
     (clock_skew_max, future_max)

@@ -96,6 +96,11 @@ impl Section<'_, '_> {
         self.reader.error(&self.key(name), format!("{what}{example}"));
     }
 
+    /// An error by another key's value, with a value that would be right.
+    pub(crate) fn error_beside(&mut self, name: &str, what: impl Display, right: impl Display) {
+        self.reader.error(&self.key(name), format!("{what}, as in {name} = {right}"));
+    }
+
     /// An error of the section.
     pub(crate) fn section_error(&mut self, what: impl Display) {
         self.reader.error(&self.prefix.clone(), what);

@@ -286,6 +286,8 @@ fn fences_that_do_not_fit_together_are_refused() {
     assert_eq!(errors("tombstone_life_days = 58"), [""; 0]);
     let short = errors("tombstone_life_days = 57");
     assert!(short.len() == 1 && short[0].contains("must be 58 or more"), "{short:?}");
+    let longer = errors("replay_window_days = 90\ntombstone_life_days = 60");
+    assert!(longer.len() == 1 && longer[0].ends_with("as in tombstone_life_days = 92"), "{longer:?}");
     assert_eq!(errors("replay_window_days = 30\ntombstone_life_days = 32"), [""; 0]);
     assert_eq!(errors("replay_window_days = 30\ntombstone_life_days = 31").len(), 1);
     assert_eq!(errors("clock_skew_max_seconds = 3600"), [""; 0]);

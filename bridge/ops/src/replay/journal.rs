@@ -31,7 +31,7 @@ pub enum Receipt {
         /// The message.
         message: Fingerprint,
     },
-    /// The message was confirmed before and is in its source no more: it was removed without a word, or by somebody else.
+    /// The message was confirmed before, and its source gives it no more: it was removed without a word, or somebody else removed or holds it.
     Gone {
         /// The message.
         message: Fingerprint,

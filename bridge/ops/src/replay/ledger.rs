@@ -59,7 +59,8 @@ pub struct Tally {
     pub predicted: BTreeMap<Effect, u64>,
     /// What was confirmed, by its outcome; a message for several sites counts once.
     pub done: BTreeMap<Outcome, u64>,
-    /// Messages that have left their source.
+    /// Messages that have left their source, or came no more after all had confirmed them: an earlier run removed them, or another consumer
+    /// holds them.
     pub removed: u64,
     /// Confirmed by the target, and kept in the source for the sites that are owed the event beside it.
     pub kept: u64,
@@ -212,8 +213,7 @@ impl Ledger {
         self.waiting.iter().sum()
     }
 
-    /// The messages of `queue` that everybody has and that did not come: once the queue gives nothing more, they are in it no
-    /// more.
+    /// The messages of `queue` that everybody has and that did not come: once the queue gives nothing more, nothing is left to do for them.
     pub fn gone(&self, queue: usize) -> Vec<Fingerprint> {
         let gone = |slot: &Slot| usize::from(slot.queue) == queue && slot.phase == Phase::Waiting && slot.is_paid();
         self.slots.iter().filter(|(_, slot)| gone(slot)).map(|(message, _)| *message).collect()

@@ -259,7 +259,7 @@ fn judge(figures: &Figures, args: &Args, grave: &mut Vec<String>, owing: &mut Ve
     }
     match (figures.rto.readable_seconds, args.rto_max) {
         (None, _) if args.trouble.moves_users() => {
-            grave.push("no write of the failed site's users could be read at another site".to_owned())
+            grave.push("no write of the failed site's users could be read at another site".to_owned());
         }
         (Some(rto), Some(max)) if rto > max => {
             grave.push(format!("the recovery time of {rto} s is over --rto-max {max}"));

@@ -46,7 +46,7 @@ impl Telling {
         self.refused += 1;
         if self.json {
             let Place { file, line } = place;
-            self.line(&serde_json::json!({ "file": file, "line": line, "refused": reason, "detail": detail }));
+            print_line(&serde_json::json!({ "file": file, "line": line, "refused": reason, "detail": detail }));
         } else if self.refused <= SHOWN {
             self.say(&format!("{place}: {reason}: {detail}"));
         } else {
@@ -58,7 +58,7 @@ impl Telling {
     pub(super) fn failed(&mut self, places: &[&Place], error: &str) {
         if self.json {
             for Place { file, line } in places {
-                self.line(&serde_json::json!({ "file": file, "line": line, "failed": error }));
+                print_line(&serde_json::json!({ "file": file, "line": line, "failed": error }));
             }
             return;
         }
@@ -84,9 +84,9 @@ impl Telling {
             self.say(&format!("and {more} more were refused: {}; --json names each", reasons.join(", ")));
         }
     }
+}
 
-    /// A reader that has gone away is told of at the end: what is half sent is sent first.
-    fn line(&self, value: &serde_json::Value) {
-        let _ = crate::command::print(&format!("{value}\n"));
-    }
+/// A reader that has gone away is told of at the end: what is half sent is sent first.
+fn print_line(value: &serde_json::Value) {
+    let _ = crate::command::print(&format!("{value}\n"));
 }
