@@ -10,6 +10,11 @@ terraform {
   }
 }
 
+# Route 53 is global. CloudFront takes its certificate and its WAF from us-east-1 alone.
+provider "aws" {
+  region = "us-east-1"
+}
+
 locals {
   # With a CDN the records below are its origin.
   routed = var.cdn ? "origin-${var.host}" : var.host

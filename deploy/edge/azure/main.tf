@@ -10,6 +10,13 @@ terraform {
   }
 }
 
+provider "azurerm" {
+  subscription_id                 = var.subscription_id
+  resource_provider_registrations = "core"
+  resource_providers_to_register  = ["Microsoft.Cdn"]
+  features {}
+}
+
 locals {
   dns   = var.routing == "dns"
   proxy = var.routing == "proxy"
