@@ -300,7 +300,7 @@ variable "alarm_actions" {
 }
 
 variable "network" {
-  description = "A network of its own for the function, with endpoints for the services of AWS. nat gives it a way to Azure; without it the site reaches no other cloud. Null: no network."
+  description = "A network of its own for the function, with endpoints for the services of AWS. nat gives it a way to Azure, by one gateway in the first zone: while that zone is away, so is Azure. Without it the site reaches no other cloud. Null: no network."
   type = object({
     cidr  = optional(string, "10.20.0.0/20")
     zones = optional(number, 2)

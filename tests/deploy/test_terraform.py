@@ -241,7 +241,7 @@ class Roots(unittest.TestCase):
 
     def test_the_program_takes_the_shortest_tombstones_that_apply(self) -> None:
         keys = {
-            "aws:us-east-1": {"queue_url": "https://sqs.us-east-1.amazonaws.com/1/a", "dead_letter_queue_url": "https://sqs.us-east-1.amazonaws.com/1/b", "table": "bridge-records"},
+            "aws:us-east-1": {"queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/a", "dead_letter_queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/b", "table": "bridge-records"},
             "azure:westeurope": {"service_bus_namespace": "n.servicebus.windows.net", "queue": "a", "dead_letter_queue": "b", "cosmos_endpoint": "https://c.documents.azure.com/", "database": "d", "container": "1"},
         }
         values = sites(keys={}) | {"tombstone_life_days": 58, "keys": keys}

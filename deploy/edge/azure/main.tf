@@ -187,3 +187,8 @@ output "target" {
   description = "What the host's CNAME must name."
   value       = local.dns ? azurerm_traffic_manager_profile.this[0].fqdn : azurerm_cdn_frontdoor_endpoint.this[0].host_name
 }
+
+output "validation_token" {
+  description = "The value of the TXT record _dnsauth.HOST, by which Front Door checks that the host is yours. Null with dns."
+  value       = try(azurerm_cdn_frontdoor_custom_domain.this[0].validation_token, null)
+}
