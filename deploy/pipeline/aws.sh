@@ -29,7 +29,7 @@ ringing() {
 }
 before=$(ringing)
 if [ -n "$before" ]; then
-    echo "rings already: $before. Mend that first: it would hide a fault of the new version" >&2
+    echo "rings already: $before. Mend that first: it would hide a fault of the new version. If that version is the cure: docs/upgrade.md, by hand" >&2
     exit 1
 fi
 
