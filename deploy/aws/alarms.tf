@@ -22,6 +22,7 @@ locals {
       metric      = "ApproximateNumberOfMessagesVisible"
       threshold   = 0
       periods     = 60
+      datapoints  = 45 # A retry hides a letter for a while.
       description = "Messages have lain in the bridge's own dead-letter queue for an hour. Each has a reason: runbooks/dead-letters.md"
     }
     set-aside-by-broker = {
@@ -60,10 +61,46 @@ resource "aws_cloudwatch_metric_alarm" "queue" {
   threshold           = each.value.threshold
   period              = 60
   evaluation_periods  = each.value.periods
+  datapoints_to_alarm = try(each.value.datapoints, each.value.periods)
   treat_missing_data  = "notBreaching"
   alarm_actions       = var.alarm_actions
   ok_actions          = var.alarm_actions
   tags                = local.tags
+}
+
+# The age of the oldest message leaves out those that were delivered three times or more. So it does not see a store that is away:
+# its messages are hidden until their next attempt.
+resource "aws_cloudwatch_metric_alarm" "waiting" {
+  alarm_name          = "${var.name}-waiting"
+  alarm_description   = "Over ${var.waiting_max} messages have waited or been hidden for 15 minutes: a store is away, or a worker is halted: runbooks/lag.md"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.waiting_max
+  evaluation_periods  = 15
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_actions
+  ok_actions          = var.alarm_actions
+  tags                = local.tags
+
+  metric_query {
+    id          = "waiting"
+    label       = "waiting or hidden"
+    expression  = "visible + hidden"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = { visible = "ApproximateNumberOfMessagesVisible", hidden = "ApproximateNumberOfMessagesNotVisible" }
+    content {
+      id = metric_query.key
+      metric {
+        namespace   = "AWS/SQS"
+        metric_name = metric_query.value
+        dimensions  = { QueueName = aws_sqs_queue.events.name }
+        period      = 60
+        stat        = "Maximum"
+      }
+    }
+  }
 }
 
 resource "aws_cloudwatch_metric_alarm" "function" {
@@ -84,14 +121,28 @@ resource "aws_cloudwatch_metric_alarm" "function" {
   tags                = local.tags
 }
 
-# A schedule or a function that stands still: no heartbeat, with or without traffic.
+locals {
+  # A schedule, a function or a container that stands still: no heartbeat, with or without traffic. A container takes its own
+  # heartbeats from the queue.
+  silence = local.function ? {
+    namespace   = "AWS/Lambda"
+    metric      = "Invocations"
+    dimensions  = { FunctionName = "${var.name}-worker", Resource = "${var.name}-worker:live" }
+    description = "Nothing called the worker for 5 minutes, not even the heartbeat: runbooks/lag.md"
+    } : {
+    namespace   = "AWS/SQS"
+    metric      = "NumberOfMessagesReceived"
+    dimensions  = { QueueName = aws_sqs_queue.events.name }
+    description = "No worker took a message for 5 minutes, not even the heartbeat: runbooks/lag.md"
+  }
+}
+
 resource "aws_cloudwatch_metric_alarm" "silence" {
-  count               = local.function ? 1 : 0
   alarm_name          = "${var.name}-silence"
-  alarm_description   = "Nothing called the worker for 5 minutes, not even the heartbeat: runbooks/lag.md"
-  namespace           = "AWS/Lambda"
-  metric_name         = "Invocations"
-  dimensions          = { FunctionName = "${var.name}-worker", Resource = "${var.name}-worker:live" }
+  alarm_description   = local.silence.description
+  namespace           = local.silence.namespace
+  metric_name         = local.silence.metric
+  dimensions          = local.silence.dimensions
   statistic           = "Sum"
   comparison_operator = "LessThanThreshold"
   threshold           = 1

@@ -43,6 +43,23 @@ resource "aws_s3_bucket_public_access_block" "packages" {
   restrict_public_buckets = true
 }
 
+resource "aws_s3_bucket_policy" "packages" {
+  count  = local.function ? 1 : 0
+  bucket = aws_s3_bucket.packages[0].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "TlsOnly"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = "s3:*"
+      Resource  = [aws_s3_bucket.packages[0].arn, "${aws_s3_bucket.packages[0].arn}/*"]
+      Condition = { Bool = { "aws:SecureTransport" = "false" } }
+    }]
+  })
+  depends_on = [aws_s3_bucket_public_access_block.packages]
+}
+
 resource "aws_s3_bucket_server_side_encryption_configuration" "packages" {
   count  = local.function ? 1 : 0
   bucket = aws_s3_bucket.packages[0].id
@@ -175,7 +192,7 @@ resource "aws_scheduler_schedule" "heartbeat" {
 
 resource "aws_iam_role" "schedule" {
   count = local.function ? 1 : 0
-  name  = "${var.name}-heartbeat"
+  name  = "${local.global}-heartbeat"
   tags  = local.tags
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

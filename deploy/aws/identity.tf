@@ -7,7 +7,7 @@ resource "aws_iam_outbound_web_identity_federation" "this" {
 
 # Workers of other clouds to this site: IAM trusts their issuer; the role accepts one subject of each.
 resource "aws_iam_openid_connect_provider" "peer" {
-  for_each       = toset([for peer in values(var.trusted_peers) : peer.issuer])
+  for_each       = var.enable_inbound_federation ? toset([for peer in values(var.trusted_peers) : peer.issuer]) : toset([])
   url            = each.key
   client_id_list = [var.inbound_audience]
   tags           = local.tags
@@ -16,7 +16,7 @@ resource "aws_iam_openid_connect_provider" "peer" {
 # One role for all of them: a site's section of the configuration names one. Each statement accepts one worker.
 resource "aws_iam_role" "peer" {
   count                = length(var.trusted_peers) > 0 ? 1 : 0
-  name                 = "${var.name}-peer"
+  name                 = "${local.global}-peer"
   description          = "What workers of other clouds may do at ${local.site}"
   max_session_duration = 3600
   tags                 = local.tags
@@ -25,7 +25,7 @@ resource "aws_iam_role" "peer" {
     Statement = [for name, peer in var.trusted_peers : {
       Sid       = replace(title(replace(name, "/[^A-Za-z0-9]/", " ")), " ", "")
       Effect    = "Allow"
-      Principal = { Federated = aws_iam_openid_connect_provider.peer[peer.issuer].arn }
+      Principal = { Federated = "arn:${local.partition}:iam::${local.account}:oidc-provider/${trimprefix(peer.issuer, "https://")}" }
       Action    = "sts:AssumeRoleWithWebIdentity"
       Condition = {
         StringEquals = {
@@ -35,6 +35,7 @@ resource "aws_iam_role" "peer" {
       }
     }]
   })
+  depends_on = [aws_iam_openid_connect_provider.peer]
 }
 
 resource "aws_iam_role_policy" "peer" {

@@ -13,5 +13,8 @@ locals {
   visibility_timeout_seconds = coalesce(var.visibility_timeout_seconds, 6 * var.timeout_seconds)
   day                        = 86400
 
+  # Names of roles and policies are unique in the account, over all regions.
+  global = "${var.name}-${var.region}"
+
   tags = merge(var.tags, { "bridge-site" = replace(local.site, ":", "-") })
 }

@@ -100,7 +100,7 @@ resource "aws_vpc_security_group_ingress_rule" "endpoints" {
   referenced_security_group_id = aws_security_group.worker[0].id
 }
 
-# The way to Azure.
+# The way to Azure. One NAT gateway, in the first zone: if that zone fails, events for Azure wait as letters until it is back.
 resource "aws_subnet" "public" {
   count             = local.nat ? 1 : 0
   vpc_id            = aws_vpc.this[0].id

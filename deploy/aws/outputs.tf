@@ -61,6 +61,11 @@ output "operator_access" {
   value       = aws_iam_policy.operator.arn
 }
 
+output "egress_addresses" {
+  description = "Public addresses from which this site's function reaches other clouds, for allowed_addresses of an Azure site. Empty without a NAT gateway."
+  value       = aws_eip.nat[*].public_ip
+}
+
 output "function_name" {
   description = "The function that the pipeline deploys to. Null where host is container."
   value       = local.function ? aws_lambda_function.worker[0].function_name : null

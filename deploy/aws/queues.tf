@@ -29,8 +29,9 @@ resource "aws_sqs_queue" "dead" {
 }
 
 resource "aws_sqs_queue" "redrive" {
-  name                      = "${var.name}-events-redrive"
-  message_retention_seconds = var.dead_letter_retention_days * local.day
+  name = "${var.name}-events-redrive"
+  # The most that SQS has. A message keeps the time of its first send when SQS moves it: what it spent in `events` is used up.
+  message_retention_seconds = 14 * local.day
   max_message_size          = 1048576
   sqs_managed_sse_enabled   = var.key_id == null ? true : null
   kms_master_key_id         = var.key_id

@@ -83,7 +83,7 @@ locals {
 }
 
 resource "aws_iam_role" "worker" {
-  name               = "${var.name}-worker"
+  name               = "${local.global}-worker"
   description        = "The worker of ${local.site}"
   assume_role_policy = local.function ? local.service_trust : coalesce(var.container_trust, local.service_trust)
   tags               = local.tags
@@ -118,7 +118,7 @@ resource "aws_iam_role_policy_attachment" "network" {
 }
 
 resource "aws_iam_policy" "operator" {
-  name        = "${var.name}-operator"
+  name        = "${local.global}-operator"
   description = "For people who run bridge's commands on ${local.site}"
   policy      = jsonencode({ Version = "2012-10-17", Statement = local.operator_rights })
   tags        = local.tags

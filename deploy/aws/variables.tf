@@ -48,7 +48,7 @@ variable "retention_days" {
 }
 
 variable "dead_letter_retention_days" {
-  description = "How long the dead-letter queue, and the queue for what the broker sets aside, keep a message."
+  description = "How long the bridge's dead-letter queue keeps a message. The queue for what the broker sets aside keeps it until 14 days after its first send."
   type        = number
   default     = 14
 
@@ -96,7 +96,7 @@ variable "visibility_timeout_seconds" {
 }
 
 variable "protected" {
-  description = "Whether the table refuses to be deleted."
+  description = "Whether the table refuses to be deleted. Queues have no such lock: read what a plan destroys."
   type        = bool
   default     = true
 }
@@ -244,6 +244,12 @@ variable "inbound_audience" {
   }
 }
 
+variable "enable_inbound_federation" {
+  description = "Make the account's identity providers for the issuers of trusted_peers. Once per account and issuer: false if they are there already, such as by another site of the account. inbound_audience must be among their audiences."
+  type        = bool
+  default     = true
+}
+
 variable "outbound_audience" {
   description = "Audience of the tokens by which this site's worker proves itself to Azure. Null: it may not ask for tokens."
   type        = string
@@ -281,6 +287,12 @@ variable "log_retention_days" {
   default     = 30
 }
 
+variable "waiting_max" {
+  description = "Messages that may wait at all times. An alarm rings if more of them do: for 15 minutes hidden or scheduled for another attempt, or (Azure) for an hour in the queue. Raise it where more are always in flight."
+  type        = number
+  default     = 20
+}
+
 variable "alarm_actions" {
   description = "ARNs that each alarm notifies, such as an SNS topic."
   type        = list(string)
@@ -288,7 +300,7 @@ variable "alarm_actions" {
 }
 
 variable "network" {
-  description = "A network of its own for the function, with endpoints for the services of AWS. nat gives it a way to Azure; without it the site reaches no other cloud. Null: no network."
+  description = "A network of its own for the function, with endpoints for the services of AWS. nat gives it a way to Azure, by one gateway in the first zone: while that zone is away, so is Azure. Without it the site reaches no other cloud. Null: no network."
   type = object({
     cidr  = optional(string, "10.20.0.0/20")
     zones = optional(number, 2)

@@ -39,6 +39,23 @@ locals {
       aggregation = "Minimum"
       description = "The queue has held over 1000 messages for 15 minutes: runbooks/lag.md"
     }
+    backlog-old = {
+      queue       = azurerm_servicebus_queue.events.name
+      metric      = "ActiveMessages"
+      threshold   = var.waiting_max
+      window      = "PT1H"
+      aggregation = "Minimum"
+      description = "The queue has held over ${var.waiting_max} messages for an hour: runbooks/lag.md"
+    }
+    # Copies for later are no active messages. A store that is away makes one of each event.
+    waiting = {
+      queue       = azurerm_servicebus_queue.events.name
+      metric      = "ScheduledMessages"
+      threshold   = var.waiting_max
+      window      = "PT15M"
+      aggregation = "Minimum"
+      description = "Over ${var.waiting_max} messages have waited for another attempt for 15 minutes: a store is away, or a worker is halted: runbooks/lag.md"
+    }
     dead-letters = {
       queue       = azurerm_servicebus_queue.dead.name
       metric      = "ActiveMessages"
@@ -99,22 +116,57 @@ resource "azurerm_monitor_metric_alert" "queue" {
   }
 }
 
+# A container has no invocations to count, but it takes its own heartbeats from the queue.
+resource "azurerm_monitor_metric_alert" "silence" {
+  count               = local.function ? 0 : 1
+  name                = "${var.name}-silence"
+  description         = "No worker took a message for 5 minutes, not even the heartbeat: runbooks/lag.md"
+  resource_group_name = azurerm_resource_group.this.name
+  scopes              = [azurerm_servicebus_namespace.this.id]
+  frequency           = "PT1M"
+  window_size         = "PT5M"
+  severity            = 1
+  tags                = local.tags
+
+  criteria {
+    metric_namespace = "Microsoft.ServiceBus/namespaces"
+    metric_name      = "OutgoingMessages"
+    aggregation      = "Total"
+    operator         = "LessThan"
+    threshold        = 1
+
+    dimension {
+      name     = "EntityName"
+      operator = "Include"
+      values   = [azurerm_servicebus_queue.events.name]
+    }
+  }
+
+  dynamic "action" {
+    for_each = var.alarm_actions
+    content {
+      action_group_id = action.value
+    }
+  }
+}
+
 locals {
-  log_alarms = local.function ? {
+  log_alarms = local.function ? merge({
     errors = {
       query       = "requests | where success == false"
       operator    = "GreaterThan"
       threshold   = 0
       description = "Invocations fail: the worker is halted or does not start: runbooks/halted.md"
     }
-    # A trigger or an app that stands still: no heartbeat, with or without traffic.
-    silence = {
-      query       = "requests | where name == 'Heartbeat'"
+    }, {
+    # A trigger or an app that stands still: no heartbeat, with or without traffic. One for each app, or one would hide the other.
+    for name, app in azurerm_function_app_flex_consumption.worker : "silence-${name}" => {
+      query       = "requests | where name == 'Heartbeat' and cloud_RoleName == '${app.name}'"
       operator    = "LessThan"
       threshold   = 1
-      description = "No heartbeat for 5 minutes: runbooks/lag.md"
+      description = "${name} sent no heartbeat for 5 minutes: runbooks/lag.md"
     }
-  } : {}
+  }) : {}
 }
 
 resource "azurerm_monitor_scheduled_query_rules_alert_v2" "function" {
@@ -127,7 +179,9 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "function" {
   evaluation_frequency = "PT5M"
   window_duration      = "PT5M"
   severity             = 1
-  tags                 = local.tags
+  # What is over is over: the pipeline looks for alerts that are still fired.
+  auto_mitigation_enabled = true
+  tags                    = local.tags
 
   criteria {
     query                   = each.value.query

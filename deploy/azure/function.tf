@@ -69,10 +69,13 @@ resource "azurerm_function_app_flex_consumption" "worker" {
     BRIDGE_SERVICE_BUS__fullyQualifiedNamespace = "${azurerm_servicebus_namespace.this.name}.servicebus.windows.net"
     BRIDGE_SERVICE_BUS__credential              = "managedidentity"
     BRIDGE_SERVICE_BUS__clientId                = azurerm_user_assigned_identity.worker.client_id
-    AzureWebJobsStorage__accountName            = azurerm_storage_account.packages[0].name
-    AzureWebJobsStorage__credential             = "managedidentity"
-    AzureWebJobsStorage__clientId               = azurerm_user_assigned_identity.worker.client_id
-    APPLICATIONINSIGHTS_AUTHENTICATION_STRING   = "ClientId=${azurerm_user_assigned_identity.worker.client_id};Authorization=AAD"
+    # azurerm sets a connection string with an empty key, which would win over the identity (its issue 29693). What stands here wins
+    # over that, and the host takes an empty text as none. The guide's step 5 checks it.
+    AzureWebJobsStorage                       = ""
+    AzureWebJobsStorage__accountName          = azurerm_storage_account.packages[0].name
+    AzureWebJobsStorage__credential           = "managedidentity"
+    AzureWebJobsStorage__clientId             = azurerm_user_assigned_identity.worker.client_id
+    APPLICATIONINSIGHTS_AUTHENTICATION_STRING = "ClientId=${azurerm_user_assigned_identity.worker.client_id};Authorization=AAD"
   }, var.environment)
 
   identity {

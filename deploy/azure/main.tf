@@ -21,9 +21,9 @@ resource "azurerm_resource_group" "this" {
 }
 
 resource "azurerm_management_lock" "this" {
-  count      = var.protected ? 1 : 0
-  name       = "data"
-  scope      = azurerm_resource_group.this.id
+  for_each   = var.protected ? { queues = azurerm_servicebus_namespace.this.id, store = azurerm_cosmosdb_account.this.id } : {}
+  name       = each.key
+  scope      = each.value
   lock_level = "CanNotDelete"
-  notes      = "Queues and store of the bridge. Set protected to false to delete them."
+  notes      = "Queues and store of the bridge. Apply with protected = false before you delete them, or a right on them."
 }

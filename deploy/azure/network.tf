@@ -1,5 +1,5 @@
 # A network of the function's own, with private endpoints for Service Bus, Cosmos DB and storage. They cost by the hour; a function
-# needs none of it. The way to AWS needs nothing: an integrated subnet reaches the public network.
+# needs none of it. The way to AWS is a NAT gateway, so that the site has one address.
 
 locals {
   endpoints = local.private ? merge({
@@ -25,7 +25,7 @@ resource "azurerm_subnet" "function" {
   resource_group_name             = azurerm_resource_group.this.name
   virtual_network_name            = azurerm_virtual_network.this[0].name
   address_prefixes                = [cidrsubnet(var.network.cidr, 4, 0)]
-  default_outbound_access_enabled = true
+  default_outbound_access_enabled = false
 
   delegation {
     name = "function"
@@ -34,6 +34,37 @@ resource "azurerm_subnet" "function" {
       actions = ["Microsoft.Network/virtualNetworks/subnets/join/action"]
     }
   }
+}
+
+resource "azurerm_public_ip" "nat" {
+  count               = local.private ? 1 : 0
+  name                = "${var.name}-nat"
+  resource_group_name = azurerm_resource_group.this.name
+  location            = azurerm_resource_group.this.location
+  allocation_method   = "Static"
+  sku                 = "Standard"
+  tags                = local.tags
+}
+
+resource "azurerm_nat_gateway" "this" {
+  count               = local.private ? 1 : 0
+  name                = var.name
+  resource_group_name = azurerm_resource_group.this.name
+  location            = azurerm_resource_group.this.location
+  sku_name            = "Standard"
+  tags                = local.tags
+}
+
+resource "azurerm_nat_gateway_public_ip_association" "this" {
+  count                = local.private ? 1 : 0
+  nat_gateway_id       = azurerm_nat_gateway.this[0].id
+  public_ip_address_id = azurerm_public_ip.nat[0].id
+}
+
+resource "azurerm_subnet_nat_gateway_association" "function" {
+  count          = local.private ? 1 : 0
+  subnet_id      = azurerm_subnet.function[0].id
+  nat_gateway_id = azurerm_nat_gateway.this[0].id
 }
 
 resource "azurerm_subnet" "endpoints" {

@@ -81,6 +81,16 @@ output "resource_group" {
   value       = azurerm_resource_group.this.name
 }
 
+output "resource_group_id" {
+  description = "Id of that group, for site_resource_group_id of deploy/state/azure."
+  value       = azurerm_resource_group.this.id
+}
+
+output "egress_addresses" {
+  description = "Public addresses from which this site's function reaches other clouds. Empty without network."
+  value       = azurerm_public_ip.nat[*].ip_address
+}
+
 output "namespace" {
   description = "Name of the Service Bus namespace."
   value       = azurerm_servicebus_namespace.this.name

@@ -31,10 +31,11 @@ resource "azurerm_servicebus_namespace" "this" {
   }
 
   dynamic "network_rule_set" {
-    for_each = local.private ? [1] : []
+    # Without an address it would be refused: the public address is off then anyway.
+    for_each = length(try(var.network.allowed_addresses, [])) > 0 ? [1] : []
     content {
       default_action                = "Deny"
-      public_network_access_enabled = length(var.network.allowed_addresses) > 0
+      public_network_access_enabled = true
       trusted_services_allowed      = false
       ip_rules                      = var.network.allowed_addresses
     }
@@ -43,13 +44,17 @@ resource "azurerm_servicebus_namespace" "this" {
 
 locals {
   message_bytes_max = coalesce(var.message_bytes_max, var.tier == "Premium" ? 1048576 : 262144)
-  kibibytes         = var.tier == "Premium" ? local.message_bytes_max / 1024 : null
+  # As the service writes it, or each plan would show a change: PT1M30S, not PT90S.
+  lock = join("", [
+    "PT", var.lease_seconds >= 60 ? "${floor(var.lease_seconds / 60)}M" : "", var.lease_seconds % 60 > 0 ? "${var.lease_seconds % 60}S" : "",
+  ])
+  kibibytes = var.tier == "Premium" ? local.message_bytes_max / 1024 : null
 }
 
 resource "azurerm_servicebus_queue" "events" {
   name                                 = "${var.name}-events"
   namespace_id                         = azurerm_servicebus_namespace.this.id
-  lock_duration                        = "PT${var.lease_seconds}S"
+  lock_duration                        = local.lock
   max_delivery_count                   = var.receives_max
   default_message_ttl                  = "P${var.retention_days}D"
   dead_lettering_on_message_expiration = true
@@ -64,7 +69,7 @@ resource "azurerm_servicebus_queue" "events" {
 resource "azurerm_servicebus_queue" "dead" {
   name                                 = "${var.name}-events-dead"
   namespace_id                         = azurerm_servicebus_namespace.this.id
-  lock_duration                        = "PT${var.lease_seconds}S"
+  lock_duration                        = local.lock
   max_delivery_count                   = 2000
   default_message_ttl                  = "P${var.dead_letter_retention_days}D"
   dead_lettering_on_message_expiration = true

@@ -118,7 +118,7 @@ variable "lease_seconds" {
 }
 
 variable "throughput_max" {
-  description = "Most request units a second of the container, scaled by load (1000 and more, in steps of 1000). Null: serverless, pay by request."
+  description = "Most request units a second of the container, scaled by load (1000 and more, in steps of 1000). Null: serverless, pay by request. A change between the two replaces the account and its records: docs/upgrade.md."
   type        = number
   default     = null
 
@@ -144,19 +144,23 @@ variable "read_regions" {
 }
 
 variable "protected" {
-  description = "Whether a lock keeps the resource group from being deleted."
+  description = "Whether locks keep namespace and account from being deleted, with all in them. Apply with false first, then destroy. A right on a queue or on the container is revoked the same way."
   type        = bool
   default     = true
 }
 
 variable "key_id" {
-  description = "A key of your own in Key Vault for queues and store, with the identity that may use it. Null: keys of Azure. Premium only."
+  description = "A key of your own in Key Vault for queues and store, with the identity that may use it: its address without a version, so that a rotated key is taken. Null: keys of Azure. Premium only. Never remove it: that replaces the namespace."
   type        = string
   default     = null
 
   validation {
     condition     = var.key_id == null || var.tier == "Premium"
     error_message = "key_id needs tier Premium: a Standard namespace takes no key of your own."
+  }
+  validation {
+    condition     = var.key_id == null || can(regex("^https://[^/]+/keys/[^/]+$", var.key_id))
+    error_message = "key_id must be the key's address without a version, https://VAULT.vault.azure.net/keys/NAME: Cosmos DB takes no version."
   }
   validation {
     condition     = (var.key_id == null) == (var.key_identity_id == null)
@@ -197,6 +201,10 @@ variable "apps" {
   validation {
     condition     = length(var.apps) >= 1 && length(var.apps) <= 2 && length(distinct(var.apps)) == length(var.apps)
     error_message = "apps must be one or two different names."
+  }
+  validation {
+    condition     = alltrue([for app in var.apps : can(regex("^[a-z][a-z0-9]{0,7}$", app))])
+    error_message = "apps must have names of 1 to 8 small letters and digits, a letter first: the host tells two apps apart by the first 32 characters of their whole names."
   }
 }
 
@@ -240,7 +248,7 @@ variable "always_ready" {
 }
 
 variable "counting" {
-  description = "Whether worker and scale controller may count messages. That needs the role Data Owner on the site's two queues. Without it the platform scales by polling, and dead letters are brought over after 15 minutes at the latest."
+  description = "Whether worker and scale controller may count messages. That needs the role Data Owner on the site's two queues, which may also change and delete them (docs/security.md). Without it the platform scales by polling, and dead letters are brought over after 15 minutes at the latest."
   type        = bool
   default     = true
 }
@@ -294,6 +302,12 @@ variable "log_retention_days" {
     condition     = contains([30, 60, 90, 120, 180, 270, 365, 550, 730], var.log_retention_days)
     error_message = "log_retention_days must be 30, 60, 90, 120, 180, 270, 365, 550 or 730."
   }
+}
+
+variable "waiting_max" {
+  description = "Messages that may wait at all times. An alarm rings if more of them do: for 15 minutes hidden or scheduled for another attempt, or (Azure) for an hour in the queue. Raise it where more are always in flight."
+  type        = number
+  default     = 20
 }
 
 variable "alarm_actions" {

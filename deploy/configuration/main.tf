@@ -27,8 +27,12 @@ locals {
     { worker = local.worker },
   )
 
+  # All keys of a site but these are texts, and all of [worker] but these are numbers. A name of digits alone stays a text.
+  site_numbers = ["lease_seconds", "message_bytes_max"]
+  worker_texts = ["auto_replay", "conflicts", "forward", "key_pointer", "metrics_listen"]
+
   text = join("\n", [
     for name, keys in local.sections :
-    join("", concat(["[${name}]\n"], [for key, value in keys : "${key} = ${can(tonumber(value)) ? value : jsonencode(value)}\n"]))
+    join("", concat(["[${name}]\n"], [for key, value in keys : "${key} = ${(name == "worker" ? !contains(local.worker_texts, key) : contains(local.site_numbers, key)) ? value : jsonencode(value)}\n"]))
   ])
 }

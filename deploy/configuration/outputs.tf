@@ -3,8 +3,8 @@ output "text" {
   value       = local.text
 
   precondition {
-    condition     = var.tombstone_life_days - 1 >= local.longest_way_days + 14
-    error_message = "tombstone_life_days is ${var.tombstone_life_days}, but an event can be on its way for ${local.longest_way_days} days (the queue of its origin, the queue and the dead letters of a peer), and an operator needs two weeks more. Set it to at least ${local.longest_way_days + 15}, or shorten the retentions."
+    condition     = var.tombstone_life_days >= local.replay_window_days + 2
+    error_message = "tombstone_life_days is ${var.tombstone_life_days}, but an event can be on its way for ${local.longest_way_days} days (the queue of its origin, the queue and the dead letters of a peer); an operator needs two weeks more, and the program two days. Set it to at least ${local.replay_window_days + 2}, or shorten the retentions."
   }
   precondition {
     condition     = local.shortest_stay_hours >= var.store_wait_max_hours + 12

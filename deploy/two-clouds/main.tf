@@ -22,7 +22,12 @@ provider "aws" {
 provider "azurerm" {
   subscription_id                 = var.azure_subscription_id
   resource_provider_registrations = "core"
-  storage_use_azuread             = true
+  # "core" has no queue, store, function or alert.
+  resource_providers_to_register = [
+    "Microsoft.AlertsManagement", "Microsoft.App", "Microsoft.DocumentDB", "microsoft.insights",
+    "Microsoft.OperationalInsights", "Microsoft.ServiceBus", "Microsoft.Web",
+  ]
+  storage_use_azuread = true
   features {}
 }
 
@@ -54,6 +59,12 @@ variable "enable_outbound_federation" {
   default     = true
 }
 
+variable "enable_inbound_federation" {
+  description = "Whether the AWS account's identity provider for the Azure tenant is made here. False if another site made it."
+  type        = bool
+  default     = true
+}
+
 variable "aws_issuer" {
   description = "The AWS account's issuer, where its federation is on already."
   type        = string
@@ -72,13 +83,97 @@ variable "protected" {
   default     = true
 }
 
+variable "tier" {
+  description = "Tier of the Azure namespace: Standard or Premium (deploy/azure)."
+  type        = string
+  default     = "Standard"
+}
+
+variable "aws_host" {
+  description = "What runs the AWS worker: function or container."
+  type        = string
+  default     = "function"
+}
+
+variable "azure_host" {
+  description = "What runs the Azure worker: function or container."
+  type        = string
+  default     = "function"
+}
+
+variable "aws_container_trust" {
+  description = "Trust policy (JSON) of the AWS worker's role where aws_host is container. Null: ECS tasks."
+  type        = string
+  default     = null
+}
+
+variable "azure_container_trust" {
+  description = "Service accounts of Kubernetes that may be the Azure worker: issuer and subject."
+  type        = map(object({ issuer = string, subject = string }))
+  default     = {}
+}
+
+variable "azure_apps" {
+  description = "The function apps of the Azure site: one, or two of which the pipeline updates one after the other."
+  type        = list(string)
+  default     = ["blue"]
+}
+
+variable "aws_network" {
+  description = "A network of its own for the AWS site (deploy/aws). Null: no network."
+  type        = object({ cidr = optional(string), zones = optional(number), nat = optional(bool) })
+  default     = null
+}
+
+variable "azure_network" {
+  description = "A network of its own for the Azure site (deploy/azure). The AWS site's NAT gateways may reach its queue. Null: no network."
+  type        = object({ cidr = optional(string), allowed_addresses = optional(list(string), []) })
+  default     = null
+}
+
+variable "aws_senders" {
+  description = "ARNs of roles that may send to the AWS queue: your applications."
+  type        = list(string)
+  default     = []
+}
+
+variable "azure_senders" {
+  description = "Principal ids that may send to the Azure queue: your applications."
+  type        = map(string)
+  default     = {}
+}
+
+variable "azure_operators" {
+  description = "Principal ids of people or groups who run bridge's commands. In AWS attach the policy of the output aws.operator_access."
+  type        = map(string)
+  default     = {}
+}
+
+variable "aws_alarm_actions" {
+  description = "ARNs that each alarm of AWS notifies, such as an SNS topic."
+  type        = list(string)
+  default     = []
+}
+
+variable "azure_alarm_actions" {
+  description = "Ids of action groups that each alert of Azure notifies."
+  type        = list(string)
+  default     = []
+}
+
 module "aws" {
   source                     = "../aws"
   region                     = var.aws_region
   package                    = var.package
   protected                  = var.protected
+  host                       = var.aws_host
+  container_trust            = var.aws_container_trust
+  network                    = var.aws_network
+  senders                    = var.aws_senders
+  alarm_actions              = var.aws_alarm_actions
   configuration              = module.configuration.text
   enable_outbound_federation = var.enable_outbound_federation
+  enable_inbound_federation  = var.enable_inbound_federation
   outbound_issuer            = var.aws_issuer
   inbound_audience           = var.azure_audience
   trusted_peers = {
@@ -90,10 +185,21 @@ module "aws" {
 }
 
 module "azure" {
-  source        = "../azure"
-  region        = var.azure_region
-  protected     = var.protected
-  configuration = module.configuration.text
+  source          = "../azure"
+  region          = var.azure_region
+  protected       = var.protected
+  tier            = var.tier
+  host            = var.azure_host
+  container_trust = var.azure_container_trust
+  apps            = var.azure_apps
+  senders         = var.azure_senders
+  operators       = var.azure_operators
+  alarm_actions   = var.azure_alarm_actions
+  configuration   = module.configuration.text
+  network = var.azure_network == null ? null : {
+    cidr              = var.azure_network.cidr
+    allowed_addresses = concat(var.azure_network.allowed_addresses, module.aws.egress_addresses)
+  }
   trusted_peers = {
     aws = {
       issuer  = module.aws.issuer
@@ -120,6 +226,11 @@ output "aws" {
     queue           = module.aws.queue
     peer_access     = module.aws.peer_access
   }
+}
+
+output "azure_resource_group_id" {
+  description = "For site_resource_group_id of state/azure: the pipeline's identity gets its roles there."
+  value       = module.azure.resource_group_id
 }
 
 output "azure" {

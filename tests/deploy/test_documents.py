@@ -34,7 +34,7 @@ class Documents(unittest.TestCase):
 
     def test_every_variable_that_must_be_set_is_set_by_the_guide(self) -> None:
         guide = PAGES[0].read_text()
-        for module in ("two-clouds", "state/aws"):
+        for module in ("two-clouds", "state/aws", "state/azure"):
             code = (DEPLOY / module / "main.tf").read_text()
             for name, body in re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', code, re.MULTILINE | re.DOTALL):
                 if "  default " not in body:

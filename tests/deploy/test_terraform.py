@@ -8,11 +8,13 @@ import re
 import shutil
 import subprocess
 import tempfile
+import tomllib
 import unittest
 from pathlib import Path
 
 import provider
 import tables
+from clouds import PROGRAM
 from terraform import DEPLOY, ROOT, Module, find
 
 MODULES = sorted(str(path.parent.relative_to(DEPLOY)) for path in DEPLOY.rglob("main.tf"))
@@ -22,6 +24,13 @@ AZURE = {"region": "westeurope", **SITE}
 ENDPOINTS = {"aws": {"host": "a.example.com", "region": "us-east-1"}, "azure": {"host": "b.example.com", "region": "eu-west-1"}}
 EDGE = {"host": "app.example.com", "endpoints": ENDPOINTS}
 CLOUDS = {"azure_subscription_id": "x", "azure_audience": "api://t/bridge", "package": "lambda-arm64.zip"}
+
+
+EVERYTHING = {
+    "tier": "Premium", "aws_network": {}, "azure_network": {"allowed_addresses": ["198.51.100.7"]}, "azure_apps": ["blue", "green"], "enable_inbound_federation": False,
+    "aws_senders": ["arn:aws:iam::123456789012:role/app"], "azure_senders": {"app": "p"}, "azure_operators": {"team": "p"},
+    "aws_alarm_actions": ["arn:aws:sns:us-east-1:123456789012:a"], "azure_alarm_actions": ["/g/a"],
+}
 
 
 def site(name: str, **other: object) -> dict:
@@ -35,10 +44,11 @@ def sites(**other: object) -> dict:
 
 
 # Values that go together: each plans.
+SUBJECT = "repo:o@1/r@2:environment:production"
 DIGEST = "registry.example.com/bridge@sha256:" + "0" * 64
 RIGHT = {
-    "aws/examples/ecs": [{"image": DIGEST, "configuration": "text", "subnet_ids": ["a", "b"], "vpc_id": "v"}],
-    "azure/examples/container-apps": [{"image": DIGEST, "configuration": "text"}],
+    "aws/examples/ecs": [{"image": DIGEST, "configuration": "text", "subnet_ids": ["a", "b"], "vpc_id": "v", "architecture": "X86_64"}],
+    "azure/examples/container-apps": [{"subscription_id": "x", "image": DIGEST, "configuration": "text"}],
     "aws": [
         AWS,
         AWS | {"network": {}, "key_id": "arn:aws:kms:us-east-1:123456789012:key/a"},
@@ -55,11 +65,11 @@ RIGHT = {
     ],
     "configuration": [sites()],
     "edge/aws": [EDGE | {"zone_id": "z"}, EDGE | {"zone_id": "z", "routing": "latency", "cdn": True, "certificate_arn": "c"}],
-    "edge/azure": [EDGE | {"region": "westeurope"}, EDGE | {"region": "westeurope", "routing": "proxy"}],
+    "edge/azure": [EDGE | {"region": "westeurope", "subscription_id": "x"}, EDGE | {"region": "westeurope", "subscription_id": "x", "routing": "proxy"}],
     "edge/cloudflare": [EDGE | {"zone_id": "z", "account_id": "a"}],
-    "state/aws": [{"region": "us-east-1", "repository": "o/r"}],
-    "state/azure": [{"region": "westeurope", "repository": "o/r", "site_resource_group_id": "/g"}],
-    "two-clouds": [CLOUDS, CLOUDS | {"enable_outbound_federation": False, "aws_issuer": "https://x.example.com", "protected": False}],
+    "state/aws": [{"region": "us-east-1", "repository": "o/r"}, {"region": "us-east-1", "repository": "o/r", "subject": SUBJECT}],
+    "state/azure": [{"subscription_id": "x", "region": "westeurope", "repository": "o/r", "site_resource_group_id": "/g", "subject": SUBJECT}],
+    "two-clouds": [CLOUDS, CLOUDS | EVERYTHING, CLOUDS | {"enable_outbound_federation": False, "aws_issuer": "https://x.example.com", "protected": False}],
 }
 
 # Values that do not: each fails the plan, with this sentence.
@@ -83,23 +93,35 @@ WRONG = [
     ("azure", AZURE | {"tier": "Premium", "message_bytes_max": 262144}, "1048576 to 104857600 in Premium"),
     ("azure", AZURE | {"network": {}}, "network needs tier Premium"),
     ("azure", AZURE | {"key_id": "k", "key_identity_id": "i"}, "key_id needs tier Premium"),
+    ("azure", AZURE | {"tier": "Premium", "key_id": "https://v.vault.azure.net/keys/k/0123", "key_identity_id": "i"}, "without a version"),
+    ("azure", AZURE | {"apps": ["blue-green"]}, "apps must have names of 1 to 8"),
     ("azure", AZURE | {"read_regions": ["westeurope"], "throughput_max": 1000}, "the one write region"),
     ("azure", AZURE | {"read_regions": ["northeurope"]}, "a serverless account has one region"),
     ("azure", AZURE | {"memory_mb": 256}, "memory_mb must be 512, 2048 or 4096"),
     ("azure", AZURE | {"lease_seconds": 301}, "lease_seconds must be 5 to 300"),
     ("azure", {"region": "westeurope"}, "configuration is missing"),
+    ("configuration", sites() | {"tombstone_life_days": 57}, "Set it to at least 58"),
     ("configuration", sites() | {"tombstone_life_days": 50}, "an event can be on its way for 42 days"),
-    ("configuration", sites(retention_days=30), "Set it to at least 73"),
+    ("configuration", sites(retention_days=30), "Set it to at least 74"),
     ("configuration", sites(retention_days=7) | {"store_wait_max_hours": 160}, "It must be at least 12 hours less"),
     ("configuration", sites() | {"attempts_max": 1000}, "attempts_max is 1000"),
     ("configuration", sites() | {"peer_time_max_seconds": 20}, "Set it to the same at every site"),
     ("configuration", {"sites": [site("aws:us-east-1"), site("aws:us-east-1")]}, "cannot be told apart"),
     ("configuration", sites() | {"worker": {"attempts_max": "3"}}, "these have variables"),
-    ("azure/examples/container-apps", {"image": "bridge:latest", "configuration": "text"}, "image must end in @sha256:DIGEST"),
+    ("azure/examples/container-apps", {"subscription_id": "x", "image": "bridge:latest", "configuration": "text"}, "image must end in @sha256:DIGEST"),
     ("edge/aws", EDGE | {"zone_id": "z", "cdn": True}, "cdn needs certificate_arn"),
     ("edge/aws", EDGE | {"zone_id": "z", "endpoints": {"aws": ENDPOINTS["aws"]}}, "endpoints needs two entries or more"),
     ("state/aws", {"region": "us-east-1", "repository": "*/*"}, "without a wildcard"),
+    ("state/aws", {"region": "us-east-1", "repository": "o/r", "subject": "repo:o@1/*:environment:production"}, "without a wildcard"),
 ]
+
+# Modules for a root of yours: they take its providers.
+SITES = ("aws", "azure", "configuration")
+# Resource providers that an empty subscription has not registered.
+NAMESPACES = {
+    "servicebus_": "Microsoft.ServiceBus", "cosmosdb_": "Microsoft.DocumentDB", "application_insights": "microsoft.insights", "monitor_": "microsoft.insights",
+    "function_app_": "Microsoft.Web", "log_analytics_": "Microsoft.OperationalInsights", "container_app": "Microsoft.App", "cdn_": "Microsoft.Cdn",
+}
 
 # What a slip of the pen looks like: file, what stands there, what is written instead, what Terraform answers.
 SLIPS = [
@@ -160,6 +182,111 @@ class Terraform(unittest.TestCase):
         for name in MODULES:
             with self.subTest(name):
                 self.assertEqual((DEPLOY / name / "README.md").read_text(), tables.page(DEPLOY / name), "run: python3 tests/deploy/tables.py")
+
+
+class Roots(unittest.TestCase):
+    """Modules that the guide runs by themselves, and two sites in other shapes, applied."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.providers = cls.enterClassContext(provider.serving())
+
+    def applied(self, name: str, values: dict) -> tuple[dict, dict]:
+        """The resources and the outputs of a module."""
+        with Module(name, self.providers) as module:
+            module.apply(values)
+            return module.resources(), module.outputs()
+
+    def test_a_root_has_its_providers_and_a_site_has_none(self) -> None:
+        for name in MODULES:
+            with self.subTest(name):
+                code = "\n".join(file.read_text() for file in (DEPLOY / name).glob("*.tf"))
+                for kind in ("aws", "azurerm"):
+                    wanted = f'source  = "hashicorp/{kind}"' in code and name not in SITES
+                    self.assertEqual(f'provider "{kind}" {{' in code, wanted)
+
+    def test_what_a_root_makes_in_azure_is_registered(self) -> None:
+        for name in MODULES:
+            code = "\n".join(file.read_text() for file in (DEPLOY / name).glob("*.tf"))
+            if name in SITES or 'provider "azurerm"' not in code:
+                continue
+            # Resources of the module, and of the site that it has.
+            made = code + "\n".join(file.read_text() for file in (DEPLOY / "azure").glob("*.tf") if re.search(r'source += "\.\./(\.\.|azure)"', code))
+            for word, namespace in NAMESPACES.items():
+                with self.subTest(name, word=word):
+                    self.assertLessEqual(f'resource "azurerm_{word}' in made, f'"{namespace}"' in code)
+
+    def test_the_pipeline_is_trusted_by_its_exact_subject(self) -> None:
+        for subject, expected in ((None, "repo:o/r:environment:production"), (SUBJECT, SUBJECT)):
+            given = {} if subject is None else {"subject": subject}
+            aws, _ = self.applied("state/aws", {"region": "us-east-1", "repository": "o/r", **given})
+            self.assertIn(expected, aws["aws_iam_role.deployer"]["assume_role_policy"])
+            azure, _ = self.applied("state/azure", {"subscription_id": "x", "region": "westeurope", "repository": "o/r", **given})
+            self.assertEqual(azure["azurerm_federated_identity_credential.deployer"]["subject"], expected)
+
+    def test_a_name_of_digits_stays_a_text(self) -> None:
+        values = sites() | {"keys": {"azure:westeurope": {"container": "2026"}}, "worker": {"metrics_listen": "9464", "concurrent_writes": "8"}}
+        _, outputs = self.applied("configuration", values)
+        read = tomllib.loads(outputs["text"])
+        self.assertEqual(read["sites"]["azure:westeurope"]["container"], "2026")
+        self.assertEqual((read["worker"]["metrics_listen"], read["worker"]["concurrent_writes"]), ("9464", 8))
+
+    def test_the_keys_that_are_numbers_are_those_of_the_program(self) -> None:
+        listed = json.loads(subprocess.run([PROGRAM, "config", "--explain", "--json"], capture_output=True, text=True, check=True).stdout)
+        code = (DEPLOY / "configuration/main.tf").read_text()
+        named = {local: set(json.loads(re.search(rf"{local} += (\[.*\])", code).group(1))) for local in ("site_numbers", "worker_texts")}
+        numbers = {(key["section"] == "worker", key["name"]) for key in listed if re.match("a (whole )?number", key["allowed"])}
+        self.assertEqual({name for worker, name in numbers if not worker}, named["site_numbers"])
+        self.assertEqual({key["name"] for key in listed if key["section"] == "worker"} - {name for worker, name in numbers if worker}, named["worker_texts"])
+
+    def test_the_program_takes_the_shortest_tombstones_that_apply(self) -> None:
+        keys = {
+            "aws:us-east-1": {"queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/a", "dead_letter_queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/b", "table": "bridge-records"},
+            "azure:westeurope": {"service_bus_namespace": "n.servicebus.windows.net", "queue": "a", "dead_letter_queue": "b", "cosmos_endpoint": "https://c.documents.azure.com/", "database": "d", "container": "1"},
+        }
+        values = sites(keys={}) | {"tombstone_life_days": 58, "keys": keys}
+        _, outputs = self.applied("configuration", values)
+        done = subprocess.run([PROGRAM, "config", "--config", outputs["text"], "--site", "aws:us-east-1"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_a_container_has_an_alarm_for_silence_too(self) -> None:
+        aws, _ = self.applied("aws", {"region": "us-east-1", "host": "container"})
+        alarm = aws["aws_cloudwatch_metric_alarm.silence"]
+        self.assertEqual((alarm["namespace"], alarm["treat_missing_data"], alarm["comparison_operator"]), ("AWS/SQS", "breaching", "LessThanThreshold"))
+        azure, _ = self.applied("azure", {"region": "westeurope", "host": "container"})
+        self.assertEqual(azure["azurerm_monitor_metric_alert.silence"]["criteria"][0]["operator"], "LessThan")
+
+    def test_a_closed_namespace_has_no_rules_without_addresses(self) -> None:
+        azure, outputs = self.applied("azure", AZURE | {"tier": "Premium", "network": {}, "lease_seconds": 90})
+        namespace = azure["azurerm_servicebus_namespace.this"]
+        self.assertEqual((namespace["network_rule_set"], namespace["public_network_access_enabled"]), ([], False))
+        self.assertEqual(len(outputs["egress_addresses"]), 1)
+        self.assertEqual(azure["azurerm_servicebus_queue.events"]["lock_duration"], "PT1M30S")
+        azure, _ = self.applied("azure", AZURE | {"tier": "Premium", "network": {"allowed_addresses": ["198.51.100.7"]}, "lease_seconds": 60})
+        self.assertEqual(azure["azurerm_servicebus_namespace.this"]["network_rule_set"][0]["ip_rules"], ["198.51.100.7"])
+        self.assertEqual(azure["azurerm_servicebus_queue.events"]["lock_duration"], "PT1M")
+
+    def test_both_clouds_with_everything(self) -> None:
+        made, outputs = self.applied("two-clouds", CLOUDS | EVERYTHING)
+        with self.subTest("the namespace lets the AWS site's NAT gateways in"):
+            rules = made["module.azure.azurerm_servicebus_namespace.this"]["network_rule_set"][0]["ip_rules"]
+            self.assertEqual(rules, ["198.51.100.7", made["module.aws.aws_eip.nat"]["public_ip"]])
+        with self.subTest("each app has its own alert for silence"):
+            for app in ("blue", "green"):
+                alert = made[f"module.azure.azurerm_monitor_scheduled_query_rules_alert_v2.function[silence-{app}]"]
+                self.assertIn(f"-{app}'", alert["criteria"][0]["query"])
+                self.assertTrue(alert["auto_mitigation_enabled"])
+        with self.subTest("a provider of the account that is there already"):
+            self.assertFalse([name for name in made if "openid_connect_provider" in name])
+            trust = json.loads(made["module.aws.aws_iam_role.peer"]["assume_role_policy"])["Statement"][0]
+            self.assertRegex(trust["Principal"]["Federated"], r"^arn:aws:iam::123456789012:oidc-provider/sts\.windows\.net/[0-9a-f-]+/$")
+        with self.subTest("senders, operators, actions"):
+            self.assertIn("role/app", made["module.aws.aws_sqs_queue_policy.tls_only[events]"]["policy"])
+            self.assertIn("module.azure.azurerm_role_assignment.operator_queue[team-events]", made)
+            self.assertIn("module.azure.azurerm_role_assignment.sender[app]", made)
+            self.assertTrue(made["module.aws.aws_cloudwatch_metric_alarm.waiting"]["alarm_actions"])
+            self.assertTrue(made["module.azure.azurerm_monitor_metric_alert.queue[waiting]"]["action"])
+        self.assertTrue(outputs["azure_resource_group_id"])
 
 
 class TwoClouds(unittest.TestCase):
@@ -253,6 +380,32 @@ class TwoClouds(unittest.TestCase):
         credential = self.resource("azure.azurerm_federated_identity_credential.peer[aws]")
         self.assertEqual(credential["subject"], self.resource("aws.aws_iam_role.worker")["arn"])
         self.assertEqual(credential["issuer"], self.resource("aws.aws_iam_outbound_web_identity_federation.this")["issuer_identifier"])
+
+    def test_what_waits_for_a_store_rings(self) -> None:
+        waiting = self.resource("aws.aws_cloudwatch_metric_alarm.waiting")
+        counted = {query["metric"][0]["metric_name"] for query in waiting["metric_query"] if query["metric"]}
+        self.assertEqual(counted, {"ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible"})
+        alert = self.resource("azure.azurerm_monitor_metric_alert.queue[waiting]")
+        self.assertEqual(alert["criteria"][0]["metric_name"], "ScheduledMessages")
+        letters = self.resource("aws.aws_cloudwatch_metric_alarm.queue[dead-letters]")
+        self.assertEqual((letters["evaluation_periods"], letters["datapoints_to_alarm"]), (60, 45))
+
+    def test_what_is_easily_lost(self) -> None:
+        with self.subTest("the redrive queue keeps the most that SQS has, as expiry counts from the first send"):
+            self.assertEqual(self.resource("aws.aws_sqs_queue.redrive")["message_retention_seconds"], 14 * 86400)
+        with self.subTest("locks on the data, not on the group with its rights"):
+            scopes = {self.resource(f"azure.azurerm_management_lock.this[{name}]")["scope"] for name in ("queues", "store")}
+            self.assertEqual(scopes, {self.resource(f"azure.azurerm_{name}.this")["id"] for name in ("servicebus_namespace", "cosmosdb_account")})
+        with self.subTest("names that are unique over all regions"):
+            for kind, name in (("role", "worker"), ("role", "peer"), ("policy", "operator"), ("role", "schedule")):
+                self.assertIn("us-east-1", self.resource(f"aws.aws_iam_{kind}.{name}")["name"])
+        with self.subTest("no package over plain http"):
+            self.assertIn("aws:SecureTransport", self.resource("aws.aws_s3_bucket_policy.packages")["policy"])
+        with self.subTest("the host's storage is its identity's"):
+            self.assertEqual(self.resource("azure.azurerm_function_app_flex_consumption.worker[blue]")["app_settings"]["AzureWebJobsStorage"], "")
+        with self.subTest("requests and exceptions are not sampled: alerts count them"):
+            host = json.loads((DEPLOY / "azure/function/host.json").read_text())
+            self.assertEqual(host["logging"]["applicationInsights"]["samplingSettings"]["excludedTypes"], "Request;Exception")
 
     def test_alarms_name_runbooks_that_exist(self) -> None:
         text = json.dumps(self.resources)

@@ -10,6 +10,11 @@ terraform {
   }
 }
 
+# Route 53 is global. CloudFront takes its certificate and its WAF from us-east-1 alone.
+provider "aws" {
+  region = "us-east-1"
+}
+
 locals {
   # With a CDN the records below are its origin.
   routed = var.cdn ? "origin-${var.host}" : var.host
@@ -54,10 +59,15 @@ resource "aws_route53_record" "cloud" {
 locals {
   rules = [
     {
-      Name             = "common"
-      Priority         = 0
-      OverrideAction   = { None = {} }
-      Statement        = { ManagedRuleGroupStatement = { VendorName = "AWS", Name = "AWSManagedRulesCommonRuleSet" } }
+      Name           = "common"
+      Priority       = 0
+      OverrideAction = { None = {} }
+      # A body of over 8 KB is only counted: events and their applications send larger ones.
+      Statement = { ManagedRuleGroupStatement = {
+        VendorName          = "AWS"
+        Name                = "AWSManagedRulesCommonRuleSet"
+        RuleActionOverrides = [{ Name = "SizeRestrictions_BODY", ActionToUse = { Count = {} } }]
+      } }
       VisibilityConfig = { MetricName = "common", CloudWatchMetricsEnabled = true, SampledRequestsEnabled = false }
     },
     {

@@ -51,7 +51,7 @@ variable "routing" {
 }
 
 variable "cdn" {
-  description = "Put CloudFront with a WAF before the application. Needs certificate_arn, and the provider in us-east-1."
+  description = "Put CloudFront with a WAF before the application. Needs certificate_arn."
   type        = bool
   default     = false
 

@@ -10,6 +10,13 @@ terraform {
   }
 }
 
+provider "azurerm" {
+  subscription_id                 = var.subscription_id
+  resource_provider_registrations = "core"
+  resource_providers_to_register  = ["Microsoft.Cdn"]
+  features {}
+}
+
 locals {
   dns   = var.routing == "dns"
   proxy = var.routing == "proxy"
@@ -179,4 +186,9 @@ resource "azurerm_cdn_frontdoor_security_policy" "this" {
 output "target" {
   description = "What the host's CNAME must name."
   value       = local.dns ? azurerm_traffic_manager_profile.this[0].fqdn : azurerm_cdn_frontdoor_endpoint.this[0].host_name
+}
+
+output "validation_token" {
+  description = "The value of the TXT record _dnsauth.HOST, by which Front Door checks that the host is yours. Null with dns."
+  value       = try(azurerm_cdn_frontdoor_custom_domain.this[0].validation_token, null)
 }

@@ -1,5 +1,10 @@
 # The same in every module of deploy/edge.
 
+variable "subscription_id" {
+  description = "Subscription to work in."
+  type        = string
+}
+
 variable "host" {
   description = "The name that your users call, such as app.example.com."
   type        = string

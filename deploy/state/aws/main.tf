@@ -10,6 +10,10 @@ terraform {
   }
 }
 
+provider "aws" {
+  region = var.region
+}
+
 variable "name" {
   description = "Prefix of every resource's name."
   type        = string
@@ -17,7 +21,7 @@ variable "name" {
 }
 
 variable "region" {
-  description = "Region of the state. The provider must be configured for the same region."
+  description = "Region of the state, and of the function that the pipeline deploys to."
   type        = string
 }
 
@@ -37,6 +41,17 @@ variable "environment" {
   default     = "production"
 }
 
+variable "subject" {
+  description = "The exact `sub` of the pipeline's token, where GitHub puts ids into it (repo:OWNER@ID/NAME@ID:environment:ENVIRONMENT): the default of newer repositories. Null: repo:OWNER/NAME:environment:ENVIRONMENT."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.subject == null || can(regex("^repo:[^*]+:environment:[^*]+$", var.subject))
+    error_message = "subject must be the exact text repo:...:environment:..., without a wildcard: any other job could deploy here."
+  }
+}
+
 variable "enable_github" {
   description = "Make the provider of GitHub's tokens. Once per account: false if it is there already."
   type        = bool
@@ -54,6 +69,11 @@ locals {
 
 resource "aws_s3_bucket" "state" {
   bucket = "${var.name}-state-${local.account}-${var.region}"
+
+  # The state knows what there is. Whoever wants to delete it takes this line out first.
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 resource "aws_s3_bucket_versioning" "state" {
@@ -133,7 +153,7 @@ resource "aws_iam_role" "deployer" {
       Condition = {
         StringEquals = {
           "${local.github}:aud" = "sts.amazonaws.com"
-          "${local.github}:sub" = "repo:${var.repository}:environment:${var.environment}"
+          "${local.github}:sub" = coalesce(var.subject, "repo:${var.repository}:environment:${var.environment}")
         }
       }
     }]
@@ -160,7 +180,7 @@ resource "aws_iam_role_policy" "deployer" {
       {
         Sid      = "Alarms"
         Effect   = "Allow"
-        Action   = ["cloudwatch:DescribeAlarms"]
+        Action   = ["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricStatistics"]
         Resource = ["*"] # AWS offers no narrower resource for it.
       },
     ]

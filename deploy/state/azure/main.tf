@@ -10,6 +10,18 @@ terraform {
   }
 }
 
+provider "azurerm" {
+  subscription_id                 = var.subscription_id
+  resource_provider_registrations = "core"
+  storage_use_azuread             = true
+  features {}
+}
+
+variable "subscription_id" {
+  description = "Subscription to work in."
+  type        = string
+}
+
 variable "name" {
   description = "Prefix of every resource's name."
   type        = string
@@ -35,6 +47,17 @@ variable "environment" {
   description = "The repository's environment whose jobs may deploy. Protect it with reviewers."
   type        = string
   default     = "production"
+}
+
+variable "subject" {
+  description = "The exact `sub` of the pipeline's token, where GitHub puts ids into it (repo:OWNER@ID/NAME@ID:environment:ENVIRONMENT): the default of newer repositories. Null: repo:OWNER/NAME:environment:ENVIRONMENT."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.subject == null || can(regex("^repo:[^*]+:environment:[^*]+$", var.subject))
+    error_message = "subject must be the exact text repo:...:environment:..., without a wildcard: any other job could deploy here."
+  }
 }
 
 variable "site_resource_group_id" {
@@ -71,6 +94,11 @@ resource "azurerm_storage_account" "state" {
       days = 30
     }
   }
+
+  # The state knows what there is. Whoever wants to delete it takes this line out first.
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 resource "azurerm_storage_container" "state" {
@@ -95,7 +123,7 @@ resource "azurerm_federated_identity_credential" "deployer" {
   name                      = "github"
   user_assigned_identity_id = azurerm_user_assigned_identity.deployer.id
   issuer                    = "https://token.actions.githubusercontent.com"
-  subject                   = "repo:${var.repository}:environment:${var.environment}"
+  subject                   = coalesce(var.subject, "repo:${var.repository}:environment:${var.environment}")
   audience                  = ["api://AzureADTokenExchange"]
 }
 

@@ -10,6 +10,10 @@ terraform {
   }
 }
 
+provider "aws" {
+  region = var.region
+}
+
 variable "region" {
   description = "Region of the site."
   type        = string
@@ -39,6 +43,17 @@ variable "subnet_ids" {
 variable "vpc_id" {
   description = "Their network."
   type        = string
+}
+
+variable "architecture" {
+  description = "ARM64 or X86_64: the image's."
+  type        = string
+  default     = "ARM64"
+
+  validation {
+    condition     = contains(["ARM64", "X86_64"], var.architecture)
+    error_message = "architecture must be ARM64 or X86_64."
+  }
 }
 
 variable "workers" {
@@ -71,7 +86,7 @@ resource "aws_cloudwatch_log_group" "worker" {
 
 # Fetches the image and writes the log. The worker itself has the role of deploy/aws.
 resource "aws_iam_role" "start" {
-  name = "${local.name}-start"
+  name = "${local.name}-${var.region}-start"
   assume_role_policy = jsonencode({
     Version   = "2012-10-17"
     Statement = [{ Effect = "Allow", Principal = { Service = "ecs-tasks.amazonaws.com" }, Action = "sts:AssumeRole" }]
@@ -98,7 +113,7 @@ resource "aws_ecs_task_definition" "worker" {
 
   runtime_platform {
     operating_system_family = "LINUX"
-    cpu_architecture        = "ARM64"
+    cpu_architecture        = var.architecture
   }
 
   container_definitions = jsonencode([{

@@ -10,6 +10,19 @@ terraform {
   }
 }
 
+provider "azurerm" {
+  subscription_id                 = var.subscription_id
+  resource_provider_registrations = "core"
+  resource_providers_to_register  = ["Microsoft.App", "Microsoft.DocumentDB", "microsoft.insights", "Microsoft.OperationalInsights", "Microsoft.ServiceBus", "Microsoft.Web"]
+  storage_use_azuread             = true
+  features {}
+}
+
+variable "subscription_id" {
+  description = "Subscription to work in."
+  type        = string
+}
+
 variable "region" {
   description = "Region of the site."
   type        = string
