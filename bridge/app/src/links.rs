@@ -83,11 +83,11 @@ impl Links {
         outage.last = now;
     }
 
-    /// `links`: each with its circuit, and the sends that have reached the peer so far.
-    fn due<'a>(&self, links: impl Iterator<Item = (&'a SiteId, CircuitState, u64)>, now: DateTime<Utc>) -> Vec<Line> {
+    /// `peers`: each with its circuit, and the sends that have reached the peer so far.
+    fn due<'a>(&self, peers: impl Iterator<Item = (&'a SiteId, CircuitState, u64)>, now: DateTime<Utc>) -> Vec<Line> {
         let mut outages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut takes = BTreeSet::new();
-        for (peer, circuit, reached) in links {
+        for (peer, circuit, reached) in peers {
             if circuit != CircuitState::Closed {
                 outages.entry(peer.clone()).or_insert_with(|| Outage::new(now)).last = now;
             }
