@@ -249,7 +249,7 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 /// The same of text for people, which fits their terminal.
 ///
 /// # Errors
-/// As for [`print`].
+/// As for [`print()`].
 pub(crate) fn print_fitted(text: &str) -> anyhow::Result<()> {
     print_styled(&fitted(&visible(text)))
 }
@@ -262,7 +262,7 @@ fn fitted(text: &str) -> String {
 /// Writes to standard output what has colours, and nothing of strangers that is not made visible.
 ///
 /// # Errors
-/// As for [`print`].
+/// As for [`print()`].
 pub(crate) fn print_styled(text: &str) -> anyhow::Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
