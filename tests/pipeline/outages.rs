@@ -16,6 +16,7 @@ use bridge_adapters::{
 };
 use bridge_core::{
     carry_out::Carried,
+    circuit::CircuitPolicy,
     event::Key,
     failure::{FailureKind, PortError},
     halt::{Halt, Spot},
@@ -186,7 +187,8 @@ fn an_idle_worker_finds_its_store_gone_and_back() {
 /// A peer that keeps silent holds up each lane once, for the time of one send. After that its events are owed, and the site's own store goes on.
 #[test]
 fn a_peer_that_keeps_silent_holds_the_sites_own_writes_up_once() {
-    let world = world(0);
+    let circuit = CircuitPolicy { failures: 5, ..policy().circuit };
+    let world = World::by_hand(7, &[HERE, THERE], &Policy { circuit, ..policy() });
     let (site, told) = (world.site(HERE), Told::default());
     world.site(THERE).inbound.add(Rule::always(Fault::Lost));
     let mut late = Vec::new();
