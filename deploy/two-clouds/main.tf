@@ -78,7 +78,7 @@ variable "package" {
 }
 
 variable "protected" {
-  description = "Whether table and resource group refuse to be deleted. False for a trial."
+  description = "Whether the table, the namespace and the Cosmos DB account refuse to be deleted. False for a trial."
   type        = bool
   default     = true
 }
@@ -225,6 +225,7 @@ output "aws" {
     operator_access = module.aws.operator_access
     queue           = module.aws.queue
     peer_access     = module.aws.peer_access
+    worker_identity = module.aws.worker_identity
   }
 }
 
@@ -236,8 +237,11 @@ output "azure_resource_group_id" {
 output "azure" {
   description = "What the pipeline and the guide need of the Azure site."
   value = {
-    function_names = module.azure.function_names
-    queue          = module.azure.queue
-    peer_access    = module.azure.peer_access
+    function_names     = module.azure.function_names
+    queue              = module.azure.queue
+    peer_access        = module.azure.peer_access
+    worker_client_id   = module.azure.worker_client_id
+    worker_identity_id = module.azure.worker_identity_id
+    namespace          = module.azure.namespace
   }
 }

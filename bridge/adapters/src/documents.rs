@@ -103,10 +103,12 @@ impl Form {
         let mut reader = BufReader::new(input);
         let mut head = Vec::new();
         let first = first_line(&mut reader, &mut head)?;
-        let next = reader.fill_buf()?.first().copied();
         let line = &head[first..];
-        let is_open = line.starts_with(b"[") || next.is_some_and(|next| next != b'{') && values::is_open(line);
-        if next.is_some_and(|next| next != b'{') && is_csv(line) {
+        let (open, csv) = (values::is_open(line), is_csv(line));
+        // Whoever writes into a pipe may take a while for the next line: a whole first one does not wait for it.
+        let goes_on = (open || csv) && reader.fill_buf()?.first().is_some_and(|next| *next != b'{');
+        let is_open = line.starts_with(b"[") || open && goes_on;
+        if csv && goes_on {
             let detail =
                 "this is CSV, and an event is a JSON object: write each row as one, as docs/producers.md shows";
             return Err(io::Error::new(io::ErrorKind::InvalidData, detail));
@@ -235,6 +237,8 @@ mod tests {
             ("[{\"a\":1}", 1, "text: the array has no end; is the file whole?"),
             ("[{}] {}", 1, "text: line 1: something follows the array's end"),
             ("{\n\"a\":{\n", 0, "text: line 1: the document that begins here has no end"),
+            ("{\n\"a\":1\n},\n{\n\"a\":2\n}", 1, "text: line 3: a comma or a bracket stands between documents"),
+            ("{\n}\n]", 1, "text: line 3: a comma or a bracket stands between documents"),
         ] {
             let (all, error) = read(text);
             assert_eq!(

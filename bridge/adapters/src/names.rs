@@ -97,7 +97,7 @@ pub fn role_arn(arn: &str) -> Result<(), String> {
     }
 }
 
-/// Whom a token is for: a text without blanks.
+/// Whom a token is for: a text in ASCII, without blanks.
 ///
 /// # Errors
 /// Anything else, and what is asked of Entra ID instead.
@@ -106,7 +106,7 @@ pub fn audience(text: &str) -> Result<(), String> {
         return Err(format!("found the scope {text:?}; allowed is the audience, without /.default"));
     }
     if text.chars().any(|c| c.is_whitespace() || !c.is_ascii()) {
-        return Err(format!("found {text:?}; allowed is an audience without blanks"));
+        return Err(format!("found {text:?}; allowed is an audience in ASCII, without blanks"));
     }
     Ok(())
 }

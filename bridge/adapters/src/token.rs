@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bridge_core::failure::{FailureKind, NoCredentials};
+use bridge_core::failure::{FailureKind, NoCredentials, causes};
 use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
@@ -20,7 +20,8 @@ use tokio::time::timeout;
 use crate::{failure::Failure, layer::guarded};
 
 /// For one identity service to answer. Ours: they answer in milliseconds, STS and Entra ID of another continent in a second. Shorter than
-/// every bound of a request that waits for it, so that the error names the identity service and not the store or the queue.
+/// every bound of a request that waits for it, so that the error names the identity service and not the store or the queue. A link through
+/// the other cloud takes two of these: a first request may end before it has both, and the renewal goes on.
 pub(crate) const ANSWER: Duration = Duration::from_secs(3);
 
 /// For a person's own tool, which may start an interpreter and ask the network.
@@ -54,6 +55,8 @@ pub(crate) enum Why {
     Refused,
     /// Its service does not answer. That passes by itself.
     Away,
+    /// Nothing answers: the place does not have it, or it is away. Whoever has had a token of it knows which.
+    Silent,
 }
 
 impl NoToken {
@@ -69,22 +72,28 @@ impl NoToken {
         Self { told: told.into(), why: Why::Away }
     }
 
+    pub(crate) fn silent(told: impl Into<String>) -> Self {
+        Self { told: told.into(), why: Why::Silent }
+    }
+
+    /// The same, told as the words of `who`.
+    pub(crate) fn by(self, who: &str) -> Self {
+        Self { told: format!("{who}: {}", self.told), ..self }
+    }
+
     /// The failure of a call that needed the token.
     pub(crate) fn failure(&self) -> Failure {
-        let kind = if self.why == Why::Away { FailureKind::Unavailable } else { FailureKind::Unauthorized };
+        let kind = if matches!(self.why, Why::Away | Why::Silent) {
+            FailureKind::Unavailable
+        } else {
+            FailureKind::Unauthorized
+        };
         Failure::new(kind, NoCredentials(self.told.clone()))
     }
 
     /// The one among the causes of an SDK's error.
     pub(crate) fn among<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
-        let mut next = Some(error);
-        while let Some(cause) = next {
-            if let Some(found) = cause.downcast_ref() {
-                return Some(found);
-            }
-            next = cause.source();
-        }
-        None
+        causes(error).find_map(<dyn std::error::Error>::downcast_ref)
     }
 }
 
@@ -161,9 +170,12 @@ impl<T, L> Chain<T, L> {
 impl<T: Send + 'static, L: Links<T>> Source<T> for Chain<T, L> {
     async fn issue(&self, scope: &str) -> Result<Fresh<T>, NoToken> {
         if let Some((name, chosen)) = self.chosen.get() {
-            return chosen.issue(scope).await.map_err(|NoToken { told, why }| NoToken {
-                told: format!("{name}: {told}"),
-                why: if why == Why::Absent { Why::Refused } else { why },
+            return chosen.issue(scope).await.map_err(|error| {
+                let why = match error.why {
+                    Why::Absent | Why::Refused => Why::Refused,
+                    Why::Silent | Why::Away => Why::Away,
+                };
+                NoToken { why, ..error }.by(name)
             });
         }
         let mut answers = Vec::new();
@@ -190,8 +202,8 @@ impl<T: Send + 'static, L: Links<T>> Source<T> for Chain<T, L> {
                 Err(error) => {
                     told = none(name, &error.told);
                     match error.why {
-                        Why::Away => return Err(NoToken::away(told)),
-                        Why::Absent if !last => {}
+                        Why::Absent | Why::Silent if !last => {}
+                        Why::Away | Why::Silent => return Err(NoToken::away(told)),
                         Why::Absent | Why::Refused => return Err(NoToken::refused(told)),
                     }
                 }
@@ -485,7 +497,8 @@ mod tests {
         assert_eq!(renewed.get().await, Ok(1), "the renewal went on without who asked for it");
     }
 
-    type Row = (&'static str, fn(Arc<Issuer>) -> State<u64>);
+    type Make = fn(Arc<Issuer>) -> State<u64>;
+    type Row = (&'static str, Make);
 
     struct Table(Vec<Row>, Arc<Issuer>);
 
@@ -508,9 +521,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_chain_ends_at_what_is_set_up_and_names_every_link() {
-        let good: fn(Arc<Issuer>) -> State<u64> = |issuer| State::Perhaps(issuer);
-        let absent: fn(Arc<Issuer>) -> State<u64> = |_| State::Absent("is not set".to_owned());
-        let perhaps: fn(Arc<Issuer>) -> State<u64> = |_| State::Perhaps(Arc::new(Fails(Why::Absent)));
+        let good: Make = |issuer| State::Perhaps(issuer);
+        let absent: Make = |_| State::Absent("is not set".to_owned());
+        let perhaps: Make = |_| State::Perhaps(Arc::new(Fails(Why::Absent)));
         let asked = async |state| {
             let table = Table(vec![("a", absent), ("b", perhaps), ("c", state), ("d", good)], Arc::default());
             Chain::new(table).issue("scope").await.map(|fresh| fresh.token)
@@ -523,6 +536,37 @@ mod tests {
         assert_eq!(asked(|_| State::Perhaps(Arc::new(Fails(Why::Refused)))).await, refused);
         assert_eq!(asked(|_| State::Perhaps(Arc::new(Fails(Why::Away)))).await, Err(NoToken::away(told)));
         assert_eq!(asked(|_| State::Perhaps(Arc::new(Fails(Why::Absent)))).await, Ok(1));
+        assert_eq!(asked(|_| State::Perhaps(Arc::new(Fails(Why::Silent)))).await, Ok(1));
+    }
+
+    /// Gives one token, and fails from then on.
+    struct Once(AtomicBool, Why);
+
+    #[async_trait]
+    impl Source<u64> for Once {
+        async fn issue(&self, scope: &str) -> Result<Fresh<u64>, NoToken> {
+            if self.0.swap(true, SeqCst) {
+                Fails(self.1).issue(scope).await
+            } else {
+                Ok(Fresh { token: 7, ends: None })
+            }
+        }
+    }
+
+    /// A metadata service that has answered is there: its silence passes, and does not halt the worker.
+    #[tokio::test]
+    async fn what_has_given_a_token_is_away_when_it_is_silent() {
+        let rows: [(Make, Why); 3] = [
+            (|_| State::Perhaps(Arc::new(Once(AtomicBool::new(false), Why::Silent))), Why::Away),
+            (|_| State::Perhaps(Arc::new(Once(AtomicBool::new(false), Why::Away))), Why::Away),
+            (|_| State::Perhaps(Arc::new(Once(AtomicBool::new(false), Why::Absent))), Why::Refused),
+        ];
+        for (state, expected) in rows {
+            let chain = Chain::new(Table(vec![("a", state)], Arc::default()));
+            assert_eq!(chain.issue("scope").await.map(|fresh| fresh.token), Ok(7));
+            let error = chain.issue("scope").await.map(|fresh| fresh.token).unwrap_err();
+            assert_eq!((error.told.as_str(), error.why), ("a: no", expected));
+        }
     }
 
     #[test]

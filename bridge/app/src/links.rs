@@ -2,7 +2,7 @@
 //! counts while it is away, one when it is back.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
 };
 
@@ -31,6 +31,8 @@ struct Outage {
     last: DateTime<Utc>,
     /// Sends that had reached it when it was last looked at and away.
     reached: u64,
+    /// Whether one has reached it since.
+    takes: bool,
     /// Events that were set aside for it since it went.
     owed: u64,
     /// When a line told of it, and how many there were then.
@@ -86,7 +88,6 @@ impl Links {
     /// `peers`: each with its circuit, and the sends that have reached the peer so far.
     fn due<'a>(&self, peers: impl Iterator<Item = (&'a SiteId, CircuitState, u64)>, now: DateTime<Utc>) -> Vec<Line> {
         let mut outages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut takes = BTreeSet::new();
         for (peer, circuit, reached) in peers {
             if circuit != CircuitState::Closed {
                 outages.entry(peer.clone()).or_insert_with(|| Outage::new(now)).last = now;
@@ -94,14 +95,14 @@ impl Links {
             let Some(outage) = outages.get_mut(peer) else { continue };
             // A peer that keeps silent is not back: nothing is missed before each send has had its time.
             if outage.last == now {
-                outage.reached = reached;
-            } else if reached > outage.reached {
-                takes.insert(peer.clone());
+                (outage.reached, outage.takes) = (reached, false);
+            } else {
+                outage.takes |= reached > outage.reached;
             }
         }
         let mut lines = Vec::new();
         outages.retain(|peer, outage| {
-            let back = now - outage.last >= QUIET && takes.contains(peer);
+            let back = now - outage.last >= QUIET && outage.takes;
             let what = match outage.told {
                 _ if back => What::Back,
                 None => What::Gone,
@@ -120,7 +121,7 @@ impl Links {
 
 impl Outage {
     fn new(now: DateTime<Utc>) -> Self {
-        Self { began: now, last: now, reached: 0, owed: 0, told: None }
+        Self { began: now, last: now, reached: 0, takes: false, owed: 0, told: None }
     }
 }
 

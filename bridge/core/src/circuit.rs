@@ -69,8 +69,8 @@ impl Circuit {
         self.opened = self.opened.map(|opened| opened.min(now - pause));
     }
 
-    /// The send had no answer in all its time, which [`Circuit::record`] is not told of then. One such send opens the circuit: each further one
-    /// would hold a batch for as long, and the messages behind it.
+    /// Records, in the place of [`Circuit::record`], that every message of the send timed out. One such send opens the circuit: each further
+    /// one would hold a batch for as long, and the messages behind it.
     pub fn silent(&mut self, now: DateTime<Utc>) {
         (self.failures, self.opened, self.probing) = (self.policy.failures, Some(now), false);
     }

@@ -48,14 +48,7 @@ impl PortError {
 
     /// The error of this type among the causes: a vendor's own, for whoever knows the vendor.
     pub fn cause<T: Error + 'static>(&self) -> Option<&T> {
-        let mut next = Error::source(self);
-        while let Some(cause) = next {
-            if let Some(found) = cause.downcast_ref() {
-                return Some(found);
-            }
-            next = cause.source();
-        }
-        None
+        causes(self).skip(1).find_map(<dyn Error>::downcast_ref)
     }
 
     /// The whole chain of causes in one line, for a log or a dead letter's detail.
@@ -94,6 +87,11 @@ pub struct CredentialsRefused(pub String);
 /// What an error tells as its own cause: none below [`InWords`].
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     if error.is::<InWords>() { None } else { error.source() }
+}
+
+/// An error, and what is below it.
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 /// An error and all its causes in one line. Words that an error and its cause share are told once.

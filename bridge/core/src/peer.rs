@@ -61,7 +61,7 @@ struct Sending<'a> {
 enum Answer {
     Reached,
     Failed,
-    /// None, in all its time.
+    /// Every message timed out.
     Silence,
 }
 

@@ -127,7 +127,7 @@ impl AwsClients {
         for url in [&options.sqs_endpoint, &options.dynamodb_endpoint].into_iter().flatten() {
             endpoint::check(url)?;
         }
-        // Of those that the SDK takes, it checks the others itself.
+        // The SDK puts this variable into a header unchecked; it checks all others.
         let agent = "AWS_EXECUTION_ENV";
         if std::env::var(agent).is_ok_and(|text| !is_header(&text)) {
             return Err(EndpointError::Header(agent));

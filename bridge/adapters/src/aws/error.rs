@@ -11,7 +11,7 @@ use aws_sdk_sqs::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
-use bridge_core::failure::{CredentialsRefused, FailureKind, NoCredentials, chain};
+use bridge_core::failure::{CredentialsRefused, FailureKind, NoCredentials, causes, chain};
 
 pub(super) use crate::failure::Failure;
 use crate::token::NoToken;
@@ -55,14 +55,7 @@ where
 
 /// Whether a key that was handed over cannot be used.
 fn credentials_error(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if cause.is::<CredentialsError>() {
-            return true;
-        }
-        next = cause.source();
-    }
-    false
+    causes(error).any(<dyn Error>::is::<CredentialsError>)
 }
 
 /// Whether a code says that the caller's credentials are wrong or have ended, and not that a right is missing. "Common errors" of AWS,
@@ -95,6 +88,7 @@ pub(super) fn of_code(
 ) -> FailureKind {
     let code = bare(code.unwrap_or_default());
     match code {
+        _ if knows_not_who(Some(code)) => FailureKind::Unauthorized,
         // An in-flight limit (`OverLimit`) is a rate limit too: it ends as soon as others settle.
         "Throttling"
         | "ThrottlingException"
@@ -112,21 +106,8 @@ pub(super) fn of_code(
         // A key of KMS that is disabled, gone or forbidden locks the queue or table as a missing right does.
         "AccessDenied"
         | "AccessDeniedException"
-        | "UnrecognizedClientException"
-        | "InvalidClientTokenId"
-        | "InvalidAccessKeyId"
-        | "ExpiredToken"
-        | "ExpiredTokenException"
-        | "RequestExpired"
-        | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException"
-        | "InvalidSignatureException"
-        | "SignatureDoesNotMatch"
-        | "IncompleteSignature"
-        | "IncompleteSignatureException"
         | "NotAuthorized"
         | "OptInRequired"
-        | "InvalidSecurity"
         | "InvalidIdentityToken"
         | "KmsAccessDenied"
         | "KmsDisabled"

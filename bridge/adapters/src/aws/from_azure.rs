@@ -43,9 +43,7 @@ impl Source<Credentials> for FromAzure {
             .await
             .map_err(|error| NoToken::among(&error).cloned().unwrap_or_else(|| NoToken::refused(chain(&error))))?;
         let token = token.token.secret().to_owned();
-        within(ANSWER, Box::pin(self.assume(&token)))
-            .await
-            .map_err(|error| NoToken { told: format!("STS: {}", error.told), ..error })
+        within(ANSWER, Box::pin(self.assume(&token))).await.map_err(|error| error.by("STS"))
     }
 }
 

@@ -19,7 +19,7 @@ use aws_sdk_sqs::{
     error::{ConnectorError, ProvideErrorMetadata, SdkError},
 };
 use aws_types::os_shim_internal::{Env, Fs};
-use bridge_core::failure::chain;
+use bridge_core::failure::{causes, chain};
 use tokio::time::timeout;
 
 use super::{EndpointError, client, credential, from_azure::FromAzure, http};
@@ -219,8 +219,8 @@ impl<P: ProvideCredentials> Source<Credentials> for Sdk<P> {
         };
         let answer = within(self.limit, asked).await.map_err(|error| {
             // A service that is not there does not answer either.
-            let absent = error.why == Why::Away && (self.absent)(&CredentialsError::provider_timed_out(self.limit));
-            if absent { NoToken::absent(error.told) } else { error }
+            let silent = error.why == Why::Away && (self.absent)(&CredentialsError::provider_timed_out(self.limit));
+            if silent { NoToken::silent(error.told) } else { error }
         });
         answer.map(|token| Fresh { ends: token.expiry(), token })
     }
@@ -228,29 +228,22 @@ impl<P: ProvideCredentials> Source<Credentials> for Sdk<P> {
 
 impl<P> Sdk<P> {
     fn why(&self, error: &CredentialsError) -> Why {
-        if (self.absent)(error) {
-            Why::Absent
-        } else if is_away(error) {
-            Why::Away
-        } else {
-            Why::Refused
+        match ((self.absent)(error), is_away(error)) {
+            (true, true) => Why::Silent,
+            (true, false) => Why::Absent,
+            (false, true) => Why::Away,
+            (false, false) => Why::Refused,
         }
     }
 }
 
 /// Whether an error says that a service was not reached. What the SDK asked within has left its own connector's error in the chain.
 fn is_away(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if cause.downcast_ref::<ConnectorError>().is_some_and(|connector| connector.is_io() || connector.is_timeout()) {
-            return true;
-        }
-        if let Some(CredentialsError::ProviderTimedOut(_)) = cause.downcast_ref() {
-            return true;
-        }
-        next = cause.source();
-    }
-    false
+    causes(error).any(|cause| {
+        let connector = cause.downcast_ref::<ConnectorError>();
+        connector.is_some_and(|connector| connector.is_io() || connector.is_timeout())
+            || matches!(cause.downcast_ref(), Some(CredentialsError::ProviderTimedOut(_)))
+    })
 }
 
 /// What STS did not answer with words of its own: it was not reached, cannot serve for now, or nobody could sign the request.

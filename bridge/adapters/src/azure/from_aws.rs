@@ -121,7 +121,7 @@ impl Federated {
     fn not_trusted(&self, error: &azure_core::Error) -> NoToken {
         let NoToken { told: said, why } = no_token(error);
         if why == Why::Away {
-            return NoToken::away(format!("Entra ID: {said}"));
+            return NoToken::away(said);
         }
         let FromAws { client_id, tenant_id, audience, .. } = &self.from;
         let shown = claims(&self.shown.get());
@@ -167,13 +167,11 @@ impl Federated {
 impl Source<AccessToken> for Federated {
     async fn issue(&self, scope: &str) -> std::result::Result<Fresh<AccessToken>, NoToken> {
         let vouched = within(ANSWER, Box::pin(self.vouch())).await;
-        let vouched = vouched.map_err(|error| NoToken { told: format!("STS: {}", error.told), ..error })?;
+        let vouched = vouched.map_err(|error| error.by("STS"))?;
         self.shown.set(vouched);
         let asked = async { self.credential.get_token(&[scope], None).await.map_err(|error| self.not_trusted(&error)) };
-        let token = within(ANSWER, asked).await.map_err(|error| match error.why {
-            Why::Away if !error.told.starts_with("Entra") => NoToken::away(format!("Entra ID {}", error.told)),
-            _ => error,
-        })?;
+        let token = within(ANSWER, asked).await;
+        let token = token.map_err(|error| if error.why == Why::Away { error.by("Entra ID") } else { error })?;
         Ok(Fresh { ends: Some(token.expires_on.into()), token })
     }
 }

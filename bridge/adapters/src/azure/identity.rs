@@ -21,7 +21,7 @@ use azure_identity::{
     ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
     WorkloadIdentityCredentialOptions,
 };
-use bridge_core::failure::chain;
+use bridge_core::failure::{causes, chain};
 use reqwest::{Client, redirect};
 use url::Url;
 
@@ -149,21 +149,13 @@ impl Source<AccessToken> for Sdk {
 /// A refused identity stops the worker; an identity service that cannot be reached must not. The SDK reports both as failed credentials, so
 /// the causes decide.
 pub(super) fn no_token(error: &Error) -> NoToken {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    let mut why = Why::Refused;
-    while let Some(cause) = next {
-        if let Some(cause) = cause.downcast_ref::<Error>() {
-            match cause.kind() {
-                ErrorKind::Io | ErrorKind::Connection => why = Why::Away,
-                ErrorKind::HttpResponse { status, .. } if status.is_server_error() || u16::from(*status) == 429 => {
-                    why = Why::Away;
-                }
-                _ => {}
-            }
-        }
-        next = cause.source();
-    }
-    NoToken { told: words(error), why }
+    let is_away = |error: &Error| match error.kind() {
+        ErrorKind::Io | ErrorKind::Connection => true,
+        ErrorKind::HttpResponse { status, .. } => status.is_server_error() || u16::from(*status) == 429,
+        _ => false,
+    };
+    let away = causes(error).filter_map(|cause| cause.downcast_ref()).any(is_away);
+    NoToken { told: words(error), why: if away { Why::Away } else { Why::Refused } }
 }
 
 /// An error in one line, without the links to web pages that the SDK adds.
@@ -391,7 +383,7 @@ impl Probed {
                 let status = answer.status().as_u16();
                 Err(NoToken::absent(format!("{host} answered {status}, as no service of Azure does")))
             }
-            Err(_) => Err(NoToken::absent(format!("{host} did not answer within {} s", PROBE.as_secs()))),
+            Err(_) => Err(NoToken::silent(format!("{host} did not answer within {} s", PROBE.as_secs()))),
         }
     }
 }

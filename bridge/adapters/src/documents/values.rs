@@ -105,6 +105,10 @@ impl Values {
                 (Array::None, b'[') => self.array = Array::Open,
                 (Array::Open, b',') => {}
                 (Array::Open, b']') => self.array = Array::Closed,
+                (Array::None, b',' | b']') => {
+                    let what = "a comma or a bracket stands between documents; put [ and ] around all of them";
+                    return Err(self.wrong(self.line, what));
+                }
                 _ => return Ok(Some(byte)),
             }
             self.pass(byte);

@@ -21,15 +21,26 @@ pub(crate) fn text() -> String {
                 "additionalProperties": false,
                 "patternProperties": {
                     "^aws:[a-z0-9][a-z0-9-]*$": section(keys::AWS, &["queue_url", "dead_letter_queue_url", "table"], json!({
-                        "dependentRequired": { "access_key_id": ["secret_access_key"], "secret_access_key": ["access_key_id"] },
+                        "dependentRequired": {
+                            "access_key_id": ["secret_access_key"],
+                            "secret_access_key": ["access_key_id"],
+                            "from_azure_role_arn": ["from_azure_audience"],
+                            "from_azure_audience": ["from_azure_role_arn"],
+                        },
                     })),
                     "^azure:[a-z0-9][a-z0-9-]*$": section(
                         keys::AZURE,
                         &["queue", "dead_letter_queue", "cosmos_endpoint", "database", "container"],
-                        json!({ "oneOf": [
-                            { "required": ["service_bus_namespace"] },
-                            { "required": ["service_bus_connection_string"] },
-                        ] }),
+                        json!({
+                            "oneOf": [
+                                { "required": ["service_bus_namespace"] },
+                                { "required": ["service_bus_connection_string"] },
+                            ],
+                            "dependentRequired": {
+                                "from_aws_client_id": ["from_aws_tenant_id"],
+                                "from_aws_tenant_id": ["from_aws_client_id"],
+                            },
+                        }),
                     ),
                 },
             },

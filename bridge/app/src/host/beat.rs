@@ -91,6 +91,10 @@ pub(super) fn heard<'a>(worksite: &Worksite, concluded: impl Iterator<Item = &'a
     let ahead = worksite.tally.skew().map_or(TimeDelta::zero(), |skew| skew.known());
     for verdict in concluded {
         let (Some((key, version)), Some(Write::Applied { .. })) = (&verdict.event, &verdict.write) else { continue };
+        // Asked of every event: an origin is read for the bridge's own alone.
+        if !key.as_str().starts_with(reserved::RESERVED) {
+            continue;
+        }
         let origin = version.origin();
         let late = || worksite.worker.clock.now() - ahead - version.timestamp() > LATE;
         if reserved::is_state(key, &origin) {

@@ -18,7 +18,6 @@ use bridge_core::{
     state::State,
     worker::Verdict,
 };
-use chrono::TimeDelta;
 use futures_util::future;
 use tokio_util::sync::CancellationToken;
 
@@ -99,11 +98,8 @@ impl Log<'_> {
 
     /// Says when a halted worker looks next. For one whose store is away that is a matter of a second.
     fn tell_next_look(&self, halt: &Halt, rest: Duration) {
-        let now = self.worksite.worker.clock.now();
-        if let Some(at) = TimeDelta::from_std(rest).ok().and_then(|rest| now.checked_add_signed(rest))
-            && halt.at != Spot::Away
-        {
-            self.worksite.teller.tell_next_look(at);
+        if halt.at != Spot::Away {
+            self.worksite.teller.tell_next_look(self.worksite.worker.clock.now() + rest);
         }
     }
 }
@@ -113,6 +109,7 @@ impl Listen for Log<'_> {
     async fn worked_off(&self, batch: &[Delivery], verdicts: &[Verdict], carried: &Carried) {
         *self.books.lock().unwrap_or_else(PoisonError::into_inner) += carried.books;
         log(batch, verdicts, carried);
+        beat::heard(self.worksite, verdicts.iter());
         tell(self.worksite, batch.iter().zip(verdicts)).await;
     }
 

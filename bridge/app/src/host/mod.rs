@@ -126,7 +126,6 @@ async fn tell<'a>(worksite: &Worksite, concluded: impl Iterator<Item = (&'a Deli
         worksite.tally.count(verdict, conflict.as_ref());
         conflicts.extend(conflict);
     }
-    beat::heard(worksite, concluded.iter().map(|(_, verdict)| *verdict));
     let worker = &worksite.worker;
     worksite.links.look(concluded.iter().map(|(_, verdict)| *verdict), &worker.peers, worker.clock.now());
     worksite.telemetry.concluded(&concluded, &worker.peers, worksite.tally.skew(), worker.clock.now());

@@ -174,8 +174,10 @@ impl Drill<'_> {
             0 => {
                 self.say("every site has every confirmed write".to_owned());
                 let returned = self.course.as_ref().and_then(|course| course.returned_at);
-                self.noticed.end(&self.observer, returned, self.args.patience().min(WELL_MAX)).await;
-                self.say(self.noticed.last_words());
+                self.noticed.end(&self.observer, returned, self.args.patience().min(WELL_MAX), &self.stop).await;
+                if !self.stop.is_cancelled() {
+                    self.say(self.noticed.last_words());
+                }
             }
             missing if !self.stop.is_cancelled() => {
                 self.say(format!("{missing} confirmed writes have not reached every site; not waiting any longer"));
@@ -222,6 +224,7 @@ impl Drill<'_> {
         let now = SystemClock.now();
         if let Some(course) = &mut self.course {
             course.returned_at = Some(now);
+            self.noticed.unwatch();
         }
         self.say(format!("{site} is back"));
         Ok(())

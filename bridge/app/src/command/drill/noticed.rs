@@ -15,6 +15,7 @@ use bridge_ops::lag::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::{task::JoinHandle, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 /// From one look to the next. Ours: the page looks as often.
 const LOOK: Duration = Duration::from_millis(500);
@@ -70,13 +71,23 @@ impl Noticed {
         }));
     }
 
-    /// Looks until nothing is found that was not found before, at most for `limit`.
-    pub(super) async fn end(&mut self, observer: &Observer, returned: Option<DateTime<Utc>>, limit: Duration) {
+    /// Looks in the background no more: the trouble is over, and what is found from now on is another one.
+    pub(super) fn unwatch(&mut self) {
         if let Some(looking) = self.looking.take() {
             looking.abort();
         }
+    }
+
+    /// Looks until nothing is found that was not found before, at most for `limit` and until `stop`.
+    pub(super) async fn end(
+        &mut self,
+        observer: &Observer,
+        returned: Option<DateTime<Utc>>,
+        limit: Duration,
+        stop: &CancellationToken,
+    ) {
         let (begun, Some(returned)) = (SystemClock.now(), returned) else { return };
-        while (SystemClock.now() - begun).to_std().is_ok_and(|spent| spent < limit) {
+        while !stop.is_cancelled() && (SystemClock.now() - begun).to_std().is_ok_and(|spent| spent < limit) {
             if found(&observer.glance().await).all(|finding| self.known.contains(&finding.place)) {
                 self.told.lock().unwrap_or_else(PoisonError::into_inner).well_after_seconds = Some(seconds(returned));
                 return;
@@ -101,7 +112,7 @@ impl Noticed {
 
     pub(super) fn last_words(&self) -> String {
         match self.told().well_after_seconds {
-            Some(after) => format!("bridge lag finds nothing any more, {after:.1} s after the return"),
+            Some(after) => format!("bridge lag finds nothing of it, {after:.1} s after the return"),
             None => "bridge lag still finds something".to_owned(),
         }
     }

@@ -122,11 +122,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Code> {
     Ok(Code::Done)
 }
 
-/// Plans, and files that belong to none. A folder that is not there has nothing.
+/// Plans, and files that belong to none. A folder that is not there has nothing, and one of somebody else has none of ours.
 fn left_in(folder: &Path) -> io::Result<Vec<Left>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+            return Ok(Vec::new());
+        }
         Err(error) => return Err(error),
     };
     let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;

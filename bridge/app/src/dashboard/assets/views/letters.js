@@ -29,6 +29,13 @@ function make(row, say) {
     say(copied ? "The command is copied." : "The command is selected: copy it with the keyboard.");
     setTimeout(() => text(button, "Copy"), 2000);
   });
+  const away = row.wait_for.join(" and ");
+  const answer = row.wait_for.length === 1 ? "answers" : "answer";
+  const wait = (words) => h("p", { class: "wait" }, words);
+  const offer = h("div", { class: "copy" }, command, button);
+  const atOnce = () => (row.by_themselves ? [wait("The workers bring them over by themselves; to do so at once:"), offer] : [offer]);
+  const later = row.by_themselves ? `Nothing: once ${away} ${answer}, the workers bring them over.` : `Wait until ${away} ${answer}: the command stands here then.`;
+  const todo = away ? [wait(later)] : atOnce();
   return h(
     "tr",
     {},
@@ -40,8 +47,7 @@ function make(row, say) {
       { "data-label": "What to do" },
       h("p", {}, row.meaning, " ", h("a", { href: `/runbooks/${row.runbook}` }, "Runbook dead-letters")),
       // A command that cannot succeed is not offered.
-      row.by_themselves ? h("p", { class: "wait" }, row.wait_for.length ? `Nothing: once ${row.wait_for.join(" and ")} answers, the workers bring them over.` : "The workers bring them over by themselves; to do so at once:") : "",
-      row.wait_for.length && row.by_themselves ? "" : row.wait_for.length ? h("p", { class: "wait" }, `Wait until ${row.wait_for.join(" and ")} ${row.wait_for.length === 1 ? "answers" : "answer"}: the command stands here then.`) : h("div", { class: "copy" }, command, button),
+      ...todo,
     ),
   );
 }
